@@ -1,0 +1,110 @@
+// The tape. Each recorded op makes one Node, numbered at creation, so walking by falling number visits every
+// node after all of its consumers: no topological sort, no recursion (a chain of 100,000 ops is fine).
+//
+// The backward pass of an op is written with ops. Run with recording on (create_graph) it is itself recorded,
+// which gives exact second derivatives.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <initializer_list>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "core/tensor.h"
+
+namespace lamina {
+
+// Handed to an op's backward function: which inputs want a gradient, and where to put it.
+class Grads {
+ public:
+  Grads(const Node& node, std::vector<Tensor>& slots, std::vector<bool> wanted)
+      : node_(node), slots_(slots), wanted_(std::move(wanted)) {}
+
+  bool wanted(int input) const { return wanted_[static_cast<std::size_t>(input)]; }
+  void set(int input, Tensor grad) { slots_[static_cast<std::size_t>(input)] = std::move(grad); }
+
+  // An op that saved its own output re-attaches it to the tape here; capturing it attached would be a cycle.
+  Tensor attach_output(const Tensor& detached_output) const;
+
+ private:
+  const Node& node_;
+  std::vector<Tensor>& slots_;
+  std::vector<bool> wanted_;
+};
+
+using BackwardFunction = std::function<void(const Tensor& grad_output, Grads& grads)>;
+
+struct Node : std::enable_shared_from_this<Node> {
+  Node(const char* name, std::vector<std::shared_ptr<Node>> inputs, BackwardFunction backward);
+  ~Node();
+  Node(const Node&) = delete;
+  Node& operator=(const Node&) = delete;
+
+  bool is_leaf() const { return inputs.empty() && !backward && !released; }
+
+  const char* name;                           // the op's, or "leaf"
+  std::uint64_t number;                       // increasing in order of creation
+  std::vector<std::shared_ptr<Node>> inputs;  // null where an input is a constant
+  BackwardFunction backward;                  // dropped, with all it saved, as soon as it has run
+  Tensor grad;                                // leaves only
+  bool released = false;                      // backward has run and its saved data is gone
+};
+
+// Recording is on by default and is a property of the thread.
+bool recording();
+class NoGrad {  // while alive, ops record nothing
+ public:
+  explicit NoGrad(bool record = false);
+  ~NoGrad();
+  NoGrad(const NoGrad&) = delete;
+  NoGrad& operator=(const NoGrad&) = delete;
+
+ private:
+  bool previous_;
+};
+
+// Ends every op: attaches `output` to the tape if recording is on and an input has a history.
+// `name` must have a row in tests/op_cases.h.
+Tensor record(const char* name, Tensor output, std::initializer_list<Tensor> inputs,
+              BackwardFunction backward);
+Tensor record(const char* name, Tensor output, std::span<const Tensor> inputs, BackwardFunction backward);
+// Ends an op that has no derivative: throws Error, when called, if its gradient would be asked for.
+Tensor no_gradient(const char* name, Tensor output, std::initializer_list<Tensor> inputs);
+
+struct GradOptions {
+  bool create_graph = false;  // record the backward pass, so that the result can be differentiated again
+  bool retain_graph = false;  // keep saved data for another pass (implied by create_graph)
+};
+// d(sum of grad_output * output)/d(input) for each input; leaves' grad is not touched. An input that does not
+// influence the output gets zeros. grad_output undefined means 1 for a scalar output.
+std::vector<Tensor> grad(const Tensor& output, std::span<const Tensor> inputs, const Tensor& grad_output = {},
+                         GradOptions options = {});
+
+// The gradient of an op through its composed form: records `composition` on aliases of the inputs and
+// differentiates that. Used where a fused backward kernel cannot itself be recorded.
+void differentiate_composition(std::span<const Tensor> inputs, const Tensor& grad_output, Grads& grads,
+                               const std::function<Tensor(std::span<const Tensor>)>& composition);
+
+// While alive (on this thread), every op checks its output and throws Error naming the first op, and the
+// module it ran in, that turned finite inputs into a NaN or Inf. Slow: for finding where a run diverged.
+class FiniteCheck {
+ public:
+  FiniteCheck();
+  ~FiniteCheck();
+  FiniteCheck(const FiniteCheck&) = delete;
+  FiniteCheck& operator=(const FiniteCheck&) = delete;
+};
+
+// While alive, ops belong to this part of the model ("layer1.0.conv1" from nested scopes); used in messages.
+class Scope {
+ public:
+  explicit Scope(std::string name);
+  ~Scope();
+  Scope(const Scope&) = delete;
+  Scope& operator=(const Scope&) = delete;
+  static std::string path();  // of the innermost scope; empty outside any
+};
+
+}  // namespace lamina

@@ -1,0 +1,158 @@
+// The whole hardware contract. A device is a subclass; a missing kernel is a compile error.
+//
+// Every tensor is contiguous and already checked: shapes, dtypes and devices are validated in core/ops and
+// nowhere else. Outputs are allocated by the caller, may hold anything (also NaN) on entry, and are written
+// completely, unless the comment says "adds". N images, H×W pixels, C channels; "rows" are all leading axes
+// flattened. Kernels are deterministic: the same bits for any number of threads.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+
+#include "core/math/binary.h"
+#include "core/math/unary.h"
+#include "core/tensor.h"
+
+namespace lamina {
+
+class Allocator;
+
+struct Conv2dOptions {
+  int stride = 1;   // both directions
+  int padding = 0;  // zeros on all four sides
+};
+
+struct Pool2dOptions {
+  int size = 2;
+  int stride = 2;
+  int padding = 0;  // never wins the maximum
+};
+
+struct MatmulOptions {
+  bool transpose_a = false;  // a is [k, m] instead of [m, k]
+  bool transpose_b = false;  // b is [n, k] instead of [k, n]
+};
+
+// Along one axis: elements start, start + step, … (count of them).
+struct Slice {
+  int axis = 0;
+  std::int64_t start = 0;
+  std::int64_t count = 0;
+  std::int64_t step = 1;
+};
+
+struct BatchNormOptions {
+  bool training = true;   // batch statistics, and the running ones move; else the running statistics are used
+  bool relu = false;      // y = max(0, ·) at the end
+  double momentum = 0.1;  // running = (1 - momentum) * running + momentum * batch (unbiased variance)
+  double eps = 1e-5;      // added to the variance
+};
+
+// Standard augmentation of one image: where its crop starts in the zero-padded source, and whether it is
+// mirrored.
+struct Crop {
+  std::int32_t source = 0;  // row of `images`
+  std::int16_t top = 0;     // of the crop, in source pixels; negative: in the padding above
+  std::int16_t left = 0;
+  bool flip = false;  // mirror left to right, after cropping
+};
+
+class Backend {
+ public:
+  virtual ~Backend() = default;
+
+  // Memory.
+  virtual Allocator& allocator() = 0;
+  virtual void copy_from_host(const void* source, Tensor& to) = 0;
+  virtual void copy_to_host(const Tensor& from, void* destination) = 0;
+  virtual void copy(const Tensor& from, Tensor& to) = 0;  // same device, dtype and number of elements
+  virtual void synchronize() = 0;                         // waits until all work handed out is done
+  virtual void fill(Tensor& out, double value) = 0;       // any dtype
+  virtual void cast(const Tensor& x, Tensor& out) = 0;    // between any two dtypes; to u8/i32 truncates
+
+  // Elementwise (core/math). `saved` is y where the function's derivative is from_output, else x.
+  virtual void unary(const math::Unary& function, const Tensor& x, Tensor& y) = 0;
+  virtual void unary_grad(const math::Unary& function, const Tensor& saved, const Tensor& grad,
+                          Tensor& out) = 0;  // grad * df(saved)
+  virtual void unary_grad_grad(const math::Unary& function, const Tensor& saved, const Tensor& grad,
+                               Tensor& out) = 0;  // grad * ddf(saved)
+  virtual void binary(const math::Binary& function, const Tensor& a, const Tensor& b,
+                      Tensor& out) = 0;                         // NumPy broadcasting to out's shape
+  virtual void accumulate(const Tensor& x, Tensor& total) = 0;  // adds x to total, same shape
+
+  // Reductions and shapes. `out` broadcasts to x's shape (NumPy's rule): the axes where it is 1 or missing
+  // are summed.
+  virtual void sum_to(const Tensor& x, Tensor& out) = 0;
+  virtual void broadcast_to(const Tensor& x, Tensor& out) = 0;
+  virtual void read_slice(const Tensor& x, const Slice& slice, Tensor& out) = 0;  // out = x[slice]
+  virtual void write_slice(const Tensor& x, const Slice& slice,
+                           Tensor& out) = 0;  // out[slice] = x; the rest of out stays
+  virtual void argmax(const Tensor& x,
+                      Tensor& index) = 0;        // [rows, C] -> i32 [rows]; first of equals; a NaN wins
+  virtual bool all_finite(const Tensor& x) = 0;  // waits for the device
+
+  // Products.
+  virtual void matmul(const Tensor& a, const Tensor& b, const MatmulOptions& options,
+                      Tensor& out) = 0;  // [m, n]
+  virtual void conv2d(const Tensor& x, const Tensor& weight, const Conv2dOptions& options, Tensor& y) = 0;
+  virtual void conv2d_grad_input(const Tensor& grad, const Tensor& weight, const Conv2dOptions& options,
+                                 Tensor& grad_x) = 0;
+  virtual void conv2d_grad_weight(const Tensor& grad, const Tensor& x, const Conv2dOptions& options,
+                                  Tensor& grad_weight) = 0;
+
+  // Batch normalisation over rows, per channel (Ioffe & Szegedy 2015), fused with an optional residual and
+  // ReLU:
+  //   y = relu?((x - mean) * inv_std * weight + bias + residual?)
+  // batch_norm uses batch statistics, writes mean and inv_std = 1/sqrt(var + eps) [C], and moves running_*
+  // (in place). `residual` may be undefined.
+  virtual void batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, const Tensor& residual,
+                          const BatchNormOptions& options, Tensor& running_mean, Tensor& running_var,
+                          Tensor& y, Tensor& mean, Tensor& inv_std) = 0;
+  virtual void batch_norm_inference(const Tensor& x, const Tensor& weight, const Tensor& bias,
+                                    const Tensor& residual, const BatchNormOptions& options,
+                                    const Tensor& running_mean, const Tensor& running_var, Tensor& y,
+                                    Tensor& mean, Tensor& inv_std) = 0;
+  // `y` is read only with options.relu (its sign is the mask). options.training tells whether mean and
+  // inv_std depend on x. grad_residual may be undefined: not wanted.
+  virtual void batch_norm_grad(const Tensor& grad, const Tensor& x, const Tensor& y, const Tensor& weight,
+                               const Tensor& mean, const Tensor& inv_std, const BatchNormOptions& options,
+                               Tensor& grad_x, Tensor& grad_weight, Tensor& grad_bias,
+                               Tensor& grad_residual) = 0;
+
+  // Pooling over NHWC. `index` is i32, shaped like y: the position h * W + w of the maximum (first of equals;
+  // a NaN wins).
+  virtual void max_pool2d(const Tensor& x, const Pool2dOptions& options, Tensor& y, Tensor& index) = 0;
+  virtual void max_pool2d_scatter(const Tensor& grad, const Tensor& index,
+                                  Tensor& grad_x) = 0;  // windows may overlap: sums
+  virtual void max_pool2d_gather(const Tensor& x, const Tensor& index, Tensor& y) = 0;
+
+  // Rows of logits [N, C], labels i32 [N]. The target is (1 - smoothing) * one_hot + smoothing / C.
+  virtual void softmax(const Tensor& logits, Tensor& probabilities) = 0;
+  virtual void cross_entropy(const Tensor& logits, const Tensor& labels, double smoothing, Tensor& losses,
+                             Tensor& probabilities) = 0;  // losses [N]: -sum target * log softmax
+  virtual void cross_entropy_grad(const Tensor& grad, const Tensor& probabilities, const Tensor& labels,
+                                  double smoothing,
+                                  Tensor& grad_logits) = 0;                          // grad [N]
+  virtual void one_hot(const Tensor& labels, double smoothing, Tensor& target) = 0;  // [N, C]
+
+  // u8 images [S, H, W, C] -> normalised [crops.size(), h, w, C]: (pixel / 255 - mean[c]) / std[c]; padding
+  // is pixel 0 before normalisation.
+  virtual void crop_images(const Tensor& images, std::span<const Crop> crops, std::span<const float> mean,
+                           std::span<const float> std, Tensor& out) = 0;
+};
+
+// The only dispatch. Throws Error for a device this build or machine does not have.
+Backend& backend_for(Device device);
+
+// Linked once per build: the CPU twin, and the CUDA one or its stub.
+Backend& cpu_backend();
+Backend& cuda_backend(int index);
+int cuda_device_count();               // 0 without a driver or in a build without CUDA
+std::string cuda_build_description();  // "CUDA 13.0, cuDNN 9.19", or why there is none
+
+// Threads of the CPU kernels (OpenMP). Results do not depend on it.
+void set_threads(int threads);
+int threads();
+
+}  // namespace lamina

@@ -1,0 +1,18 @@
+// Classification losses. logits [N, C], labels i32 [N] in 0 … C-1.
+#pragma once
+
+#include "core/tensor.h"
+
+namespace lamina {
+
+struct CrossEntropyOptions {
+  double label_smoothing = 0;  // target = (1 - s) * one_hot + s / C (Szegedy et al. 2016)
+};
+
+Tensor softmax(const Tensor& logits);  // over the last axis of [N, C]
+Tensor cross_entropy_per_sample(const Tensor& logits, const Tensor& labels,
+                                const CrossEntropyOptions& options = {});  // [N]
+Tensor cross_entropy(const Tensor& logits, const Tensor& labels,
+                     const CrossEntropyOptions& options = {});  // their mean
+
+}  // namespace lamina

@@ -1,0 +1,13 @@
+// Matrix products.
+#pragma once
+
+#include "core/backend.h"
+#include "core/tensor.h"
+
+namespace lamina {
+
+Tensor matmul(const Tensor& a, const Tensor& b, const MatmulOptions& options = {});  // two matrices -> [m, n]
+// y = x Wᵀ + b: x [N, in], weight [out, in], bias [out] or undefined.
+Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias = {});
+
+}  // namespace lamina

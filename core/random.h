@@ -1,0 +1,70 @@
+// Random numbers as a pure function of (seed, stream, epoch, sample, draw): Philox4x32-10, Salmon et al.,
+// "Parallel Random Numbers: As Easy as 1, 2, 3", SC 2011. There is no state to save, and threads, workers and
+// devices cannot change a result.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <vector>
+
+#include "core/host_device.h"
+
+namespace lamina {
+
+// What the numbers are for; streams never overlap.
+enum class Stream : std::uint32_t { init, shuffle, augment, synthetic, split, dropout, probe, user };
+
+struct PhiloxBlock {
+  std::uint32_t word[4];
+};
+
+// One block of four words from a 128-bit counter and a 64-bit key.
+LAMINA_HD PhiloxBlock philox(PhiloxBlock counter, std::uint64_t key) {
+  auto k0 = static_cast<std::uint32_t>(key);
+  auto k1 = static_cast<std::uint32_t>(key >> 32);
+  std::uint32_t* c = counter.word;
+  for (int round = 0; round < 10; ++round) {
+    const std::uint64_t p0 = std::uint64_t{0xD2511F53u} * c[0];
+    const std::uint64_t p1 = std::uint64_t{0xCD9E8D57u} * c[2];
+    const std::uint32_t c1 = c[1], c3 = c[3];
+    c[0] = static_cast<std::uint32_t>(p1 >> 32) ^ c1 ^ k0;
+    c[1] = static_cast<std::uint32_t>(p1);
+    c[2] = static_cast<std::uint32_t>(p0 >> 32) ^ c3 ^ k1;
+    c[3] = static_cast<std::uint32_t>(p0);
+    k0 += 0x9E3779B9u;
+    k1 += 0xBB67AE85u;
+  }
+  return counter;
+}
+
+// The numbers of one (seed, stream, epoch, sample); `draw` counts within it.
+struct Random {
+  std::uint64_t seed = 0;
+  Stream stream = Stream::user;
+  std::uint32_t epoch = 0;
+  std::uint32_t sample = 0;
+
+  LAMINA_HD std::uint32_t bits(std::uint32_t draw) const {
+    const PhiloxBlock counter{{draw / 4, sample, epoch, static_cast<std::uint32_t>(stream)}};
+    return philox(counter, seed).word[draw % 4];
+  }
+  // In [0, 1): 24 bits, exact in f32.
+  LAMINA_HD float uniform(std::uint32_t draw) const {
+    return static_cast<float>(bits(draw) >> 8) * (1.0f / 16777216.0f);
+  }
+  // In {0, …, n - 1}, by multiplication; the bias is below n / 2^32.
+  LAMINA_HD std::uint32_t below(std::uint32_t draw, std::uint32_t n) const {
+    return static_cast<std::uint32_t>((std::uint64_t{bits(draw)} * n) >> 32);
+  }
+  // Standard normal by Box–Muller from draws 2*draw and 2*draw + 1. Host only: libm differs between devices.
+  double normal(std::uint32_t draw) const;
+};
+
+// The process-wide seed that models and loaders take when none is given to them.
+void seed(std::uint64_t value);
+std::uint64_t seed();
+
+// A permutation of 0 … n-1: Fisher–Yates with `random.below(i, ·)`.
+std::vector<std::int64_t> permutation(std::int64_t n, const Random& random);
+
+}  // namespace lamina
