@@ -153,6 +153,14 @@ std::string cuda_build_description();  // "CUDA 13.0, cuDNN 9.19", or why there 
 
 // Threads of the CPU kernels (OpenMP). Results do not depend on it.
 void set_threads(int threads);
-int threads();
+int threads();       // 1 inside a SerialScope
+class SerialScope {  // while alive, kernels called from this thread use this thread alone (data loader
+                     // workers)
+ public:
+  SerialScope();
+  ~SerialScope();
+  SerialScope(const SerialScope&) = delete;
+  SerialScope& operator=(const SerialScope&) = delete;
+};
 
 }  // namespace lamina
