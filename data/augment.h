@@ -1,0 +1,32 @@
+// Training-time augmentation: a random crop from the zero-padded image and a random mirror (He et al. 2016,
+// §4.2), as a pure function of (seed, epoch, sample). Backend::crop_images carries it out.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "core/backend.h"
+
+namespace lamina::data {
+
+struct Augment {
+  int padding = 0;    // the crop starts up to this many pixels off, in each direction
+  bool flip = false;  // mirror every other image, at random
+};
+
+inline Augment none() {
+  return {};
+}
+inline Augment standard() {
+  return {.padding = 4, .flip = true};
+}
+Augment augment_named(std::string_view name);  // "none" or "standard"; throws UsageError
+
+// For a batch of the split's rows `samples`: the same image in the same epoch gets the same crop, whatever
+// batch it is in.
+std::vector<Crop> crops(std::span<const std::int64_t> samples, const Augment& augment, std::uint64_t seed,
+                        std::uint32_t epoch);
+
+}  // namespace lamina::data

@@ -1,0 +1,78 @@
+// Data sets: labelled images, held in memory as bytes. `open("cifar10:DIR")` is what --data means.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/tensor.h"
+
+namespace lamina::data {
+
+struct Sample {
+  Tensor image;  // u8 [H, W, C], a view into the split
+  int label = 0;
+};
+
+// The training or the test images of a data set. A small handle: copies share the pixels.
+struct Split {
+  Tensor images;                 // u8 [N, H, W, C], on any device
+  Tensor labels;                 // i32 [N], on the CPU
+  std::vector<float> mean, std;  // per channel, of pixel / 255; what the loader normalises with
+
+  std::int64_t size() const { return images.defined() ? images.size(0) : 0; }
+  std::int64_t height() const { return images.size(1); }
+  std::int64_t width() const { return images.size(2); }
+  std::int64_t channels() const { return images.size(3); }
+  Sample get(std::int64_t i) const;  // throws Error outside [0, size())
+};
+
+// The chosen rows, in the order given, copied.
+Split subset(const Split& split, std::span<const std::int64_t> rows);
+// The first `count` rows of a fixed random order: the same ones in every run, and a larger count adds to a
+// smaller one. All of the split, untouched, if count <= 0 or count >= size().
+Split limit(const Split& split, std::int64_t count);
+
+struct Dataset {
+  std::string name;  // as given to open(), without the directory
+  std::vector<std::string> classes;
+  Split train, test;  // both carry the statistics of the whole training split
+
+  const std::vector<float>& mean() const { return train.mean; }
+  const std::vector<float>& std() const { return train.std; }
+};
+
+// Where notes for the user go ("decoding 100000 images …"). The default writes lines to standard error.
+using Notify = std::function<void(const std::string& line)>;
+void notify_stderr(const std::string& line);
+
+struct OpenOptions {
+  std::int64_t limit_train = 0;  // 0: all; see limit()
+  std::int64_t limit_test = 0;
+  int image_size = 0;  // folders only: shorter side resized to it, then centre-cropped to a square; 0: keep
+  bool cache = true;   // folders only: keep the decoded images for the next start
+  int threads = 0;     // for decoding; 0: as many as the machine has
+  Notify notify = notify_stderr;
+};
+
+// Opens "NAME" or "NAME:DIR" (see names(); find.h tells where DIR is looked for). Throws UsageError for an
+// unknown name, Error naming the file for missing, damaged or foreign data.
+Dataset open(std::string_view spec, const OpenOptions& options = {});
+
+// cifar10, cifar100, fashion-mnist, tiny-imagenet, folder, synthetic.
+std::vector<std::string> names();
+
+// What every reader ends with: checks that the labels lie in [0, classes), measures mean and std of the
+// training images, applies the limits. `train_source` and `test_source` name the data in messages.
+Dataset finish(Dataset dataset, const OpenOptions& options, const std::string& train_source,
+               const std::string& test_source);
+
+// Mean and standard deviation (population) of pixel / 255 per channel, from exact integer sums. A constant
+// channel gets std 1, so that normalising stays finite.
+void measure(const Tensor& images, std::vector<float>& mean, std::vector<float>& std);
+
+}  // namespace lamina::data

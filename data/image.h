@@ -1,0 +1,26 @@
+// JPEG and PNG files to pixels, the same ones as PIL's Image.open(path).convert("RGB" or "L"): alpha is
+// dropped, 16 bits become 8, orientation tags are not applied.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <span>
+#include <string>
+
+#include "core/tensor.h"
+
+namespace lamina::data {
+
+// Larger images are refused before memory is asked for.
+inline constexpr std::int64_t max_pixels = 64 * 1024 * 1024;
+
+// -> u8 [H, W, channels]; channels is 3 (RGB) or 1 (luminance). The content decides what the file is, not its
+// name. Throws Error naming the file: unreadable, neither JPEG nor PNG, truncated, damaged, too large.
+Tensor decode_image(const std::filesystem::path& path, int channels = 3);
+Tensor decode_image(std::span<const std::uint8_t> bytes, const std::string& name, int channels = 3);
+
+// u8 [H, W, C] -> [size, size, C]: the shorter side is resized to `size` (triangle filter, widened when
+// shrinking, as PIL's BILINEAR), then the centre is cut out, as torchvision's Resize and CenterCrop do.
+Tensor resize_image(const Tensor& image, int size);
+
+}  // namespace lamina::data

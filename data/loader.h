@@ -1,0 +1,125 @@
+// Shuffled, augmented, normalised batches, made ahead of use by worker threads.
+//
+//   data::Loader train(data.train, {.batch = 1024, .augment = data::standard(), .workers = 2});
+//   for (auto [images, labels] : train.epoch(epoch, device)) …
+//
+// What a batch holds is a pure function of (split, options, epoch, batch index): the number of workers, the
+// place where an epoch was resumed and the batches before it change nothing.
+#pragma once
+
+#include <cstdint>
+#include <iterator>
+#include <memory>
+#include <optional>
+#include <tuple>
+#include <vector>
+
+#include "data/augment.h"
+#include "data/dataset.h"
+
+namespace lamina::data {
+
+struct LoaderOptions {
+  std::int64_t batch = 128;
+  std::int64_t micro_batch = 0;  // hand out each batch in parts of at most this many samples; 0: whole
+  Augment augment = none();
+  bool shuffle = true;        // a new order every epoch
+  bool drop_last = false;     // leave out the last batch of an epoch if it is smaller than `batch`
+  int workers = 2;            // 0: the consumer's own thread makes the batches
+  std::int64_t prefetch = 4;  // parts finished or in the making ahead of the consumer, over all workers
+  std::optional<std::uint64_t> seed = {};  // default: lamina::seed() when the loader is made
+};
+
+// One part of a batch; the whole batch unless micro_batch is set.
+struct Batch {
+  Tensor images;                      // f32 [n, H, W, C], normalised with the split's mean and std
+  Tensor labels;                      // i32 [n]
+  std::vector<std::int64_t> samples;  // rows of the split
+  std::int64_t index = 0;             // of the batch in its epoch
+  std::int64_t batch_size = 0;        // samples in the whole batch
+  bool last_part = true;              // the batch is complete with this one
+
+  // auto [images, labels] = batch
+  template <std::size_t I>
+  const Tensor& get() const {
+    static_assert(I < 2);
+    if constexpr (I == 0) return images;
+    if constexpr (I == 1) return labels;
+  }
+};
+
+// One pass over the data: a range to iterate over once. Leaving the loop early stops and joins the workers.
+class Epoch {
+ public:
+  class Iterator {
+   public:
+    using value_type = Batch;
+    using difference_type = std::ptrdiff_t;
+    explicit Iterator(Epoch* epoch) : epoch_(epoch) {}
+    Batch& operator*() const { return epoch_->current_; }
+    Batch* operator->() const { return &epoch_->current_; }
+    Iterator& operator++() {
+      epoch_->advance();
+      return *this;
+    }
+    void operator++(int) { epoch_->advance(); }
+    bool operator==(std::default_sentinel_t) const { return epoch_->done_; }
+
+   private:
+    Epoch* epoch_;
+  };
+
+  Epoch(Epoch&&) noexcept;
+  Epoch& operator=(Epoch&&) noexcept;
+  ~Epoch();
+
+  // The first call makes or waits for the first batch. What a worker threw is rethrown where its batch would
+  // have come: as Error "loader: epoch 3, batch 17: …".
+  Iterator begin();
+  std::default_sentinel_t end() const { return {}; }
+
+ private:
+  friend class Loader;
+  struct Plan;    // what to make
+  class Workers;  // who makes it
+  Epoch(std::shared_ptr<const Plan> plan, int workers, std::int64_t prefetch);
+  void advance();
+
+  std::shared_ptr<const Plan> plan_;
+  std::unique_ptr<Workers> workers_;  // null: made here
+  std::int64_t next_ = 0;             // part
+  Batch current_;
+  bool started_ = false;
+  bool done_ = false;
+};
+
+class Loader {
+ public:
+  // Throws Error for an empty split, a batch larger than it, or options out of range.
+  explicit Loader(Split split, LoaderOptions options = {});
+
+  // Batches first_batch … batches() - 1 of an epoch (counted from 0), on `device`. Skipped batches cost
+  // nothing.
+  Epoch epoch(std::int64_t epoch, Device device = {}, std::int64_t first_batch = 0) const;
+
+  std::int64_t batches() const;  // per epoch
+  std::int64_t samples() const;  // per epoch: size(), or less with drop_last
+  const Split& split() const { return split_; }
+  const LoaderOptions& options() const { return options_; }
+
+ private:
+  Split split_;
+  LoaderOptions options_;
+};
+
+// For measuring: in order, unaugmented, every sample once; a split smaller than `batch` is one batch.
+Loader evaluation_loader(const Split& split, std::int64_t batch = 500, int workers = 2);
+
+}  // namespace lamina::data
+
+template <>
+struct std::tuple_size<lamina::data::Batch> : std::integral_constant<std::size_t, 2> {};
+template <std::size_t I>
+struct std::tuple_element<I, lamina::data::Batch> {
+  using type = const lamina::Tensor;
+};
