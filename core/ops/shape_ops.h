@@ -8,7 +8,7 @@
 
 namespace lamina {
 
-Tensor reshape(const Tensor& x, const Shape& shape);  // shares memory; at most one extent may be -1
+Tensor reshape(const Tensor& x, const Shape& shape);  // shares memory
 Tensor slice(const Tensor& x, const Slice& slice);  // copies x[start : start + count*step : step] of an axis
 Tensor embed(const Tensor& x, const Slice& slice,
              std::int64_t extent);  // zeros of `extent` along the axis, with x in the slice

@@ -1,0 +1,302 @@
+#include "core/autograd.h"
+
+#include <algorithm>
+#include <atomic>
+#include <queue>
+#include <unordered_map>
+#include <unordered_set>
+#include <utility>
+
+#include "core/backend.h"
+#include "core/ops/elementwise.h"
+
+namespace lamina {
+namespace {
+
+std::atomic<std::uint64_t> next_number{0};
+thread_local bool recording_enabled = true;
+thread_local int finite_checks = 0;
+thread_local std::vector<std::string> scopes;
+
+// A node's death releases its inputs and what its closure saved, which kills further nodes. They queue up
+// here instead of nesting, so that a long chain does not exhaust the stack.
+struct Remains {
+  std::vector<std::shared_ptr<Node>> inputs;
+  BackwardFunction backward;
+};
+
+void bury(Remains remains) {
+  thread_local std::vector<Remains>* open_queue = nullptr;
+  if (open_queue != nullptr) {
+    open_queue->push_back(std::move(remains));
+    return;
+  }
+  std::vector<Remains> queue;
+  open_queue = &queue;
+  queue.push_back(std::move(remains));
+  while (!queue.empty()) {
+    const Remains next = std::move(queue.back());
+    queue.pop_back();
+  }
+  open_queue = nullptr;
+}
+
+void check_finite(const char* name, const Tensor& output, std::span<const Tensor> inputs) {
+  if (!is_floating(output.dtype()) || backend_for(output.device()).all_finite(output)) return;
+  const std::string place = scopes.empty() ? std::string("outside any module") : "in " + Scope::path();
+  for (std::size_t i = 0; i < inputs.size(); ++i) {
+    const Tensor& input = inputs[i];
+    if (input.defined() && is_floating(input.dtype()) && !backend_for(input.device()).all_finite(input)) {
+      fail("{} {}: its input {} ({}) already holds a NaN or Inf that no op made; look at parameters and data",
+           name, place, i, input.str());
+    }
+  }
+  fail("{} {}: finite inputs gave a NaN or Inf in its output {}", name, place, output.str());
+}
+
+Tensor sum_of(const Tensor& a, const Tensor& b) {
+  return a.defined() ? add(a, b) : b;
+}
+
+// Gradients on their way from an output to the nodes below it.
+class Walk {
+ public:
+  void push(const std::shared_ptr<Node>& node, const Tensor& grad) {
+    const auto [entry, is_new] = pending_.try_emplace(node.get());
+    if (is_new) queue_.push(node);
+    entry->second = sum_of(entry->second, grad);
+  }
+  bool empty() const { return queue_.empty(); }
+  std::pair<std::shared_ptr<Node>, Tensor> pop() {
+    std::shared_ptr<Node> node = queue_.top();
+    queue_.pop();
+    auto entry = pending_.extract(node.get());
+    return {std::move(node), std::move(entry.mapped())};
+  }
+
+ private:
+  struct ByNumber {
+    bool operator()(const std::shared_ptr<Node>& a, const std::shared_ptr<Node>& b) const {
+      return a->number < b->number;
+    }
+  };
+  std::priority_queue<std::shared_ptr<Node>, std::vector<std::shared_ptr<Node>>, ByNumber> queue_;
+  std::unordered_map<const Node*, Tensor> pending_;
+};
+
+// Runs one node's backward function and hands its inputs' gradients to `walk`. Inputs that `wanted` refuses
+// get none.
+template <typename Wanted>
+void step(const std::shared_ptr<Node>& node, const Tensor& grad, bool retain, Walk& walk,
+          const Wanted& wanted) {
+  check(!node->released,
+        "backward: the data saved by \"{}\" is gone: backward has already run through it; pass retain_graph "
+        "(or "
+        "create_graph) the first time",
+        node->name);
+  std::vector<bool> wants(node->inputs.size());
+  for (std::size_t i = 0; i < wants.size(); ++i) wants[i] = node->inputs[i] && wanted(*node->inputs[i]);
+  std::vector<Tensor> slots(node->inputs.size());
+  Grads grads(*node, slots, wants);
+  if (retain) {
+    node->backward(grad, grads);
+  } else {
+    const BackwardFunction backward = std::exchange(node->backward, nullptr);
+    node->released = true;
+    backward(grad, grads);
+  }
+  for (std::size_t i = 0; i < slots.size(); ++i) {
+    if (wants[i] && slots[i].defined()) walk.push(node->inputs[i], slots[i]);
+  }
+  if (!retain) node->inputs.clear();
+}
+
+Tensor seed_gradient(const Tensor& output, const Tensor& grad_output) {
+  check(
+      output.defined() && output.requires_grad(),
+      "backward: {} has no gradient history; no input of it required a gradient, or it was made under NoGrad",
+      output.str());
+  if (!grad_output.defined()) {
+    check(
+        output.elements() == 1,
+        "backward: {} is not a scalar; reduce it with sum() or mean() first, or pass its gradient to grad()",
+        output.str());
+    return Tensor::full(output.shape(), 1, output.options());
+  }
+  check(grad_output.shape() == output.shape() && grad_output.dtype() == output.dtype(),
+        "backward: gradient {} does not fit output {}", grad_output.str(), output.str());
+  return grad_output;
+}
+
+// The nodes from which one of `targets` can be reached; nodes older than all targets are not visited.
+std::unordered_set<const Node*> leading_to(
+    const std::shared_ptr<Node>& root,
+    const std::unordered_map<const Node*, std::vector<std::size_t>>& targets) {
+  std::uint64_t oldest = root->number;
+  for (const auto& [target, _] : targets) oldest = std::min(oldest, target->number);
+
+  std::vector<const Node*> reachable{root.get()};
+  std::unordered_set<const Node*> seen{root.get()};
+  for (std::size_t i = 0; i < reachable.size(); ++i) {
+    for (const auto& input : reachable[i]->inputs) {
+      if (input && input->number >= oldest && seen.insert(input.get()).second)
+        reachable.push_back(input.get());
+    }
+  }
+  std::sort(reachable.begin(), reachable.end(),
+            [](const Node* a, const Node* b) { return a->number < b->number; });
+  std::unordered_set<const Node*> leading;
+  for (const Node* node : reachable) {
+    const bool leads = targets.contains(node) ||
+                       std::any_of(node->inputs.begin(), node->inputs.end(),
+                                   [&](const auto& input) { return input && leading.contains(input.get()); });
+    if (leads) leading.insert(node);
+  }
+  return leading;
+}
+
+}  // namespace
+
+Tensor Grads::attach_output(const Tensor& detached_output) const {
+  return recording() ? detached_output.with_node(std::const_pointer_cast<Node>(node_.shared_from_this()))
+                     : detached_output;
+}
+
+Node::Node(const char* op, std::vector<std::shared_ptr<Node>> input_nodes, BackwardFunction function)
+    : name(op), number(next_number++), inputs(std::move(input_nodes)), backward(std::move(function)) {}
+
+Node::~Node() {
+  if (!inputs.empty() || backward) bury({std::move(inputs), std::move(backward)});
+}
+
+bool recording() {
+  return recording_enabled;
+}
+NoGrad::NoGrad(bool record) : previous_(std::exchange(recording_enabled, record)) {}
+NoGrad::~NoGrad() {
+  recording_enabled = previous_;
+}
+
+FiniteCheck::FiniteCheck() {
+  ++finite_checks;
+}
+FiniteCheck::~FiniteCheck() {
+  --finite_checks;
+}
+
+Scope::Scope(std::string name) {
+  scopes.push_back(std::move(name));
+}
+Scope::~Scope() {
+  scopes.pop_back();
+}
+
+std::string Scope::path() {
+  std::string path;
+  for (const std::string& scope : scopes) {
+    if (scope.empty()) continue;
+    if (!path.empty()) path += '.';
+    path += scope;
+  }
+  return path;
+}
+
+Tensor record(const char* name, Tensor output, std::span<const Tensor> inputs, BackwardFunction backward) {
+  if (finite_checks > 0) check_finite(name, output, inputs);
+  if (!recording_enabled) return output.detach();
+  std::vector<std::shared_ptr<Node>> nodes;
+  nodes.reserve(inputs.size());
+  for (const Tensor& input : inputs) nodes.push_back(input.node());
+  if (std::none_of(nodes.begin(), nodes.end(), [](const auto& node) { return node != nullptr; }))
+    return output.detach();
+  return output.with_node(std::make_shared<Node>(name, std::move(nodes), std::move(backward)));
+}
+
+Tensor record(const char* name, Tensor output, std::initializer_list<Tensor> inputs,
+              BackwardFunction backward) {
+  return record(name, std::move(output), std::span<const Tensor>(inputs.begin(), inputs.size()),
+                std::move(backward));
+}
+
+Tensor no_gradient(const char* name, Tensor output, std::initializer_list<Tensor> inputs) {
+  const bool asked = recording_enabled && std::any_of(inputs.begin(), inputs.end(), [](const Tensor& input) {
+                       return input.requires_grad();
+                     });
+  check(!asked, "{}: has no derivative; call it under NoGrad or on a detach()ed tensor", name);
+  return output.detach();
+}
+
+void Tensor::backward() const {
+  Tensor grad = seed_gradient(*this, {});
+  const NoGrad no_grad;
+  Walk walk;
+  walk.push(node_, grad);
+  grad = {};
+  while (!walk.empty()) {
+    auto [node, gradient] = walk.pop();
+    if (node->is_leaf()) {
+      // The incoming gradient may be shared with other nodes, so a leaf adds to memory of its own.
+      if (node->grad.defined()) {
+        backend_for(gradient.device()).accumulate(gradient, node->grad);
+      } else {
+        node->grad = gradient.clone();
+      }
+    } else {
+      step(node, gradient, /*retain=*/false, walk, [](const Node&) { return true; });
+    }
+  }
+}
+
+std::vector<Tensor> grad(const Tensor& output, std::span<const Tensor> inputs, const Tensor& grad_output,
+                         GradOptions options) {
+  std::unordered_map<const Node*, std::vector<std::size_t>> targets;
+  for (std::size_t i = 0; i < inputs.size(); ++i) {
+    check(inputs[i].requires_grad(),
+          "grad: input {} ({}) has no gradient history; call requires_grad_() on it first", i,
+          inputs[i].str());
+    targets[inputs[i].node().get()].push_back(i);
+  }
+  const Tensor seed = seed_gradient(output, grad_output);
+  const auto leading = leading_to(output.node(), targets);
+  const NoGrad recording_mode(options.create_graph);
+
+  std::vector<Tensor> results(inputs.size());
+  Walk walk;
+  if (leading.contains(output.node().get())) walk.push(output.node(), seed);
+  while (!walk.empty()) {
+    auto [node, gradient] = walk.pop();
+    if (const auto target = targets.find(node.get()); target != targets.end()) {
+      for (const std::size_t i : target->second) results[i] = gradient;
+    }
+    const bool leads_on = std::any_of(node->inputs.begin(), node->inputs.end(), [&](const auto& input) {
+      return input && leading.contains(input.get());
+    });
+    if (leads_on) {
+      step(node, gradient, options.create_graph || options.retain_graph, walk,
+           [&](const Node& input) { return leading.contains(&input); });
+    }
+  }
+  for (std::size_t i = 0; i < results.size(); ++i) {
+    if (!results[i].defined()) results[i] = Tensor::zeros_like(inputs[i]);
+  }
+  return results;
+}
+
+void differentiate_composition(std::span<const Tensor> inputs, const Tensor& grad_output, Grads& grads,
+                               const std::function<Tensor(std::span<const Tensor>)>& composition) {
+  std::vector<Tensor> aliases(inputs.begin(), inputs.end());
+  std::vector<Tensor> wanted;
+  std::vector<int> positions;
+  const NoGrad recording_mode(/*record=*/true);
+  for (std::size_t i = 0; i < aliases.size(); ++i) {
+    if (!grads.wanted(static_cast<int>(i))) continue;
+    aliases[i] = affine(aliases[i], 1, 0);
+    wanted.push_back(aliases[i]);
+    positions.push_back(static_cast<int>(i));
+  }
+  const Tensor output = composition(aliases);
+  const std::vector<Tensor> results = grad(output, wanted, grad_output, {.create_graph = true});
+  for (std::size_t i = 0; i < results.size(); ++i) grads.set(positions[i], results[i]);
+}
+
+}  // namespace lamina

@@ -1,0 +1,40 @@
+#include "core/backend.h"
+
+#include <algorithm>
+#include <atomic>
+#include <thread>
+
+#include "core/error.h"
+
+namespace lamina {
+namespace {
+
+int default_threads() {
+  return std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+}
+std::atomic<int> thread_count{default_threads()};
+thread_local int serial_depth = 0;
+
+}  // namespace
+
+Backend& backend_for(Device device) {
+  return device.type == DeviceType::cpu ? cpu_backend() : cuda_backend(device.index);
+}
+
+void set_threads(int threads) {
+  check(threads >= 1 && threads <= 4096, "threads: {} is out of range; expected 1 to 4096", threads);
+  thread_count = threads;
+}
+
+int threads() {
+  return serial_depth > 0 ? 1 : thread_count.load(std::memory_order_relaxed);
+}
+
+SerialScope::SerialScope() {
+  ++serial_depth;
+}
+SerialScope::~SerialScope() {
+  --serial_depth;
+}
+
+}  // namespace lamina
