@@ -54,9 +54,7 @@ void check_finite(const char* name, const Tensor& output, std::span<const Tensor
   fail("{} {}: finite inputs gave a NaN or Inf in its output {}", name, place, output.str());
 }
 
-Tensor sum_of(const Tensor& a, const Tensor& b) {
-  return a.defined() ? add(a, b) : b;
-}
+Tensor sum_of(const Tensor& a, const Tensor& b) { return a.defined() ? add(a, b) : b; }
 
 // Gradients on their way from an output to the nodes below it.
 class Walk {
@@ -169,27 +167,15 @@ Node::~Node() {
   if (!inputs.empty() || backward) bury({std::move(inputs), std::move(backward)});
 }
 
-bool recording() {
-  return recording_enabled;
-}
+bool recording() { return recording_enabled; }
 NoGrad::NoGrad(bool record) : previous_(std::exchange(recording_enabled, record)) {}
-NoGrad::~NoGrad() {
-  recording_enabled = previous_;
-}
+NoGrad::~NoGrad() { recording_enabled = previous_; }
 
-FiniteCheck::FiniteCheck() {
-  ++finite_checks;
-}
-FiniteCheck::~FiniteCheck() {
-  --finite_checks;
-}
+FiniteCheck::FiniteCheck() { ++finite_checks; }
+FiniteCheck::~FiniteCheck() { --finite_checks; }
 
-Scope::Scope(std::string name) {
-  scopes.push_back(std::move(name));
-}
-Scope::~Scope() {
-  scopes.pop_back();
-}
+Scope::Scope(std::string name) { scopes.push_back(std::move(name)); }
+Scope::~Scope() { scopes.pop_back(); }
 
 std::string Scope::path() {
   std::string path;

@@ -9,9 +9,7 @@
 namespace lamina {
 namespace {
 
-int default_threads() {
-  return std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
-}
+int default_threads() { return std::max(1, static_cast<int>(std::thread::hardware_concurrency())); }
 std::atomic<int> thread_count{default_threads()};
 thread_local int serial_depth = 0;
 
@@ -26,15 +24,9 @@ void set_threads(int threads) {
   thread_count = threads;
 }
 
-int threads() {
-  return serial_depth > 0 ? 1 : thread_count.load(std::memory_order_relaxed);
-}
+int threads() { return serial_depth > 0 ? 1 : thread_count.load(std::memory_order_relaxed); }
 
-SerialScope::SerialScope() {
-  ++serial_depth;
-}
-SerialScope::~SerialScope() {
-  --serial_depth;
-}
+SerialScope::SerialScope() { ++serial_depth; }
+SerialScope::~SerialScope() { --serial_depth; }
 
 }  // namespace lamina

@@ -7,9 +7,7 @@
 
 namespace lamina {
 
-Device Device::best() {
-  return cuda_device_count() > 0 ? cuda() : cpu();
-}
+Device Device::best() { return cuda_device_count() > 0 ? cuda() : cpu(); }
 
 Device Device::parse(std::string_view text) {
   if (text == "cpu") return cpu();

@@ -11,12 +11,8 @@ namespace {
 std::atomic<std::uint64_t> process_seed{0};
 }  // namespace
 
-void seed(std::uint64_t value) {
-  process_seed = value;
-}
-std::uint64_t seed() {
-  return process_seed;
-}
+void seed(std::uint64_t value) { process_seed = value; }
+std::uint64_t seed() { return process_seed; }
 
 double Random::normal(std::uint32_t draw) const {
   // The radius takes (0, 1], so that its logarithm is finite.

@@ -18,17 +18,13 @@ void Shape::append(std::int64_t extent) {
   extents_[static_cast<std::size_t>(rank_++)] = extent;
 }
 
-std::int64_t Shape::elements() const {
-  return elements(0, rank_);
-}
+std::int64_t Shape::elements() const { return elements(0, rank_); }
 
 std::int64_t Shape::elements(int first, int last) const {
   return std::accumulate(begin() + first, begin() + last, std::int64_t{1}, std::multiplies<>());
 }
 
-std::string Shape::str() const {
-  return fmt::format("[{}]", fmt::join(begin(), end(), ", "));
-}
+std::string Shape::str() const { return fmt::format("[{}]", fmt::join(begin(), end(), ", ")); }
 
 Shape broadcast(const Shape& a, const Shape& b, const char* operation) {
   const int rank = std::max(a.rank(), b.rank());

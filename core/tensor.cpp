@@ -14,9 +14,7 @@ Storage::Storage(Device device, std::size_t bytes)
       bytes_(bytes),
       device_(device) {}
 
-Storage::~Storage() {
-  allocator_->release(data_, bytes_);
-}
+Storage::~Storage() { allocator_->release(data_, bytes_); }
 
 Tensor Tensor::empty(const Shape& shape, TensorOptions options) {
   Tensor tensor;
@@ -26,9 +24,7 @@ Tensor Tensor::empty(const Shape& shape, TensorOptions options) {
   return tensor;
 }
 
-Tensor Tensor::zeros(const Shape& shape, TensorOptions options) {
-  return full(shape, 0, options);
-}
+Tensor Tensor::zeros(const Shape& shape, TensorOptions options) { return full(shape, 0, options); }
 
 Tensor Tensor::full(const Shape& shape, double value, TensorOptions options) {
   Tensor tensor = empty(shape, options);
@@ -46,9 +42,7 @@ Tensor Tensor::from_host(const void* values, std::size_t count, DType dtype, con
   return tensor;
 }
 
-void Tensor::copy_to_host(void* destination) const {
-  backend_for(device()).copy_to_host(*this, destination);
-}
+void Tensor::copy_to_host(void* destination) const { backend_for(device()).copy_to_host(*this, destination); }
 
 void Tensor::check_dtype(DType wanted) const {
   check(defined(), "tensor: data asked of an undefined tensor");
@@ -73,9 +67,7 @@ double Tensor::item() const {
   return value.to_vector<double>().front();
 }
 
-Tensor Tensor::detach() const {
-  return with_node(nullptr);
-}
+Tensor Tensor::detach() const { return with_node(nullptr); }
 
 Tensor Tensor::with_node(std::shared_ptr<Node> node) const {
   Tensor tensor = *this;
@@ -129,9 +121,7 @@ void Tensor::copy_from(const Tensor& source) {
   copy_from(source.to(Device::cpu()));
 }
 
-void Tensor::fill(double value) {
-  backend_for(device()).fill(*this, value);
-}
+void Tensor::fill(double value) { backend_for(device()).fill(*this, value); }
 
 Tensor& Tensor::requires_grad_() {
   check(defined() && is_floating(dtype_),

@@ -76,47 +76,24 @@ Tensor div(const Tensor& a, const Tensor& b) {
   });
 }
 
-Tensor affine(const Tensor& x, double scale, double shift) {
-  return unary(math::Affine{scale, shift}, x);
-}
-Tensor relu(const Tensor& x) {
-  return unary(math::Relu{}, x);
-}
-Tensor sigmoid(const Tensor& x) {
-  return unary(math::Sigmoid{}, x);
-}
-Tensor tanh(const Tensor& x) {
-  return unary(math::Tanh{}, x);
-}
-Tensor silu(const Tensor& x) {
-  return unary(math::Silu{}, x);
-}
-Tensor gelu(const Tensor& x) {
-  return unary(math::Gelu{}, x);
-}
-Tensor exp(const Tensor& x) {
-  return unary(math::Exp{}, x);
-}
-Tensor log(const Tensor& x) {
-  return unary(math::Log{}, x);
-}
-Tensor sqrt(const Tensor& x) {
-  return unary(math::Sqrt{}, x);
-}
-Tensor square(const Tensor& x) {
-  return unary(math::Square{}, x);
-}
-Tensor reciprocal(const Tensor& x) {
-  return unary(math::Reciprocal{}, x);
-}
+Tensor affine(const Tensor& x, double scale, double shift) { return unary(math::Affine{scale, shift}, x); }
+Tensor relu(const Tensor& x) { return unary(math::Relu{}, x); }
+Tensor sigmoid(const Tensor& x) { return unary(math::Sigmoid{}, x); }
+Tensor tanh(const Tensor& x) { return unary(math::Tanh{}, x); }
+Tensor silu(const Tensor& x) { return unary(math::Silu{}, x); }
+Tensor gelu(const Tensor& x) { return unary(math::Gelu{}, x); }
+Tensor exp(const Tensor& x) { return unary(math::Exp{}, x); }
+Tensor log(const Tensor& x) { return unary(math::Log{}, x); }
+Tensor sqrt(const Tensor& x) { return unary(math::Sqrt{}, x); }
+Tensor square(const Tensor& x) { return unary(math::Square{}, x); }
+Tensor reciprocal(const Tensor& x) { return unary(math::Reciprocal{}, x); }
 
 Tensor cast(const Tensor& x, DType dtype) {
   check_defined("cast", "the operand", x);
   if (dtype == x.dtype()) return x;
   Tensor out = Tensor::empty(x.shape(), {dtype, x.device()});
   backend_for(x.device()).cast(x, out);
-  if (!is_floating(dtype) || !is_floating(x.dtype()))
-    return no_gradient("cast", out, {x});
+  if (!is_floating(dtype) || !is_floating(x.dtype())) return no_gradient("cast", out, {x});
   return record("cast", out, {x},
                 [from = x.dtype()](const Tensor& grad, Grads& grads) { grads.set(0, cast(grad, from)); });
 }

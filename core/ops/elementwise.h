@@ -25,41 +25,17 @@ Tensor reciprocal(const Tensor& x);
 
 Tensor cast(const Tensor& x, DType dtype);  // its gradient is cast back
 
-inline Tensor operator+(const Tensor& a, const Tensor& b) {
-  return add(a, b);
-}
-inline Tensor operator-(const Tensor& a, const Tensor& b) {
-  return sub(a, b);
-}
-inline Tensor operator*(const Tensor& a, const Tensor& b) {
-  return mul(a, b);
-}
-inline Tensor operator/(const Tensor& a, const Tensor& b) {
-  return div(a, b);
-}
-inline Tensor operator+(const Tensor& a, double b) {
-  return affine(a, 1, b);
-}
-inline Tensor operator-(const Tensor& a, double b) {
-  return affine(a, 1, -b);
-}
-inline Tensor operator*(const Tensor& a, double b) {
-  return affine(a, b, 0);
-}
-inline Tensor operator/(const Tensor& a, double b) {
-  return affine(a, 1 / b, 0);
-}
-inline Tensor operator+(double a, const Tensor& b) {
-  return affine(b, 1, a);
-}
-inline Tensor operator-(double a, const Tensor& b) {
-  return affine(b, -1, a);
-}
-inline Tensor operator*(double a, const Tensor& b) {
-  return affine(b, a, 0);
-}
-inline Tensor operator-(const Tensor& a) {
-  return affine(a, -1, 0);
-}
+inline Tensor operator+(const Tensor& a, const Tensor& b) { return add(a, b); }
+inline Tensor operator-(const Tensor& a, const Tensor& b) { return sub(a, b); }
+inline Tensor operator*(const Tensor& a, const Tensor& b) { return mul(a, b); }
+inline Tensor operator/(const Tensor& a, const Tensor& b) { return div(a, b); }
+inline Tensor operator+(const Tensor& a, double b) { return affine(a, 1, b); }
+inline Tensor operator-(const Tensor& a, double b) { return affine(a, 1, -b); }
+inline Tensor operator*(const Tensor& a, double b) { return affine(a, b, 0); }
+inline Tensor operator/(const Tensor& a, double b) { return affine(a, 1 / b, 0); }
+inline Tensor operator+(double a, const Tensor& b) { return affine(b, 1, a); }
+inline Tensor operator-(double a, const Tensor& b) { return affine(b, -1, a); }
+inline Tensor operator*(double a, const Tensor& b) { return affine(b, a, 0); }
+inline Tensor operator-(const Tensor& a) { return affine(a, -1, 0); }
 
 }  // namespace lamina

@@ -30,9 +30,7 @@ Tensor broadcast_to(const Tensor& x, const Shape& shape) {
                 [from = x.shape()](const Tensor& grad, Grads& grads) { grads.set(0, sum_to(grad, from)); });
 }
 
-Tensor sum(const Tensor& x) {
-  return sum_to(x, {});
-}
+Tensor sum(const Tensor& x) { return sum_to(x, {}); }
 
 Tensor mean(const Tensor& x) {
   check_floating("mean", "the operand", x);
