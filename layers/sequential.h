@@ -1,0 +1,20 @@
+// Modules one after another, named "0", "1", … as in PyTorch.
+#pragma once
+
+#include "layers/module.h"
+
+namespace lamina {
+
+class Sequential final : public Module {
+ public:
+  template <typename M, typename... Args>
+  M& add(Args&&... args) {
+    return add_child<M>(std::to_string(children().size()), std::forward<Args>(args)...);
+  }
+  std::string kind() const override { return "Sequential"; }
+
+ private:
+  Tensor forward(const Tensor& x) override;
+};
+
+}  // namespace lamina

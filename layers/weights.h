@@ -1,0 +1,66 @@
+// Weight files: safetensors with PyTorch's names and layouts, so that
+//   model.load_state_dict(safetensors.torch.load_file(path), strict=True)
+// reads what save_weights() wrote, and load_weights() reads what safetensors.torch.save_file() wrote.
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "core/param.h"
+#include "core/safetensors.h"
+#include "layers/module.h"
+
+namespace lamina {
+
+// What a file says about itself in its metadata ("model", "stem", "shortcut", "classes", "mean", "std"; lists
+// as JSON arrays). Whatever a foreign file leaves unsaid is empty.
+struct WeightInfo {
+  std::string model;                 // "resnet18"
+  std::string stem;                  // "imagenet", "cifar"
+  std::string shortcut;              // "A", "B"
+  std::vector<std::string> classes;  // names, in the order of the logits
+  std::vector<float> mean, std;      // per channel, of images scaled to [0, 1]
+};
+
+// Throws Error if a list is not a JSON array of the right type.
+WeightInfo info_from_metadata(const std::map<std::string, std::string>& metadata);
+std::map<std::string, std::string> metadata_from_info(const WeightInfo& info);
+
+// Layouts: convolution weights are [out, kh, kw, in] here and [out, in, kh, kw] in files; all else is equal.
+// The results are on the CPU resp. on the parameter's device, in new memory.
+Tensor to_file_layout(const Param& param);
+Tensor from_file_layout(const Param& param, const Tensor& stored);  // casts to the parameter's dtype
+Tensor ohwi_to_oihw(const Tensor& weight);                          // on the CPU
+Tensor oihw_to_ohwi(const Tensor& weight);                          // on the CPU
+
+// All of module.state(), in file layout; batch counts are marked to be stored as I64, as PyTorch has them.
+TensorFile to_tensor_file(const ParamList& state, const WeightInfo& info);
+void save_weights(const std::filesystem::path& path, const Module& module, const WeightInfo& info = {});
+
+struct LoadedWeights {
+  WeightInfo info;
+  std::vector<std::string> missing;     // in the model but not in the file: left as they were
+  std::vector<std::string> unexpected;  // in the file but not in the model
+};
+
+// Sets module.state() from the file, in place. Nothing is changed unless everything fits. Throws Error naming
+// the tensors that are missing, unexpected or of another shape, and the model the file probably belongs to;
+// with strict = false missing and unexpected ones are only reported. A missing num_batches_tracked is no
+// error (files older than PyTorch 0.4.1) and counts as 0.
+LoadedWeights load_weights(const std::filesystem::path& path, Module& module, bool strict = true);
+LoadedWeights load_weights(const TensorFile& file, const ParamList& state, bool strict = true,
+                           const std::string& source = "weights");
+
+// The metadata alone, without reading the tensors.
+WeightInfo read_weight_info(const std::filesystem::path& path);
+
+struct ProbableModel {
+  std::string model, stem, shortcut;  // empty where unknown
+  int classes = 0;
+  std::string str() const;  // "resnet18 with the imagenet stem, shortcut B and 1000 classes"; or "unknown"
+};
+// Which ResNet the names and shapes of a file belong to.
+ProbableModel probable_model(const TensorFile& file);
+
+}  // namespace lamina
