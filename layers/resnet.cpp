@@ -1,0 +1,127 @@
+#include "layers/resnet.h"
+
+#include <algorithm>
+
+#include "layers/resnet_table.h"
+
+namespace lamina {
+
+namespace {
+
+template <typename Block>
+void add_blocks(Sequential& stage, BlockOptions options, int blocks) {
+  for (int i = 0; i < blocks; ++i) {
+    stage.add<Block>(options);
+    options.in = options.channels * Block::expansion;
+    options.stride = 1;
+  }
+}
+
+void zero_init_residuals(const Module& module) {
+  for (const auto& child : module.children()) {
+    if (auto* block = dynamic_cast<ResidualBlock*>(child.get())) block->zero_init_residual();
+    zero_init_residuals(*child);
+  }
+}
+
+const ResNetSpec& spec_of(std::string_view model) {
+  for (const ResNetSpec& spec : resnet_table()) {
+    if (model == spec.name) return spec;
+  }
+  fail_usage("unknown model \"{}\"; expected one of {}", model, fmt::join(resnet_names(), ", "));
+}
+
+// The options with everything decided.
+ResNetOptions resolved(const ResNetSpec& spec, ResNetOptions options) {
+  if (options.classes < 1 || options.channels < 1) {
+    fail_usage("{}: {} classes and {} image channels: need at least 1 of each", spec.name, options.classes,
+               options.channels);
+  }
+  if (!options.stem) options.stem = spec.cifar ? Stem::cifar : Stem::imagenet;
+  if (!options.shortcut) options.shortcut = spec.cifar ? Shortcut::A : Shortcut::B;
+  if (!options.seed) options.seed = lamina::seed();
+  if (spec.cifar && *options.stem == Stem::imagenet) {
+    fail_usage(
+        "{} has no imagenet stem (He et al. 2016, section 4.2); use the cifar stem, or resnet18, 34 or 50",
+        spec.name);
+  }
+  return options;
+}
+
+}  // namespace
+
+const std::vector<ResNetSpec>& resnet_table() {
+  static const std::vector<ResNetSpec> table = {
+      {"resnet8", true, false, {1, 1, 1}},      {"resnet14", true, false, {2, 2, 2}},
+      {"resnet20", true, false, {3, 3, 3}},     {"resnet32", true, false, {5, 5, 5}},
+      {"resnet44", true, false, {7, 7, 7}},     {"resnet56", true, false, {9, 9, 9}},
+      {"resnet110", true, false, {18, 18, 18}}, {"resnet18", false, false, {2, 2, 2, 2}},
+      {"resnet34", false, false, {3, 4, 6, 3}}, {"resnet50", false, true, {3, 4, 6, 3}},
+  };
+  return table;
+}
+
+std::vector<std::string> resnet_names() {
+  std::vector<std::string> names;
+  for (const ResNetSpec& spec : resnet_table()) names.push_back(spec.name);
+  return names;
+}
+
+const char* name_of(Stem stem) { return stem == Stem::imagenet ? "imagenet" : "cifar"; }
+
+Stem parse_stem(std::string_view text) {
+  if (text == "imagenet") return Stem::imagenet;
+  if (text == "cifar") return Stem::cifar;
+  fail_usage("unknown stem \"{}\"; expected imagenet or cifar", text);
+}
+
+ResNet::ResNet(std::string_view model, const ResNetOptions& options) : model_(model) {
+  const ResNetSpec& spec = spec_of(model);
+  options_ = resolved(spec, options);
+  const TensorOptions tensor{.dtype = options_.dtype, .device = options_.device};
+  const int width = spec.cifar ? 16 : 64;
+
+  const bool imagenet = *options_.stem == Stem::imagenet;
+  conv1_ = &add_child<Conv2d>(
+      "conv1", options_.channels, width, imagenet ? 7 : 3,
+      Conv2dLayerOptions{.stride = imagenet ? 2 : 1, .padding = imagenet ? 3 : 1, .tensor = tensor});
+  bn1_ = &add_child<BatchNorm2d>("bn1", width, BatchNorm2dLayerOptions{.tensor = tensor});
+  if (imagenet)
+    maxpool_ = &add_child<MaxPool2d>("maxpool", Pool2dOptions{.size = 3, .stride = 2, .padding = 1});
+
+  const int expansion = spec.bottleneck ? Bottleneck::expansion : BasicBlock::expansion;
+  int in = width;
+  for (std::size_t i = 0; i < spec.blocks.size(); ++i) {
+    Sequential& stage = add_child<Sequential>(fmt::format("layer{}", i + 1));
+    const BlockOptions block{.in = in,
+                             .channels = width << i,
+                             .stride = i == 0 ? 1 : 2,
+                             .shortcut = *options_.shortcut,
+                             .tensor = tensor};
+    if (spec.bottleneck)
+      add_blocks<Bottleneck>(stage, block, spec.blocks[i]);
+    else
+      add_blocks<BasicBlock>(stage, block, spec.blocks[i]);
+    in = block.channels * expansion;
+    stages_.push_back(&stage);
+  }
+  feature_size_ = in;
+  avgpool_ = &add_child<GlobalAvgPool>("avgpool");
+  fc_ = &add_child<Linear>("fc", in, options_.classes, LinearLayerOptions{.tensor = tensor});
+
+  initialise(*this, options_.init, *options_.seed);
+  if (options_.zero_init_residual) zero_init_residuals(*this);
+}
+
+Tensor ResNet::features(const Tensor& x) {
+  Tensor h = bn1_->normalise((*conv1_)(x), {}, true);
+  if (maxpool_ != nullptr) h = (*maxpool_)(h);
+  for (Sequential* stage : stages_) h = (*stage)(h);
+  return (*avgpool_)(h);
+}
+
+Tensor ResNet::forward(const Tensor& x) { return (*fc_)(features(x)); }
+
+ResNet resnet(std::string_view model, const ResNetOptions& options) { return ResNet(model, options); }
+
+}  // namespace lamina
