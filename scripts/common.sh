@@ -60,13 +60,13 @@ install_packages() {
   sudo apt-get install --no-install-recommends $(lacking_packages "$@" | tr '\n' ' ')"
 }
 
-# build PRESET [CMAKE-OPTION...]: configures and builds build/PRESET.
+# build PRESET [BUILD-OPTION...]: configures and builds build/PRESET.
 build() {
   local preset=$1 started=$SECONDS
   shift
   say "Building build/$preset …"
   cd "$root" || return
-  quietly cmake --preset "$preset" "$@"
-  quietly cmake --build --preset "$preset"
+  quietly cmake --preset "$preset"
+  quietly cmake --build --preset "$preset" "$@"
   say "Built in $((SECONDS - started)) s."
 }

@@ -52,20 +52,21 @@ def augment(padded: torch.Tensor, index: torch.Tensor, generator: torch.Generato
     return padded[index[:, None, None], rows[:, :, None], columns[:, None, :]]
 
 
-def learning_rate(step: int, steps: int, warmup: int, options) -> float:
-    """Linear warm-up over the first `warmup` steps, then constant, or half a cosine down to 0 at the last step's end."""
+def learning_rate(step: int, steps: int, warmup: float, options) -> float:
+    """Linear warm-up from 0 over the first `warmup` steps, then constant, or half a cosine that would reach 0 one step
+    after the last."""
     if step < warmup:
-        return options.lr * (step + 1) / warmup
+        return options.lr * step / warmup
     if options.schedule == "constant":
         return options.lr
     return options.lr * 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
 
 
-def parameter_groups(net: torch.nn.Module, weight_decay: float):
-    """Only the weights of convolutions and linear layers decay; biases and batch-norm parameters do not."""
-    decayed = [p for p in net.parameters() if p.ndim > 1]
-    others = [p for p in net.parameters() if p.ndim <= 1]
-    return [{"params": decayed, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]
+def parameter_groups(net: torch.nn.Module, options):
+    """With --decay weights, only the weights of convolutions and linear layers decay; else everything does."""
+    decayed = [p for p in net.parameters() if p.ndim > 1 or options.decay == "all"]
+    others = [p for p in net.parameters() if p.ndim <= 1 and options.decay != "all"]
+    return [{"params": decayed, "weight_decay": options.weight_decay}, {"params": others, "weight_decay": 0.0}]
 
 
 @torch.no_grad()
@@ -87,17 +88,17 @@ def train(options, log) -> dict:
     directory = pathlib.Path(options.data)
     images, labels = read_batches(directory, [f"data_batch_{i}.bin" for i in range(1, 6)])
     test_images, test_labels = read_batches(directory, ["test_batch.bin"])
+    normalize = Normalize(images)
     if options.limit_train:
         images, labels = images[: options.limit_train], labels[: options.limit_train]
-    normalize = Normalize(images)
     padded = F.pad(images, (0, 0, PADDING, PADDING, PADDING, PADDING))
 
     net = CifarResNet(int(options.model.removeprefix("resnet"))).to(memory_format=torch.channels_last)
-    optimizer = torch.optim.SGD(parameter_groups(net, options.weight_decay), lr=options.lr,
+    optimizer = torch.optim.SGD(parameter_groups(net, options), lr=options.lr,
                                 momentum=options.momentum, nesterov=options.nesterov)
-    steps_per_epoch = len(labels) // options.batch  # an incomplete last batch is dropped
+    steps_per_epoch = math.ceil(len(labels) / options.batch)  # the last batch may be smaller
     steps = options.epochs * steps_per_epoch
-    warmup = round(options.warmup_epochs * steps_per_epoch)
+    warmup = options.warmup_epochs * steps_per_epoch
     result = {"framework": f"PyTorch {torch.__version__}", "options": vars(options), "epochs": []}
     for epoch in range(options.epochs):
         start = time.perf_counter()
@@ -111,11 +112,11 @@ def train(options, log) -> dict:
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
-            total += loss.item()
+            total += loss.item() * len(index)
         seconds = time.perf_counter() - start
         accuracy, test_loss = evaluate(net, test_images, test_labels, normalize)
-        row = {"epoch": epoch + 1, "train_loss": total / steps_per_epoch, "test_loss": test_loss,
-               "test_accuracy": accuracy, "images_per_s": steps_per_epoch * options.batch / seconds}
+        row = {"epoch": epoch + 1, "train_loss": total / len(labels), "test_loss": test_loss,
+               "test_accuracy": accuracy, "images_per_s": len(labels) / seconds}
         result["epochs"].append(row)
         print("epoch {epoch}: train loss {train_loss:.4f}, test loss {test_loss:.4f}, test accuracy "
               "{test_accuracy:.4f}, {images_per_s:.0f} images/s".format(**row), file=log, flush=True)
@@ -132,6 +133,7 @@ def main():
     parser.add_argument("--momentum", type=float, default=0.9)
     parser.add_argument("--nesterov", action="store_true")
     parser.add_argument("--weight-decay", type=float, default=5e-4)
+    parser.add_argument("--decay", choices=["all", "weights"], default="all", help="what weight decay applies to")
     parser.add_argument("--schedule", choices=["constant", "cosine"], default="cosine")
     parser.add_argument("--warmup-epochs", type=float, default=0)
     parser.add_argument("--limit-train", type=int, default=0)
