@@ -16,12 +16,8 @@ struct Augment {
   bool flip = false;  // mirror every other image, at random
 };
 
-inline Augment none() {
-  return {};
-}
-inline Augment standard() {
-  return {.padding = 4, .flip = true};
-}
+inline Augment none() { return {}; }
+inline Augment standard() { return {.padding = 4, .flip = true}; }
 Augment augment_named(std::string_view name);  // "none" or "standard"; throws UsageError
 
 // For a batch of the split's rows `samples`: the same image in the same epoch gets the same crop, whatever

@@ -14,8 +14,7 @@ namespace lamina::data {
 // missing file, or naming the file and the record that is wrong.
 Dataset cifar10(const std::filesystem::path& directory, const OpenOptions& options = {});
 
-// The same with train.bin, test.bin and fine_label_names.txt; classes are called class0…99 without the
-// latter.
+// The same with train.bin, test.bin and fine_label_names.txt.
 Dataset cifar100(const std::filesystem::path& directory, const OpenOptions& options = {});
 
 }  // namespace lamina::data
