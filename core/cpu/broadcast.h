@@ -1,0 +1,71 @@
+// How tensors of different shapes walk together over the index space of the widest one.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+
+#include "core/shape.h"
+
+namespace lamina::cpu {
+
+// Axis 0 is the innermost. A stride is 0 where a tensor is repeated along the axis, else 1 on axis 0.
+// Neighbouring axes that every tensor walks as if they were one are merged: equal shapes make one axis,
+// rows × C with a vector makes two.
+template <std::size_t Tensors>
+struct Walk {
+  using Offsets = std::array<std::int64_t, Tensors>;
+  struct Axis {
+    std::int64_t extent = 1;
+    Offsets stride{};
+  };
+
+  int rank = 0;
+  std::array<Axis, Shape::max_rank> axes{};
+
+  std::int64_t inner() const { return axes[0].extent; }
+
+  // Where the row with this number (counted over all axes but the innermost) starts in each tensor.
+  Offsets row(std::int64_t number) const {
+    Offsets offsets{};
+    for (int i = 1; i < rank; ++i) {
+      const Axis& axis = axes[static_cast<std::size_t>(i)];
+      const bool outermost = i + 1 == rank;
+      const std::int64_t rest = outermost ? 0 : number / axis.extent;
+      for (std::size_t t = 0; t < Tensors; ++t) {
+        offsets[t] += (number - rest * axis.extent) * axis.stride[t];
+      }
+      number = rest;
+    }
+    return offsets;
+  }
+};
+
+template <std::size_t Tensors>
+Walk<Tensors> walk(const Shape& space, const std::array<const Shape*, Tensors>& shapes) {
+  Walk<Tensors> result;
+  typename Walk<Tensors>::Offsets elements;  // of each tensor, in the axes seen so far
+  elements.fill(1);
+  for (int back = 1; back <= space.rank(); ++back) {
+    const std::int64_t extent = space[space.rank() - back];
+    if (extent == 1) continue;
+    typename Walk<Tensors>::Axis axis{.extent = extent};
+    bool merges = result.rank > 0;
+    auto& inner = result.axes[static_cast<std::size_t>(merges ? result.rank - 1 : 0)];
+    for (std::size_t t = 0; t < Tensors; ++t) {
+      const Shape& shape = *shapes[t];
+      const std::int64_t own = back <= shape.rank() ? shape[shape.rank() - back] : 1;
+      axis.stride[t] = own == 1 ? 0 : elements[t];
+      elements[t] *= own;
+      merges = merges && axis.stride[t] == inner.stride[t] * inner.extent;
+    }
+    if (merges) {
+      inner.extent *= extent;
+    } else {
+      result.axes[static_cast<std::size_t>(result.rank++)] = axis;
+    }
+  }
+  return result;
+}
+
+}  // namespace lamina::cpu

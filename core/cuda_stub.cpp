@@ -1,0 +1,20 @@
+// Linked instead of core/cuda in a build without CUDA.
+#include "core/backend.h"
+#include "core/error.h"
+
+namespace lamina {
+
+Backend& cuda_backend(int index) {
+  fail(
+      "device cuda:{}: this build of Lamina has no CUDA; configure with -DLAMINA_CUDA=ON and a CUDA toolkit, "
+      "or use --device cpu",
+      index);
+}
+
+int cuda_device_count() { return 0; }
+
+std::string cuda_build_description() {
+  return "none (built without CUDA; configure with -DLAMINA_CUDA=ON and a CUDA toolkit)";
+}
+
+}  // namespace lamina
