@@ -1,0 +1,51 @@
+// Convolutions of the CPU backend: reads the problem off the tensors and hands it to a kernel.
+#include "core/cpu/conv_direct.h"
+#include "core/cpu/cpu_backend.h"
+
+namespace lamina {
+namespace {
+
+cpu::ConvShape conv_shape(const Tensor& x, const Tensor& weight, const Tensor& y,
+                          const Conv2dOptions& options) {
+  return {.images = x.size(0),
+          .in_height = x.size(1),
+          .in_width = x.size(2),
+          .in_channels = x.size(3),
+          .out_height = y.size(1),
+          .out_width = y.size(2),
+          .out_channels = y.size(3),
+          .kernel_height = weight.size(1),
+          .kernel_width = weight.size(2),
+          .stride = options.stride,
+          .padding = options.padding};
+}
+
+}  // namespace
+
+void CpuBackend::conv2d(const Tensor& x, const Tensor& weight, const Conv2dOptions& options, Tensor& y) {
+  visit_floating(x.dtype(), "conv2d", [&](auto zero) {
+    using T = decltype(zero);
+    cpu::conv_direct(conv_shape(x, weight, y, options), x.data<T>(), weight.data<T>(), y.data<T>(),
+                     allocator_);
+  });
+}
+
+void CpuBackend::conv2d_grad_input(const Tensor& grad, const Tensor& weight, const Conv2dOptions& options,
+                                   Tensor& grad_x) {
+  visit_floating(grad.dtype(), "conv2d_grad_input", [&](auto zero) {
+    using T = decltype(zero);
+    cpu::conv_direct_grad_input(conv_shape(grad_x, weight, grad, options), grad.data<T>(), weight.data<T>(),
+                                grad_x.data<T>(), allocator_);
+  });
+}
+
+void CpuBackend::conv2d_grad_weight(const Tensor& grad, const Tensor& x, const Conv2dOptions& options,
+                                    Tensor& grad_weight) {
+  visit_floating(grad.dtype(), "conv2d_grad_weight", [&](auto zero) {
+    using T = decltype(zero);
+    cpu::conv_direct_grad_weight(conv_shape(x, grad_weight, grad, options), grad.data<T>(), x.data<T>(),
+                                 grad_weight.data<T>(), allocator_);
+  });
+}
+
+}  // namespace lamina
