@@ -5,6 +5,7 @@
 
 #include <filesystem>
 #include <map>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -16,6 +17,7 @@ namespace lamina {
 struct TensorFile {
   std::vector<std::pair<std::string, Tensor>> tensors;  // in file order, on the CPU
   std::map<std::string, std::string> metadata;
+  std::set<std::string> as_i64 = {};  // names of i32 tensors that the file holds, or shall hold, as I64
 
   bool contains(const std::string& name) const { return find(name) != nullptr; }
   const Tensor* find(const std::string& name) const;  // null if absent
@@ -26,6 +28,9 @@ struct TensorFile {
 // header not JSON or too large, overlapping or missing byte ranges, wrong sizes, duplicate names. Bounds
 // memory by the file size.
 TensorFile read_tensors(const std::filesystem::path& path);
+
+// The same checks, but reads only the header.
+std::map<std::string, std::string> read_metadata(const std::filesystem::path& path);
 
 // Writes to a temporary file beside `path`, syncs it, renames it over `path` and syncs the directory: at
 // every moment `path` is the old file or the whole new one. Throws Error (with the system's reason) and
