@@ -1,5 +1,7 @@
 #include "core/safetensors_header.h"
 
+#include <fmt/ranges.h>
+
 #include <algorithm>
 #include <limits>
 #include <nlohmann/json.hpp>

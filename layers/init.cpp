@@ -1,5 +1,7 @@
 #include "layers/init.h"
 
+#include <fmt/ranges.h>
+
 #include <array>
 #include <cmath>
 

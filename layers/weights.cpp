@@ -1,0 +1,189 @@
+#include "layers/weights.h"
+
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <map>
+#include <nlohmann/json.hpp>
+
+#include "core/ops/elementwise.h"
+
+namespace lamina {
+
+namespace {
+
+using nlohmann::json;
+
+// y[i, j, k, l] = x with its axes in the order `axes`; for any element type.
+Tensor permuted(const Tensor& weight, const std::array<int, 4>& axes) {
+  check(weight.rank() == 4, "convolution weight: {} has not 4 dimensions", weight.str());
+  const Tensor x = weight.to(Device::cpu());
+  const Shape shape{x.size(axes[0]), x.size(axes[1]), x.size(axes[2]), x.size(axes[3])};
+  Tensor y = Tensor::empty(shape, {.dtype = x.dtype()});
+  std::array<std::int64_t, 4> stride{};
+  for (std::size_t i = 0; i < 4; ++i) stride[i] = x.shape().elements(axes[i] + 1, 4);
+
+  const std::size_t size = size_of(x.dtype());
+  std::byte* to = y.raw();
+  for (std::int64_t i = 0; i < shape[0]; ++i) {
+    for (std::int64_t j = 0; j < shape[1]; ++j) {
+      for (std::int64_t k = 0; k < shape[2]; ++k) {
+        for (std::int64_t l = 0; l < shape[3]; ++l, to += size) {
+          const std::int64_t from = i * stride[0] + j * stride[1] + k * stride[2] + l * stride[3];
+          std::memcpy(to, x.raw() + static_cast<std::size_t>(from) * size, size);
+        }
+      }
+    }
+  }
+  return y;
+}
+
+Shape file_shape(const Param& param) {
+  const Shape& s = param.value.shape();
+  return s.rank() == 4 ? Shape{s[0], s[3], s[1], s[2]} : s;
+}
+
+bool is_batch_count(const std::string& name) { return name.ends_with("num_batches_tracked"); }
+
+template <typename T>
+std::vector<T> parse_list(const std::map<std::string, std::string>& metadata, const std::string& key) {
+  const auto found = metadata.find(key);
+  if (found == metadata.end()) return {};
+  try {
+    return json::parse(found->second).get<std::vector<T>>();
+  } catch (const json::exception& e) {
+    fail("weight file: the metadata \"{}\" is not a list of {}: {}", key,
+         std::is_same_v<T, std::string> ? "texts" : "numbers", e.what());
+  }
+}
+
+std::string parse_text(const std::map<std::string, std::string>& metadata, const std::string& key) {
+  const auto found = metadata.find(key);
+  return found == metadata.end() ? std::string() : found->second;
+}
+
+// "3 missing (a, b, …)"; empty for none.
+void describe(std::string& text, const char* what, const std::vector<std::string>& names) {
+  constexpr std::size_t most = 3;
+  if (names.empty()) return;
+  const std::vector<std::string> first(
+      names.begin(), names.begin() + static_cast<std::ptrdiff_t>(std::min(names.size(), most)));
+  text += fmt::format("{}{} {} ({}{})", text.empty() ? "" : ", ", names.size(), what, fmt::join(first, ", "),
+                      names.size() > most ? ", …" : "");
+}
+
+// How a file and a model fit together.
+struct Matching {
+  std::vector<std::pair<Param*, const Tensor*>> pairs;
+  std::vector<std::string> missing, unexpected, different;
+};
+
+Matching match(const TensorFile& file, const ParamList& state) {
+  Matching matching;
+  std::map<std::string, const Tensor*> stored;
+  for (const auto& [name, tensor] : file.tensors) stored[name] = &tensor;
+  for (const auto& param : state) {
+    const auto found = stored.find(param->name);
+    if (found == stored.end()) {
+      if (!is_batch_count(param->name)) matching.missing.push_back(param->name);
+      continue;
+    }
+    const Tensor& tensor = *found->second;
+    if (tensor.shape() != file_shape(*param) ||
+        is_floating(tensor.dtype()) != is_floating(param->value.dtype())) {
+      matching.different.push_back(fmt::format("{}: {}{} in the file, {}{} in the model", param->name,
+                                               name_of(tensor.dtype()), tensor.shape().str(),
+                                               name_of(param->value.dtype()), file_shape(*param).str()));
+    }
+    matching.pairs.emplace_back(param.get(), &tensor);
+    stored.erase(found);
+  }
+  for (const auto& [name, tensor] : file.tensors) {
+    if (stored.contains(name)) matching.unexpected.push_back(name);
+  }
+  return matching;
+}
+
+void check_fits(const Matching& matching, const TensorFile& file, bool strict, const std::string& source) {
+  std::string text;
+  if (strict) describe(text, "tensors are missing", matching.missing);
+  if (strict) describe(text, "are unexpected", matching.unexpected);
+  describe(text, "have another shape or type", matching.different);
+  check(text.empty(), "{}: does not fit the model: {}; the file's names and shapes are those of {}", source,
+        text, probable_model(file).str());
+}
+
+}  // namespace
+
+WeightInfo info_from_metadata(const std::map<std::string, std::string>& metadata) {
+  return {.model = parse_text(metadata, "model"),
+          .stem = parse_text(metadata, "stem"),
+          .shortcut = parse_text(metadata, "shortcut"),
+          .classes = parse_list<std::string>(metadata, "classes"),
+          .mean = parse_list<float>(metadata, "mean"),
+          .std = parse_list<float>(metadata, "std")};
+}
+
+std::map<std::string, std::string> metadata_from_info(const WeightInfo& info) {
+  std::map<std::string, std::string> metadata{{"format", "pt"}};  // expected by some Python readers
+  if (!info.model.empty()) metadata["model"] = info.model;
+  if (!info.stem.empty()) metadata["stem"] = info.stem;
+  if (!info.shortcut.empty()) metadata["shortcut"] = info.shortcut;
+  if (!info.classes.empty()) metadata["classes"] = json(info.classes).dump();
+  if (!info.mean.empty()) metadata["mean"] = fmt::format("[{}]", fmt::join(info.mean, ","));
+  if (!info.std.empty()) metadata["std"] = fmt::format("[{}]", fmt::join(info.std, ","));
+  return metadata;
+}
+
+Tensor ohwi_to_oihw(const Tensor& weight) { return permuted(weight, {0, 3, 1, 2}); }
+Tensor oihw_to_ohwi(const Tensor& weight) { return permuted(weight, {0, 2, 3, 1}); }
+
+Tensor to_file_layout(const Param& param) {
+  if (param.value.rank() == 4) return ohwi_to_oihw(param.value);
+  return param.value.device() == Device::cpu() ? param.value.clone() : param.value.to(Device::cpu());
+}
+
+Tensor from_file_layout(const Param& param, const Tensor& stored) {
+  Tensor value = stored.rank() == 4 ? oihw_to_ohwi(stored) : stored.clone();
+  if (value.dtype() != param.value.dtype()) value = cast(value, param.value.dtype());
+  return value.to(param.value.device());
+}
+
+TensorFile to_tensor_file(const ParamList& state, const WeightInfo& info) {
+  TensorFile file{.tensors = {}, .metadata = metadata_from_info(info)};
+  for (const auto& param : state) {
+    file.tensors.emplace_back(param->name, to_file_layout(*param));
+    if (is_batch_count(param->name)) file.as_i64.insert(param->name);
+  }
+  return file;
+}
+
+void save_weights(const std::filesystem::path& path, const Module& module, const WeightInfo& info) {
+  write_tensors(path, to_tensor_file(module.state(), info));
+}
+
+LoadedWeights load_weights(const TensorFile& file, const ParamList& state, bool strict,
+                           const std::string& source) {
+  Matching matching = match(file, state);
+  check_fits(matching, file, strict, source);
+  for (const auto& [param, stored] : matching.pairs)
+    param->value.copy_from(from_file_layout(*param, *stored));
+  for (const auto& param : state) {
+    if (is_batch_count(param->name) && !file.contains(param->name)) param->value.fill(0);
+  }
+  return {.info = info_from_metadata(file.metadata),
+          .missing = std::move(matching.missing),
+          .unexpected = std::move(matching.unexpected)};
+}
+
+LoadedWeights load_weights(const std::filesystem::path& path, Module& module, bool strict) {
+  return load_weights(read_tensors(path), module.state(), strict, path.string());
+}
+
+WeightInfo read_weight_info(const std::filesystem::path& path) {
+  return info_from_metadata(read_metadata(path));
+}
+
+}  // namespace lamina
