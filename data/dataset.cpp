@@ -1,0 +1,195 @@
+#include "data/dataset.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <mutex>
+
+#include "core/random.h"
+#include "data/cifar.h"
+#include "data/file.h"
+#include "data/find.h"
+#include "data/folder.h"
+#include "data/idx.h"
+#include "data/synthetic.h"
+
+namespace lamina::data {
+
+namespace {
+
+using Directory = std::filesystem::path;
+
+// A data set on disk: where it lies and who reads it. A new one is a line here.
+struct Source {
+  Place place;
+  Dataset (*read)(const Directory&, const OpenOptions&);
+  bool resizes = false;  // honours OpenOptions::image_size
+};
+
+const std::vector<Source>& sources() {
+  static const std::vector<Source> list = {
+      {{"cifar10", "cifar-10-batches-bin", {"test_batch.bin"}}, cifar10},
+      {{"cifar100", "cifar-100-binary", {"test.bin"}}, cifar100},
+      {{"fashion-mnist", "FashionMNIST/raw", {"t10k-images-idx3-ubyte", "t10k-images-idx3-ubyte.gz"}},
+       fashion_mnist},
+      {{"tiny-imagenet", "tiny-imagenet-200", {"train"}}, tiny_imagenet, true},
+      {{"folder", "", {"train"}}, folder, true},
+  };
+  return list;
+}
+
+// "HxWxCxCLASSES", each at least 1.
+SyntheticOptions parse_synthetic(const std::string& text) {
+  SyntheticOptions options;
+  if (text.empty()) return options;
+  char rest = 0;
+  const int read = std::sscanf(text.c_str(), "%4dx%4dx%4dx%4d%c", &options.height, &options.width,
+                               &options.channels, &options.classes, &rest);
+  if (read != 4 || std::min({options.height, options.width, options.channels, options.classes}) < 1) {
+    fail_usage("synthetic:{}: expected synthetic:HxWxCxCLASSES, such as synthetic:32x32x3x10", text);
+  }
+  return options;
+}
+
+void check_labels(const Split& split, std::size_t classes, const std::string& source) {
+  check(split.labels.elements() == split.size(), "{}: {} labels for {} images", source,
+        split.labels.elements(), split.size());
+  const auto* labels = split.labels.data<std::int32_t>();
+  for (std::int64_t i = 0; i < split.size(); ++i) {
+    check(labels[i] >= 0 && labels[i] < static_cast<std::int32_t>(classes),
+          "{}: image {} has label {}; expected 0 to {}", source, i, labels[i], classes - 1);
+  }
+}
+
+// Sums of pixels and of squared pixels per channel.
+struct Sums {
+  std::vector<std::uint64_t> value, square;
+};
+
+// Adds `count` pixel bytes, channels interleaved. `lanes` bytes side by side keep the loop vectorisable
+// whatever the number of channels; 65536 * 255² still fits 32 bits.
+void add_pixels(const std::uint8_t* pixels, std::size_t count, std::size_t channels, Sums& sums) {
+  const std::size_t lanes = channels * 16;
+  std::vector<std::uint32_t> value(lanes), square(lanes);
+  for (std::size_t start = 0; start < count; start += lanes * 65536) {
+    const std::size_t end = std::min(count, start + lanes * 65536);
+    std::fill(value.begin(), value.end(), 0u);
+    std::fill(square.begin(), square.end(), 0u);
+    for (std::size_t i = start; i < end; i += lanes) {
+      const std::size_t n = std::min(lanes, end - i);
+      for (std::size_t j = 0; j < n; ++j) {
+        const std::uint32_t p = pixels[i + j];
+        value[j] += p;
+        square[j] += p * p;
+      }
+    }
+    for (std::size_t j = 0; j < lanes; ++j) {
+      sums.value[j % channels] += value[j];
+      sums.square[j % channels] += square[j];
+    }
+  }
+}
+
+}  // namespace
+
+void notify_stderr(const std::string& line) { std::fprintf(stderr, "%s\n", line.c_str()); }
+
+Sample Split::get(std::int64_t i) const {
+  check(i >= 0 && i < size(), "Split::get: image {} of {}", i, size());
+  return {images.rows(i, 1).view({height(), width(), channels()}), labels.data<std::int32_t>()[i]};
+}
+
+Split subset(const Split& split, std::span<const std::int64_t> rows) {
+  const auto count = static_cast<std::int64_t>(rows.size());
+  Split result = split;
+  result.images =
+      Tensor::empty({count, split.height(), split.width(), split.channels()}, split.images.options());
+  result.labels = Tensor::empty({count}, {.dtype = DType::i32});
+  for (std::int64_t i = 0; i < count; ++i) {
+    const Sample sample = split.get(rows[static_cast<std::size_t>(i)]);
+    result.get(i).image.copy_from(sample.image);
+    result.labels.data<std::int32_t>()[i] = sample.label;
+  }
+  return result;
+}
+
+Split limit(const Split& split, std::int64_t count) {
+  if (count <= 0 || count >= split.size()) return split;
+  const std::vector<std::int64_t> order = permutation(split.size(), Random{0, Stream::split});
+  return subset(split, std::span(order).first(static_cast<std::size_t>(count)));
+}
+
+void measure(const Tensor& images, std::vector<float>& mean, std::vector<float>& std) {
+  const std::int64_t channels = images.size(3), image_bytes = images.elements() / images.size(0);
+  const auto c = static_cast<std::size_t>(channels);
+  Sums total{std::vector<std::uint64_t>(c), std::vector<std::uint64_t>(c)};
+  std::mutex mutex;
+  constexpr std::int64_t chunk = 4096;
+  for_each_index((images.size(0) + chunk - 1) / chunk, 0, [&](std::int64_t k) {
+    const std::int64_t count = std::min(chunk, images.size(0) - k * chunk);
+    Sums part{std::vector<std::uint64_t>(c), std::vector<std::uint64_t>(c)};
+    add_pixels(images.data<std::uint8_t>() + k * chunk * image_bytes,
+               static_cast<std::size_t>(count * image_bytes), c, part);
+    const std::lock_guard lock(mutex);  // integer sums: any order gives the same
+    for (std::size_t j = 0; j < c; ++j) {
+      total.value[j] += part.value[j];
+      total.square[j] += part.square[j];
+    }
+  });
+  mean.assign(c, 0.0f);
+  std.assign(c, 0.0f);
+  const double pixels = static_cast<double>(images.elements() / channels);
+  for (std::size_t j = 0; j < c; ++j) {
+    const double m = static_cast<double>(total.value[j]) / pixels;
+    const double variance = static_cast<double>(total.square[j]) / pixels - m * m;
+    mean[j] = static_cast<float>(m / 255.0);
+    // Far below the variance of one pixel differing by 1 in 2^32: rounding of a constant channel.
+    std[j] = variance > 1e-9 ? static_cast<float>(std::sqrt(variance) / 255.0) : 1.0f;
+  }
+}
+
+Dataset finish(Dataset dataset, const OpenOptions& options, const std::string& train_source,
+               const std::string& test_source) {
+  Split& train = dataset.train;
+  Split& test = dataset.test;
+  check(train.size() > 0, "{}: no training images", train_source);
+  check(test.size() > 0, "{}: no test images", test_source);
+  check_labels(train, dataset.classes.size(), train_source);
+  check_labels(test, dataset.classes.size(), test_source);
+  check(
+      train.height() == test.height() && train.width() == test.width() && train.channels() == test.channels(),
+      "{}: images are {}×{}×{}, but those of {} are {}×{}×{} (height×width×channels)", test_source,
+      test.height(), test.width(), test.channels(), train_source, train.height(), train.width(),
+      train.channels());
+  measure(train.images, train.mean, train.std);
+  test.mean = train.mean;
+  test.std = train.std;
+  train = limit(train, options.limit_train);
+  test = limit(test, options.limit_test);
+  return dataset;
+}
+
+std::vector<std::string> names() {
+  std::vector<std::string> list;
+  for (const Source& source : sources()) list.push_back(source.place.name);
+  list.emplace_back("synthetic");
+  return list;
+}
+
+Dataset open(std::string_view spec, const OpenOptions& options) {
+  const std::size_t colon = spec.find(':');
+  const std::string name(spec.substr(0, colon));
+  const std::string where(colon == std::string_view::npos ? "" : spec.substr(colon + 1));
+  if (name == "synthetic") return synthetic(parse_synthetic(where), options);
+  const auto source =
+      std::find_if(sources().begin(), sources().end(), [&](const Source& s) { return s.place.name == name; });
+  if (source == sources().end()) {
+    fail_usage("unknown data set '{}'; known: {}", name, fmt::join(names(), ", "));
+  }
+  if (options.image_size != 0 && !source->resizes) {
+    fail_usage("{}: images have a fixed size; only image folders can be resized", name);
+  }
+  return source->read(find(source->place, where), options);
+}
+
+}  // namespace lamina::data
