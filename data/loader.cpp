@@ -1,0 +1,243 @@
+#include "data/loader.h"
+
+#include <algorithm>
+#include <condition_variable>
+#include <exception>
+#include <limits>
+#include <mutex>
+#include <numeric>
+#include <span>
+#include <thread>
+#include <utility>
+
+#include "core/backend.h"
+#include "core/random.h"
+
+namespace lamina::data {
+
+// What an epoch consists of. Read by all workers, changed by nobody.
+struct Epoch::Plan {
+  Split split;
+  LoaderOptions options;
+  std::uint64_t seed = 0;
+  std::int64_t epoch = 0;
+  std::int64_t samples = 0;         // handed out in this epoch
+  std::vector<std::int64_t> order;  // of the split's rows
+  std::int64_t first_part = 0;      // of first_batch
+  Device device;
+
+  std::int64_t part_size() const {
+    return options.micro_batch > 0 ? std::min(options.micro_batch, options.batch) : options.batch;
+  }
+  std::int64_t parts_per_batch() const { return (options.batch + part_size() - 1) / part_size(); }
+  std::int64_t parts() const {
+    const std::int64_t rest = samples % options.batch;
+    return samples / options.batch * parts_per_batch() + (rest + part_size() - 1) / part_size();
+  }
+  Batch make(std::int64_t part) const;
+  [[noreturn]] void rethrow(std::exception_ptr error, std::int64_t part) const;
+};
+
+Batch Epoch::Plan::make(std::int64_t part) const {
+  Batch batch;
+  batch.index = part / parts_per_batch();
+  const std::int64_t start = batch.index * options.batch;  // in `order`
+  batch.batch_size = std::min(options.batch, samples - start);
+  const std::int64_t offset = part % parts_per_batch() * part_size();
+  const std::int64_t count = std::min(part_size(), batch.batch_size - offset);
+  batch.last_part = offset + count == batch.batch_size;
+
+  const auto from = order.begin() + start + offset;
+  batch.samples.assign(from, from + count);
+  std::vector<std::int32_t> labels;
+  for (const std::int64_t sample : batch.samples) {
+    labels.push_back(split.labels.data<std::int32_t>()[sample]);
+  }
+  batch.labels = Tensor::from(labels, {count});
+  const Device home = split.images.device();
+  batch.images = Tensor::empty({count, split.height(), split.width(), split.channels()}, {DType::f32, home});
+  backend_for(home).crop_images(
+      split.images, crops(batch.samples, options.augment, seed, static_cast<std::uint32_t>(epoch)),
+      split.mean, split.std, batch.images);
+  return batch;
+}
+
+void Epoch::Plan::rethrow(std::exception_ptr error, std::int64_t part) const {
+  try {
+    std::rethrow_exception(std::move(error));
+  } catch (const std::exception& inner) {
+    fail("loader: epoch {}, batch {}: {}", epoch, part / parts_per_batch(), inner.what());
+  }
+}
+
+// Threads that make parts ahead of the consumer. Each takes the next part that nobody has taken, as long as
+// it lies less than `prefetch` ahead; a finished part waits in its slot of a ring.
+class Epoch::Workers {
+ public:
+  Workers(std::shared_ptr<const Plan> plan, int count, std::int64_t prefetch)
+      : plan_(std::move(plan)),
+        slots_(static_cast<std::size_t>(prefetch)),
+        next_(plan_->first_part),
+        consumed_(plan_->first_part) {
+    for (int i = 0; i < count; ++i)
+      threads_.emplace_back([this](const std::stop_token& stop) { work(stop); });
+  }
+  Workers(const Workers&) = delete;
+  Workers& operator=(const Workers&) = delete;
+
+  // Parts come in order: `part` is one more than that of the last call.
+  Batch take(std::int64_t part) {
+    std::unique_lock lock(mutex_);
+    Slot& slot = slot_of(part);
+    changed_.wait(lock, [&] { return slot.full; });
+    Slot taken = std::exchange(slot, {});
+    ++consumed_;
+    lock.unlock();
+    changed_.notify_all();
+    if (taken.error) plan_->rethrow(taken.error, part);
+    return std::move(taken.batch);
+  }
+
+ private:
+  struct Slot {
+    Batch batch;
+    std::exception_ptr error;
+    bool full = false;
+  };
+
+  Slot& slot_of(std::int64_t part) { return slots_[static_cast<std::size_t>(part) % slots_.size()]; }
+
+  void work(const std::stop_token& stop) {
+    const SerialScope serial;  // the machine's other cores belong to the training step
+    std::unique_lock lock(mutex_);
+    while (true) {
+      const auto ahead = static_cast<std::int64_t>(slots_.size());
+      changed_.wait(lock, stop, [&] { return next_ == plan_->parts() || next_ - consumed_ < ahead; });
+      if (stop.stop_requested() || next_ == plan_->parts()) return;
+      const std::int64_t part = next_++;
+      lock.unlock();
+      Slot made = make(part);
+      lock.lock();
+      slot_of(part) = std::move(made);
+      changed_.notify_all();
+    }
+  }
+  Slot make(std::int64_t part) const {
+    Slot slot;
+    slot.full = true;
+    try {
+      slot.batch = plan_->make(part);
+    } catch (...) {
+      slot.error = std::current_exception();
+    }
+    return slot;
+  }
+
+  std::shared_ptr<const Plan> plan_;
+  std::mutex mutex_;
+  std::condition_variable_any changed_;
+  std::vector<Slot> slots_;
+  std::int64_t next_;                  // part that no worker has taken
+  std::int64_t consumed_;              // parts before it have left their slots
+  std::vector<std::jthread> threads_;  // last: stopped and joined before the rest goes
+};
+
+Epoch::Epoch(std::shared_ptr<const Plan> plan, int workers, std::int64_t prefetch)
+    : plan_(std::move(plan)), next_(plan_->first_part) {
+  if (workers > 0) workers_ = std::make_unique<Workers>(plan_, workers, prefetch);
+}
+Epoch::Epoch(Epoch&&) noexcept = default;
+Epoch& Epoch::operator=(Epoch&&) noexcept = default;
+Epoch::~Epoch() = default;
+
+Epoch::Iterator Epoch::begin() {
+  if (!started_) {
+    started_ = true;
+    advance();
+  }
+  return Iterator(this);
+}
+
+void Epoch::advance() {
+  current_ = {};  // its memory is free for the next one
+  if (next_ == plan_->parts()) {
+    done_ = true;
+    workers_.reset();
+    return;
+  }
+  const std::int64_t part = next_++;
+  if (workers_) {
+    current_ = workers_->take(part);
+  } else {
+    try {
+      current_ = plan_->make(part);
+    } catch (const std::exception&) {
+      plan_->rethrow(std::current_exception(), part);
+    }
+  }
+  if (current_.images.device() != plan_->device) current_.images = current_.images.to(plan_->device);
+  current_.labels = current_.labels.to(plan_->device);
+}
+
+Loader::Loader(Split split, LoaderOptions options) : split_(std::move(split)), options_(options) {
+  const std::int64_t size = split_.size();
+  check(size > 0, "loader: the split is empty");
+  check(size <= std::numeric_limits<std::int32_t>::max(), "loader: {} images; at most 2^31 - 1 fit", size);
+  check(split_.labels.elements() == size, "loader: {} labels for {} images", split_.labels.elements(), size);
+  const auto channels = static_cast<std::size_t>(split_.channels());
+  check(split_.mean.size() == channels && split_.std.size() == channels,
+        "loader: {} means and {} standard deviations for {} channels", split_.mean.size(), split_.std.size(),
+        channels);
+  check(options_.batch > 0 && options_.micro_batch >= 0, "loader: batch {}, micro_batch {}; must be positive",
+        options_.batch, options_.micro_batch);
+  check(options_.batch <= size,
+        "loader: a batch of {} from a data set of {} images; use a batch of at most {}", options_.batch, size,
+        size);
+  check(options_.workers >= 0 && options_.workers <= 256, "loader: {} workers; expected 0 to 256",
+        options_.workers);
+  check(options_.prefetch > 0, "loader: prefetch {}; expected at least 1", options_.prefetch);
+  check(options_.augment.padding >= 0 && options_.augment.padding <= 1024,
+        "loader: augmentation pads by {} pixels; expected 0 to 1024", options_.augment.padding);
+  if (!options_.seed) options_.seed = seed();
+}
+
+std::int64_t Loader::batches() const {
+  return options_.drop_last ? split_.size() / options_.batch
+                            : (split_.size() + options_.batch - 1) / options_.batch;
+}
+
+std::int64_t Loader::samples() const {
+  return options_.drop_last ? batches() * options_.batch : split_.size();
+}
+
+Epoch Loader::epoch(std::int64_t epoch, Device device, std::int64_t first_batch) const {
+  check(epoch >= 0 && epoch <= std::numeric_limits<std::uint32_t>::max(),
+        "loader: epoch {}; expected 0 to 2^32 - 1", epoch);
+  check(first_batch >= 0 && first_batch <= batches(), "loader: batch {} of an epoch of {}", first_batch,
+        batches());
+  auto plan = std::make_shared<Epoch::Plan>();
+  plan->split = split_;
+  plan->options = options_;
+  plan->seed = *options_.seed;
+  plan->epoch = epoch;
+  plan->samples = samples();
+  plan->device = device;
+  if (options_.shuffle) {
+    plan->order =
+        permutation(split_.size(), {plan->seed, Stream::shuffle, static_cast<std::uint32_t>(epoch), 0});
+  } else {
+    plan->order.resize(static_cast<std::size_t>(split_.size()));
+    std::iota(plan->order.begin(), plan->order.end(), std::int64_t{0});
+  }
+  plan->first_part = first_batch < batches() ? first_batch * plan->parts_per_batch() : plan->parts();
+  const auto workers = std::min<std::int64_t>(options_.workers, options_.prefetch);
+  return {std::move(plan), static_cast<int>(workers), options_.prefetch};
+}
+
+Loader evaluation_loader(const Split& split, std::int64_t batch, int workers) {
+  return Loader(split, {.batch = std::min(batch, std::max<std::int64_t>(1, split.size())),
+                        .shuffle = false,
+                        .workers = workers});
+}
+
+}  // namespace lamina::data
