@@ -96,7 +96,8 @@ def train(options, log) -> dict:
     net = CifarResNet(int(options.model.removeprefix("resnet"))).to(memory_format=torch.channels_last)
     optimizer = torch.optim.SGD(parameter_groups(net, options), lr=options.lr,
                                 momentum=options.momentum, nesterov=options.nesterov)
-    steps_per_epoch = math.ceil(len(labels) / options.batch)  # the last batch may be smaller
+    steps_per_epoch = len(labels) // options.batch  # an incomplete last batch is left out
+    samples = steps_per_epoch * options.batch
     steps = options.epochs * steps_per_epoch
     warmup = options.warmup_epochs * steps_per_epoch
     result = {"framework": f"PyTorch {torch.__version__}", "options": vars(options), "epochs": []}
@@ -115,8 +116,8 @@ def train(options, log) -> dict:
             total += loss.item() * len(index)
         seconds = time.perf_counter() - start
         accuracy, test_loss = evaluate(net, test_images, test_labels, normalize)
-        row = {"epoch": epoch + 1, "train_loss": total / len(labels), "test_loss": test_loss,
-               "test_accuracy": accuracy, "images_per_s": len(labels) / seconds}
+        row = {"epoch": epoch + 1, "train_loss": total / samples, "test_loss": test_loss,
+               "test_accuracy": accuracy, "images_per_s": samples / seconds}
         result["epochs"].append(row)
         print("epoch {epoch}: train loss {train_loss:.4f}, test loss {test_loss:.4f}, test accuracy "
               "{test_accuracy:.4f}, {images_per_s:.0f} images/s".format(**row), file=log, flush=True)
