@@ -1,0 +1,47 @@
+#include "core/cpu/parallel.h"
+#include "optim/engine.h"
+
+namespace lamina {
+
+namespace engine {
+
+std::vector<Chunk> chunks_of(std::span<const Segment> segments) {
+  std::vector<Chunk> chunks;
+  for (std::size_t i = 0; i < segments.size(); ++i) {
+    const std::int64_t end = segments[i].offset + segments[i].elements;
+    for (std::int64_t begin = segments[i].offset; begin < end; begin += chunk_elements)
+      chunks.push_back({i, begin, std::min(end, begin + chunk_elements)});
+  }
+  return chunks;
+}
+
+void for_each(std::size_t count, const std::function<void(std::size_t)>& body) {
+  cpu::parallel_for(static_cast<std::int64_t>(count), 1,
+                    [&](std::int64_t i, std::int64_t) { body(static_cast<std::size_t>(i)); });
+}
+
+void check_finite(std::span<const Segment> segments, std::span<const Squares> sums, const Step& step) {
+  for (std::size_t i = 0; i < sums.size(); ++i) {
+    const Squares& s = sums[i];
+    const char* what = !std::isfinite(s.grad)     ? "the gradient"
+                       : !std::isfinite(s.weight) ? "the weights"
+                       : !std::isfinite(s.other)  ? "the update direction"
+                                                  : nullptr;
+    if (what != nullptr)
+      fail(
+          "optimizer step {}: {} of {} {} is not finite; nothing was changed. Lower the learning rate, "
+          "lengthen the "
+          "warm-up or clip the gradient; FiniteCheck (core/autograd.h) finds the op it comes from",
+          step.number, what, segments[i].name, segments[i].shape.str());
+  }
+}
+
+}  // namespace engine
+
+template class OptimizerOf<rules::Sgd>;
+template class OptimizerOf<rules::AdamW>;
+template class OptimizerOf<rules::Lars>;
+template class OptimizerOf<rules::Lamb>;
+template class OptimizerOf<rules::TvLars>;
+
+}  // namespace lamina
