@@ -4,8 +4,9 @@
 // fit the caches: the block's part of x, with its zero padding, is copied so that the inner loop has no
 // edges.
 //
-// Tasks are (chunk of images) × (group of output channels). Each chunk has its own sums; these are added in
-// the order of the chunks, whose number depends only on the shape: the result does not depend on the threads.
+// Tasks are (chunk of images) × (slice of input channels) × (group of output channels). Each chunk has its
+// own sums; these are added in the order of the chunks, whose number depends only on the shape: the result
+// does not depend on the threads.
 #include <algorithm>
 #include <vector>
 
@@ -16,52 +17,72 @@
 namespace lamina::cpu {
 namespace {
 
-constexpr std::int64_t block_pixels = 128;             // aimed at: 8 KiB of a panel of grad
-constexpr std::int64_t block_bytes = 256 * 1024;       // of x at most, half an L2 cache
-constexpr std::int64_t group_panels = 4;               // output channels of a task share the copy of x
-constexpr std::int64_t target_tasks = 64;              // enough for load balance on many cores
-constexpr std::int64_t sums_bytes = 32 * 1024 * 1024;  // of all chunks together at most
+constexpr std::int64_t block_pixels = 128;               // aimed at: 8 KiB of a panel of grad
+constexpr std::int64_t slice_channels = 128;             // at most
+constexpr std::int64_t block_bytes = 192 * 1024;         // of the copy of x at most, and
+constexpr std::int64_t group_bytes = 256 * 1024;         // of a task's sums: together an L2 cache
+constexpr std::int64_t group_panels = 8;                 // at most
+constexpr std::int64_t target_tasks = 64;                // enough for load balance on many cores
+constexpr std::int64_t chunks_bytes = 32 * 1024 * 1024;  // of all chunks' sums at most
 
 // How the sum is cut; a function of the shape only.
-template <typename T>
 struct Plan {
-  explicit Plan(const ConvShape& shape);
-
-  std::int64_t depth;                         // number of k
-  std::int64_t padded_depth;                  // rounded up to whole tiles
-  std::int64_t panels, groups, chunks;        // of output channels; of panels; of images
-  std::int64_t pixel_stride;                  // elements between pixels of the copy
-  std::int64_t copy_width;                    // pixels
-  std::int64_t images_at_once, rows_at_once;  // of a block: either is 1 or the other is whole
+  std::int64_t slice = 0, slices = 0;                 // input channels of a slice (the last may have fewer)
+  std::int64_t depth = 0;                             // values of k in a slice, in whole tiles
+  std::int64_t panels = 0, group = 0, groups = 0;     // of output channels; panels of a group
+  std::int64_t chunks = 0;                            // of images
+  std::int64_t chunk_size = 0;                        // elements: sums[slice][panel][depth][panel_width]
+  std::int64_t images_at_once = 1, rows_at_once = 1;  // of a block; several images only if whole
+  std::int64_t copy_width = 0, copy_height = 0;       // of one image's rows in the copy, in pixels
+  std::int64_t pixel_stride = 0;                      // elements between pixels of the copy
 };
 
-template <typename T>
-Plan<T>::Plan(const ConvShape& shape) {
-  depth = shape.taps() * shape.in_channels;
-  padded_depth = ceil_divide(depth, tile_rows) * tile_rows;
-  panels = ceil_divide(shape.out_channels, panel_width<T>);
-  groups = ceil_divide(panels, group_panels);
-  const auto size = static_cast<std::int64_t>(sizeof(T));
-  const std::int64_t bytes = panels * padded_depth * panel_width<T> * size;
-  chunks =
-      std::clamp<std::int64_t>(std::min(target_tasks / groups, sums_bytes / std::max<std::int64_t>(1, bytes)),
-                               1, std::max<std::int64_t>(1, shape.images));
-
-  // Pixels a power of two apart would all fall into a few sets of the cache.
-  pixel_stride = shape.in_channels + (shape.in_channels * size % 256 == 0 ? 64 / size : 0);
-  copy_width = (shape.out_width - 1) * shape.stride + shape.kernel_width;
-  rows_at_once = std::clamp<std::int64_t>(block_pixels / shape.out_width, 1, shape.out_height);
-  const auto copy_bytes = [&] {
-    return ((rows_at_once - 1) * shape.stride + shape.kernel_height) * copy_width * pixel_stride * size;
-  };
-  while (rows_at_once > 1 && copy_bytes() > block_bytes) rows_at_once = ceil_divide(rows_at_once, 2);
-  images_at_once = 1;
-  if (rows_at_once == shape.out_height) {
-    images_at_once =
-        std::min(block_pixels / (shape.out_height * shape.out_width), block_bytes / copy_bytes());
-    images_at_once = std::max<std::int64_t>(1, images_at_once);
-  }
+std::int64_t copied_rows(const ConvShape& shape, std::int64_t out_rows) {
+  return (out_rows - 1) * shape.stride + shape.kernel_height;
 }
+
+template <typename T>
+void plan_blocks(const ConvShape& shape, Plan& plan) {
+  const auto size = static_cast<std::int64_t>(sizeof(T));
+  // Pixels a multiple of 256 bytes apart would share few sets of the L1 cache.
+  plan.pixel_stride = plan.slice + (plan.slice * size % 256 == 0 ? 64 / size : 0);
+  plan.copy_width = (shape.out_width - 1) * shape.stride + shape.kernel_width;
+  const auto bytes = [&](std::int64_t rows) {
+    return copied_rows(shape, rows) * plan.copy_width * plan.pixel_stride * size;
+  };
+  plan.rows_at_once = std::clamp<std::int64_t>(block_pixels / shape.out_width, 1, shape.out_height);
+  while (plan.rows_at_once > 1 && bytes(plan.rows_at_once) > block_bytes) --plan.rows_at_once;
+  if (plan.rows_at_once == shape.out_height) {
+    const std::int64_t fit =
+        std::min(block_pixels / (shape.out_height * shape.out_width), block_bytes / bytes(shape.out_height));
+    plan.images_at_once = std::max<std::int64_t>(1, fit);
+  }
+  plan.copy_height = copied_rows(shape, plan.rows_at_once);
+}
+
+template <typename T>
+Plan make_plan(const ConvShape& shape) {
+  const auto size = static_cast<std::int64_t>(sizeof(T));
+  Plan plan;
+  plan.slice = ceil_divide(shape.in_channels, ceil_divide(shape.in_channels, slice_channels));
+  plan.slices = ceil_divide(shape.in_channels, plan.slice);
+  plan.depth = ceil_divide(shape.taps() * plan.slice, tile_rows) * tile_rows;
+  plan.panels = ceil_divide(shape.out_channels, panel_width<T>);
+  const std::int64_t panel_bytes = plan.depth * panel_width<T> * size;
+  plan.group = std::clamp<std::int64_t>(group_bytes / panel_bytes, 1, group_panels);
+  plan.groups = ceil_divide(plan.panels, plan.group);
+  plan.chunk_size = plan.slices * plan.panels * plan.depth * panel_width<T>;
+  const std::int64_t wanted = target_tasks / (plan.slices * plan.groups);
+  const std::int64_t most = std::min(shape.images, chunks_bytes / (plan.chunk_size * size));
+  plan.chunks = std::max<std::int64_t>(1, std::min(wanted, most));
+  plan_blocks<T>(shape, plan);
+  return plan;
+}
+
+// What a task sums: for input channels [channel, channel + channels) and panels [first_panel, last_panel).
+struct Task {
+  std::int64_t first_image, last_image, channel, channels, first_panel, last_panel;
+};
 
 struct Block {
   std::int64_t image, images, row, rows;  // of the output
@@ -69,68 +90,74 @@ struct Block {
 
 // Copies what the block reads of x, zeros where that is padding: [image][row][copy_width][pixel_stride].
 template <typename T>
-void copy_input(const ConvShape& shape, const Plan<T>& plan, const Block& block, const T* x, T* copy) {
-  const std::int64_t height = (block.rows - 1) * shape.stride + shape.kernel_height;
-  const std::int64_t channels = shape.in_channels;
+void copy_input(const ConvShape& shape, const Plan& plan, const Task& task, const Block& block, const T* x,
+                T* copy) {
+  const std::int64_t height = copied_rows(shape, block.rows);
   const std::int64_t left = std::min(shape.padding, plan.copy_width);
   const std::int64_t right = std::clamp(shape.in_width + shape.padding, left, plan.copy_width);
   for (std::int64_t h = 0; h < block.images * height; ++h) {
     const std::int64_t row = block.row * shape.stride - shape.padding + h % height;
     T* to = copy + h * plan.copy_width * plan.pixel_stride;
+    T* const end = to + plan.copy_width * plan.pixel_stride;
     if (row < 0 || row >= shape.in_height) {
-      std::fill_n(to, plan.copy_width * plan.pixel_stride, T(0));
+      std::fill(to, end, T(0));
       continue;
     }
-    const T* from = x + ((block.image + h / height) * shape.in_height + row) * shape.in_width * channels;
-    std::fill(to, to + left * plan.pixel_stride, T(0));
-    if (plan.pixel_stride == channels) {
-      std::copy_n(from, (right - left) * channels, to + left * channels);
+    const std::int64_t line = (block.image + h / height) * shape.in_height + row;
+    const T* from = x + line * shape.in_width * shape.in_channels + task.channel;
+    to = std::fill_n(to, left * plan.pixel_stride, T(0));
+    if (plan.pixel_stride == shape.in_channels) {
+      to = std::copy_n(from, (right - left) * shape.in_channels, to);
     } else {
-      for (std::int64_t w = left; w < right; ++w) {
-        std::copy_n(from + (w - left) * channels, channels, to + w * plan.pixel_stride);
+      for (std::int64_t w = left; w < right; ++w, from += shape.in_channels, to += plan.pixel_stride) {
+        std::copy_n(from, task.channels, to);
       }
     }
-    std::fill(to + right * plan.pixel_stride, to + plan.copy_width * plan.pixel_stride, T(0));
+    std::fill(to, end, T(0));
   }
 }
 
 // Where in the copy the block's output pixels read their first tap.
-template <typename T>
-void locate_pixels(const ConvShape& shape, const Plan<T>& plan, const Block& block,
-                   std::vector<std::int64_t>& offsets) {
-  const std::int64_t height = (block.rows - 1) * shape.stride + shape.kernel_height;
-  offsets.clear();
+std::vector<std::int64_t> locate_pixels(const ConvShape& shape, const Plan& plan, const Block& block) {
+  std::vector<std::int64_t> offsets;
+  offsets.reserve(static_cast<std::size_t>(block.images * block.rows * shape.out_width));
   for (std::int64_t n = 0; n < block.images; ++n) {
     for (std::int64_t i = 0; i < block.rows; ++i) {
+      const std::int64_t line = (n * copied_rows(shape, block.rows) + i * shape.stride) * plan.copy_width;
       for (std::int64_t j = 0; j < shape.out_width; ++j) {
-        offsets.push_back(((n * height + i * shape.stride) * plan.copy_width + j * shape.stride) *
-                          plan.pixel_stride);
+        offsets.push_back((line + j * shape.stride) * plan.pixel_stride);
       }
     }
   }
+  return offsets;
 }
 
-// Where k = (tap, input channel) lies relative to that; the last tile's surplus repeats k = 0.
-template <typename T>
-std::vector<std::int64_t> locate_depth(const ConvShape& shape, const Plan<T>& plan) {
-  std::vector<std::int64_t> offsets(static_cast<std::size_t>(plan.padded_depth), 0);
-  for (std::int64_t k = 0; k < plan.depth; ++k) {
-    const std::int64_t tap = k / shape.in_channels;
-    offsets[static_cast<std::size_t>(k)] =
-        (tap / shape.kernel_width * plan.copy_width + tap % shape.kernel_width) * plan.pixel_stride +
-        k % shape.in_channels;
+// Where k = (tap, input channel) lies relative to that, in whole tiles; the surplus repeats k = 0.
+std::vector<std::int64_t> locate_depths(const ConvShape& shape, const Plan& plan, std::int64_t channels) {
+  std::vector<std::int64_t> offsets;
+  offsets.reserve(static_cast<std::size_t>(plan.depth));
+  for (std::int64_t r = 0; r < shape.kernel_height; ++r) {
+    for (std::int64_t s = 0; s < shape.kernel_width; ++s) {
+      for (std::int64_t c = 0; c < channels; ++c) {
+        offsets.push_back((r * plan.copy_width + s) * plan.pixel_stride + c);
+      }
+    }
   }
+  while (offsets.size() % tile_rows != 0) offsets.push_back(0);
   return offsets;
 }
 
 // [pixel][panel_width] of grad's output channels from `first` on, with zeros beyond the last.
 template <typename T>
-void pack_grad(const T* grad, std::int64_t pixels, std::int64_t channels, std::int64_t first, T* packed) {
+void pack_grad(const T* grad, std::size_t pixels, std::int64_t channels, std::int64_t first, T* packed) {
   const std::int64_t width = std::min(panel_width<T>, channels - first);
-  for (std::int64_t p = 0; p < pixels; ++p) {
-    T* to = packed + p * panel_width<T>;
-    std::copy_n(grad + p * channels + first, width, to);
-    std::fill(to + width, to + panel_width<T>, T(0));
+  grad += first;
+  for (std::size_t p = 0; p < pixels; ++p, grad += channels) {
+    if (width == panel_width<T>) {
+      packed = std::copy_n(grad, panel_width<T>, packed);
+    } else {
+      packed = std::fill_n(std::copy_n(grad, width, packed), panel_width<T> - width, T(0));
+    }
   }
 }
 
@@ -160,65 +187,69 @@ void add_outer_products(const T* x, const std::vector<std::int64_t>& pixels, con
   }
 }
 
-// One task: the sums over images [first_image, last_image) for panels [first_panel, last_panel).
-struct Task {
-  std::int64_t first_image, last_image, first_panel, last_panel;
-};
-
 template <typename T>
-void add_block(const ConvShape& shape, const Plan<T>& plan, const Task& task, const T* grad, const T* copy,
+void add_block(const ConvShape& shape, const Plan& plan, const Task& task, const T* grad, const T* copy,
                const std::vector<std::int64_t>& pixels, const std::vector<std::int64_t>& depths, T* packed,
                T* sums) {
   for (std::int64_t panel = task.first_panel; panel < task.last_panel; ++panel) {
     const T* panel_grad = grad;
     if (shape.out_channels != panel_width<T>) {
-      pack_grad(grad, static_cast<std::int64_t>(pixels.size()), shape.out_channels, panel * panel_width<T>,
-                packed);
+      pack_grad(grad, pixels.size(), shape.out_channels, panel * panel_width<T>, packed);
       panel_grad = packed;
     }
-    for (std::int64_t k = 0; k < plan.padded_depth; k += tile_rows) {
-      add_outer_products(copy, pixels, depths.data() + k, panel_grad,
-                         sums + (panel * plan.padded_depth + k) * panel_width<T>);
+    T* to = sums + panel * plan.depth * panel_width<T>;
+    for (std::size_t k = 0; k < depths.size(); k += tile_rows, to += tile_rows * panel_width<T>) {
+      add_outer_products(copy, pixels, depths.data() + k, panel_grad, to);
     }
   }
 }
 
+// sums: [panel][depth][panel_width], of the task's slice.
 template <typename T>
-void run(const ConvShape& shape, const Plan<T>& plan, const Task& task, const T* grad, const T* x,
-         const std::vector<std::int64_t>& depths, T* sums, Allocator& allocator) {
-  const std::int64_t panel_size = plan.padded_depth * panel_width<T>;
+void run(const ConvShape& shape, const Plan& plan, const Task& task, const T* grad, const T* x, T* sums,
+         Allocator& allocator) {
+  const std::int64_t panel_size = plan.depth * panel_width<T>;
   std::fill(sums + task.first_panel * panel_size, sums + task.last_panel * panel_size, T(0));
-  const std::int64_t copy_height = (plan.rows_at_once - 1) * shape.stride + shape.kernel_height;
   const std::int64_t most_pixels = plan.images_at_once * plan.rows_at_once * shape.out_width;
-  const Scratch<T> copy(allocator, plan.images_at_once * copy_height * plan.copy_width * plan.pixel_stride);
   const Scratch<T> packed(allocator, most_pixels * panel_width<T>);
+  const Scratch<T> copy(allocator,
+                        plan.images_at_once * plan.copy_height * plan.copy_width * plan.pixel_stride);
+  const std::vector<std::int64_t> depths = locate_depths(shape, plan, task.channels);
   std::vector<std::int64_t> pixels;
+  Block located{};
   for (std::int64_t n = task.first_image; n < task.last_image; n += plan.images_at_once) {
     for (std::int64_t i = 0; i < shape.out_height; i += plan.rows_at_once) {
       const Block block{n, std::min(plan.images_at_once, task.last_image - n), i,
                         std::min(plan.rows_at_once, shape.out_height - i)};
-      copy_input(shape, plan, block, x, copy.data());
-      locate_pixels(shape, plan, block, pixels);
+      if (block.images != located.images || block.rows != located.rows) {
+        pixels = locate_pixels(shape, plan, block);
+        located = block;
+      }
+      copy_input(shape, plan, task, block, x, copy.data());
       const T* block_grad = grad + (n * shape.out_height + i) * shape.out_width * shape.out_channels;
       add_block(shape, plan, task, block_grad, copy.data(), pixels, depths, packed.data(), sums);
     }
   }
 }
 
-// grad_weight[o][k] = Σ over chunks of sums[chunk][panel][k][o within the panel].
+// grad_weight[o][tap][c] = Σ over chunks of sums[chunk][slice][panel][tap, c within it][o within it].
 template <typename T>
-void add_chunks(const ConvShape& shape, const Plan<T>& plan, const T* sums, T* grad_weight) {
-  const std::int64_t chunk_size = plan.panels * plan.padded_depth * panel_width<T>;
-  parallel_for(plan.panels, 1, [&](std::int64_t panel, std::int64_t) {
-    const std::int64_t first = panel * panel_width<T>;
+void add_chunks(const ConvShape& shape, const Plan& plan, const T* sums, T* grad_weight) {
+  parallel_for(plan.slices * plan.panels, 1, [&](std::int64_t index, std::int64_t) {
+    const std::int64_t channel = index / plan.panels * plan.slice;
+    const std::int64_t channels = std::min(plan.slice, shape.in_channels - channel);
+    const std::int64_t first = index % plan.panels * panel_width<T>;
     const std::int64_t width = std::min(panel_width<T>, shape.out_channels - first);
-    for (std::int64_t k = 0; k < plan.depth; ++k) {
+    const T* from = sums + index * plan.depth * panel_width<T>;
+    for (std::int64_t k = 0; k < shape.taps() * channels; ++k, from += panel_width<T>) {
       T total[panel_width<T>] = {};
-      const T* from = sums + (panel * plan.padded_depth + k) * panel_width<T>;
       for (std::int64_t chunk = 0; chunk < plan.chunks; ++chunk) {
-        for (std::int64_t o = 0; o < panel_width<T>; ++o) total[o] += from[chunk * chunk_size + o];
+        for (std::int64_t o = 0; o < panel_width<T>; ++o) total[o] += from[chunk * plan.chunk_size + o];
       }
-      for (std::int64_t o = 0; o < width; ++o) grad_weight[(first + o) * plan.depth + k] = total[o];
+      const std::int64_t tap_channel = k / channels * shape.in_channels + channel + k % channels;
+      for (std::int64_t o = 0; o < width; ++o) {
+        grad_weight[(first + o) * shape.taps() * shape.in_channels + tap_channel] = total[o];
+      }
     }
   });
 }
@@ -228,18 +259,20 @@ void add_chunks(const ConvShape& shape, const Plan<T>& plan, const T* sums, T* g
 template <typename T>
 void conv_direct_grad_weight(const ConvShape& shape, const T* grad, const T* x, T* grad_weight,
                              Allocator& allocator) {
-  const Plan<T> plan(shape);
-  const std::vector<std::int64_t> depths = locate_depth(shape, plan);
-  const std::int64_t chunk_size = plan.panels * plan.padded_depth * panel_width<T>;
-  const Scratch<T> sums(allocator, plan.chunks * chunk_size);
-  parallel_for(plan.chunks * plan.groups, 1, [&](std::int64_t index, std::int64_t) {
-    const std::int64_t chunk = index / plan.groups;
-    const std::int64_t group = index % plan.groups;
+  const Plan plan = make_plan<T>(shape);
+  const Scratch<T> sums(allocator, plan.chunks * plan.chunk_size);
+  parallel_for(plan.chunks * plan.slices * plan.groups, 1, [&](std::int64_t index, std::int64_t) {
+    const std::int64_t chunk = index / (plan.slices * plan.groups);
+    const std::int64_t slice = index / plan.groups % plan.slices;
+    const std::int64_t first_panel = index % plan.groups * plan.group;
     const Task task{.first_image = chunk * shape.images / plan.chunks,
                     .last_image = (chunk + 1) * shape.images / plan.chunks,
-                    .first_panel = group * plan.panels / plan.groups,
-                    .last_panel = (group + 1) * plan.panels / plan.groups};
-    run(shape, plan, task, grad, x, depths, sums.data() + chunk * chunk_size, allocator);
+                    .channel = slice * plan.slice,
+                    .channels = std::min(plan.slice, shape.in_channels - slice * plan.slice),
+                    .first_panel = first_panel,
+                    .last_panel = std::min(plan.panels, first_panel + plan.group)};
+    T* slice_sums = sums.data() + chunk * plan.chunk_size + slice * plan.panels * plan.depth * panel_width<T>;
+    run(shape, plan, task, grad, x, slice_sums, allocator);
   });
   add_chunks(shape, plan, sums.data(), grad_weight);
 }
