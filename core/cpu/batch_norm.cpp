@@ -2,10 +2,12 @@
 // Each direction is one pass that reduces over rows and one that writes; both are limited by memory.
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <vector>
 
 #include "core/cpu/cpu_backend.h"
 #include "core/cpu/parallel.h"
+#include "core/cpu/scratch.h"
 #include "core/math/unary.h"
 
 namespace lamina {
@@ -24,83 +26,109 @@ struct Rows {
   std::int64_t channels, count, chunk;
 };
 
-// Two sums per channel over all rows, in f64: body(begin, end, first, second) adds the rows [begin, end).
-// The sums of the chunks are added in order.
-template <typename Body>
-std::vector<double> sum_pairs(const Rows& rows, const Body& body) {
+template <typename T>
+T tree_sum(T a, T b, T c, T d, T e, T f, T g, T h) {
+  return ((a + b) + (c + d)) + ((e + f) + (g + h));
+}
+
+// first[c] += value, second[c] += value * factor over the rows [begin, end), for value(i, c) and factor(i, c)
+// of element i in channel c. Eight rows are summed as a tree in T, and their sum is added in f64: T's
+// rounding does not grow with the number of rows, and the sums are loaded and stored once for eight rows.
+template <typename Value, typename Factor>
+void add_rows(const Value& value, const Factor& factor, std::int64_t begin, std::int64_t end,
+              std::int64_t channels, double* first, double* second) {
+  std::int64_t row = begin * channels;
+  const std::int64_t stop = end * channels, n = channels;
+  for (; row + 8 * n <= stop; row += 8 * n) {
+#pragma omp simd
+    for (std::int64_t c = 0; c < channels; ++c) {
+      const std::int64_t i = row + c;
+      const auto v0 = value(i, c), v1 = value(i + n, c), v2 = value(i + 2 * n, c), v3 = value(i + 3 * n, c),
+                 v4 = value(i + 4 * n, c), v5 = value(i + 5 * n, c), v6 = value(i + 6 * n, c),
+                 v7 = value(i + 7 * n, c);
+      first[c] += static_cast<double>(tree_sum(v0, v1, v2, v3, v4, v5, v6, v7));
+      second[c] += static_cast<double>(tree_sum(v0 * factor(i, c), v1 * factor(i + n, c),
+                                                v2 * factor(i + 2 * n, c), v3 * factor(i + 3 * n, c),
+                                                v4 * factor(i + 4 * n, c), v5 * factor(i + 5 * n, c),
+                                                v6 * factor(i + 6 * n, c), v7 * factor(i + 7 * n, c)));
+    }
+  }
+  for (; row < stop; row += n) {
+#pragma omp simd
+    for (std::int64_t c = 0; c < channels; ++c) {
+      const auto v = value(row + c, c);
+      first[c] += static_cast<double>(v);
+      second[c] += static_cast<double>(v * factor(row + c, c));
+    }
+  }
+}
+
+// The sums of value and value * factor over all rows: [C] of the one, then [C] of the other. Chunks are added
+// in order.
+template <typename Value, typename Factor>
+std::vector<double> sum_rows(const Rows& rows, const Value& value, const Factor& factor) {
   const std::int64_t width = 2 * rows.channels;
   const std::int64_t chunks = (rows.count + rows.chunk - 1) / rows.chunk;
-  std::vector<double> partial(static_cast<std::size_t>(chunks * width));
+  const cpu::Scratch<double> partial(cpu_backend().allocator(), chunks * width);
   cpu::parallel_for(rows.count, rows.chunk, [&](std::int64_t begin, std::int64_t end) {
-    double* first = partial.data() + begin / rows.chunk * width;
-    body(begin, end, first, first + rows.channels);
+    double* sums = partial.data() + begin / rows.chunk * width;
+    std::fill_n(sums, width, 0.0);
+    add_rows(value, factor, begin, end, rows.channels, sums, sums + rows.channels);
   });
   std::vector<double> total(static_cast<std::size_t>(width));
-  for (std::int64_t i = 0; i < chunks * width; ++i) {
-    total[static_cast<std::size_t>(i % width)] += partial[static_cast<std::size_t>(i)];
+  for (std::int64_t chunk = 0; chunk < chunks; ++chunk) {
+    std::transform(total.begin(), total.end(), partial.data() + chunk * width, total.begin(), std::plus<>());
   }
   return total;
 }
 
-// sum += d and sum_squares += d² for d = x - shift, four rows at a time: the sums are loaded and stored once
-// for four terms.
+// A value near the mean of each channel: the mean of 16 rows spread over the tensor, so that an odd row (the
+// padding, say) cannot mislead.
 template <typename T>
-void add_moments(const T* x, std::int64_t rows, std::int64_t channels, const T* shift, double* sum,
-                 double* sum_squares) {
-  const auto d = [&](std::int64_t row, std::int64_t c) {
-    return static_cast<double>(x[row * channels + c]) - static_cast<double>(shift[c]);
-  };
-  std::int64_t r = 0;
-  for (; r + 4 <= rows; r += 4) {
-#pragma omp simd
-    for (std::int64_t c = 0; c < channels; ++c) {
-      const double d0 = d(r, c), d1 = d(r + 1, c), d2 = d(r + 2, c), d3 = d(r + 3, c);
-      sum[c] += (d0 + d1) + (d2 + d3);
-      sum_squares[c] += (d0 * d0 + d1 * d1) + (d2 * d2 + d3 * d3);
+std::vector<T> rough_mean(const Rows& rows, const T* x) {
+  const std::int64_t samples = std::min<std::int64_t>(16, rows.count);
+  std::vector<T> mean(static_cast<std::size_t>(rows.channels));
+  for (std::int64_t c = 0; c < rows.channels; ++c) {
+    double sum = 0;
+    for (std::int64_t s = 0; s < samples; ++s) {
+      sum += static_cast<double>(x[s * rows.count / samples * rows.channels + c]);
     }
+    mean[static_cast<std::size_t>(c)] = static_cast<T>(sum / static_cast<double>(samples));
   }
-  for (; r < rows; ++r) {
-#pragma omp simd
-    for (std::int64_t c = 0; c < channels; ++c) {
-      sum[c] += d(r, c);
-      sum_squares[c] += d(r, c) * d(r, c);
-    }
-  }
+  return mean;
 }
 
 struct Moments {
   double mean, variance;  // biased
 };
 
-// Sums of x minus the first row: in f64 the variance survives a mean far larger than the deviation.
+// E[d] and E[d²] - E[d]² of d = x - shift. With the shift near the mean nothing cancels, however large the
+// mean is beside the deviation.
 template <typename T>
 std::vector<Moments> batch_moments(const Rows& rows, const T* x) {
-  const std::vector<double> sums =
-      sum_pairs(rows, [&](std::int64_t begin, std::int64_t end, double* sum, double* sum_squares) {
-        add_moments(x + begin * rows.channels, end - begin, rows.channels, x, sum, sum_squares);
-      });
+  const std::vector<T> shifts = rough_mean(rows, x);
+  const T* shift = shifts.data();
+  const auto d = [=](std::int64_t i, std::int64_t c) { return x[i] - shift[c]; };
+  const std::vector<double> sums = sum_rows(rows, d, d);
   const auto n = static_cast<double>(rows.count);
-  std::vector<Moments> moments(static_cast<std::size_t>(rows.channels));
+  std::vector<Moments> moments(shifts.size());
   for (std::size_t c = 0; c < moments.size(); ++c) {
     const double mean = sums[c] / n;
     const double variance = sums[moments.size() + c] / n - mean * mean;
-    moments[c] = {static_cast<double>(x[c]) + mean, variance < 0 ? 0 : variance};
+    moments[c] = {static_cast<double>(shift[c]) + mean, variance < 0 ? 0 : variance};
   }
   return moments;
 }
 
-// y = relu?((x - mean) * scale + bias + residual?) with scale = inv_std * weight.
-template <typename T, bool relu, bool has_residual>
-void normalise_rows(const Rows& rows, const T* x, const T* mean, const T* scale, const T* bias,
-                    const T* residual, T* y) {
+// body(i, c) for every element i, in channel c. The rows come last to first: the reducing pass before has
+// left the last ones in the cache, and the op that follows will begin with the first.
+template <typename Body>
+void for_each_element(const Rows& rows, const Body& body) {
   cpu::parallel_for(rows.count, rows.chunk, [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t i = begin * rows.channels; i < end * rows.channels; i += rows.channels) {
+    for (std::int64_t row = rows.count - end; row < rows.count - begin; ++row) {
+      const std::int64_t first = row * rows.channels;
 #pragma omp simd
-      for (std::int64_t c = 0; c < rows.channels; ++c) {
-        T value = (x[i + c] - mean[c]) * scale[c] + bias[c];
-        if constexpr (has_residual) value += residual[i + c];
-        y[i + c] = relu ? math::Relu{}.f(value) : value;
-      }
+      for (std::int64_t c = 0; c < rows.channels; ++c) body(first + c, c);
     }
   });
 }
@@ -113,105 +141,67 @@ std::vector<T> scale_of(const Tensor& weight, const Tensor& inv_std) {
   return scale;
 }
 
-template <typename T>
-void normalise(const Tensor& x, const Tensor& weight, const Tensor& bias, const Tensor& residual, bool relu,
+// y = relu?((x - mean) * scale + bias + residual?) with scale = inv_std * weight.
+template <typename T, bool relu, bool has_residual>
+void normalise(const Tensor& x, const Tensor& weight, const Tensor& bias, const Tensor& residual,
                const Tensor& mean, const Tensor& inv_std, Tensor& y) {
-  const std::vector<T> scale = scale_of<T>(weight, inv_std);
-  const T* r = residual.defined() ? residual.data<T>() : nullptr;
-  const auto kernel = relu ? (r ? normalise_rows<T, true, true> : normalise_rows<T, true, false>)
-                           : (r ? normalise_rows<T, false, true> : normalise_rows<T, false, false>);
-  kernel(Rows(x), x.data<T>(), mean.data<T>(), scale.data(), bias.data<T>(), r, y.data<T>());
-}
-
-// The gradient before the ReLU; the sign of y is the mask.
-template <typename T, bool relu>
-struct Gradient {
-  const T* grad;
-  const T* y;
-  T operator()(std::int64_t i) const {
-    if constexpr (relu) return grad[i] * math::Relu{}.df(y[i]);
-    return grad[i];
-  }
-};
-
-// sum += g and sum_product += g (x - mean), four rows at a time; g is also written to `residual` if wanted.
-template <typename T, typename G, bool has_residual>
-void add_gradients(const G& gradient, const T* x, const T* mean, std::int64_t begin, std::int64_t end,
-                   std::int64_t channels, double* sum, double* sum_product, T* residual) {
-  struct Term {
-    double g, product;
-  };
-  const auto term = [&](std::int64_t row, std::int64_t c) {
-    const std::int64_t i = row * channels + c;
-    const T g = gradient(i);
-    if constexpr (has_residual) residual[i] = g;
-    return Term{static_cast<double>(g), static_cast<double>(g * (x[i] - mean[c]))};
-  };
-  std::int64_t r = begin;
-  for (; r + 4 <= end; r += 4) {
-#pragma omp simd
-    for (std::int64_t c = 0; c < channels; ++c) {
-      const Term t0 = term(r, c), t1 = term(r + 1, c), t2 = term(r + 2, c), t3 = term(r + 3, c);
-      sum[c] += (t0.g + t1.g) + (t2.g + t3.g);
-      sum_product[c] += (t0.product + t1.product) + (t2.product + t3.product);
-    }
-  }
-  for (; r < end; ++r) {
-#pragma omp simd
-    for (std::int64_t c = 0; c < channels; ++c) {
-      const Term t = term(r, c);
-      sum[c] += t.g;
-      sum_product[c] += t.product;
-    }
-  }
-}
-
-// grad_x = scale g - slope (x - mean) - offset
-template <typename T, typename G>
-void write_gradients(const Rows& rows, const G& gradient, const T* x, const T* mean, const T* scale,
-                     const T* slope, const T* offset, T* grad_x) {
-  cpu::parallel_for(rows.count, rows.chunk, [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t i = begin * rows.channels; i < end * rows.channels; i += rows.channels) {
-#pragma omp simd
-      for (std::int64_t c = 0; c < rows.channels; ++c) {
-        grad_x[i + c] = (scale[c] * gradient(i + c) - offset[c]) - slope[c] * (x[i + c] - mean[c]);
-      }
-    }
+  const std::vector<T> scales = scale_of<T>(weight, inv_std);
+  const T *from = x.data<T>(), *means = mean.data<T>(), *scale = scales.data(), *shift = bias.data<T>();
+  const T* added = has_residual ? residual.data<T>() : nullptr;
+  T* to = y.data<T>();
+  for_each_element(Rows(x), [=](std::int64_t i, std::int64_t c) {
+    T value = (from[i] - means[c]) * scale[c] + shift[c];
+    if constexpr (has_residual) value += added[i];
+    to[i] = relu ? math::Relu{}.f(value) : value;
   });
 }
 
-template <typename T, bool relu>
-void batch_norm_grad_kernel(const Tensor& grad, const Tensor& x, const Tensor& y, const Tensor& weight,
-                            const Tensor& mean, const Tensor& inv_std, bool training, Tensor& grad_x,
-                            Tensor& grad_weight, Tensor& grad_bias, Tensor& grad_residual) {
-  using Plain = Gradient<T, false>;
-  using Masked = Gradient<T, relu>;
-  const Rows rows(x);
-  const Masked masked{grad.data<T>(), relu ? y.data<T>() : nullptr};
-  const T *values = x.data<T>(), *means = mean.data<T>(), *inv_stds = inv_std.data<T>();
-  T* residual = grad_residual.defined() ? grad_residual.data<T>() : nullptr;
-  const auto add = residual != nullptr ? add_gradients<T, Masked, true> : add_gradients<T, Masked, false>;
-  const std::vector<double> sums =
-      sum_pairs(rows, [&](std::int64_t begin, std::int64_t end, double* sum, double* sum_product) {
-        add(masked, values, means, begin, end, rows.channels, sum, sum_product, residual);
-      });
+template <typename T>
+auto normalise_kernel(bool relu, bool has_residual) {
+  if (relu) return has_residual ? normalise<T, true, true> : normalise<T, true, false>;
+  return has_residual ? normalise<T, false, true> : normalise<T, false, false>;
+}
 
-  // In training, mean and variance depend on x: subtract the means of g and of g x̂, the latter times x̂.
-  const std::vector<T> scale = scale_of<T>(weight, inv_std);
-  std::vector<T> slope(scale.size()), offset(scale.size());
+// With g, the gradient before the ReLU (the sign of y is the mask), and x̂ = (x - mean) inv_std:
+//   grad_bias = sum g, grad_weight = sum g x̂, grad_residual = g,
+//   grad_x = weight inv_std (g - mean of g - x̂ mean of g x̂);  with constant statistics the means are absent.
+template <typename T, bool relu>
+void gradients(const Tensor& grad, const Tensor& x, const Tensor& y, const Tensor& weight, const Tensor& mean,
+               const Tensor& inv_std, bool training, Tensor& grad_x, Tensor& grad_weight, Tensor& grad_bias,
+               Tensor& grad_residual) {
+  const Rows rows(x);
+  const T *from = grad.data<T>(), *out = relu ? y.data<T>() : nullptr;
+  const T *values = x.data<T>(), *means = mean.data<T>();
+  T* kept = grad_residual.defined() ? grad_residual.data<T>() : nullptr;
+  const auto centred = [=](std::int64_t i, std::int64_t c) { return values[i] - means[c]; };
+  const auto g = [=](std::int64_t i, std::int64_t) {
+    if constexpr (relu) return from[i] * math::Relu{}.df(out[i]);
+    return from[i];
+  };
+  const auto keep_g = [=](std::int64_t i, std::int64_t c) { return kept[i] = g(i, c); };
+  const std::vector<double> sums =
+      kept != nullptr ? sum_rows(rows, keep_g, centred) : sum_rows(rows, g, centred);
+
+  // grad_x = scale g - offset - slope (x - mean)
+  const std::vector<T> scales = scale_of<T>(weight, inv_std);
+  std::vector<T> offsets(scales.size()), slopes(scales.size());
   const double share = training ? 1 / static_cast<double>(rows.count) : 0;
-  for (std::size_t c = 0; c < scale.size(); ++c) {
-    const double s = static_cast<double>(inv_stds[c]), sum = sums[c], sum_product = sums[scale.size() + c];
+  for (std::size_t c = 0; c < scales.size(); ++c) {
+    const double s = static_cast<double>(inv_std.data<T>()[c]), w = static_cast<double>(scales[c]);
+    const double sum = sums[c], sum_product = sums[scales.size() + c];
     grad_bias.data<T>()[c] = static_cast<T>(sum);
     grad_weight.data<T>()[c] = static_cast<T>(sum_product * s);
-    offset[c] = static_cast<T>(static_cast<double>(scale[c]) * sum * share);
-    slope[c] = static_cast<T>(static_cast<double>(scale[c]) * s * s * sum_product * share);
+    offsets[c] = static_cast<T>(w * sum * share);
+    slopes[c] = static_cast<T>(w * s * s * sum_product * share);
   }
-  const auto write = [&](const auto& gradient) {
-    write_gradients(rows, gradient, values, means, scale.data(), slope.data(), offset.data(),
-                    grad_x.data<T>());
+  const auto write = [&](const auto& masked) {
+    const T *scale = scales.data(), *offset = offsets.data(), *slope = slopes.data();
+    T* to = grad_x.data<T>();
+    for_each_element(rows, [=](std::int64_t i, std::int64_t c) {
+      to[i] = (scale[c] * masked(i, c) - offset[c]) - slope[c] * centred(i, c);
+    });
   };
-  residual != nullptr ? write(Plain{residual, nullptr}) : write(masked);
+  kept != nullptr ? write([=](std::int64_t i, std::int64_t) { return kept[i]; }) : write(g);
 }
 
 }  // namespace
@@ -234,7 +224,8 @@ void CpuBackend::batch_norm(const Tensor& x, const Tensor& weight, const Tensor&
       move(running_mean.data<T>()[c], moments[c].mean);
       move(running_var.data<T>()[c], moments[c].variance * unbiased);
     }
-    normalise<T>(x, weight, bias, residual, options.relu, mean, inv_std, y);
+    const auto kernel = normalise_kernel<T>(options.relu, residual.defined());
+    kernel(x, weight, bias, residual, mean, inv_std, y);
   });
 }
 
@@ -247,7 +238,8 @@ void CpuBackend::batch_norm_inference(const Tensor& x, const Tensor& weight, con
     copy(running_mean, mean);
     std::transform(running_var.data<T>(), running_var.data<T>() + running_var.elements(), inv_std.data<T>(),
                    [&](T v) { return static_cast<T>(1 / std::sqrt(static_cast<double>(v) + options.eps)); });
-    normalise<T>(x, weight, bias, residual, options.relu, mean, inv_std, y);
+    const auto kernel = normalise_kernel<T>(options.relu, residual.defined());
+    kernel(x, weight, bias, residual, mean, inv_std, y);
   });
 }
 
@@ -257,7 +249,7 @@ void CpuBackend::batch_norm_grad(const Tensor& grad, const Tensor& x, const Tens
                                  Tensor& grad_residual) {
   visit_floating(x.dtype(), "batch_norm_grad", [&](auto zero) {
     using T = decltype(zero);
-    const auto kernel = options.relu ? batch_norm_grad_kernel<T, true> : batch_norm_grad_kernel<T, false>;
+    const auto kernel = options.relu ? gradients<T, true> : gradients<T, false>;
     kernel(grad, x, y, weight, mean, inv_std, options.training, grad_x, grad_weight, grad_bias,
            grad_residual);
   });
