@@ -153,6 +153,7 @@ template <typename T>
 void multiply_tile(const T* const* sources, const DepthBlock& depth, bool add, const T* weight,
                    T* const* results) {
   Vector<T> sum[tile_rows][2];
+#pragma GCC unroll 6
   for (int i = 0; i < tile_rows; ++i) {
     sum[i][0] = add ? load(results[i]) : Vector<T>{};
     sum[i][1] = add ? load(results[i] + lanes<T>) : Vector<T>{};
@@ -160,10 +161,12 @@ void multiply_tile(const T* const* sources, const DepthBlock& depth, bool add, c
   const std::int64_t channels = depth.channels.end - depth.channels.begin;
   for (std::int64_t t = depth.taps.begin; t < depth.taps.end; ++t) {
     const T* x[tile_rows];
+#pragma GCC unroll 6
     for (int i = 0; i < tile_rows; ++i) x[i] = sources[t * block_pixels + i] + depth.channels.begin;
     for (std::int64_t c = 0; c < channels; ++c) {
       const Vector<T> weight_0 = load(weight);
       const Vector<T> weight_1 = load(weight + lanes<T>);
+#pragma GCC unroll 6
       for (int i = 0; i < tile_rows; ++i) {
         sum[i][0] += x[i][c] * weight_0;
         sum[i][1] += x[i][c] * weight_1;
@@ -171,6 +174,7 @@ void multiply_tile(const T* const* sources, const DepthBlock& depth, bool add, c
       weight += panel_width<T>;
     }
   }
+#pragma GCC unroll 6
   for (int i = 0; i < tile_rows; ++i) {
     store<T>(sum[i][0], results[i]);
     store<T>(sum[i][1], results[i] + lanes<T>);

@@ -167,6 +167,7 @@ void add_outer_products(const T* x, const std::vector<std::int64_t>& pixels, con
                         const T* grad, T* sums) {
   Vector<T> sum[tile_rows][2];
   const T* row[tile_rows];
+#pragma GCC unroll 6
   for (int i = 0; i < tile_rows; ++i) {
     sum[i][0] = load(sums + i * panel_width<T>);
     sum[i][1] = load(sums + i * panel_width<T> + lanes<T>);
@@ -175,12 +176,14 @@ void add_outer_products(const T* x, const std::vector<std::int64_t>& pixels, con
   for (const std::int64_t pixel : pixels) {
     const Vector<T> grad_0 = load(grad);
     const Vector<T> grad_1 = load(grad + lanes<T>);
+#pragma GCC unroll 6
     for (int i = 0; i < tile_rows; ++i) {
       sum[i][0] += row[i][pixel] * grad_0;
       sum[i][1] += row[i][pixel] * grad_1;
     }
     grad += panel_width<T>;
   }
+#pragma GCC unroll 6
   for (int i = 0; i < tile_rows; ++i) {
     store<T>(sum[i][0], sums + i * panel_width<T>);
     store<T>(sum[i][1], sums + i * panel_width<T> + lanes<T>);

@@ -3,7 +3,6 @@
 #pragma once
 
 #include <cstdint>
-#include <cstring>
 
 namespace lamina::cpu {
 
@@ -16,6 +15,7 @@ inline constexpr int vector_bytes = 16;
 template <typename T>
 struct VectorOf {
   typedef T type __attribute__((vector_size(vector_bytes)));
+  typedef T unaligned __attribute__((vector_size(vector_bytes), aligned(alignof(T)), may_alias));
 };
 template <typename T>
 using Vector = typename VectorOf<T>::type;
@@ -23,16 +23,15 @@ using Vector = typename VectorOf<T>::type;
 template <typename T>
 inline constexpr std::int64_t lanes = vector_bytes / static_cast<std::int64_t>(sizeof(T));
 
+// Through an unaligned, aliasing vector type: std::memcpy would keep arrays of vectors out of registers.
 template <typename T>
 inline Vector<T> load(const T* from) {
-  Vector<T> value;
-  std::memcpy(&value, from, sizeof value);
-  return value;
+  return *reinterpret_cast<const typename VectorOf<T>::unaligned*>(from);
 }
 
 template <typename T>
-inline void store(const Vector<T>& value, T* to) {
-  std::memcpy(to, &value, sizeof value);
+inline void store(Vector<T> value, T* to) {
+  *reinterpret_cast<typename VectorOf<T>::unaligned*>(to) = value;
 }
 
 }  // namespace lamina::cpu
