@@ -15,9 +15,19 @@ std::vector<Chunk> chunks_of(std::span<const Segment> segments) {
   return chunks;
 }
 
-void for_each(std::size_t count, const std::function<void(std::size_t)>& body) {
-  cpu::parallel_for(static_cast<std::int64_t>(count), 1,
-                    [&](std::int64_t i, std::int64_t) { body(static_cast<std::size_t>(i)); });
+void for_each(std::span<const Chunk> chunks, const std::function<void(std::size_t)>& body) {
+  std::vector<std::size_t> ends;  // of groups of chunks with some chunk_elements together
+  std::int64_t elements = 0;
+  for (std::size_t i = 0; i < chunks.size(); ++i) {
+    elements += chunks[i].end - chunks[i].begin;
+    if (elements < chunk_elements && i + 1 < chunks.size()) continue;
+    ends.push_back(i + 1);
+    elements = 0;
+  }
+  cpu::parallel_for(static_cast<std::int64_t>(ends.size()), 1, [&](std::int64_t group, std::int64_t) {
+    const auto g = static_cast<std::size_t>(group);
+    for (std::size_t i = g == 0 ? 0 : ends[g - 1]; i < ends[g]; ++i) body(i);
+  });
 }
 
 void check_finite(std::span<const Segment> segments, std::span<const Squares> sums, const Step& step) {

@@ -29,11 +29,11 @@ struct ScheduleOptions {
   double epochs = 1;
   std::int64_t steps_per_epoch = 1;
   double warmup_epochs = 0;
-  double warmup_start = 0;         // share of the peak
-  double end = 0;                  // share of the peak; cosine and poly
-  double power = 2;                // poly
-  std::vector<double> milestones;  // epochs, rising; step
-  double factor = 0.1;             // step
+  double warmup_start = 0;              // share of the peak
+  double end = 0;                       // share of the peak; cosine and poly
+  double power = 2;                     // poly
+  std::vector<double> milestones = {};  // epochs, rising; step
+  double factor = 0.1;                  // step
 };
 
 class Schedule {

@@ -1,0 +1,254 @@
+// The traversal on the CPU: reads the gradients, forms per-tensor norms and trust ratios, and applies a rule
+// to every element.
+//
+// Norms are sums of squares in double over fixed chunks, added in the order of the chunks, so that they have
+// the same bits for any number of threads and for any neighbours. Two readings of weights and gradients at
+// most for tensors that adapt, one for the others; nothing is written before all norms are known to be
+// finite.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <functional>
+#include <span>
+#include <vector>
+
+#include "optim/optimizer.h"
+#include "optim/rules/rule.h"
+
+namespace lamina::engine {
+
+inline constexpr std::int64_t chunk_elements = 1 << 14;
+inline constexpr std::int64_t block_elements = 1 << 10;  // intermediate vectors of this length stay in L1
+
+struct Chunk {
+  std::size_t segment;
+  std::int64_t begin, end;  // elements of the flat tensors
+};
+std::vector<Chunk> chunks_of(std::span<const Segment> segments);
+
+// body(index of a chunk) for every chunk, over the threads of the CPU kernels; a thread takes several small
+// tensors at a time.
+void for_each(std::span<const Chunk> chunks, const std::function<void(std::size_t)>& body);
+
+struct Squares {  // sums of squares over a chunk or a tensor; 0 where not measured
+  double weight = 0, grad = 0;
+  double other = 0;  // of normed(), or of the change of the weights
+  Squares& operator+=(const Squares& more) {
+    weight += more.weight, grad += more.grad, other += more.other;
+    return *this;
+  }
+};
+
+// Throws Error naming the step and the first tensor with a sum that is not finite.
+void check_finite(std::span<const Segment> segments, std::span<const Squares> sums, const Step& step);
+
+template <typename Real>
+double sum_squares(const Real* x, std::int64_t n) {
+  constexpr int lanes = 16;  // independent partial sums, so that the loop vectorises without reordering
+  std::array<double, lanes> lane{};
+  std::int64_t i = 0;
+  for (; i + lanes <= n; i += lanes)
+    for (int l = 0; l < lanes; ++l) {
+      const auto value = static_cast<double>(x[i + l]);
+      lane[static_cast<std::size_t>(l)] += value * value;
+    }
+  for (; i < n; ++i) lane[0] += static_cast<double>(x[i]) * static_cast<double>(x[i]);
+  double sum = 0;
+  for (const double part : lane) sum += part;
+  return sum;
+}
+
+struct Request {
+  bool trace = false;
+  bool finite_check = true;
+};
+
+// What to measure of a tensor before the step.
+enum class Measure { nothing, grad, weight_and_grad, all };
+
+template <typename Rule, typename Real>
+class CpuStep {
+ public:
+  static constexpr std::size_t slots = Rule::slots.size();
+
+  CpuStep(const Arena& arena, std::span<const LayerSettings> settings, const Rule& rule, const Step& step)
+      : segments_(arena.segments()),
+        settings_(settings),
+        rule_(rule),
+        step_(step),
+        chunks_(chunks_of(segments_)),
+        weights_(arena.values().template data<Real>()),
+        grads_(arena.grads().template data<Real>()) {
+    for (std::size_t i = 0; i < slots; ++i) slots_[i] = arena.slot(i).template data<Real>();
+    for (const LayerSettings& layer : settings_) {
+      const auto weight_decay = static_cast<Real>(layer.weight_decay);
+      constants_.push_back({0, 0, weight_decay, static_cast<Real>(step.lr * layer.lr_scale), 1});
+    }
+  }
+
+  void run(const Request& request, StepReport& report) {
+    report.layers.assign(segments_.size(), LayerReport{});
+    if constexpr (requires { rule_.max_grad_norm; }) {
+      if (rule_.max_grad_norm > 0) clip(request, report);
+    }
+    adapt(request, report);
+    apply(request, report);
+  }
+
+ private:
+  // Fixes the factor that brings the gradient of the whole model down to the rule's max_grad_norm.
+  void clip(const Request& request, StepReport& report) {
+    const auto sums = measure([](std::size_t) { return Measure::grad; });
+    if (request.finite_check) check_finite(segments_, sums, step_);
+    double total = 0;
+    for (std::size_t i = 0; i < sums.size(); ++i) {
+      report.layers[i].grad_norm = std::sqrt(sums[i].grad);
+      total += sums[i].grad;
+    }
+    report.grad_norm = std::sqrt(total);
+    grad_scale_ = static_cast<Real>(1 / std::max(1.0, report.grad_norm / max_grad_norm()));
+  }
+
+  double max_grad_norm() const {
+    if constexpr (requires { rule_.max_grad_norm; }) return rule_.max_grad_norm;
+    return 0;
+  }
+
+  // Norms and trust ratios; nothing has been written yet.
+  void adapt(const Request& request, StepReport& report) {
+    const bool clipped = !std::isnan(report.grad_norm);
+    const auto wanted = [&](std::size_t segment) {
+      if (settings_[segment].adapts) return Measure::all;
+      if (request.trace) return Measure::weight_and_grad;
+      return request.finite_check && !clipped ? Measure::grad : Measure::nothing;
+    };
+    const auto sums = measure(wanted);
+    if (request.finite_check) check_finite(segments_, sums, step_);
+    double total = 0;
+    for (std::size_t i = 0; i < sums.size(); ++i) {
+      LayerReport& layer = report.layers[i];
+      if (wanted(i) >= Measure::weight_and_grad) layer.weight_norm = std::sqrt(sums[i].weight);
+      if (wanted(i) >= Measure::grad && !clipped) layer.grad_norm = std::sqrt(sums[i].grad);
+      if (wanted(i) == Measure::all) layer.trust = trust(constants_[i], sums[i]);
+      total += layer.grad_norm * layer.grad_norm;
+    }
+    report.grad_norm = std::sqrt(total);  // not measured if one tensor's is not
+  }
+
+  double trust(Element<Real>& constants, const Squares& sums) const {
+    if constexpr (Rule::layerwise) {
+      Layer<Real> layer{root(sums.weight), root(sums.grad), root(sums.other), constants.weight_decay,
+                        constants.lr};
+      constants.trust = rule_.trust(layer);
+      constants.weight_decay = layer.weight_decay;
+    }
+    return static_cast<double>(constants.trust);
+  }
+
+  static Real root(double sum) { return static_cast<Real>(std::sqrt(sum)); }
+
+  // Per-tensor sums of squares: weights, clipped gradients, normed().
+  template <typename Wanted>
+  std::vector<Squares> measure(const Wanted& wanted) const {
+    std::vector<Squares> parts(chunks_.size());
+    for_each(chunks_,
+             [&](std::size_t i) { parts[i] = measure_chunk(chunks_[i], wanted(chunks_[i].segment)); });
+    return combined(parts);
+  }
+
+  std::vector<Squares> combined(const std::vector<Squares>& parts) const {
+    std::vector<Squares> sums(segments_.size());
+    for (std::size_t i = 0; i < parts.size(); ++i) sums[chunks_[i].segment] += parts[i];
+    return sums;
+  }
+
+  Squares measure_chunk(const Chunk& chunk, Measure wanted) const {
+    Squares sums;
+    if (wanted == Measure::nothing) return sums;
+    for (std::int64_t begin = chunk.begin; begin < chunk.end; begin += block_elements) {
+      const std::int64_t n = std::min(block_elements, chunk.end - begin);
+      sums.grad += sum_squares(grads_ + begin, n);
+      if (wanted >= Measure::weight_and_grad) sums.weight += sum_squares(weights_ + begin, n);
+      if (wanted == Measure::all) sums.other += normed_squares(constants_[chunk.segment], begin, n);
+    }
+    const auto scale = static_cast<double>(grad_scale_);
+    sums.grad *= scale * scale;
+    return sums;
+  }
+
+  double normed_squares(const Element<Real>& constants, std::int64_t begin, std::int64_t n) const {
+    if constexpr (Rule::layerwise) {
+      std::array<Real, block_elements> block;
+      const Rule rule = rule_;  // a local copy: stores through Real* cannot alias its members
+      for (std::int64_t k = 0; k < n; ++k) {
+        const std::array<Real, slots> s = slots_at(begin + k);
+        block[static_cast<std::size_t>(k)] = rule.normed(element(constants, begin + k), s.data());
+      }
+      return sum_squares(block.data(), n);
+    }
+    return 0;
+  }
+
+  void apply(const Request& request, StepReport& report) {
+    std::vector<Squares> parts(chunks_.size());
+    for_each(chunks_, [&](std::size_t i) {
+      parts[i].other = request.trace ? apply_traced(chunks_[i]) : apply_chunk(chunks_[i]);
+    });
+    if (!request.trace) return;
+    const auto sums = combined(parts);
+    for (std::size_t i = 0; i < sums.size(); ++i) report.layers[i].update_norm = std::sqrt(sums[i].other);
+  }
+
+  double apply_chunk(const Chunk& chunk) const {
+    const Rule rule = rule_;
+    const Element<Real> constants = constants_[chunk.segment];
+    for (std::int64_t i = chunk.begin; i < chunk.end; ++i) {
+      std::array<Real, slots> s = slots_at(i);
+      weights_[i] = rule.apply(element(constants, i), s.data());
+      for (std::size_t k = 0; k < slots; ++k) slots_[k][i] = s[k];
+    }
+    return 0;
+  }
+
+  double apply_traced(const Chunk& chunk) const {
+    std::array<Real, block_elements> before;
+    double sum = 0;
+    for (std::int64_t begin = chunk.begin; begin < chunk.end; begin += block_elements) {
+      const std::int64_t n = std::min(block_elements, chunk.end - begin);
+      std::copy_n(weights_ + begin, n, before.begin());
+      apply_chunk({chunk.segment, begin, begin + n});
+      for (std::int64_t k = 0; k < n; ++k)
+        before[static_cast<std::size_t>(k)] = weights_[begin + k] - before[static_cast<std::size_t>(k)];
+      sum += sum_squares(before.data(), n);
+    }
+    return sum;
+  }
+
+  std::array<Real, slots> slots_at(std::int64_t i) const {
+    std::array<Real, slots> s;
+    for (std::size_t k = 0; k < slots; ++k) s[k] = slots_[k][i];
+    return s;
+  }
+
+  Element<Real> element(const Element<Real>& constants, std::int64_t i) const {
+    Element<Real> e = constants;
+    e.weight = weights_[i];
+    e.grad = grad_scale_ * grads_[i];
+    return e;
+  }
+
+  const std::vector<Segment>& segments_;
+  std::span<const LayerSettings> settings_;
+  const Rule& rule_;
+  const Step& step_;
+  std::vector<Chunk> chunks_;
+  std::vector<Element<Real>> constants_;  // of each tensor: weight_decay, lr, trust
+  Real grad_scale_ = 1;
+  Real* weights_;
+  const Real* grads_;
+  std::array<Real*, slots> slots_;
+};
+
+}  // namespace lamina::engine

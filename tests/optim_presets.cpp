@@ -1,0 +1,250 @@
+// Names, knobs, groups, the arena, and a rule from outside the library.
+#include <algorithm>
+#include <array>
+#include <cmath>
+
+#include "catch.h"
+#include "optim/engine.h"
+#include "optim_common.h"
+
+namespace lamina {
+namespace {
+
+using namespace testing;
+using Catch::Matchers::Contains;
+
+std::string knob(const Optimizer& optimizer, const std::string& name) {
+  for (const auto& [key, value] : optimizer.knobs())
+    if (key == name) return value;
+  return "no such knob";
+}
+
+TEST_CASE("presets set knobs, overrides win, batch and epochs are filled in") {
+  const RunFacts facts{.batch = 1024, .base_batch = 256, .steps_per_epoch = 49};
+  const auto paper = make_optimizer("tvlars", model<float>(), {{"lambda", "0.01"}, {"lr", "3"}}, facts);
+  CHECK(paper->name() == "tvlars");
+  CHECK(knob(*paper, "gamma_min") == "0.004");
+  CHECK(knob(*paper, "lambda") == "0.01");
+  CHECK(knob(*paper, "steps_per_epoch") == "49");
+  CHECK(knob(*paper, "nesterov") == "true");
+  CHECK(paper->lr() == 3);
+  const auto official = make_optimizer("tvlars:official", model<float>());
+  CHECK(knob(*official, "weight_norm_max") == "10");
+  CHECK(knob(*official, "denominator") == "joint");
+  CHECK(find_preset("sgd").name == std::string("pytorch"));
+  for (const std::string& name : all_presets()) {
+    INFO(name);
+    CHECK(make(name, model<float>())->knobs().size() == knob_help(name).size());
+    CHECK(preset_table().find(name) != std::string::npos);
+  }
+}
+
+TEST_CASE("knobs written out and read back make the same optimizer") {
+  for (const std::string& name : all_presets()) {
+    INFO(name);
+    const auto optimizer = make(name, model<float>());
+    const std::string family = name.substr(0, name.find(':'));
+    CHECK(make_optimizer(family, model<float>(), optimizer->knobs())->knobs() == optimizer->knobs());
+  }
+}
+
+TEST_CASE("unknown names list the valid ones") {
+  const ParamList params = model<float>();
+  CHECK_THROWS_AS(make_optimizer("adagrad", params), UsageError);
+  CHECK_THROWS_WITH(make_optimizer("adagrad", params), Contains("sgd, adamw, lars, lamb, tvlars"));
+  CHECK_THROWS_WITH(make_optimizer("lars:official", params), Contains("paper, barlowtwins, timm"));
+  CHECK_THROWS_WITH(make_optimizer("sgd", params, {{"trust_coefficient", "1"}}),
+                    Contains("sgd has no knob 'trust_coefficient'") && Contains("momentum"));
+  CHECK_THROWS_WITH(make_optimizer("sgd", params, {{"momentum", "high"}}), Contains("--set momentum=high"));
+  CHECK_THROWS_WITH(make_optimizer("sgd", params, {{"nesterov", "1"}}), Contains("true or false"));
+  CHECK_THROWS_WITH(make_optimizer("lars", params, {{"denominator", "both"}}),
+                    Contains("split, joint, grad_only"));
+  CHECK_THROWS_AS(parse_settings("momentum"), UsageError);
+}
+
+TEST_CASE("contradictory knobs are refused") {
+  const ParamList params = model<float>();
+  const auto refused = [&](const char* name, const char* settings, const char* reason) {
+    INFO(name << " " << settings);
+    CHECK_THROWS_AS(make_optimizer(name, params, parse_settings(settings)), UsageError);
+    CHECK_THROWS_WITH(make_optimizer(name, params, parse_settings(settings)), Contains(reason));
+  };
+  refused("sgd", "nesterov=true momentum=0", "nesterov");
+  refused("sgd", "nesterov=true dampening=0.1", "nesterov");
+  refused("sgd", "momentum=1", "momentum is 1");
+  refused("sgd", "lr=nan", "lr is nan");
+  refused("lars", "denominator=after_momentum", "momentum_lr=outside");
+  refused("lars", "ratio_min=2 ratio_max=1", "ratio_max");
+  refused("lars:timm", "weight_decay=0", "no layer with a trust ratio");
+  refused("lars", "decay=decayed", "circular");
+  refused("tvlars", "delay_epochs=3", "steps_per_epoch");
+  refused("tvlars:official", "time_unit=epochs", "steps_per_epoch");
+  refused("lamb", "beta2=1.5", "beta2");
+  // Nothing was moved into an arena on the way.
+  CHECK_FALSE(params[0]->value.requires_grad());
+}
+
+TEST_CASE("a weight decay of zero does not silently lose the trust ratio") {
+  for (const char* name :
+       {"lars:paper", "lars:barlowtwins", "lamb:paper", "lamb:official", "tvlars:official"}) {
+    INFO(name);
+    const ParamList params = model<float>();
+    const auto optimizer = make_optimizer(name, params, {{"weight_decay", "0"}});
+    set_grads<float>(params, 1);
+    optimizer->step();
+    CHECK(optimizer->report().layers[0].trust != 1);
+    CHECK(optimizer->report().layers[3].trust != optimizer->report().layers[0].trust);
+  }
+}
+
+TEST_CASE("what decays and adapts is decided by kind, and shown") {
+  const Lars lars(model<float>(), {.weight_decay = 0.5, .groups = {.excluded_lr_scale = 0.25}});
+  CHECK(lars.settings()[0].adapts);
+  CHECK(lars.settings()[0].weight_decay == 0.5);
+  CHECK(lars.settings()[0].lr_scale == 1);
+  for (const std::size_t excluded : {1u, 2u, 5u}) {
+    CHECK_FALSE(lars.settings()[excluded].adapts);
+    CHECK(lars.settings()[excluded].weight_decay == 0);
+    CHECK(lars.settings()[excluded].lr_scale == 0.25);
+  }
+  CHECK_THAT(lars.group_table(), Contains("weight         3        23307          0.5         yes        1"));
+  CHECK_THAT(lars.group_table(), Contains("norm           2           14            0          no     0.25"));
+  const Sgd sgd(model<float>(), {.weight_decay = 0.5});
+  for (const LayerSettings& layer : sgd.settings()) CHECK((layer.weight_decay == 0.5 && !layer.adapts));
+}
+
+TEST_CASE("the arena holds every tensor aligned, keeps values, and receives gradients") {
+  ParamList params = model<double>();
+  params.push_back(std::make_shared<Param>(Param{"bn.running_mean", ParamKind::buffer, Tensor::zeros({7})}));
+  const Tensor before = params[3]->value.clone();
+  Sgd optimizer(params, {.lr = 1, .momentum = 0});
+  REQUIRE(optimizer.segments().size() == 6);
+  std::int64_t used = 0;
+  for (const Segment& segment : optimizer.segments()) {
+    CHECK(segment.offset * 8 % 64 == 0);
+    CHECK(segment.offset >= used);
+    used = segment.offset + segment.elements;
+  }
+  CHECK(same_bits(before, params[3]->value));
+  CHECK(params[3]->value.requires_grad());
+  CHECK_FALSE(params[6]->value.requires_grad());
+  optimizer.zero_grad();
+  Tensor(params[3]->grad()).fill(1);
+  optimizer.step();
+  CHECK(params[3]->value.data<double>()[0] == before.data<double>()[0] - 1);
+  CHECK(params[0]->value.data<double>()[0] == model<double>()[0]->value.data<double>()[0]);
+
+  double padding = 0;  // stays zero
+  const std::vector<double> values = optimizer.arena().values().to_vector<double>();
+  for (std::size_t i = 0; i + 1 < optimizer.segments().size(); ++i)
+    for (auto at = optimizer.segments()[i].offset + optimizer.segments()[i].elements;
+         at < optimizer.segments()[i + 1].offset; ++at)
+      padding += std::abs(values[static_cast<std::size_t>(at)]);
+  CHECK(padding == 0);
+}
+
+TEST_CASE("parameter lists that make no sense") {
+  ParamList params = model<float>();
+  CHECK_THROWS_WITH(Sgd({}, {}), Contains("no trainable parameter"));
+  params.push_back(params[0]);
+  CHECK_THROWS_WITH(Sgd(params, {}), Contains("conv1.weight is in the list twice"));
+  params.back() = std::make_shared<Param>(Param{"fc.bias", ParamKind::bias, Tensor::zeros({4})});
+  CHECK_THROWS_WITH(Sgd(params, {}), Contains("two parameters are named fc.bias"));
+  params.back() = std::make_shared<Param>(Param{"d", ParamKind::bias, Tensor::zeros({4}, {DType::f64, {}})});
+  CHECK_THROWS_WITH(Sgd(params, {}), Contains("one dtype"));
+}
+
+TEST_CASE("an optimizer whose parameters were taken over says so") {
+  const ParamList params = model<float>();
+  Sgd first(params, {});
+  Sgd second(params, {});
+  CHECK_THROWS_WITH(first.step(), Contains("conv1.weight no longer lies in this optimizer's memory"));
+  CHECK_NOTHROW(second.step());
+}
+
+TEST_CASE("a schedule sets the learning rate of each step") {
+  const ParamList params = model<float>();
+  Sgd optimizer(params, {.lr = 7});
+  CHECK(optimizer.lr() == 7);
+  optimizer.set_schedule(Schedule({.lr = 1, .epochs = 4, .warmup_epochs = 2}));
+  for (const double lr : {0.0, 0.5, 1.0, 1.0}) {
+    CHECK(optimizer.lr() == lr);
+    optimizer.step();
+    CHECK(optimizer.report().lr == lr);
+  }
+  optimizer.set_lr(0.125);
+  CHECK(optimizer.lr() == 0.125);
+}
+
+TEST_CASE("phi: its ends, its middle, and no overflow") {
+  const TvLarsOptions o{
+      .lambda = 0.1, .delay_epochs = 3, .steps_per_epoch = 10, .alpha = 1, .gamma_min = 0.25};
+  CHECK(phi(o, 31) == 0.75);  // t = d_e: 1 / (alpha + 1) + gamma_min
+  CHECK(std::abs(phi(o, 1) - (1 / (1 + std::exp(-3.0)) + 0.25)) < 1e-15);
+  CHECK(phi(o, 1'000'000) == 0.25);
+  for (std::int64_t step = 1; step < 200; ++step) CHECK(phi(o, step) > phi(o, step + 1));
+  const TvLarsOptions official{.lambda = 1e-3, .alpha = 0.1, .first_time = 1};
+  CHECK(std::abs(phi(official, 980) - 0.3617) < 5e-5);  // four digits of a known table
+  const TvLarsOptions epochs{
+      .lambda = 1, .delay_epochs = 3, .steps_per_epoch = 10, .time_unit = TimeUnit::epochs};
+  CHECK(phi(epochs, 31) == 0.5);
+  const ParamList params = model<float>();
+  TvLars optimizer(
+      params, {.lr = 2.0f, .weight_decay = 5e-4f, .lambda = 1e-3f, .delay_epochs = 5, .steps_per_epoch = 49});
+  optimizer.step();
+  CHECK(std::abs(optimizer.report().phi - 1 / (1 + std::exp(-0.245))) < 1e-6);  // lambda came as a float
+}
+
+TEST_CASE("trust ratios print as a range") {
+  const ParamList params = model<float>();
+  Lars optimizer(params, {});
+  set_grads<float>(params, 1);
+  optimizer.step();
+  const TrustRatios ratios = optimizer.trust_ratios();
+  REQUIRE(ratios.layers.size() == 3);
+  CHECK(ratios.layers[1].first == "conv2.weight");
+  CHECK_THAT(fmt::format("{}", ratios), Contains("trust ") && Contains(".weight) to "));
+}
+
+// A rule from outside, in f32 and f64, with nothing but the engine's header.
+struct SignLarsOptions {
+  double lr = 1e-3, momentum = 0.9, weight_decay = 0, trust_coefficient = 1e-3;
+  Groups groups = {};
+};
+
+template <typename Real>
+struct SignLars {
+  using Options = SignLarsOptions;
+  static constexpr const char* name = "sign-lars";
+  static constexpr std::array<const char*, 1> slots{"momentum"};  // s[0]
+  static constexpr bool layerwise = true;
+  Real momentum, eta;
+  SignLars(const Options& o, const Step&) : momentum(Real(o.momentum)), eta(Real(o.trust_coefficient)) {}
+
+  LAMINA_HD Real normed(Element<Real> e, const Real*) const { return e.grad + e.weight_decay * e.weight; }
+  LAMINA_HD Real trust(Layer<Real>& l) const {
+    return l.weight_norm > 0 && l.normed_norm > 0 ? eta * l.weight_norm / l.normed_norm : 1;
+  }
+  LAMINA_HD Real apply(Element<Real> e, Real* s) const {
+    const Real d = e.grad + e.weight_decay * e.weight;
+    s[0] = momentum * s[0] + e.trust * Real(d > 0 ? 1 : d < 0 ? -1 : 0);
+    return e.weight - e.lr * s[0];
+  }
+};
+
+TEMPLATE_TEST_CASE("a rule of one's own is an optimizer", "", float, double) {
+  const ParamList params = model<TestType>();
+  const TestType before = params[4]->value.template data<TestType>()[0];
+  OptimizerOf<SignLars> optimizer(params, {.lr = 0.5, .weight_decay = 1e-4});
+  set_grads<TestType>(params, 1);
+  optimizer.step();
+  const TestType gradient = params[4]->grad().template data<TestType>()[0] + TestType(1e-4) * before;
+  const auto trust = static_cast<TestType>(optimizer.report().layers[4].trust);
+  CHECK(params[4]->value.template data<TestType>()[0] ==
+        before - TestType(0.5) * trust * (gradient > 0 ? 1 : -1));
+  CHECK(optimizer.name() == "sign-lars");
+  CHECK(optimizer.trust_ratios().layers.size() == 3);
+}
+
+}  // namespace
+}  // namespace lamina

@@ -1,0 +1,229 @@
+// What must hold for every optimizer and preset.
+#include <algorithm>
+#include <cmath>
+
+#include "catch.h"
+#include "core/backend.h"
+#include "optim_common.h"
+
+namespace lamina {
+namespace {
+
+using namespace testing;
+
+// Parameters after `steps` steps of a preset; `touch` may change the gradients of a step.
+template <typename Touch>
+ParamList trained(const std::string& name, ParamList params, int steps, const Touch& touch) {
+  const auto optimizer = make(name, params);
+  for (int t = 0; t < steps; ++t) {
+    set_grads<float>(params, static_cast<std::uint32_t>(t + 1));
+    touch(params);
+    optimizer->set_lr(0.05 * (t + 1));
+    optimizer->step();
+  }
+  return params;
+}
+
+ParamList trained(const std::string& name, ParamList params, int steps = 4) {
+  return trained(name, std::move(params), steps, [](const ParamList&) {});
+}
+
+template <typename Predicate>
+bool all(const Tensor& tensor, const Predicate& predicate) {
+  const std::vector<float> values = tensor.to_vector<float>();
+  return std::all_of(values.begin(), values.end(), predicate);
+}
+
+TEST_CASE("scaling one layer's gradient leaves every other layer's bits alone") {
+  for (const std::string& name : all_presets()) {
+    if (name == "lamb:timm") continue;  // its clipping by the global norm couples the layers on purpose
+    INFO(name);
+    const ParamList plain = trained(name, model<float>());
+    const ParamList scaled = trained(name, model<float>(), 4, [](const ParamList& params) {
+      Tensor grad = params[3]->grad();
+      std::vector<float> values = grad.to_vector<float>();
+      for (float& value : values) value *= 3;
+      grad.copy_from(Tensor::from(values, grad.shape()));
+    });
+    for (std::size_t i = 0; i < plain.size(); ++i) {
+      INFO(plain[i]->name);
+      if (i != 3) CHECK(same_bits(plain[i]->value, scaled[i]->value));
+    }
+  }
+}
+
+TEST_CASE("permuting the layers permutes the results") {
+  for (const std::string& name : all_presets()) {
+    if (name == "lamb:timm") continue;  // the global norm adds the layers in their order
+    INFO(name);
+    ParamList params = model<float>();
+    ParamList reversed = model<float>();
+    std::reverse(reversed.begin(), reversed.end());
+    params = trained(name, params);
+    reversed = trained(name, reversed);
+    for (std::size_t i = 0; i < params.size(); ++i)
+      CHECK(same_bits(params[i]->value, reversed[params.size() - 1 - i]->value));
+  }
+}
+
+TEST_CASE("any number of threads gives the same bits") {
+  const int before = threads();
+  for (const std::string& name : all_presets()) {
+    INFO(name);
+    set_threads(1);
+    const ParamList one = trained(name, model<float>());
+    for (const int count : {2, 4}) {
+      set_threads(count);
+      const ParamList more = trained(name, model<float>());
+      for (std::size_t i = 0; i < one.size(); ++i) CHECK(same_bits(one[i]->value, more[i]->value));
+    }
+  }
+  set_threads(before);
+}
+
+TEST_CASE("a step leaves the gradients as they are") {
+  for (const std::string& name : all_presets()) {
+    INFO(name);
+    const ParamList params = model<float>();
+    const auto optimizer = make(name, params);
+    set_grads<float>(params, 9);
+    const Tensor before = optimizer->arena().grads().clone();
+    optimizer->step();
+    CHECK(same_bits(before, optimizer->arena().grads()));
+    optimizer->zero_grad();
+    CHECK(all(optimizer->arena().grads(), [](float value) { return value == 0; }));
+  }
+}
+
+TEST_CASE("zero weights and zero gradients stay finite, and zero-initialised tensors move") {
+  for (const std::string& name : all_presets()) {
+    INFO(name);
+    ParamList params = model<float>();
+    add_param(params, "zero.weight", Tensor::zeros({3, 5}));
+    add_param(params, "dead.weight", numbers<float>({3, 5}, 8));
+    add_param(params, "zero.and.dead.weight", Tensor::zeros({2, 2}));
+    params = trained(name, params, 4, [](const ParamList& list) {
+      Tensor(list[7]->grad()).fill(0);
+      Tensor(list[8]->grad()).fill(0);
+    });
+    for (const auto& param : params)
+      CHECK(all(param->value, [](float value) { return std::isfinite(value); }));
+    for (const std::size_t zero_initialised : {2u, 6u})
+      CHECK(all(params[zero_initialised]->value, [](float value) { return value != 0; }));
+    CHECK(all(params[8]->value, [](float value) { return value == 0; }));
+  }
+}
+
+TEST_CASE("the step counter advances once per step, not once per tensor") {
+  // Two layers with the same numbers must take the same steps though one comes later.
+  for (const std::string& name : all_presets()) {
+    INFO(name);
+    ParamList params;
+    add_param(params, "a.weight", numbers<float>({4, 6}, 1));
+    add_param(params, "b.weight", numbers<float>({4, 6}, 1));
+    const auto optimizer = make(name, params);
+    for (int t = 0; t < 3; ++t) {
+      for (const auto& param : params) set_grad<float>(*param, static_cast<std::uint32_t>(t + 1));
+      optimizer->step();
+    }
+    CHECK(optimizer->steps() == 3);
+    CHECK(same_bits(params[0]->value, params[1]->value));
+  }
+}
+
+TEST_CASE("saved state continues to the last bit") {
+  for (const std::string& name : all_presets()) {
+    INFO(name);
+    const ParamList whole = trained(name, model<float>(), 6);
+
+    ParamList params = trained(name, model<float>(), 0);
+    auto optimizer = make(name, params);
+    TensorFile file;
+    for (int t = 0; t < 6; ++t) {
+      if (t == 3) {
+        optimizer->save_state(file);
+        ParamList copies;
+        for (const auto& param : params) add_param(copies, param->name, param->value);
+        params = copies;
+        optimizer = make(name, params);
+        optimizer->load_state(file);
+      }
+      set_grads<float>(params, static_cast<std::uint32_t>(t + 1));
+      optimizer->set_lr(0.05 * (t + 1));
+      optimizer->step();
+    }
+    for (std::size_t i = 0; i < whole.size(); ++i) CHECK(same_bits(whole[i]->value, params[i]->value));
+  }
+}
+
+TEST_CASE("state of another optimizer is refused and changes nothing") {
+  const ParamList params = model<float>();
+  Lamb lamb(params, {});
+  TensorFile file;
+  lamb.save_state(file);
+  const ParamList others = model<float>();
+  Lars lars(others, {});
+  set_grads<float>(others, 1);
+  lars.step();
+  const Tensor before = lars.arena().slot(0).clone();
+  CHECK_THROWS_WITH(lars.load_state(file),
+                    Catch::Matchers::Contains("state.momentum.conv1.weight is missing"));
+  CHECK(same_bits(before, lars.arena().slot(0)));
+  CHECK(lars.steps() == 1);
+}
+
+TEST_CASE("a gradient that is not finite stops the step, named, before anything changes") {
+  for (const std::string& name : all_presets())
+    for (const std::size_t bad : {0u, 1u, 5u}) {
+      const ParamList params = model<float>();
+      INFO(name << " " << params[bad]->name);
+      const auto optimizer = make(name, params);
+      set_grads<float>(params, 1);
+      optimizer->step();
+      const Tensor values = optimizer->arena().values().clone();
+      const Tensor state = optimizer->arena().slot(0).clone();
+      params[bad]->grad().data<float>()[3] = bad == 0 ? std::nanf("") : INFINITY;
+      CHECK_THROWS_WITH(optimizer->step(),
+                        Catch::Matchers::Contains("optimizer step 2: the gradient of " + params[bad]->name));
+      CHECK(same_bits(values, optimizer->arena().values()));
+      CHECK(same_bits(state, optimizer->arena().slot(0)));
+      CHECK(optimizer->steps() == 1);
+    }
+}
+
+TEST_CASE("tracing changes no bit and measures norms as they are") {
+  for (const std::string& name : all_presets()) {
+    INFO(name);
+    const ParamList plain = trained(name, model<float>(), 2);
+    const ParamList params = model<float>();
+    const auto optimizer = make(name, params);
+    optimizer->set_tracing(true);
+    Tensor before, grads;
+    for (int t = 0; t < 2; ++t) {
+      set_grads<float>(params, static_cast<std::uint32_t>(t + 1));
+      before = params[0]->value.clone();
+      grads = params[0]->grad().clone();
+      optimizer->set_lr(0.05 * (t + 1));
+      optimizer->step();
+    }
+    for (std::size_t i = 0; i < plain.size(); ++i) CHECK(same_bits(plain[i]->value, params[i]->value));
+
+    double w = 0, g = 0, u = 0;
+    for (std::int64_t i = 0; i < before.elements(); ++i) {
+      const double old = before.data<float>()[i], grad = grads.data<float>()[i];
+      const double change = static_cast<double>(params[0]->value.data<float>()[i]) - old;
+      w += old * old, g += grad * grad, u += change * change;
+    }
+    const LayerReport& layer = optimizer->report().layers[0];
+    // Sums of squares in double in another order; the change is rounded to f32 once per element.
+    CHECK(std::abs(layer.weight_norm / std::sqrt(w) - 1) < 1e-12);
+    CHECK(std::abs(layer.grad_norm / std::sqrt(g) - 1) < 1e-12);
+    CHECK(std::abs(layer.update_norm / std::sqrt(u) - 1) < 1e-6);
+    CHECK(optimizer->report().step == 2);
+    CHECK(optimizer->report().lr == 0.1);
+    CHECK(std::isfinite(optimizer->report().grad_norm));
+  }
+}
+
+}  // namespace
+}  // namespace lamina
