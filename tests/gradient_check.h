@@ -1,0 +1,64 @@
+// Finite differences against analytic gradients, in f64.
+#pragma once
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "core/tensor.h"
+
+namespace lamina::tests {
+
+// A power of two, so that a multiple of 2^-20 moved by one or two steps is exact, in f32 as well.
+inline constexpr double gradient_step = 0x1p-11;
+// Moving one input by two steps moves no pre-activation by more: how far from a kink inputs must be.
+inline constexpr double kink_margin = 0.01;
+
+// df/dx[i] for every i by the five-point rule, whose error is h^4/30 times the fifth derivative of f: about
+// 2e-15 here, below the rounding of f divided by h, about 1e-12.
+inline std::vector<double> numeric_gradient(const std::function<double()>& f, const Tensor& x) {
+  std::vector<double> gradient;
+  for (double* element = x.data<double>(); element != x.data<double>() + x.elements(); ++element) {
+    const double middle = *element;
+    const auto f_at = [&](double steps) {
+      *element = middle + steps * gradient_step;
+      return f();
+    };
+    const double near = f_at(1) - f_at(-1), far = f_at(2) - f_at(-2);
+    *element = middle;
+    gradient.push_back((8 * near - far) / (12 * gradient_step));
+  }
+  return gradient;
+}
+
+// Empty if the gradients agree, else where they do not: every element to a relative 1e-6, with room for the
+// rounding of f (1e-9 of the largest element, at least 1e-9).
+inline std::string gradient_mismatch(const std::vector<double>& analytic,
+                                     const std::vector<double>& numeric) {
+  double largest = 1;
+  for (const double value : numeric) largest = std::max(largest, std::abs(value));
+  if (analytic.size() != numeric.size())
+    return fmt::format("{} elements against {}", analytic.size(), numeric.size());
+  for (std::size_t i = 0; i < numeric.size(); ++i)
+    if (!(std::abs(analytic[i] - numeric[i]) <= 1e-6 * std::abs(numeric[i]) + 1e-9 * largest))
+      return fmt::format("element {}: analytic {}, numeric {}", i, analytic[i], numeric[i]);
+  return "";
+}
+
+// The gradient with a 1 % error in its largest element, which a check worth its name must notice.
+inline std::vector<double> with_planted_error(std::vector<double> gradient) {
+  const auto largest = std::max_element(gradient.begin(), gradient.end(),
+                                        [](double a, double b) { return std::abs(a) < std::abs(b); });
+  if (largest != gradient.end()) *largest *= 1.01;
+  return gradient;
+}
+
+inline bool all_zero(const std::vector<double>& values) {
+  return std::all_of(values.begin(), values.end(), [](double value) { return value == 0; });
+}
+
+}  // namespace lamina::tests

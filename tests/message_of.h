@@ -1,0 +1,31 @@
+// The text of the Error that an action throws, and what it lacks.
+#pragma once
+
+#include <initializer_list>
+#include <string>
+
+#include "core/error.h"
+
+namespace lamina::tests {
+
+template <typename Action>
+std::string message_of(const Action& action) {
+  try {
+    action();
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return "(no error)";
+}
+
+// Empty if the action throws an Error that mentions every part: CHECK(unexplained([&] { … }, {"conv2d"}) ==
+// "").
+template <typename Action>
+std::string unexplained(const Action& action, std::initializer_list<const char*> parts) {
+  const std::string message = message_of(action);
+  for (const char* part : parts)
+    if (message.find(part) == std::string::npos) return fmt::format("\"{}\" is not in: {}", part, message);
+  return "";
+}
+
+}  // namespace lamina::tests
