@@ -82,16 +82,19 @@ class Walk {
   std::unordered_map<const Node*, Tensor> pending_;
 };
 
+void check_not_released(const Node& node) {
+  check(!node.released,
+        "backward: the data saved by \"{}\" is gone: backward has already run through it; pass retain_graph "
+        "(or create_graph) the first time",
+        node.name);
+}
+
 // Runs one node's backward function and hands its inputs' gradients to `walk`. Inputs that `wanted` refuses
 // get none.
 template <typename Wanted>
 void step(const std::shared_ptr<Node>& node, const Tensor& grad, bool retain, Walk& walk,
           const Wanted& wanted) {
-  check(!node->released,
-        "backward: the data saved by \"{}\" is gone: backward has already run through it; pass retain_graph "
-        "(or "
-        "create_graph) the first time",
-        node->name);
+  check_not_released(*node);
   std::vector<bool> wants(node->inputs.size());
   for (std::size_t i = 0; i < wants.size(); ++i) wants[i] = node->inputs[i] && wanted(*node->inputs[i]);
   std::vector<Tensor> slots(node->inputs.size());
@@ -136,6 +139,8 @@ std::unordered_set<const Node*> leading_to(
   std::vector<const Node*> reachable{root.get()};
   std::unordered_set<const Node*> seen{root.get()};
   for (std::size_t i = 0; i < reachable.size(); ++i) {
+    // A used-up node no longer knows its inputs; taking it for a dead end would give zeros.
+    if (reachable[i]->number > oldest) check_not_released(*reachable[i]);
     for (const auto& input : reachable[i]->inputs) {
       if (input && input->number >= oldest && seen.insert(input.get()).second)
         reachable.push_back(input.get());
