@@ -15,8 +15,9 @@ constexpr std::align_val_t alignment{64};
 // Blocks come in eight sizes per power of two: at most an eighth is wasted, and tensors of nearly the same
 // size (the last batch, another layer) share blocks.
 std::size_t block_size(std::size_t bytes) {
-  const std::size_t step = bytes <= 512 ? 64 : std::bit_floor(bytes - 1) / 8;
-  return std::max(step, (bytes + step - 1) / step * step);
+  const std::size_t wanted = std::max<std::size_t>(bytes, 1);
+  const std::size_t step = std::max<std::size_t>(64, std::bit_floor(wanted - 1) / 8);
+  return (wanted + step - 1) / step * step;
 }
 
 void* new_block(std::size_t size) noexcept { return ::operator new(size, alignment, std::nothrow); }

@@ -88,6 +88,7 @@ TEST_CASE("memory that cannot be had is an error that names the sizes") {
 TEST_CASE("threads may allocate and release at the same time") {
   CachingAllocator allocator;
   std::vector<std::thread> threads;
+  threads.reserve(4);
   std::vector<int> overwritten(4, 0);
   for (int t = 0; t < 4; ++t) {
     threads.emplace_back([&, t] {

@@ -1,7 +1,7 @@
 // Memory of the CPU, and the one instance of its backend.
 #include <cstddef>
 #include <cstring>
-#include <new>
+#include <memory>
 
 #include "core/cpu/cpu_backend.h"
 #include "core/cpu/parallel.h"
@@ -36,8 +36,8 @@ void CpuBackend::synchronize() {}  // kernels have finished when they return
 Backend& cpu_backend() {
   // Never destroyed: tensors held by static or thread-local objects may outlive any static of ours.
   alignas(CpuBackend) static std::byte memory[sizeof(CpuBackend)];
-  static CpuBackend* const backend = new (memory) CpuBackend;
-  return *backend;
+  static CpuBackend& backend = *std::construct_at(reinterpret_cast<CpuBackend*>(memory));
+  return backend;
 }
 
 }  // namespace lamina

@@ -124,7 +124,7 @@ void CpuBackend::unary_grad_grad(const math::Unary& function, const Tensor& save
 
 void CpuBackend::binary(const math::Binary& function, const Tensor& a, const Tensor& b, Tensor& out) {
   const auto walk = cpu::walk<2>(out.shape(), {&a.shape(), &b.shape()});
-  const auto [a_moves, b_moves] = walk.axes[0].stride;
+  const std::int64_t a_moves = walk.axes[0].stride[0], b_moves = walk.axes[0].stride[1];
   visit(function, "binary", out, [&](const auto& f, auto zero) {
     using T = decltype(zero);
     const T *left = a.data<T>(), *right = b.data<T>();
