@@ -176,6 +176,18 @@ std::vector<std::string> names() {
   return list;
 }
 
+std::filesystem::path locate(std::string_view name) {
+  for (const Source& source : sources()) {
+    if (source.place.name != name) continue;
+    try {
+      return find(source.place);
+    } catch (const Error&) {
+      break;
+    }
+  }
+  return {};
+}
+
 Dataset open(std::string_view spec, const OpenOptions& options) {
   const std::size_t colon = spec.find(':');
   const std::string name(spec.substr(0, colon));

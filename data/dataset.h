@@ -65,6 +65,8 @@ Dataset open(std::string_view spec, const OpenOptions& options = {});
 
 // cifar10, cifar100, fashion-mnist, tiny-imagenet, folder, synthetic.
 std::vector<std::string> names();
+// Where open(name) would find a data set; empty if nowhere.
+std::filesystem::path locate(std::string_view name);
 
 // What every reader ends with: checks that the labels lie in [0, classes), measures mean and std of the
 // training images, applies the limits. `train_source` and `test_source` name the data in messages.

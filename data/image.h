@@ -1,5 +1,6 @@
 // JPEG and PNG files to pixels, the same ones as PIL's Image.open(path).convert("RGB" or "L"): alpha is
-// dropped, 16 bits become 8, orientation tags are not applied.
+// dropped, orientation tags are not applied, 16 bits keep the high 8 (of grey PIL keeps the low ones,
+// clipped).
 #pragma once
 
 #include <cstdint>

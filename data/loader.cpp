@@ -182,6 +182,8 @@ void Epoch::advance() {
 Loader::Loader(Split split, LoaderOptions options) : split_(std::move(split)), options_(options) {
   const std::int64_t size = split_.size();
   check(size > 0, "loader: the split is empty");
+  check(split_.images.rank() == 4 && split_.images.dtype() == DType::u8,
+        "loader: images are {}; expected u8 [N, H, W, C]", split_.images.str());
   check(size <= std::numeric_limits<std::int32_t>::max(), "loader: {} images; at most 2^31 - 1 fit", size);
   check(split_.labels.elements() == size, "loader: {} labels for {} images", split_.labels.elements(), size);
   const auto channels = static_cast<std::size_t>(split_.channels());

@@ -1,0 +1,154 @@
+// Opening by name, where data is looked for, limits, statistics, synthetic images.
+#include <cmath>
+#include <set>
+
+#include "data/dataset.h"
+#include "data/find.h"
+#include "data/synthetic.h"
+#include "data_files.h"
+
+using namespace lamina;
+using namespace lamina::tests;
+
+namespace {
+
+void write_test_folder(const fs::path& directory, std::uint8_t red) {
+  write_file(directory / "train/a/1.png", plain_png(2, 2, red, 0, 0));
+  write_file(directory / "test/a/1.png", plain_png(2, 2, red, 0, 0));
+}
+
+int red_of(const data::Dataset& set) { return set.train.get(0).image.data<std::uint8_t>()[0]; }
+
+data::Dataset small_synthetic(std::int64_t train = 200, std::uint64_t seed = 0) {
+  return data::synthetic({.classes = 4, .height = 8, .width = 12, .train = train, .test = 40, .seed = seed},
+                         quiet());
+}
+
+}  // namespace
+
+TEST_CASE("unknown names list the known ones", "[data][open]") {
+  check_error([] { data::open("cifar11:/tmp", quiet()); },
+              {"'cifar11'", "cifar10, cifar100, fashion-mnist, tiny-imagenet, folder, synthetic"});
+  CHECK_THROWS_AS(data::open("", quiet()), UsageError);
+  CHECK_THROWS_AS(data::open("synthetic:32x32", quiet()), UsageError);
+  CHECK_THROWS_AS(data::open("synthetic:0x8x3x10", quiet()), UsageError);
+  data::OpenOptions resized = quiet();
+  resized.image_size = 64;
+  check_error([&] { data::open("cifar10", resized); }, {"cifar10", "fixed size"});
+}
+
+TEST_CASE("data is looked for in $LAMINA_DATA, then in the cache", "[data][open]") {
+  const TemporaryDirectory directory;
+  const Environment cache("XDG_CACHE_HOME", directory / "cache");
+  const Environment own("LAMINA_DATA", directory / "own");
+
+  check_error([] { data::open("tiny-imagenet", quiet()); },
+              {directory / "own/tiny-imagenet", directory / "own/tiny-imagenet-200",
+               directory / "cache/lamina/tiny-imagenet", "/usr/share/datasets/tiny-imagenet",
+               "scripts/get-data", "tiny-imagenet:DIR"});
+  write_test_folder(directory / "cache/lamina/tiny-imagenet", 1);
+  CHECK(red_of(data::open("tiny-imagenet", quiet())) == 1);
+  write_test_folder(directory / "own", 2);
+  CHECK(red_of(data::open("tiny-imagenet", quiet())) == 2);
+  write_test_folder(directory / "own/tiny-imagenet-200", 3);
+  CHECK(red_of(data::open("tiny-imagenet", quiet())) == 3);
+  write_test_folder(directory / "own/tiny-imagenet", 4);
+  CHECK(red_of(data::open("tiny-imagenet", quiet())) == 4);
+}
+
+TEST_CASE("a directory that is named is used, or the official folder in it", "[data][open]") {
+  const TemporaryDirectory directory;
+  write_test_folder(directory / "tiny-imagenet-200", 5);
+  const std::string spec = "tiny-imagenet:" + directory.path().string();
+  CHECK(red_of(data::open(spec, quiet())) == 5);
+  CHECK(red_of(data::open(spec + "/tiny-imagenet-200", quiet())) == 5);
+  check_error([&] { data::open(spec + "/absent", quiet()); }, {"no such directory", "/absent"});
+  check_error([&] { data::open("cifar10:" + directory.path().string(), quiet()); },
+              {directory.path().string(), "data_batch_1.bin"});
+}
+
+TEST_CASE("get() checks its index", "[data][split]") {
+  const data::Dataset set = small_synthetic();
+  CHECK(set.train.get(199).label == 3);
+  CHECK(set.train.get(5).image.shape() == Shape{8, 12, 3});
+  check_error([&] { set.train.get(200); }, {"image 200 of 200"});
+  check_error([&] { set.train.get(-1); }, {"image -1 of 200"});
+}
+
+TEST_CASE("limits take the same images every time, and more add to fewer", "[data][split]") {
+  const data::Dataset set = small_synthetic();
+  const data::Split ten = data::limit(set.train, 10), thirty = data::limit(set.train, 30);
+  CHECK(ten.images.to_vector<std::uint8_t>() == thirty.images.rows(0, 10).to_vector<std::uint8_t>());
+  std::set<std::int32_t> classes;
+  for (const std::int32_t label : ten.labels.to_vector<std::int32_t>()) classes.insert(label);
+  CHECK(classes.size() > 1);
+  CHECK(data::limit(set.train, 0).size() == 200);
+  CHECK(data::limit(set.train, 1000).size() == 200);
+
+  data::OpenOptions options = quiet();
+  options.limit_train = 7;
+  options.limit_test = 5;
+  const data::Dataset limited = data::open("synthetic:8x8x1x3", options);
+  CHECK(limited.train.size() == 7);
+  CHECK(limited.test.size() == 5);
+  // Statistics stay those of the whole set.
+  CHECK(limited.mean() == data::open("synthetic:8x8x1x3", quiet()).mean());
+  CHECK(limited.test.mean == limited.mean());
+}
+
+TEST_CASE("mean and std are exact, per channel", "[data][split]") {
+  // More images than are summed at once, and a channel count that divides nothing.
+  const std::int64_t n = 9001, pixels = 5, channels = 3;
+  std::vector<std::uint8_t> bytes;
+  std::vector<double> sum(3), square(3);
+  for (std::int64_t i = 0; i < n * pixels; ++i) {
+    for (std::size_t c = 0; c < 3; ++c) {
+      const auto value = static_cast<std::uint8_t>(c == 2 ? 200 : (i * 7919 >> c) % 251);
+      bytes.push_back(value);
+      sum[c] += value;
+      square[c] += value * value;
+    }
+  }
+  std::vector<float> mean, std;
+  data::measure(Tensor::from(bytes, {n, 1, pixels, channels}), mean, std);
+  for (std::size_t c = 0; c < 3; ++c) {
+    const double m = sum[c] / static_cast<double>(n * pixels);
+    const double s = std::sqrt(square[c] / static_cast<double>(n * pixels) - m * m);
+    // One rounding to f32.
+    CHECK(std::abs(mean[c] * 255.0 / m - 1) < 1e-7);
+    if (c < 2) CHECK(std::abs(std[c] * 255.0 / s - 1) < 1e-7);
+  }
+  CHECK(std[2] == 1.0f);  // a constant channel
+}
+
+TEST_CASE("synthetic images are a pure function of their options, and can be told apart",
+          "[data][synthetic]") {
+  const data::Dataset set = small_synthetic();
+  CHECK(set.train.images.to_vector<std::uint8_t>() ==
+        small_synthetic().train.images.to_vector<std::uint8_t>());
+  CHECK(set.train.images.to_vector<std::uint8_t>() !=
+        small_synthetic(200, 1).train.images.to_vector<std::uint8_t>());
+  // Image i does not depend on how many there are.
+  CHECK(set.train.images.rows(0, 20).to_vector<std::uint8_t>() ==
+        small_synthetic(20).train.images.to_vector<std::uint8_t>());
+  CHECK(set.train.images.rows(0, 40).to_vector<std::uint8_t>() != set.test.images.to_vector<std::uint8_t>());
+
+  // The nearest class mean of the training images classifies nearly every test image.
+  const std::size_t size = 8 * 12 * 3;
+  std::vector<std::vector<double>> means(4, std::vector<double>(size));
+  for (std::int64_t i = 0; i < set.train.size(); ++i) {
+    const data::Sample sample = set.train.get(i);
+    for (std::size_t p = 0; p < size; ++p)
+      means[static_cast<std::size_t>(sample.label)][p] += sample.image.data<std::uint8_t>()[p] / 50.0;
+  }
+  int right = 0;
+  for (std::int64_t i = 0; i < set.test.size(); ++i) {
+    const data::Sample sample = set.test.get(i);
+    std::vector<double> distance(4);
+    for (std::size_t k = 0; k < 4; ++k)
+      for (std::size_t p = 0; p < size; ++p)
+        distance[k] += std::pow(means[k][p] - sample.image.data<std::uint8_t>()[p], 2);
+    right += std::min_element(distance.begin(), distance.end()) - distance.begin() == sample.label;
+  }
+  CHECK(right >= 38);
+}

@@ -1,0 +1,194 @@
+// The loader: order, resumption, workers, errors in workers, leaving early.
+#include "data/loader.h"
+
+#include <numeric>
+#include <set>
+
+#include "data/synthetic.h"
+#include "data_files.h"
+
+using namespace lamina;
+using namespace lamina::tests;
+
+namespace {
+
+data::Split split_of(std::int64_t size) {
+  return data::synthetic({.classes = 5, .height = 6, .width = 6, .train = size, .test = 1}, quiet()).train;
+}
+
+// All that an epoch hands out.
+struct Record {
+  std::vector<float> pixels;
+  std::vector<std::int32_t> labels;
+  std::vector<std::int64_t> samples, sizes;
+  bool operator==(const Record&) const = default;
+};
+
+Record record(const data::Loader& loader, std::int64_t epoch, std::int64_t first_batch = 0) {
+  Record all;
+  for (const data::Batch& batch : loader.epoch(epoch, Device::cpu(), first_batch)) {
+    const auto pixels = batch.images.to_vector<float>();
+    const auto labels = batch.labels.to_vector<std::int32_t>();
+    all.pixels.insert(all.pixels.end(), pixels.begin(), pixels.end());
+    all.labels.insert(all.labels.end(), labels.begin(), labels.end());
+    all.samples.insert(all.samples.end(), batch.samples.begin(), batch.samples.end());
+    all.sizes.push_back(static_cast<std::int64_t>(batch.samples.size()));
+  }
+  return all;
+}
+
+template <typename T>
+std::vector<T> tail(const std::vector<T>& values, std::size_t count) {
+  return {values.end() - static_cast<std::ptrdiff_t>(count), values.end()};
+}
+
+}  // namespace
+
+TEST_CASE("an epoch hands out every sample once, in a new order", "[data][loader]") {
+  const data::Loader loader(split_of(103), {.batch = 25, .seed = 3});
+  CHECK(loader.batches() == 5);
+  const Record first = record(loader, 0);
+  CHECK(first.sizes == std::vector<std::int64_t>{25, 25, 25, 25, 3});
+  CHECK(std::set<std::int64_t>(first.samples.begin(), first.samples.end()).size() == 103);
+  for (std::size_t i = 0; i < 103; ++i) CHECK(first.labels[i] == first.samples[i] % 5);
+  CHECK(record(loader, 1).samples != first.samples);
+  CHECK(record(data::Loader(split_of(103), {.batch = 25, .seed = 4}), 0).samples != first.samples);
+  CHECK(record(loader, 0) == first);
+}
+
+TEST_CASE("drop_last leaves the smaller batch out", "[data][loader]") {
+  const data::Loader loader(split_of(103), {.batch = 25, .drop_last = true});
+  CHECK(loader.batches() == 4);
+  CHECK(loader.samples() == 100);
+  CHECK(record(loader, 0).sizes == std::vector<std::int64_t>(4, 25));
+  // Exactly full batches: nothing to drop.
+  CHECK(data::Loader(split_of(100), {.batch = 25, .drop_last = true}).batches() == 4);
+  CHECK(record(data::Loader(split_of(100), {.batch = 25}), 0).sizes == std::vector<std::int64_t>(4, 25));
+}
+
+TEST_CASE("the number of workers changes nothing", "[data][loader]") {
+  const data::Split split = split_of(203);
+  const auto with = [&](int workers, std::int64_t prefetch) {
+    return record(
+        data::Loader(
+            split,
+            {.batch = 16, .augment = data::standard(), .workers = workers, .prefetch = prefetch, .seed = 5}),
+        2);
+  };
+  const Record expected = with(0, 1);
+  CHECK(expected.samples.size() == 203);
+  for (const int workers : {1, 2, 4, 9}) {
+    for (const std::int64_t prefetch : {1, 2, 5, 100}) {
+      INFO(workers << " workers, prefetch " << prefetch);
+      CHECK(with(workers, prefetch) == expected);
+    }
+  }
+}
+
+TEST_CASE("an epoch resumes at any batch", "[data][loader]") {
+  const data::Split split = split_of(90);
+  for (const std::int64_t micro_batch : {0, 7}) {
+    const data::Loader loader(
+        split, {.batch = 20, .micro_batch = micro_batch, .augment = data::standard(), .seed = 5});
+    const Record whole = record(loader, 4);
+    for (std::int64_t first = 0; first <= loader.batches(); ++first) {
+      const Record rest = record(loader, 4, first);
+      CHECK(rest.samples.size() == static_cast<std::size_t>(std::max<std::int64_t>(0, 90 - 20 * first)));
+      CHECK(rest.samples == tail(whole.samples, rest.samples.size()));
+      CHECK(rest.pixels == tail(whole.pixels, rest.pixels.size()));
+    }
+  }
+  const data::Loader loader(split, {.batch = 20});
+  check_error([&] { loader.epoch(0, Device::cpu(), 6); }, {"batch 6 of an epoch of 5"});
+  check_error([&] { loader.epoch(-1); }, {"epoch -1"});
+}
+
+TEST_CASE("micro-batches are the pieces of the same batches", "[data][loader]") {
+  const data::Split split = split_of(50);
+  const data::Loader whole(split, {.batch = 20, .augment = data::standard(), .seed = 5});
+  const data::Loader parts(split, {.batch = 20, .micro_batch = 8, .augment = data::standard(), .seed = 5});
+  const Record pieces = record(parts, 1);
+  CHECK(pieces.pixels == record(whole, 1).pixels);
+  CHECK(pieces.sizes == std::vector<std::int64_t>{8, 8, 4, 8, 8, 4, 8, 2});
+  std::vector<std::int64_t> index, size;
+  std::vector<bool> last;
+  for (const data::Batch& part : parts.epoch(1)) {
+    index.push_back(part.index);
+    size.push_back(part.batch_size);
+    last.push_back(part.last_part);
+  }
+  CHECK(index == std::vector<std::int64_t>{0, 0, 0, 1, 1, 1, 2, 2});
+  CHECK(size == std::vector<std::int64_t>{20, 20, 20, 20, 20, 20, 10, 10});
+  CHECK(last == std::vector<bool>{false, false, true, false, false, true, false, true});
+}
+
+TEST_CASE("an error in a worker reaches the loop, naming the batch", "[data][loader]") {
+  data::Split split = split_of(60);
+  split.labels = Tensor::zeros({60});  // f32: reading them as integers throws
+  for (const int workers : {0, 1, 3}) {
+    INFO(workers << " workers");
+    int batches = 0;
+    check_error(
+        [&] {
+          for (const data::Batch& batch : data::Loader(split, {.batch = 10, .workers = workers}).epoch(7)) {
+            batches += static_cast<int>(batch.samples.size()) > 0;
+          }
+        },
+        {"loader: epoch 7, batch 0: "});
+    CHECK(batches == 0);
+  }
+}
+
+TEST_CASE("leaving the loop early stops the workers", "[data][loader]") {
+  const data::Loader loader(split_of(400), {.batch = 4, .workers = 4, .prefetch = 8});
+  for (int epoch = 0; epoch < 20; ++epoch) {
+    int taken = 0;
+    for (const data::Batch& batch : loader.epoch(epoch)) {
+      if (++taken > epoch % 5 || batch.index == 99) break;
+    }
+  }
+  { const data::Epoch never_begun = loader.epoch(0); }
+  data::Epoch moved = loader.epoch(1);
+  data::Epoch to = std::move(moved);
+  CHECK(to.begin()->index == 0);
+}
+
+TEST_CASE("a batch in a structured binding", "[data][loader]") {
+  const data::Loader loader(split_of(12), {.batch = 5});
+  std::int64_t seen = 0;
+  for (auto [images, labels] : loader.epoch(0)) {
+    CHECK(images.shape() == Shape{labels.size(0), 6, 6, 3});
+    CHECK(images.dtype() == DType::f32);
+    seen += labels.size(0);
+  }
+  CHECK(seen == 12);
+}
+
+TEST_CASE("loaders refuse options that make no sense", "[data][loader]") {
+  const data::Split split = split_of(10);
+  const auto with = [&](const data::LoaderOptions& options) {
+    return [&split, options] { data::Loader(split, options); };
+  };
+  check_error(with({.batch = 11}), {"a batch of 11", "10 images", "at most 10"});
+  check_error(with({.batch = 0}), {"batch 0"});
+  check_error(with({.batch = 5, .micro_batch = -1}), {"micro_batch -1"});
+  check_error(with({.batch = 5, .workers = -1}), {"-1 workers"});
+  check_error(with({.batch = 5, .prefetch = 0}), {"prefetch 0"});
+  check_error(with({.batch = 5, .augment = {.padding = -2}}), {"pads by -2"});
+  check_error([] { data::Loader(data::Split{}, {}); }, {"empty"});
+  data::Split wrong = split;
+  wrong.std.push_back(1.0f);
+  check_error([&] { data::Loader(wrong, {.batch = 5}); }, {"3 means and 4 standard deviations"});
+  wrong.images = Tensor::zeros({10, 6, 6, 3});
+  check_error([&] { data::Loader(wrong, {.batch = 5}); }, {"images are f32[10, 6, 6, 3]", "expected u8"});
+}
+
+TEST_CASE("evaluation takes everything in order", "[data][loader]") {
+  const data::Split split = split_of(30);
+  std::vector<std::int64_t> in_order(30);
+  std::iota(in_order.begin(), in_order.end(), std::int64_t{0});
+  const Record all = record(data::evaluation_loader(split, 8), 0);
+  CHECK(all.samples == in_order);
+  CHECK(all.sizes == std::vector<std::int64_t>{8, 8, 8, 6});
+  CHECK(record(data::evaluation_loader(split, 500), 0).sizes == std::vector<std::int64_t>{30});
+}
