@@ -194,6 +194,8 @@ std::size_t stored_element_size(const std::string& dtype) {
 TensorHeader parse_header(const std::string& text, std::uint64_t data_bytes, const std::string& source) {
   check(!text.empty() && text.front() == '{',
         "{}: the header does not begin with '{{': not a safetensors file", source);
+  // The JSON parser takes a NUL for the end of its input.
+  check(text.find('\0') == std::string::npos, "{}: the header is not JSON: it holds a NUL byte", source);
   TensorHeader header;
   HeaderReader reader(header, source);
   json::sax_parse(text, &reader);

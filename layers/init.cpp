@@ -4,8 +4,7 @@
 
 #include <array>
 #include <cmath>
-
-#include "core/ops/elementwise.h"
+#include <span>
 
 namespace lamina {
 
@@ -39,12 +38,15 @@ double symmetric_uniform(const Random& random, std::uint32_t draw) {
 }
 
 void fill_random(Tensor& value, const Random& random, Draw draw, double scale) {
-  std::vector<double> numbers(static_cast<std::size_t>(value.elements()));
-  for (std::size_t i = 0; i < numbers.size(); ++i) {
-    numbers[i] = scale * draw(random, static_cast<std::uint32_t>(i));
-  }
-  const Tensor exact = Tensor::from(numbers, value.shape());
-  value.copy_from(value.dtype() == DType::f64 ? exact : cast(exact, value.dtype()));
+  const bool on_host = value.device() == Device::cpu();
+  Tensor host = on_host ? value.detach() : Tensor::empty(value.shape(), {.dtype = value.dtype()});
+  visit_floating(value.dtype(), "initialise", [&](auto zero) {
+    using T = decltype(zero);
+    const std::span<T> elements(host.data<T>(), static_cast<std::size_t>(host.elements()));
+    std::uint32_t next = 0;
+    for (T& element : elements) element = static_cast<T>(scale * draw(random, next++));
+  });
+  if (!on_host) value.copy_from(host);
 }
 
 void initialise_weight(Tensor& weight, std::optional<Init> init, const Random& random) {
