@@ -1,0 +1,98 @@
+#include <CLI/CLI.hpp>
+#include <cmath>
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "apps/commands.h"
+#include "apps/load_model.h"
+#include "apps/run_directory.h"
+#include "apps/table.h"
+#include "core/error.h"
+#include "data/dataset.h"
+#include "lamina/evaluate.h"
+
+namespace lamina {
+namespace {
+
+struct EvalCommand {
+  std::string file, data, split = "test";
+  ModelOptions model;
+  std::int64_t batch = 500, limit = 0;
+  int workers = 2, image_size = 0;
+  bool json = false;
+};
+
+// What a run was trained on, for `lamina eval RUN` without --data.
+std::string data_of_run(const std::string& path) {
+  if (RunDirectory::holds_run(path)) {
+    const nlohmann::json config = RunDirectory::open(path).read_config();
+    const nlohmann::json::json_pointer data("/options/data");
+    if (config.contains(data) && config[data].is_string()) return config[data];
+  }
+  fail_usage("eval: --data NAME[:DIR] is missing: what to test {} on", path);
+}
+
+data::Split open_split(const EvalCommand& command, const LoadedModel& model) {
+  const data::Dataset data =
+      data::open(command.data, {.limit_train = command.split == "train" ? command.limit : 0,
+                                .limit_test = command.split == "test" ? command.limit : 0,
+                                .image_size = command.image_size});
+  check(data.classes.size() == model.info.classes.size(), "eval: {} has {} classes, {} tells {} apart",
+        data.name, data.classes.size(), model.file.string(), model.info.classes.size());
+  data::Split split = command.split == "train" ? data.train : data.test;
+  check(split.size() > 0, "eval: {} has no {} images", data.name, command.split);
+  check(split.channels() == model.channels, "eval: the images of {} have {} channels, {} wants {}", data.name,
+        split.channels(), model.file.string(), model.channels);
+  split.mean = model.info.mean;  // as in training, whatever part of the data set is used here
+  split.std = model.info.std;
+  return split;
+}
+
+int run_eval(EvalCommand command) {
+  if (command.split != "test" && command.split != "train") {
+    fail_usage("--split {}: expected test or train", command.split);
+  }
+  if (command.batch < 1) fail_usage("--batch {}: expected at least 1", command.batch);
+  if (command.limit < 0) fail_usage("--limit {}: expected at least 0", command.limit);
+  if (command.workers < 0) fail_usage("--workers {}: expected at least 0", command.workers);
+  if (command.data.empty()) command.data = data_of_run(command.file);
+  LoadedModel model = load_model(command.file, command.model);
+  const data::Split split = open_split(command, model);
+  const Evaluation result = evaluate(
+      model.net, split,
+      {.batch = command.batch, .workers = command.workers, .device = Device::parse(command.model.device)});
+  check(std::isfinite(result.loss), "eval: {}: the loss is {}: the weights are of no use",
+        model.file.string(), result.loss);
+  if (command.json) {
+    const nlohmann::json json{{"file", model.file.string()}, {"model", model.info.model},
+                              {"data", command.data},        {"split", command.split},
+                              {"images", result.samples},    {"correct", result.correct},
+                              {"accuracy", result.accuracy}, {"loss", result.loss}};
+    fmt::print("{}\n", json.dump(2));
+  } else {
+    fmt::print("{} ({}) on {} {} images of {}:\naccuracy {:.2f} %, loss {:.4f}\n", model.file.string(),
+               model.info.model, format_count(result.samples), command.split, command.data,
+               100 * result.accuracy, result.loss);
+  }
+  return 0;
+}
+
+}  // namespace
+
+void add_eval_command(CLI::App& program, Action& action) {
+  CLI::App* eval = program.add_subcommand("eval", "Accuracy and loss of a run, checkpoint or weight file");
+  auto command = std::make_shared<EvalCommand>();
+  eval->add_option("file", command->file, "RUN|FILE")->required();
+  eval->add_option("--data", command->data, "NAME[:DIR]; default: what the run was trained on");
+  eval->add_option("--split", command->split, "test or train")->capture_default_str();
+  eval->add_option("--limit", command->limit, "use only N images; 0: all");
+  eval->add_option("--batch", command->batch, "images at once; does not change the result")
+      ->capture_default_str();
+  eval->add_option("--workers", command->workers, "threads that prepare batches")->capture_default_str();
+  eval->add_option("--image-size", command->image_size, "folders: resize and crop to a square; 0: keep");
+  add_options(*eval, command->model);
+  eval->add_flag("--json", command->json, "one JSON object on standard output, nothing else");
+  eval->callback([&action, command] { action = [command] { return run_eval(*command); }; });
+}
+
+}  // namespace lamina

@@ -1,0 +1,110 @@
+#include <CLI/CLI.hpp>
+#include <fstream>
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "apps/commands.h"
+#include "apps/table.h"
+#include "apps/version.h"
+#include "core/backend.h"
+#include "data/dataset.h"
+#include "data/find.h"
+#include "layers/resnet.h"
+#include "optim/presets.h"
+
+namespace lamina {
+namespace {
+
+std::string cpu_name() {
+  std::ifstream file("/proc/cpuinfo");
+  for (std::string line; std::getline(file, line);) {
+    if (line.starts_with("model name")) return line.substr(std::min(line.find(':') + 2, line.size()));
+  }
+  return "unknown";
+}
+
+bool cpu_has_avx2() {
+#if defined(__x86_64__)
+  return __builtin_cpu_supports("avx2") != 0 && __builtin_cpu_supports("fma") != 0;
+#else
+  return false;
+#endif
+}
+
+nlohmann::json describe_all() {
+  nlohmann::json data = nlohmann::json::object();
+  for (const std::string& name : data::names()) {
+    const std::string place = data::locate(name).string();
+    if (!place.empty()) data[name] = place;
+  }
+  return {{"version", version()},
+          {"build", build_description()},
+          {"cpu", cpu_name()},
+          {"avx2", cpu_has_avx2()},
+          {"threads", threads()},
+          {"cuda", cuda_build_description()},
+          {"cuda_devices", cuda_device_count()},
+          {"libraries", libraries_description()},
+          {"models", resnet_names()},
+          {"optimizers", optimizer_names()},
+          {"data", data}};
+}
+
+nlohmann::json presets_json() {
+  nlohmann::json list = nlohmann::json::array();
+  for (const Preset& preset : presets()) {
+    list.push_back({{"name", fmt::format("{}:{}", preset.optimizer, preset.name)},
+                    {"settings", preset.settings},
+                    {"description", preset.description},
+                    {"source", preset.source}});
+  }
+  return list;
+}
+
+void print_info(const nlohmann::json& info) {
+  const auto line = [](const char* name, const std::string& what) { fmt::print("{:<11} {}\n", name, what); };
+  const auto text = [&](const char* key) { return info[key].get<std::string>(); };
+  const auto list = [&](const char* key) {
+    return fmt::format("{}", fmt::join(info[key].get<std::vector<std::string>>(), ", "));
+  };
+  line("lamina", text("version") + " (" + text("build") + ")");
+  line("cpu", fmt::format("{}; AVX2 and FMA: {}; {} threads", text("cpu"),
+                          info["avx2"].get<bool>() ? "yes" : "no", info["threads"].get<int>()));
+  line("cuda", fmt::format("{}; {} devices", text("cuda"), info["cuda_devices"].get<int>()));
+  line("libraries", text("libraries"));
+  line("models", list("models"));
+  line("optimizers", list("optimizers") + " (presets: lamina info --presets)");
+  const char* name = "data";
+  for (const auto& [data, place] : info["data"].items()) {
+    line(std::exchange(name, ""), data + ": " + place.get<std::string>());
+  }
+  if (info["data"].empty()) line(name, "none found; --data NAME:DIR says where it is");
+}
+
+int run_info(bool presets, bool json) {
+  if (json) {
+    nlohmann::json object = presets ? nlohmann::json{{"presets", presets_json()}} : describe_all();
+    fmt::print("{}\n", object.dump(2));
+  } else if (presets) {
+    fmt::print("{}\n", preset_table());
+  } else {
+    print_info(describe_all());
+  }
+  return 0;
+}
+
+}  // namespace
+
+void add_info_command(CLI::App& program, Action& action) {
+  CLI::App* info = program.add_subcommand("info", "Version, build, CPU, GPU, libraries, data sets, presets");
+  struct InfoCommand {
+    bool presets = false, json = false;
+  };
+  auto command = std::make_shared<InfoCommand>();
+  info->add_flag("--presets", command->presets, "the optimizers' presets and their sources");
+  info->add_flag("--json", command->json, "one JSON object on standard output, nothing else");
+  info->callback(
+      [&action, command] { action = [command] { return run_info(command->presets, command->json); }; });
+}
+
+}  // namespace lamina

@@ -1,0 +1,137 @@
+#include <CLI/CLI.hpp>
+#include <filesystem>
+#include <memory>
+
+#include "apps/commands.h"
+#include "apps/table.h"
+#include "apps/training.h"
+#include "core/error.h"
+
+namespace lamina {
+namespace {
+
+namespace fs = std::filesystem;
+
+struct TrainCommand {
+  TrainOptions options;
+  std::set<std::string> given;
+  fs::path out, config;  // config: already read, see config_file.h
+  bool resume = false;
+  std::string progress = "auto";
+};
+
+fs::path default_directory(const TrainOptions& options) {
+  std::string name = fmt::format("{}-{}-{}-b{}-s{}", options.data.substr(0, options.data.find(':')),
+                                 options.model, options.optimizer, options.batch, options.seed);
+  std::replace(name.begin(), name.end(), ':', '-');
+  return fs::path("runs") / name;
+}
+
+fs::path output_directory(const TrainCommand& command) {
+  if (!command.out.empty()) return command.out;
+  if (command.options.data.empty() && command.resume) fail_usage("--resume: say which run with --out DIR");
+  return default_directory(command.options);
+}
+
+// A data directory is kept absolute: the run may be resumed from elsewhere.
+void make_absolute(std::string& data) {
+  const std::size_t colon = data.find(':');
+  if (colon != std::string::npos && colon + 1 < data.size() && data.substr(0, colon) != "synthetic") {
+    data = data.substr(0, colon + 1) + fs::absolute(data.substr(colon + 1)).lexically_normal().string();
+  }
+}
+
+std::vector<std::string> result_row(const std::string& name, const EpochResult& result) {
+  const auto percent = [](double share) { return fmt::format("{:.2f} %", 100 * share); };
+  const auto loss = [](const Metrics& m) { return m.samples > 0 ? fmt::format("{:.4f}", m.loss()) : "-"; };
+  return {name,
+          std::to_string(result.epoch),
+          loss(result.train),
+          percent(result.train.accuracy()),
+          loss(result.test),
+          result.test.samples > 0 ? percent(result.test.accuracy()) : "-"};
+}
+
+std::string result_table(const Position& position, const TrainingSetup& setup, const RunDirectory& run) {
+  Table table({"", "epoch", "train loss", "train acc", "test loss", "test acc"});
+  if (position.best.epoch > 0) table.add(result_row("best", position.best));
+  table.add(result_row("last", position.last));
+  const double images = static_cast<double>(setup.loader.samples() * position.epoch);
+  return fmt::format(
+      "\n{}\ntrained for {}: {:.0f} images/s\nwrote {}/\n      weights.safetensors  config.json  steps.csv  "
+      "epochs.csv  checkpoint-{}.safetensors{}\n",
+      table.str(), format_duration(position.seconds), images / position.seconds, run.path().string(),
+      position.step, fs::exists(run.file("trace.safetensors")) ? "  trace.safetensors" : "");
+}
+
+int train_in(const TrainOptions& options, TrainingSetup& setup, const RunDirectory& run, bool resume,
+             ProgressMode mode) {
+  const nlohmann::json config = make_config(options, setup);
+  fmt::print("{:<10} {}\n{}\n", "run", run.path().string(), describe(options, setup));
+  std::fflush(stdout);
+  run.write_config(config);
+  Progress progress(mode);
+  Training training(options, setup, run, progress, config);
+  run.remove_half_written();
+  if (resume) {
+    const auto checkpoint = read_newest_checkpoint(run);
+    if (checkpoint) training.resume(*checkpoint);
+    progress.print(checkpoint ? fmt::format("resuming from {}", checkpoint->path.string())
+                              : "resuming: no checkpoint yet, so from the start");
+  }
+  const int signal = training.run();
+  progress.clear();
+  if (signal == 0) {
+    fmt::print("{}", result_table(training.position(), setup, run));
+    return 0;
+  }
+  fmt::print(
+      stderr,
+      "stopped in epoch {} after step {}; everything is saved. To go on:\n  lamina train --resume --out {}\n",
+      training.position().epoch + 1, training.position().step, run.path().string());
+  return 128 + signal;
+}
+
+int run_train(TrainCommand command) {
+  const ProgressMode progress = parse_progress(command.progress);
+  make_absolute(command.options.data);
+  const fs::path out = output_directory(command);
+  if (command.resume && RunDirectory::holds_run(out)) {
+    RunDirectory run = RunDirectory::open(out);
+    run.lock();
+    const std::string source = run.file("config.json").string();
+    const nlohmann::json config = run.read_config();
+    check(config.contains("options"), "{}: no \"options\": not the configuration of a run", source);
+    const TrainOptions saved = train_options_from_json(config["options"], source);
+    const TrainOptions options = resume_options(saved, command.options, command.given, out.string());
+    check_options(options);
+    TrainingSetup setup = make_training_setup(options);
+    return train_in(options, setup, run, true, progress);
+  }
+  check_options(command.options);
+  RunDirectory::check_free(out);
+  TrainingSetup setup = make_training_setup(command.options);
+  RunDirectory run = RunDirectory::create(out);
+  run.lock();
+  return train_in(command.options, setup, run, false, progress);
+}
+
+}  // namespace
+
+void add_train_command(CLI::App& program, Action& action) {
+  CLI::App* train = program.add_subcommand("train", "Train a model; writes a run directory");
+  auto command = std::make_shared<TrainCommand>();
+  add_options(*train, command->options);
+  train->add_option("--out", command->out, "run directory; default: runs/DATA-MODEL-OPTIMIZER-bBATCH-sSEED")
+      ->type_name("DIR");
+  train->add_flag("--resume", command->resume, "go on with the run in --out from its newest checkpoint");
+  train->add_option("--progress", command->progress, "auto, plain or none")->capture_default_str();
+  train->add_option("--config", command->config, "read options from a file; the command line wins")
+      ->type_name("FILE.toml");
+  train->callback([&action, train, command] {
+    command->given = given_options(*train);
+    action = [command] { return run_train(*command); };
+  });
+}
+
+}  // namespace lamina

@@ -1,0 +1,35 @@
+// A growing CSV file whose first column is an increasing integer, so that a resumed run can cut off what lies
+// beyond its checkpoint.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <filesystem>
+#include <string>
+
+namespace lamina {
+
+class CsvFile {
+ public:
+  // Opens `path` for appending and keeps the whole rows whose first column is at most `keep_through`; a new
+  // file starts with `header`. Throws Error if it cannot be written or has another header.
+  CsvFile(std::filesystem::path path, const std::string& header, std::int64_t keep_through);
+  ~CsvFile();
+  CsvFile(const CsvFile&) = delete;
+  CsvFile& operator=(const CsvFile&) = delete;
+
+  void add(const std::string& row);  // without the newline; handed to the system within about a second
+  void flush();                      // hands the rows to the system; throws Error if it won't take them
+  void sync();                       // flush(), and waits until they are on the disk
+
+  std::int64_t last() const { return last_; }  // first column of the last row; -1 without rows
+
+ private:
+  std::filesystem::path path_;
+  std::string buffer_;
+  std::int64_t last_ = -1;
+  int file_ = -1;
+  std::chrono::steady_clock::time_point flushed_;
+};
+
+}  // namespace lamina

@@ -1,0 +1,39 @@
+// A model from whatever the user points at: a weight file of ours or of others, a checkpoint, a run
+// directory.
+#pragma once
+
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "layers/resnet.h"
+#include "layers/weights.h"
+
+namespace CLI {
+class App;
+}
+
+namespace lamina {
+
+// What the user says about a file; wins over what the file says itself.
+struct ModelOptions {
+  std::optional<std::string> model, stem, shortcut;
+  std::vector<float> mean, std;
+  std::string device = "cpu";
+  int threads = 0;
+};
+void add_options(CLI::App& command, ModelOptions& options);
+
+struct LoadedModel {
+  std::filesystem::path file;
+  ResNet net;
+  WeightInfo info;  // complete: unnamed classes are "0", "1", …; unsaid mean and std are ImageNet's
+  int channels = 3;
+};
+
+// A run directory means its final weights, else its newest readable checkpoint. Throws Error naming what is
+// wrong, or what the file leaves unsaid and which option says it.
+LoadedModel load_model(const std::filesystem::path& run_or_file, const ModelOptions& options);
+
+}  // namespace lamina

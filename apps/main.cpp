@@ -1,0 +1,48 @@
+// The program `lamina`: runs a subcommand and turns errors into exit statuses: 0 done, 1 failed while
+// running, 2 wrong usage, 128 + n stopped by signal n with everything saved.
+#include <unistd.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <exception>
+#include <new>
+#include <string_view>
+
+#include "apps/commands.h"
+#include "core/error.h"
+
+#if defined(__x86_64__) && defined(__AVX2__)
+namespace {
+
+// Says plainly that the program was built for a newer CPU, before other code can run into an illegal
+// instruction: constructors of priority 101 come before all static initialisers.
+[[gnu::constructor(101)]] void check_cpu() {
+  __builtin_cpu_init();
+  if (__builtin_cpu_supports("avx2") != 0 && __builtin_cpu_supports("fma") != 0) return;
+  constexpr std::string_view message =
+      "lamina: this CPU lacks AVX2 or FMA, which this build uses.\n"
+      "Build it again with: cmake -DLAMINA_ARCH=native …\n";
+  [[maybe_unused]] const auto written = ::write(STDERR_FILENO, message.data(), message.size());
+  _exit(1);
+}
+
+}  // namespace
+
+#endif
+
+int main(int argc, char** argv) {
+  try {
+    const int status = lamina::run_command(argc, argv);
+    lamina::check(std::fflush(stdout) == 0, "standard output: not everything could be written");
+    return status;
+  } catch (const lamina::UsageError& error) {
+    fmt::print(stderr, "lamina: {}\n", error.what());
+    return 2;
+  } catch (const std::bad_alloc&) {
+    fmt::print(stderr, "lamina: out of memory; try a smaller --micro-batch\n");
+    return 1;
+  } catch (const std::exception& error) {
+    fmt::print(stderr, "lamina: {}\n", error.what());
+    return 1;
+  }
+}

@@ -1,0 +1,168 @@
+#include "apps/train_options.h"
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+
+#include "core/error.h"
+
+namespace lamina {
+namespace {
+
+const TrainOptions default_options;
+
+template <typename T>
+nlohmann::json value_to_json(const T& value) {
+  return value;
+}
+template <typename T>
+nlohmann::json value_to_json(const std::optional<T>& value) {
+  return value ? nlohmann::json(*value) : nlohmann::json(nullptr);
+}
+
+template <typename T>
+void value_from_json(const nlohmann::json& json, T& value) {
+  value = json.get<T>();
+}
+template <typename T>
+void value_from_json(const nlohmann::json& json, std::optional<T>& value) {
+  if (!json.is_null()) value = json.get<T>();
+}
+
+std::string flag_of(std::string name) {
+  std::replace(name.begin(), name.end(), '_', '-');
+  return "--" + name;
+}
+
+std::string data_name(const std::string& data) { return data.substr(0, data.find(':')); }
+
+bool may_differ(const OptionInfo& info, const nlohmann::json& saved, const nlohmann::json& given) {
+  if (std::string_view(info.name) == "data") {  // the directory may have moved
+    return data_name(saved.get<std::string>()) == data_name(given.get<std::string>());
+  }
+  return info.may_change;
+}
+
+// One line for every option that may not differ but does.
+std::string list_differences(const nlohmann::json& ours, const nlohmann::json& theirs) {
+  std::string text;
+  visit_options(default_options, [&](const OptionInfo& info, const auto&) {
+    const nlohmann::json &our = ours.at(info.name), &their = theirs.at(info.name);
+    if (our == their || may_differ(info, our, their)) return;
+    text += fmt::format("\n  {}: {} here, {} there", flag_of(info.name), our.dump(), their.dump());
+  });
+  return text;
+}
+
+void at_least(const char* flag, double value, double minimum) {
+  if (!(value >= minimum)) fail_usage("{} {}: expected at least {}", flag, value, minimum);
+}
+
+}  // namespace
+
+void add_options(CLI::App& command, TrainOptions& options) {
+  visit_options(options, [&]<typename T>(const OptionInfo& info, T& member) {
+    if constexpr (std::is_same_v<T, bool>) {
+      command.add_flag(flag_of(info.name), member, info.help);
+    } else if constexpr (std::is_same_v<T, std::vector<double>>) {
+      command.add_option(flag_of(info.name), member, info.help)->delimiter(',')->allow_extra_args(false);
+    } else if constexpr (std::is_same_v<T, std::vector<std::string>>) {
+      command.add_option(flag_of(info.name), member, info.help)->allow_extra_args(false);
+    } else {
+      command.add_option(flag_of(info.name), member, info.help)->take_last()->capture_default_str();
+    }
+  });
+}
+
+std::string command_line(const TrainOptions& options) {
+  const nlohmann::json defaults = to_json(default_options);
+  std::string text = "lamina train";
+  visit_options(options, [&](const OptionInfo& info, const auto& member) {
+    const nlohmann::json value = value_to_json(member);
+    if (value == defaults[info.name]) return;
+    for (const nlohmann::json& one : value.is_array() ? value : nlohmann::json::array({value})) {
+      text += " " + flag_of(info.name);
+      if (!one.is_boolean()) text += " " + (one.is_string() ? one.get<std::string>() : one.dump());
+    }
+  });
+  return text;
+}
+
+std::set<std::string> given_options(const CLI::App& command) {
+  std::set<std::string> names;
+  visit_options(default_options, [&](const OptionInfo& info, const auto&) {
+    if (command.count(flag_of(info.name)) > 0) names.insert(info.name);
+  });
+  return names;
+}
+
+nlohmann::json to_json(const TrainOptions& options) {
+  nlohmann::json json = nlohmann::json::object();
+  visit_options(options,
+                [&](const OptionInfo& info, const auto& value) { json[info.name] = value_to_json(value); });
+  return json;
+}
+
+TrainOptions train_options_from_json(const nlohmann::json& json, const std::string& source) {
+  TrainOptions options;
+  visit_options(options, [&](const OptionInfo& info, auto& member) {
+    check(json.contains(info.name), "{}: no \"{}\": written by another version of lamina, or damaged", source,
+          info.name);
+    try {
+      value_from_json(json[info.name], member);
+    } catch (const nlohmann::json::exception&) {
+      fail("{}: \"{}\" is {}, which is of the wrong type", source, info.name, json[info.name].dump());
+    }
+  });
+  return options;
+}
+
+void check_options(const TrainOptions& o) {
+  if (o.data.empty())
+    fail_usage("--data is missing: --data cifar10:DIR, or --data synthetic to try things out");
+  at_least("--epochs", static_cast<double>(o.epochs), 1);
+  at_least("--batch", static_cast<double>(o.batch), 1);
+  at_least("--micro-batch", static_cast<double>(o.micro_batch), 0);
+  at_least("--base-batch", static_cast<double>(o.base_batch), 1);
+  at_least("--warmup-epochs", o.warmup_epochs, 0);
+  at_least("--image-size", o.image_size, 0);
+  at_least("--limit-train", static_cast<double>(o.limit_train), 0);
+  at_least("--limit-test", static_cast<double>(o.limit_test), 0);
+  at_least("--eval-every", static_cast<double>(o.eval_every), 0);
+  at_least("--checkpoint-every", static_cast<double>(o.checkpoint_every), 0);
+  at_least("--checkpoint-steps", static_cast<double>(o.checkpoint_steps), 0);
+  at_least("--threads", o.threads, 0);
+  at_least("--workers", o.workers, 0);
+  if (!(o.label_smoothing >= 0 && o.label_smoothing < 1)) {
+    fail_usage("--label-smoothing {}: expected 0 or more, and less than 1", o.label_smoothing);
+  }
+  if (o.micro_batch > o.batch) {
+    fail_usage("--micro-batch {} is larger than --batch {}", o.micro_batch, o.batch);
+  }
+  if (o.precision != "f32" && o.precision != "bf16") {
+    fail_usage("--precision {}: expected f32 or bf16", o.precision);
+  }
+}
+
+TrainOptions resume_options(const TrainOptions& saved, const TrainOptions& given,
+                            const std::set<std::string>& given_names, const std::string& run) {
+  const nlohmann::json all = to_json(given);
+  nlohmann::json wanted = to_json(saved);
+  for (const std::string& name : given_names) wanted[name] = all[name];
+  const std::string differences = list_differences(wanted, to_json(saved));
+  if (!differences.empty()) {
+    fail_usage(
+        "--resume {}: the run was started with other options:{}\nLeave these out, or start a new run with "
+        "another --out",
+        run, differences);
+  }
+  return train_options_from_json(wanted, run);
+}
+
+void check_same_run(const TrainOptions& theirs, const TrainOptions& ours, const std::string& source) {
+  const std::string differences = list_differences(to_json(ours), to_json(theirs));
+  check(differences.empty(),
+        "{}: a checkpoint of another run:{}\nRemove it, and --resume goes on from the one before it", source,
+        differences);
+}
+
+}  // namespace lamina

@@ -1,0 +1,122 @@
+// What a training run is told: one list of options that the command line, config.json and the comparison at
+// --resume all go through.
+#pragma once
+
+#include <cstdint>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+namespace CLI {
+class App;
+}
+
+namespace lamina {
+
+// Unset options take the model's, preset's or data set's own default; the run prints which.
+struct TrainOptions {
+  std::string data;
+  std::string model = "resnet20";
+  std::optional<std::string> stem, shortcut, init;
+  std::string optimizer = "tvlars";
+  std::vector<std::string> set;  // "knob=value" of the optimizer
+  std::optional<double> lr, momentum, weight_decay;
+  std::int64_t epochs = 20, batch = 128, micro_batch = 0;
+  std::string lr_scaling = "none";
+  std::int64_t base_batch = 256;
+  std::optional<std::string> schedule;
+  double warmup_epochs = 0, lr_end = 0, poly_power = 2;
+  std::vector<double> milestones;
+  double label_smoothing = 0;
+  std::string augment = "standard";
+  int image_size = 0;
+  std::int64_t limit_train = 0, limit_test = 0;
+  std::uint64_t seed = 1;
+  std::string device = "cpu", precision = "f32";
+  bool trace = false;
+  std::int64_t eval_every = 1, checkpoint_every = 1, checkpoint_steps = 0;
+  int threads = 0, workers = 2;
+};
+
+// What one option is called, and whether a resumed run may change it (because results do not depend on it).
+struct OptionInfo {
+  const char* name;  // as in config.json; on the command line with '-' for '_'
+  const char* help;
+  bool may_change = false;
+};
+
+// visit(OptionInfo, member) for every option.
+template <typename Options, typename Visit>
+void visit_options(Options& o, const Visit& visit) {
+  visit(OptionInfo{"data", "NAME[:DIR]: cifar10, cifar100, fashion-mnist, tiny-imagenet, folder, synthetic",
+                   true},
+        o.data);
+  visit(OptionInfo{"model", "resnet8|14|20|32|44|56|110, resnet18|34|50"}, o.model);
+  visit(OptionInfo{"stem", "cifar or imagenet (resnet18|34|50); default: imagenet for those"}, o.stem);
+  visit(OptionInfo{"shortcut", "A or B (He et al. 2016); default: B for resnet18|34|50, else A"}, o.shortcut);
+  visit(OptionInfo{"init",
+                   "kaiming_normal, kaiming_uniform, xavier_normal, xavier_uniform; default: PyTorch's"},
+        o.init);
+  visit(OptionInfo{"optimizer", "O[:PRESET]; lamina info --presets lists them"}, o.optimizer);
+  visit(OptionInfo{"set", "KNOB=VALUE: override a knob of the preset; repeatable"}, o.set);
+  visit(OptionInfo{"lr", "learning rate before scaling; default: the preset's"}, o.lr);
+  visit(OptionInfo{"momentum", "default: the preset's"}, o.momentum);
+  visit(OptionInfo{"weight_decay", "default: the preset's"}, o.weight_decay);
+  visit(OptionInfo{"lr_scaling", "none, linear or sqrt in batch / base batch"}, o.lr_scaling);
+  visit(OptionInfo{"base_batch", "of --lr-scaling"}, o.base_batch);
+  visit(
+      OptionInfo{
+          "schedule",
+          "constant, cosine, poly or step; default: constant for tvlars, whose phi decays, else cosine"},
+      o.schedule);
+  visit(OptionInfo{"warmup_epochs", "linear warm-up; fractions allowed"}, o.warmup_epochs);
+  visit(OptionInfo{"lr_end", "where cosine and poly end, as a share of the peak"}, o.lr_end);
+  visit(OptionInfo{"poly_power", "of the poly schedule"}, o.poly_power);
+  visit(OptionInfo{"milestones", "epochs after which the step schedule divides by 10; default: 1/2 and 3/4"},
+        o.milestones);
+  visit(OptionInfo{"epochs", "passes over the training images"}, o.epochs);
+  visit(OptionInfo{"batch", "images per optimizer step"}, o.batch);
+  visit(OptionInfo{"micro_batch", "images computed at once, to save memory; 0: the whole batch"},
+        o.micro_batch);
+  visit(OptionInfo{"label_smoothing", "0 … 1 (Szegedy et al. 2016)"}, o.label_smoothing);
+  visit(OptionInfo{"augment", "none, or standard: pad 4, random crop, flip"}, o.augment);
+  visit(OptionInfo{"image_size", "folders: resize and crop to a square; 0: keep"}, o.image_size);
+  visit(OptionInfo{"limit_train", "use only N training images; 0: all"}, o.limit_train);
+  visit(OptionInfo{"limit_test", "use only N test images; 0: all"}, o.limit_test);
+  visit(OptionInfo{"seed", "of weights, order and augmentation"}, o.seed);
+  visit(OptionInfo{"device", "cpu, cuda or cuda:INDEX"}, o.device);
+  visit(OptionInfo{"precision", "f32, or bf16 (CUDA only)"}, o.precision);
+  visit(OptionInfo{"trace", "record norms and trust ratios of every layer and step"}, o.trace);
+  visit(OptionInfo{"eval_every", "epochs between tests; 0: only after the last", true}, o.eval_every);
+  visit(OptionInfo{"checkpoint_every", "epochs between checkpoints; 0: only at the end", true},
+        o.checkpoint_every);
+  visit(OptionInfo{"checkpoint_steps", "also every N steps; 0: never", true}, o.checkpoint_steps);
+  visit(OptionInfo{"threads", "of computation; 0: all cores; does not change results", true}, o.threads);
+  visit(OptionInfo{"workers", "threads that prepare batches; does not change results", true}, o.workers);
+}
+
+// The command that repeats a run: every option whose value is not the default.
+std::string command_line(const TrainOptions& options);
+
+void add_options(CLI::App& command, TrainOptions& options);
+// The names, as in config.json, of the options that the command line gave.
+std::set<std::string> given_options(const CLI::App& command);
+
+nlohmann::json to_json(const TrainOptions& options);  // unset ones as null
+// Throws Error naming a key that is missing or of the wrong type (`source`: where it was read).
+TrainOptions train_options_from_json(const nlohmann::json& json, const std::string& source);
+
+// Throws UsageError for values that make no sense with any data.
+void check_options(const TrainOptions& options);
+
+// The options of a run to be continued: the saved ones, with those of `given` that may change. Throws Error
+// listing every given option that differs and may not.
+TrainOptions resume_options(const TrainOptions& saved, const TrainOptions& given,
+                            const std::set<std::string>& given_names, const std::string& run);
+
+// Throws Error listing the differences if `theirs`, read from `source`, are options of another run.
+void check_same_run(const TrainOptions& theirs, const TrainOptions& ours, const std::string& source);
+
+}  // namespace lamina

@@ -1,0 +1,65 @@
+// The training loop: the one place where layers, optim and data meet.
+#pragma once
+
+#include <cstdint>
+#include <nlohmann/json.hpp>
+#include <optional>
+
+#include "apps/checkpoint.h"
+#include "apps/csv.h"
+#include "apps/progress.h"
+#include "apps/run_directory.h"
+#include "apps/trace.h"
+#include "apps/train_options.h"
+#include "apps/training_setup.h"
+
+namespace lamina {
+
+// Forward and backward of one part of a batch. The loss is the sum over the part's samples divided by the
+// size of the whole batch, so that the gradients of all parts add up to that of the mean loss of the unsplit
+// batch (up to batch normalisation, which sees each part for itself). A loss that is not finite is returned
+// without a backward pass.
+Metrics accumulate_gradients(Module& net, const data::Batch& part, double label_smoothing);
+
+class Training {
+ public:
+  Training(const TrainOptions& options, TrainingSetup& setup, const RunDirectory& run, Progress& progress,
+           nlohmann::json config);
+
+  // Goes on where the checkpoint stopped. Throws Error if it belongs to another run.
+  void resume(const Checkpoint& checkpoint);
+
+  // Trains to the end, or until Ctrl-C or SIGTERM. Either way everything is saved when it returns: 0, or the
+  // signal. Throws Error if the loss or a gradient stops being finite, or a file cannot be written.
+  int run();
+
+  const Position& position() const { return position_; }
+
+ private:
+  void open_logs();
+  void train_epoch();
+  void take_step(const Metrics& metrics);
+  bool finish_epoch();  // tests and records it; false: interrupted
+  void record_epoch(const EpochResult& result);
+  void save();
+  void log_step(const Metrics& metrics, double seconds);
+  void show_progress();
+  [[noreturn]] void fail_diverged(const std::string& symptom);
+
+  bool finished() const { return position_.epoch == options_.epochs; }
+  bool test_due() const;
+
+  const TrainOptions& options_;
+  TrainingSetup& setup_;
+  const RunDirectory& run_;
+  Progress& progress_;
+  nlohmann::json config_;
+  Position position_;
+  std::optional<CsvFile> steps_, epochs_;
+  std::optional<Trace> trace_;
+  bool saved_ = false;       // the newest checkpoint is of this position
+  double step_seconds_ = 0;  // recent mean
+  double test_seconds_ = 0;  // of the last test
+};
+
+}  // namespace lamina

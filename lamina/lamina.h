@@ -1,0 +1,36 @@
+// Everything a program that uses Lamina needs:
+//   #include <lamina/lamina.h>
+//   using namespace lamina;
+#pragma once
+
+#include <fmt/format.h>
+
+#include <cstdio>
+#include <utility>
+
+#include "core/autograd.h"
+#include "core/ops/ops.h"
+#include "core/random.h"
+#include "core/safetensors.h"
+#include "core/tensor.h"
+#include "data/data.h"
+#include "lamina/evaluate.h"
+#include "layers/init.h"
+#include "layers/resnet.h"
+#include "layers/summary.h"
+#include "layers/weights.h"
+#include "optim/optimizer.h"
+#include "optim/presets.h"
+#include "optim/schedule.h"
+
+namespace lamina {
+
+// One line on standard output: print("epoch {}: {:.2f} %", epoch, 100 * accuracy).
+template <typename... Args>
+void print(fmt::format_string<Args...> format, Args&&... args) {
+  fmt::print(format, std::forward<Args>(args)...);
+  std::fputc('\n', stdout);
+  std::fflush(stdout);
+}
+
+}  // namespace lamina

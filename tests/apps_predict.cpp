@@ -1,0 +1,144 @@
+// lamina eval, predict and info: what scripts rely on.
+#include <png.h>
+
+#include <cmath>
+#include <nlohmann/json.hpp>
+
+#include "apps_program.h"
+#include "catch.h"
+#include "layers/resnet.h"
+#include "layers/weights.h"
+
+namespace lamina::tests {
+namespace {
+
+nlohmann::json json_of(const Arguments& arguments) {
+  const Outcome outcome = run(arguments);
+  INFO(outcome.err);
+  REQUIRE(outcome.status == 0);
+  return nlohmann::json::parse(outcome.out);  // and nothing else is on standard output
+}
+
+std::string write_png(const fs::path& path, int size, int shade) {
+  png_image image{};
+  image.version = PNG_IMAGE_VERSION;
+  image.width = image.height = static_cast<png_uint_32>(size);
+  image.format = PNG_FORMAT_RGB;
+  std::vector<std::uint8_t> pixels(static_cast<std::size_t>(size * size * 3));
+  for (std::size_t i = 0; i < pixels.size(); ++i)
+    pixels[i] = static_cast<std::uint8_t>(i * 7 + static_cast<std::size_t>(shade));
+  REQUIRE(png_image_write_to_file(&image, path.c_str(), 0, pixels.data(), 0, nullptr) != 0);
+  return path.string();
+}
+
+}  // namespace
+
+TEST_CASE("eval gives the accuracy that the run recorded") {
+  const TemporaryFolder folder;
+  const fs::path out = folder / "run";
+  REQUIRE(run(tiny_training(out)).status == 0);
+  const std::string epochs = epochs_of(out);
+  const std::string last = epochs.substr(epochs.rfind('\n', epochs.size() - 2) + 1);
+  const double accuracy = std::stod(last.substr(last.rfind(',') + 1));
+
+  const auto json = json_of({"eval", out.string(), "--limit", "64", "--json"});
+  CHECK(json["accuracy"] == accuracy);
+  CHECK(json["images"] == 64);
+  CHECK(json["model"] == "resnet8");
+  // Files of the run are weight files too, and the batch does not change the result.
+  const std::string checkpoint = (out / "checkpoint-12.safetensors").string();
+  const auto again =
+      json_of({"eval", checkpoint, "--data", "synthetic:8x8x3x4", "--limit", "64", "--batch", "7", "--json"});
+  CHECK(again["accuracy"] == accuracy);
+  CHECK(again["loss"] == json["loss"]);
+
+  CHECK(run({"eval", checkpoint}).status == 2);
+  const Outcome classes = run({"eval", checkpoint, "--data", "synthetic:8x8x3x5"});
+  CHECK(classes.status == 1);
+  CHECK(classes.err.find("5 classes") != std::string::npos);
+  const Outcome channels = run({"eval", checkpoint, "--data", "synthetic:8x8x1x4"});
+  CHECK(channels.status == 1);
+  CHECK(channels.err.find("channels") != std::string::npos);
+}
+
+TEST_CASE("predict prints the JSON that scripts expect") {
+  const TemporaryFolder folder;
+  ResNet net = resnet8({.classes = 3, .seed = 5});
+  const std::string weights = (folder / "weights.safetensors").string();
+  save_weights(weights, net,
+               {.model = "resnet8",
+                .stem = "cifar",
+                .shortcut = "A",
+                .classes = {"cat", "dog", "eel"},
+                .mean = {0.5f, 0.5f, 0.5f},
+                .std = {0.25f, 0.25f, 0.25f}});
+  const std::string a = write_png(folder / "a.png", 16, 0), b = write_png(folder / "b.png", 20, 99);
+  const auto json = json_of({"predict", weights, a, b, "--json"});
+
+  CHECK(json["classes"] == nlohmann::json{"cat", "dog", "eel"});
+  CHECK(json["mean"] == nlohmann::json{0.5, 0.5, 0.5});
+  CHECK(json["std"] == nlohmann::json{0.25, 0.25, 0.25});
+  REQUIRE(json["predictions"].size() == 2);
+  for (const auto& prediction : json["predictions"]) {
+    const auto logits = prediction["logits"].get<std::vector<float>>();
+    const auto probabilities = prediction["probabilities"].get<std::vector<float>>();
+    const auto best = std::max_element(logits.begin(), logits.end()) - logits.begin();
+    CHECK(prediction["label"] == json["classes"][static_cast<std::size_t>(best)]);
+    float sum = 0;
+    for (const float p : probabilities) sum += p;
+    CHECK(std::abs(sum - 1) < 1e-6f);  // three roundings of f32
+  }
+  CHECK(json["predictions"][0]["file"] == a);
+
+  // The image in a batch of the library's own making gives the same logits.
+  const auto alone = json_of({"predict", weights, b, "--json"});
+  CHECK(alone["predictions"][0]["logits"] == json["predictions"][1]["logits"]);
+  const auto resized = json_of({"predict", weights, b, "--size", "16", "--json"});
+  CHECK(resized["predictions"][0]["logits"] != alone["predictions"][0]["logits"]);
+
+  const Outcome text = run({"predict", weights, a, "--top", "2"});
+  CHECK(text.status == 0);
+  CHECK(std::count(text.out.begin(), text.out.end(), '\n') == 4);
+}
+
+TEST_CASE("predict says what it lacks") {
+  const TemporaryFolder folder;
+  ResNet net = resnet8({.classes = 3, .seed = 5});
+  const std::string weights = (folder / "foreign.safetensors").string();
+  save_weights(weights, net);
+  const std::string image = write_png(folder / "a.png", 16, 0);
+  CHECK(json_of({"predict", weights, image, "--json"})["classes"] == nlohmann::json{"0", "1", "2"});
+  CHECK(json_of({"predict", weights, image, "--mean", "0.5,0.5,0.5", "--json"})["mean"] ==
+        nlohmann::json{0.5, 0.5, 0.5});
+
+  const Outcome other = run({"predict", weights, image, "--model", "resnet14"});
+  CHECK(other.status == 1);
+  CHECK(other.err.find("resnet8") != std::string::npos);
+  std::ofstream(folder / "text.png") << "hello";
+  const Outcome no_image = run({"predict", weights, (folder / "text.png").string()});
+  CHECK(no_image.status == 1);
+  CHECK(no_image.err.find("text.png") != std::string::npos);
+  const Outcome short_mean = run({"predict", weights, image, "--mean", "0.5"});
+  CHECK(short_mean.status == 1);
+  CHECK(short_mean.err.find("--mean") != std::string::npos);
+}
+
+TEST_CASE("info describes the program") {
+  const auto json = json_of({"info", "--json"});
+  for (const char* key :
+       {"version", "build", "cpu", "threads", "cuda", "libraries", "models", "optimizers", "data"}) {
+    INFO(key);
+    CHECK(json.contains(key));
+  }
+  const Outcome text = run({"info"});
+  CHECK(text.status == 0);
+  CHECK(text.out.find(json["version"].get<std::string>()) != std::string::npos);
+  const auto presets = json_of({"info", "--presets", "--json"})["presets"];
+  CHECK(presets.size() >= 8);
+  CHECK(run({"info", "--presets"}).out.find("tvlars:paper") != std::string::npos);
+  CHECK(run({"--version"}).out.find(json["version"].get<std::string>()) != std::string::npos);
+  for (const char* command : {"train", "eval", "predict", "info"})
+    CHECK(run({command, "--help"}).status == 0);
+}
+
+}  // namespace lamina::tests

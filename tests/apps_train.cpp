@@ -1,0 +1,125 @@
+// lamina train, whole: what a run writes, and that nothing but its options changes the weights.
+#include <nlohmann/json.hpp>
+
+#include "apps_program.h"
+#include "catch.h"
+#include "core/safetensors.h"
+
+namespace lamina::tests {
+namespace {
+
+std::string weights_of_run(const Arguments& arguments, const fs::path& out) {
+  const Outcome outcome = run(arguments);
+  INFO(outcome.err);
+  REQUIRE(outcome.status == 0);
+  return read_file(out / "weights.safetensors");
+}
+
+}  // namespace
+
+TEST_CASE("train writes a run directory") {
+  const TemporaryFolder folder;
+  const fs::path out = folder / "run";
+  const Outcome outcome = run(tiny_training(out, 3) + Arguments{"--trace"});
+  INFO(outcome.err);
+  REQUIRE(outcome.status == 0);
+
+  SECTION("with the options and what they came to") {
+    const auto config = nlohmann::json::parse(read_file(out / "config.json"));
+    CHECK(config["options"]["batch"] == 32);
+    CHECK(config["options"]["seed"] == 1);
+    CHECK(config["resolved"]["steps_per_epoch"] == 6);
+    CHECK(config["resolved"]["shortcut"] == "A");
+    CHECK(config["command"].get<std::string>().find("--model resnet8") != std::string::npos);
+  }
+  SECTION("with a row for every step and epoch") {
+    const std::string steps = read_file(out / "steps.csv"), epochs = read_file(out / "epochs.csv");
+    CHECK(std::count(steps.begin(), steps.end(), '\n') == 1 + 18);
+    CHECK(std::count(epochs.begin(), epochs.end(), '\n') == 1 + 3);
+    CHECK(epochs.starts_with("epoch,train_loss,train_accuracy,test_loss,test_accuracy,seconds"));
+  }
+  SECTION("with the newest two checkpoints and nothing half-written") {
+    std::vector<std::string> names;
+    for (const auto& entry : fs::directory_iterator(out)) names.push_back(entry.path().filename().string());
+    std::sort(names.begin(), names.end());
+    CHECK(names == std::vector<std::string>{"checkpoint-12.safetensors", "checkpoint-18.safetensors",
+                                            "config.json", "epochs.csv", "steps.csv", "trace.safetensors",
+                                            "weights.safetensors"});
+  }
+  SECTION("with a trace of every layer") {
+    const TensorFile trace = read_tensors(out / "trace.safetensors");
+    const auto layers = nlohmann::json::parse(trace.metadata.at("layers"));
+    for (const char* name : {"weight_norm", "grad_norm", "update_norm", "ratio", "trust"}) {
+      CHECK(trace.at(name).shape() == Shape{18, static_cast<std::int64_t>(layers.size())});
+    }
+    CHECK(trace.at("phi").shape() == Shape{18});
+    CHECK(trace.at("lr").to_vector<float>().front() == 0.5f);
+  }
+  SECTION("and shows its course") {
+    for (const char* part : {"resnet8", "multiply-adds", "6 steps an epoch, leaving out 8 images",
+                             "tvlars:", "schedule", "best", "last", "weights.safetensors"}) {
+      INFO(part);
+      CHECK(outcome.out.find(part) != std::string::npos);
+    }
+    CHECK(std::count(outcome.err.begin(), outcome.err.end(), '\n') == 3);
+    CHECK(outcome.err.find("epoch 3/3  train loss ") != std::string::npos);
+    CHECK(outcome.err.find('\r') == std::string::npos);
+  }
+}
+
+TEST_CASE("threads and workers do not change the weights") {
+  const TemporaryFolder folder;
+  const auto train = [&](const std::string& threads, const std::string& workers) {
+    const fs::path out = folder / (threads + "-" + workers);
+    Arguments arguments = tiny_training(out);
+    arguments[static_cast<std::size_t>(std::find(arguments.begin(), arguments.end(), "--threads") -
+                                       arguments.begin()) +
+              1] = threads;
+    return weights_of_run(arguments + Arguments{"--workers", workers}, out);
+  };
+  const std::string reference = train("1", "0");
+  CHECK(train("2", "2") == reference);
+  CHECK(train("4", "1") == reference);
+}
+
+TEST_CASE("seed and every other option of the recipe change the weights") {
+  const TemporaryFolder folder;
+  const auto train = [&](const std::string& name, const Arguments& more) {
+    return weights_of_run(tiny_training(folder / name, 1) + more, folder / name);
+  };
+  const std::string reference = train("reference", {});
+  CHECK(train("again", {}) == reference);
+  CHECK(train("seed", {"--seed", "2"}) != reference);
+  CHECK(train("augment", {"--augment", "none"}) != reference);
+  CHECK(train("smoothing", {"--label-smoothing", "0.1"}) != reference);
+  CHECK(train("schedule", {"--schedule", "cosine"}) != reference);
+}
+
+TEST_CASE("training learns") {
+  const TemporaryFolder folder;
+  const Outcome outcome =
+      run(tiny_training(folder / "run", 6) + Arguments{"--limit-train", "2000", "--optimizer", "sgd"});
+  REQUIRE(outcome.status == 0);
+  const std::string epochs = epochs_of(folder / "run");
+  const double accuracy = std::stod(epochs.substr(epochs.rfind(',') + 1));
+  CHECK(accuracy > 0.5);  // chance is 0.25
+}
+
+TEST_CASE("a config file gives options, and the command line wins") {
+  const TemporaryFolder folder;
+  std::ofstream(folder / "tiny.toml")
+      << "data = \"synthetic:8x8x3x4\"  # comment\nmodel = \"resnet8\"\nlimit_train = 64\n"
+         "limit-test = 32\nepochs = 1\nbatch = 32\ntrace = true\n[set]\nmomentum = 0.5\n";
+  const fs::path out = folder / "run";
+  const Outcome outcome =
+      run({"train", "--config", (folder / "tiny.toml").string(), "--batch", "16", "--out", out.string()});
+  INFO(outcome.err);
+  REQUIRE(outcome.status == 0);
+  const auto options = nlohmann::json::parse(read_file(out / "config.json"))["options"];
+  CHECK(options["batch"] == 16);
+  CHECK(options["limit_train"] == 64);
+  CHECK(options["trace"] == true);
+  CHECK(options["set"] == nlohmann::json{"momentum=0.5"});
+}
+
+}  // namespace lamina::tests
