@@ -19,7 +19,7 @@ make_cifar10() {
   local file i folder=$LAMINA_DATA/cifar-10-batches-bin
   mkdir -p "$folder"
   for file in data_batch_{1..5} test_batch; do
-    for ((i = 0; i < 20; ++i)); do
+    for ((i = 0; i < 10; ++i)); do
       printf %b "\\x0$((i % 10))"
       head -c 3072 /dev/urandom
     done >"$folder/$file.bin"
@@ -37,7 +37,7 @@ commands() {
   awk '/^```sh$/ { on = 1; next } /^```/ { on = 0 } on' "$readme" |
     sed -e ':join' -e '/\\$/{N;s/\\\n *//;b join' -e '}' |
     sed -nE -e 's/ +#.*//' -e 's/--epochs [0-9]+/--epochs 1/' -e 's/--batch [0-9]+/--batch 32/' \
-      -e 's/--micro-batch [0-9]+/--micro-batch 16/' -e '/^lamina /p'
+      -e 's/--micro-batch [0-9]+/--micro-batch 16/' -e 's/--warmup-epochs [0-9]+/--warmup-epochs 0.5/' -e '/^lamina /p'
 }
 
 make_cifar10
