@@ -19,8 +19,8 @@ namespace {
 
 constexpr std::int64_t block_pixels = 128;               // aimed at: 8 KiB of a panel of grad
 constexpr std::int64_t slice_channels = 128;             // at most
-constexpr std::int64_t block_bytes = 192 * 1024;         // of the copy of x at most, and
-constexpr std::int64_t group_bytes = 256 * 1024;         // of a task's sums: together an L2 cache
+constexpr std::int64_t block_bytes = 160 * 1024;         // of the copy of x at most, and
+constexpr std::int64_t group_bytes = 224 * 1024;         // of a task's sums: together an L2 cache
 constexpr std::int64_t group_panels = 8;                 // at most
 constexpr std::int64_t target_tasks = 64;                // enough for load balance on many cores
 constexpr std::int64_t chunks_bytes = 32 * 1024 * 1024;  // of all chunks' sums at most
@@ -34,11 +34,13 @@ struct Plan {
   std::int64_t chunk_size = 0;                        // elements: sums[slice][panel][depth][panel_width]
   std::int64_t images_at_once = 1, rows_at_once = 1;  // of a block; several images only if whole
   std::int64_t copy_width = 0, copy_height = 0;       // of one image's rows in the copy, in pixels
+  std::int64_t copy_step = 1;                         // every copy_step-th row and column of x is copied
+  std::int64_t step = 1;                              // between the windows of neighbours in the copy
   std::int64_t pixel_stride = 0;                      // elements between pixels of the copy
 };
 
-std::int64_t copied_rows(const ConvShape& shape, std::int64_t out_rows) {
-  return (out_rows - 1) * shape.stride + shape.kernel_height;
+std::int64_t copied_rows(const ConvShape& shape, const Plan& plan, std::int64_t out_rows) {
+  return (out_rows - 1) * plan.step + shape.kernel_height;
 }
 
 template <typename T>
@@ -46,9 +48,11 @@ void plan_blocks(const ConvShape& shape, Plan& plan) {
   const auto size = static_cast<std::int64_t>(sizeof(T));
   // Pixels a multiple of 256 bytes apart would share few sets of the L1 cache.
   plan.pixel_stride = plan.slice + (plan.slice * size % 256 == 0 ? 64 / size : 0);
-  plan.copy_width = (shape.out_width - 1) * shape.stride + shape.kernel_width;
+  // A strided 1×1 kernel leaves out whole rows and columns.
+  (shape.taps() == 1 ? plan.copy_step : plan.step) = shape.stride;
+  plan.copy_width = (shape.out_width - 1) * plan.step + shape.kernel_width;
   const auto bytes = [&](std::int64_t rows) {
-    return copied_rows(shape, rows) * plan.copy_width * plan.pixel_stride * size;
+    return copied_rows(shape, plan, rows) * plan.copy_width * plan.pixel_stride * size;
   };
   plan.rows_at_once = std::clamp<std::int64_t>(block_pixels / shape.out_width, 1, shape.out_height);
   while (plan.rows_at_once > 1 && bytes(plan.rows_at_once) > block_bytes) --plan.rows_at_once;
@@ -57,7 +61,7 @@ void plan_blocks(const ConvShape& shape, Plan& plan) {
         std::min(block_pixels / (shape.out_height * shape.out_width), block_bytes / bytes(shape.out_height));
     plan.images_at_once = std::max<std::int64_t>(1, fit);
   }
-  plan.copy_height = copied_rows(shape, plan.rows_at_once);
+  plan.copy_height = copied_rows(shape, plan, plan.rows_at_once);
 }
 
 template <typename T>
@@ -92,25 +96,29 @@ struct Block {
 template <typename T>
 void copy_input(const ConvShape& shape, const Plan& plan, const Task& task, const Block& block, const T* x,
                 T* copy) {
-  const std::int64_t height = copied_rows(shape, block.rows);
-  const std::int64_t left = std::min(shape.padding, plan.copy_width);
-  const std::int64_t right = std::clamp(shape.in_width + shape.padding, left, plan.copy_width);
+  const std::int64_t height = copied_rows(shape, plan, block.rows);
+  const std::int64_t left = std::min(ceil_divide(shape.padding, plan.copy_step), plan.copy_width);
+  const std::int64_t right =
+      std::clamp(ceil_divide(shape.in_width + shape.padding, plan.copy_step), left, plan.copy_width);
   for (std::int64_t h = 0; h < block.images * height; ++h) {
-    const std::int64_t row = block.row * shape.stride - shape.padding + h % height;
+    const std::int64_t row = block.row * shape.stride - shape.padding + h % height * plan.copy_step;
     T* to = copy + h * plan.copy_width * plan.pixel_stride;
     T* const end = to + plan.copy_width * plan.pixel_stride;
     if (row < 0 || row >= shape.in_height) {
       std::fill(to, end, T(0));
       continue;
     }
+    const std::int64_t column = left * plan.copy_step - shape.padding;
     const std::int64_t line = (block.image + h / height) * shape.in_height + row;
-    const T* from = x + line * shape.in_width * shape.in_channels + task.channel;
+    const T* from = x + (line * shape.in_width + column) * shape.in_channels + task.channel;
     to = std::fill_n(to, left * plan.pixel_stride, T(0));
-    if (plan.pixel_stride == shape.in_channels) {
+    if (plan.pixel_stride == shape.in_channels && plan.copy_step == 1) {
       to = std::copy_n(from, (right - left) * shape.in_channels, to);
     } else {
-      for (std::int64_t w = left; w < right; ++w, from += shape.in_channels, to += plan.pixel_stride) {
+      for (std::int64_t w = left; w < right; ++w) {
         std::copy_n(from, task.channels, to);
+        from += plan.copy_step * shape.in_channels;
+        to += plan.pixel_stride;
       }
     }
     std::fill(to, end, T(0));
@@ -123,9 +131,9 @@ std::vector<std::int64_t> locate_pixels(const ConvShape& shape, const Plan& plan
   offsets.reserve(static_cast<std::size_t>(block.images * block.rows * shape.out_width));
   for (std::int64_t n = 0; n < block.images; ++n) {
     for (std::int64_t i = 0; i < block.rows; ++i) {
-      const std::int64_t line = (n * copied_rows(shape, block.rows) + i * shape.stride) * plan.copy_width;
+      const std::int64_t line = (n * copied_rows(shape, plan, block.rows) + i * plan.step) * plan.copy_width;
       for (std::int64_t j = 0; j < shape.out_width; ++j) {
-        offsets.push_back((line + j * shape.stride) * plan.pixel_stride);
+        offsets.push_back((line + j * plan.step) * plan.pixel_stride);
       }
     }
   }
@@ -147,16 +155,19 @@ std::vector<std::int64_t> locate_depths(const ConvShape& shape, const Plan& plan
   return offsets;
 }
 
-// [pixel][panel_width] of grad's output channels from `first` on, with zeros beyond the last.
+// [panel][pixel][panel_width] of the task's panels of grad, with zeros beyond the last output channel.
 template <typename T>
-void pack_grad(const T* grad, std::size_t pixels, std::int64_t channels, std::int64_t first, T* packed) {
-  const std::int64_t width = std::min(panel_width<T>, channels - first);
-  grad += first;
-  for (std::size_t p = 0; p < pixels; ++p, grad += channels) {
-    if (width == panel_width<T>) {
-      packed = std::copy_n(grad, panel_width<T>, packed);
-    } else {
-      packed = std::fill_n(std::copy_n(grad, width, packed), panel_width<T> - width, T(0));
+void pack_grad(const ConvShape& shape, const Task& task, const T* grad, std::int64_t pixels, T* packed) {
+  for (std::int64_t p = 0; p < pixels; ++p, grad += shape.out_channels) {
+    for (std::int64_t panel = task.first_panel; panel < task.last_panel; ++panel) {
+      const T* from = grad + panel * panel_width<T>;
+      T* to = packed + ((panel - task.first_panel) * pixels + p) * panel_width<T>;
+      const std::int64_t width = shape.out_channels - panel * panel_width<T>;
+      if (width >= panel_width<T>) {
+        std::copy_n(from, panel_width<T>, to);
+      } else {
+        std::fill_n(std::copy_n(from, width, to), panel_width<T> - width, T(0));
+      }
     }
   }
 }
@@ -194,16 +205,17 @@ template <typename T>
 void add_block(const ConvShape& shape, const Plan& plan, const Task& task, const T* grad, const T* copy,
                const std::vector<std::int64_t>& pixels, const std::vector<std::int64_t>& depths, T* packed,
                T* sums) {
+  const auto count = static_cast<std::int64_t>(pixels.size());
+  if (shape.out_channels != panel_width<T>) {
+    pack_grad(shape, task, grad, count, packed);
+    grad = packed;
+  }
   for (std::int64_t panel = task.first_panel; panel < task.last_panel; ++panel) {
-    const T* panel_grad = grad;
-    if (shape.out_channels != panel_width<T>) {
-      pack_grad(grad, pixels.size(), shape.out_channels, panel * panel_width<T>, packed);
-      panel_grad = packed;
-    }
     T* to = sums + panel * plan.depth * panel_width<T>;
     for (std::size_t k = 0; k < depths.size(); k += tile_rows, to += tile_rows * panel_width<T>) {
-      add_outer_products(copy, pixels, depths.data() + k, panel_grad, to);
+      add_outer_products(copy, pixels, depths.data() + k, grad, to);
     }
+    grad += count * panel_width<T>;
   }
 }
 
@@ -214,7 +226,7 @@ void run(const ConvShape& shape, const Plan& plan, const Task& task, const T* gr
   const std::int64_t panel_size = plan.depth * panel_width<T>;
   std::fill(sums + task.first_panel * panel_size, sums + task.last_panel * panel_size, T(0));
   const std::int64_t most_pixels = plan.images_at_once * plan.rows_at_once * shape.out_width;
-  const Scratch<T> packed(allocator, most_pixels * panel_width<T>);
+  const Scratch<T> packed(allocator, plan.group * most_pixels * panel_width<T>);
   const Scratch<T> copy(allocator,
                         plan.images_at_once * plan.copy_height * plan.copy_width * plan.pixel_stride);
   const std::vector<std::int64_t> depths = locate_depths(shape, plan, task.channels);
