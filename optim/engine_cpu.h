@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <cstdint>
 #include <functional>
 #include <span>
 #include <vector>
@@ -194,14 +195,17 @@ class CpuStep {
   void apply(const Request& request, StepReport& report) {
     std::vector<Squares> parts(chunks_.size());
     for_each(chunks_, [&](std::size_t i) {
-      parts[i].other = request.trace ? apply_traced(chunks_[i]) : apply_chunk(chunks_[i]);
+      if (request.trace)
+        parts[i].other = apply_traced(chunks_[i]);
+      else
+        apply_chunk(chunks_[i]);
     });
     if (!request.trace) return;
     const auto sums = combined(parts);
     for (std::size_t i = 0; i < sums.size(); ++i) report.layers[i].update_norm = std::sqrt(sums[i].other);
   }
 
-  double apply_chunk(const Chunk& chunk) const {
+  void apply_chunk(const Chunk& chunk) const {
     const Rule rule = rule_;
     const Element<Real> constants = constants_[chunk.segment];
     for (std::int64_t i = chunk.begin; i < chunk.end; ++i) {
@@ -209,9 +213,9 @@ class CpuStep {
       weights_[i] = rule.apply(element(constants, i), s.data());
       for (std::size_t k = 0; k < slots; ++k) slots_[k][i] = s[k];
     }
-    return 0;
   }
 
+  // The same, returning the squared norm of the weights' change.
   double apply_traced(const Chunk& chunk) const {
     std::array<Real, block_elements> before;
     double sum = 0;

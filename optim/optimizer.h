@@ -26,11 +26,10 @@ namespace lamina {
 
 inline constexpr double not_measured = std::numeric_limits<double>::quiet_NaN();
 
-// One tensor in one step. Norms belong to the moment before the step and, but for layers that adapt, are
-// measured only while tracing.
+// One tensor in one step; norms belong to the moment before it.
 struct LayerReport {
-  double weight_norm = not_measured;  // ||w||
-  double grad_norm = not_measured;    // ||g||, as it came from the backward pass
+  double weight_norm = not_measured;  // ||w||; of layers that adapt, of all while tracing
+  double grad_norm = not_measured;    // ||g|| from the backward pass; unless tracing and finite check are off
   double update_norm = not_measured;  // ||w_after - w_before||; while tracing
   double trust = 1;                   // the trust ratio applied
   double ratio() const { return weight_norm / grad_norm; }
@@ -40,7 +39,7 @@ struct StepReport {
   std::int64_t step = 0;  // from 1
   double lr = 0;
   double phi = 1;                   // TVLARS' phi(t); 1 for rules without one
-  double grad_norm = not_measured;  // of the whole model; measured for rules that clip it and while tracing
+  double grad_norm = not_measured;  // of the whole model, where every layer's is measured
   std::vector<LayerReport> layers;  // in the order of Optimizer::segments()
 };
 
