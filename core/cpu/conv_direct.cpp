@@ -69,13 +69,15 @@ template <typename T>
 void pack_weights(const Gather& gather, const T* weight, T* packed) {
   const std::int64_t panels = ceil_divide(gather.result.channels, panel_width<T>);
   const auto taps = static_cast<std::int64_t>(gather.taps.size());
-  parallel_for(panels * taps, 1, [&](std::int64_t begin, std::int64_t end) {
+  const std::int64_t size = gather.source.channels * panel_width<T>;     // of one tap's part of a panel
+  const std::int64_t at_once = std::max<std::int64_t>(1, 32768 / size);  // less is not worth waking a thread
+  parallel_for(panels * taps, at_once, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t i = begin; i < end; ++i) {
       const std::int64_t first = i / taps * panel_width<T>;
       const std::int64_t width = std::min(panel_width<T>, gather.result.channels - first);
       const T* from = weight + gather.taps[static_cast<std::size_t>(i % taps)].weight +
                       first * gather.weight_result_stride;
-      T* to = packed + i * gather.source.channels * panel_width<T>;
+      T* to = packed + i * size;
       for (std::int64_t c = 0; c < gather.source.channels; ++c) {
         for (std::int64_t k = 0; k < panel_width<T>; ++k) {
           *to++ = k < width ? from[c * gather.weight_source_stride + k * gather.weight_result_stride] : T(0);
