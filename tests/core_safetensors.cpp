@@ -156,7 +156,7 @@ TEST_CASE("safetensors: a file made by Python's safetensors package") {
 TEST_CASE("safetensors: an absent name is answered with near ones") {
   const TensorFile file = sample_file();
   CHECK(file.find("scaler") == nullptr);
-  CHECK(unexplained([&] { file.at("scaler"); }, {"scaler", "scalar"}) == "");
+  CHECK(unexplained([&] { file.at("scaler"); }, {"scaler", "scalar"}) == "nothing");
 }
 
 TEST_CASE("safetensors: headers that are refused") {
@@ -236,21 +236,21 @@ TEST_CASE("safetensors: files that are refused before their header") {
   const Directory directory;
   const fs::path path = directory.file("a");
   const auto read = [&] { read_tensors(path); };
-  CHECK(unexplained(read, {"No such file"}) == "");
+  CHECK(unexplained(read, {"No such file"}) == "nothing");
   put(path, "");
-  CHECK(unexplained(read, {"0 bytes", "too few"}) == "");
+  CHECK(unexplained(read, {"0 bytes", "too few"}) == "nothing");
   put(path, "1234567");
-  CHECK(unexplained(read, {"7 bytes", "too few"}) == "");
+  CHECK(unexplained(read, {"7 bytes", "too few"}) == "nothing");
   put(path, length_prefix(3) + "{}");
-  CHECK(unexplained(read, {"header would take 3 bytes", "file of 10"}) == "");
+  CHECK(unexplained(read, {"header would take 3 bytes", "file of 10"}) == "nothing");
   put(path, length_prefix(std::numeric_limits<std::uint64_t>::max()) + "{}");
-  CHECK(unexplained(read, {"header would take 18446744073709551615"}) == "");
+  CHECK(unexplained(read, {"header would take 18446744073709551615"}) == "nothing");
   put(path, length_prefix(100'000'001));
   fs::resize_file(path, 200'000'000);  // a hole: takes no space
-  CHECK(unexplained(read, {"header would take 100000001"}) == "");
-  CHECK(unexplained([&] { read_tensors(directory.file("")); }, {"not a regular file"}) == "");
+  CHECK(unexplained(read, {"header would take 100000001"}) == "nothing");
+  CHECK(unexplained([&] { read_tensors(directory.file("")); }, {"not a regular file"}) == "nothing");
   REQUIRE(::mkfifo(directory.file("pipe").c_str(), 0600) == 0);
-  CHECK(unexplained([&] { read_tensors(directory.file("pipe")); }, {"not a regular file"}) == "");
+  CHECK(unexplained([&] { read_tensors(directory.file("pipe")); }, {"not a regular file"}) == "nothing");
 }
 
 TEST_CASE("safetensors: a mutated file is read or refused, never worse") {
@@ -315,14 +315,14 @@ TEST_CASE("Atomic writing: paths that cannot be written") {
   const Directory directory;
   put(directory.file("file"), "");
   const auto write = [](const fs::path& path) { return [path] { write_file_atomically(path, "x"); }; };
-  CHECK(unexplained(write(directory.file("file") / "below"), {"Not a directory"}) == "");
-  CHECK(unexplained(write(directory.file("absent") / "below"), {"No such file"}) == "");
+  CHECK(unexplained(write(directory.file("file") / "below"), {"Not a directory"}) == "nothing");
+  CHECK(unexplained(write(directory.file("absent") / "below"), {"No such file"}) == "nothing");
   fs::create_directory(directory.file("folder"));
-  CHECK(unexplained(write(directory.file("folder")), {"not a regular file"}) == "");
-  CHECK(unexplained(write("/dev/full"), {"not a regular file"}) == "");
+  CHECK(unexplained(write(directory.file("folder")), {"not a regular file"}) == "nothing");
+  CHECK(unexplained(write("/dev/full"), {"not a regular file"}) == "nothing");
   if (::geteuid() != 0) {  // root may write anywhere
     fs::permissions(directory.file("folder"), fs::perms::owner_read | fs::perms::owner_exec);
-    CHECK(unexplained(write(directory.file("folder") / "a"), {"Permission denied"}) == "");
+    CHECK(unexplained(write(directory.file("folder") / "a"), {"Permission denied"}) == "nothing");
   }
 }
 

@@ -1,12 +1,13 @@
-// Whole training steps of ResNets against PyTorch: losses, every gradient, running statistics, and the logits of
-// the trained model. tests/peers/make_resnet_golden.py made the numbers; weights, images and labels come from an
-// integer hash that both sides compute.
+// Whole training steps of ResNets against PyTorch: losses, every gradient, running statistics, and the logits
+// of the trained model. tests/peers/make_resnet_golden.py made the numbers; weights, images and labels come
+// from an integer hash that both sides compute.
 #include <cmath>
 #include <fstream>
 #include <nlohmann/json.hpp>
 
 #include "catch.h"
 #include "core/autograd.h"
+#include "core/backend.h"
 #include "core/ops/elementwise.h"
 #include "core/ops/loss.h"
 #include "layers/resnet.h"
@@ -43,8 +44,10 @@ void set_weights(const Module& net) {
     const double fan_in = static_cast<double>(values.size()) / static_cast<double>(param->value.size(0));
     for (std::size_t i = 0; i < values.size(); ++i) {
       const double u = signed_unit(static_cast<std::uint32_t>(i), stream);
-      if (param->kind == ParamKind::weight) values[i] = std::sqrt(3 / fan_in) * u;
-      else values[i] = (param->kind == ParamKind::norm && param->name.ends_with("weight") ? 1 : 0) + 0.1 * u;
+      if (param->kind == ParamKind::weight)
+        values[i] = std::sqrt(3 / fan_in) * u;
+      else
+        values[i] = (param->kind == ParamKind::norm && param->name.ends_with("weight") ? 1 : 0) + 0.1 * u;
     }
     const Shape shape = to_file_layout(*param).shape();
     param->value.copy_from(from_file_layout(*param, Tensor::from(values, shape)));
@@ -133,16 +136,17 @@ void compare_first_step(const ResNet& net, const json& expected, Differences& wo
       continue;
     }
     const json& theirs = expected["statistics"].at(param->name);
-    worst.statistics =
-        std::max(worst.statistics, worst_difference(describe(*param, param->value, stream), theirs,
-                                                    theirs[0].get<double>()));
+    worst.statistics = std::max(worst.statistics, worst_difference(describe(*param, param->value, stream),
+                                                                   theirs, theirs[0].get<double>()));
   }
 }
 
 Differences differences(const json& expected, DType dtype) {
+  const SerialScope one_thread;  // small tensors: threads gain little, and cost much on a busy machine
   const Shortcut shortcut = parse_shortcut(expected["shortcut"].get<std::string>());
   const Stem stem = parse_stem(expected["stem"].get<std::string>());
-  ResNet net = resnet(expected["model"].get<std::string>(), {.stem = stem, .shortcut = shortcut, .dtype = dtype});
+  ResNet net =
+      resnet(expected["model"].get<std::string>(), {.stem = stem, .shortcut = shortcut, .dtype = dtype});
   set_weights(net);
   const Tensor images = make_images(expected["batch"], expected["size"], dtype);
   const Tensor labels = make_labels(expected["batch"]);
@@ -150,8 +154,8 @@ Differences differences(const json& expected, DType dtype) {
   PlainSgd sgd;
   bool first = true;
   for (const json& expected_loss : expected["losses"]) {
-    const Tensor loss = cross_entropy(
-        net(images), labels, {.label_smoothing = golden()["label_smoothing"].get<double>()});
+    const Tensor loss =
+        cross_entropy(net(images), labels, {.label_smoothing = golden()["label_smoothing"].get<double>()});
     const double theirs = expected_loss.get<double>();
     worst.losses = std::max(worst.losses, std::abs(loss.item() - theirs) / theirs);
     loss.backward();
@@ -175,8 +179,8 @@ TEST_CASE("ResNet steps equal PyTorch's in f64") {
     const Differences worst = differences(expected, DType::f64);
     INFO("losses " << worst.losses << ", gradients " << worst.gradients << ", statistics " << worst.statistics
                    << ", logits " << worst.logits);
-    // Rounding: 2^-53 amplified by the network's condition (some 1e4 here, as the f32 errors show), far below the
-    // effect of any wrong term.
+    // Rounding: 2^-53 amplified by the network's condition (some 1e4 here, as the f32 errors show), far below
+    // the effect of any wrong term.
     CHECK(worst.losses < 1e-11);
     CHECK(worst.gradients < 1e-10);
     CHECK(worst.statistics < 1e-12);

@@ -9,8 +9,10 @@
 #include "core/ops/loss.h"
 #include "core/ops/reduce.h"
 #include "layers/summary.h"
+#include "message_of.h"
 
 using namespace lamina;
+using lamina::tests::unexplained;
 
 namespace {
 
@@ -37,7 +39,8 @@ std::vector<std::string> torchvision_names(const std::vector<int>& blocks, bool 
   for (std::size_t stage = 1; stage <= blocks.size(); ++stage) {
     for (int block = 0; block < blocks[stage - 1]; ++block) {
       const std::string prefix = "layer" + std::to_string(stage) + "." + std::to_string(block) + ".";
-      for (int conv = 1; conv <= (bottleneck ? 3 : 2); ++conv) add_conv_norm(names, prefix, std::to_string(conv));
+      for (int conv = 1; conv <= (bottleneck ? 3 : 2); ++conv)
+        add_conv_norm(names, prefix, std::to_string(conv));
       if (block == 0 && (stage > 1 || bottleneck)) {
         names.push_back(prefix + "downsample.0.weight");
         add_norm(names, prefix + "downsample.1");
@@ -56,28 +59,38 @@ std::vector<std::string> names_of(const ParamList& list) {
 
 }  // namespace
 
-TEST_CASE("ResNet state has torchvision's names in torchvision's order") {
-  CHECK(names_of(resnet18().state()) == torchvision_names({2, 2, 2, 2}, false));
-  CHECK(names_of(resnet34().state()) == torchvision_names({3, 4, 6, 3}, false));
-  CHECK(names_of(resnet50().state()) == torchvision_names({3, 4, 6, 3}, true));
-  CHECK(names_of(resnet20({.shortcut = Shortcut::B}).state()) == torchvision_names({3, 3, 3}, false));
-  CHECK(resnet18().state().size() == 122);  // as torchvision 0.15's resnet18().state_dict()
-  CHECK(resnet50().state().size() == 320);
+TEST_CASE("ResNet-18, 34 and 50 have torchvision's names, order, sizes and cost") {
+  struct Expected {  // torchvision 0.15: len(state_dict()), documented parameters and (Mult-Adds) GFLOPS
+    const char* model;
+    std::vector<int> blocks;
+    bool bottleneck;
+    std::size_t tensors;
+    std::int64_t parameters, multiply_adds;
+  };
+  const std::vector<Expected> table = {{"resnet18", {2, 2, 2, 2}, false, 122, 11'689'512, 1'814'073'344},
+                                       {"resnet34", {3, 4, 6, 3}, false, 218, 21'797'672, 3'663'761'408},
+                                       {"resnet50", {3, 4, 6, 3}, true, 320, 25'557'032, 4'089'184'256}};
+  for (const Expected& expected : table) {
+    INFO(expected.model);
+    ResNet net = resnet(expected.model, {.classes = 1000});
+    CHECK(names_of(net.state()) == torchvision_names(expected.blocks, expected.bottleneck));
+    CHECK(net.state().size() == expected.tensors);
+    CHECK(count(net.parameters()) == expected.parameters);
+    if (!expected.bottleneck) continue;  // one pass at full size is enough
+    CHECK(summary(net, {1, 224, 224, 3}).multiply_adds == expected.multiply_adds);
+  }
 }
 
-TEST_CASE("ResNet parameter counts") {
-  // torchvision's documentation: 11,689,512, 21,797,672 and 25,557,032 with 1000 classes.
-  CHECK(count(resnet18({.classes = 1000}).parameters()) == 11'689'512);
-  CHECK(count(resnet34({.classes = 1000}).parameters()) == 21'797'672);
-  CHECK(count(resnet50({.classes = 1000}).parameters()) == 25'557'032);
-  CHECK(count(resnet18({.stem = Stem::cifar}).parameters()) == 11'173'962);
+TEST_CASE("The ResNets for CIFAR have the paper's sizes") {
   // He et al. 2016, table 6: 0.27M, 0.46M, 0.66M, 0.85M, 1.7M.
   CHECK(count(resnet20().parameters()) == 269'722);
   CHECK(count(resnet32().parameters()) == 464'154);
   CHECK(count(resnet44().parameters()) == 658'586);
   CHECK(count(resnet56().parameters()) == 853'018);
   CHECK(count(resnet110().parameters()) == 1'727'962);
-  CHECK(count(resnet20({.classes = 100, .shortcut = Shortcut::B}).parameters()) == 278'324);
+  const ResNet b = resnet20({.classes = 100, .shortcut = Shortcut::B});
+  CHECK(count(b.parameters()) == 278'324);
+  CHECK(names_of(b.state()) == torchvision_names({3, 3, 3}, false));
 }
 
 TEST_CASE("ResNet output shapes") {
@@ -98,12 +111,12 @@ TEST_CASE("ResNet output shapes") {
 
 TEST_CASE("Unknown names list the valid ones") {
   CHECK_THROWS_AS(resnet("resnet21"), UsageError);
-  CHECK_THROWS_WITH(resnet("resnet21"), Catch::Contains("resnet20") && Catch::Contains("resnet50"));
+  CHECK(unexplained([] { resnet("resnet21"); }, {"resnet21", "resnet20", "resnet50"}) == "nothing");
   CHECK_THROWS_AS(resnet20({.stem = Stem::imagenet}), UsageError);
   CHECK_THROWS_AS(resnet20({.classes = 0}), UsageError);
   CHECK_THROWS_AS(parse_stem("cifar10"), UsageError);
   CHECK_THROWS_AS(parse_shortcut("C"), UsageError);
-  CHECK_THROWS_WITH(parse_init("he"), Catch::Contains("kaiming_normal"));
+  CHECK(unexplained([] { parse_init("he"); }, {"kaiming_normal", "xavier_uniform"}) == "nothing");
 }
 
 TEST_CASE("Shortcut A passes every second pixel between zero channels") {
@@ -204,7 +217,7 @@ TEST_CASE("Errors in a model name the module") {
   net.parameters()[3]->value.fill(std::numeric_limits<double>::quiet_NaN());
   REQUIRE(net.parameters()[3]->name == "layer1.0.conv1.weight");
   const FiniteCheck finite;
-  CHECK_THROWS_WITH(net(Tensor::full({1, 8, 8, 3}, 1)), Catch::Contains("layer1.0"));
+  CHECK(unexplained([&] { net(Tensor::full({1, 8, 8, 3}, 1)); }, {"layer1.0.conv1"}) == "nothing");
 }
 
 TEST_CASE("Modules refuse a name twice, and prefix parts that come later") {
@@ -224,7 +237,7 @@ TEST_CASE("Modules refuse a name twice, and prefix parts that come later") {
    private:
     Tensor forward(const Tensor& x) override { return x; }
   };
-  CHECK_THROWS_WITH(Twice(), Catch::Contains("part"));
+  CHECK(unexplained([] { Twice(); }, {"part"}) == "nothing");
 }
 
 TEST_CASE("Weights are NaN until they are initialised or loaded") {
@@ -251,8 +264,7 @@ TEST_CASE("summary counts parameters and multiply-adds") {
   CHECK(table.layers.front().output == Shape{2, 32, 32, 64});
   CHECK(table.layers.front().multiply_adds == 32 * 32 * 64 * 27);
   CHECK(table.layers.back().name == "fc");
-  CHECK_THAT(table.str(), Catch::Contains("layer4.1.conv2") && Catch::Contains("11,173,962") &&
-                              Catch::Contains("Conv2d 64 -> 128, 3x3 / 2"));
-  ResNet large = resnet50({.classes = 1000});
-  CHECK(summary(large, {1, 224, 224, 3}).multiply_adds == 4'089'184'256);  // torchvision quotes 4.09 GFLOPS
+  for (const char* part : {"layer4.1.conv2", "11,173,962", "Conv2d 64 -> 128, 3x3 / 2"}) {
+    CHECK(table.str().find(part) != std::string::npos);
+  }
 }
