@@ -175,8 +175,8 @@ const Family& family_of(const Preset& preset) {
 std::span<const Preset> presets() { return preset_rows; }
 
 std::vector<std::string> optimizer_names() {
-  std::vector<std::string> names;
-  for (const Family& f : families) names.emplace_back(f.name);
+  std::vector<std::string> names(families.size());
+  std::transform(families.begin(), families.end(), names.begin(), [](const Family& f) { return f.name; });
   return names;
 }
 
