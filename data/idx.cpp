@@ -42,7 +42,7 @@ class GzFile {
 fs::path plain_or_gz(const fs::path& path) {
   std::error_code ignored;
   if (fs::exists(path, ignored)) return path;
-  const fs::path compressed = path.string() + ".gz";
+  fs::path compressed = path.string() + ".gz";
   check(fs::exists(compressed, ignored), "{}: no such file, nor {}.gz", path.string(),
         path.filename().string());
   return compressed;

@@ -25,8 +25,9 @@ std::vector<Taps> triangle_taps(std::int64_t from, std::int64_t to) {
   std::vector<Taps> taps(static_cast<std::size_t>(to));
   for (std::int64_t i = 0; i < to; ++i) {
     const double center = (static_cast<double>(i) + 0.5) * scale;
-    const auto first = std::max<std::int64_t>(0, static_cast<std::int64_t>(center - radius + 0.5));
-    const auto last = std::min(from, static_cast<std::int64_t>(center + radius + 0.5));
+    const auto first =
+        std::max<std::int64_t>(0, static_cast<std::int64_t>(std::floor(center - radius + 0.5)));
+    const auto last = std::min(from, static_cast<std::int64_t>(std::floor(center + radius + 0.5)));
     std::vector<double> weights;
     double sum = 0;
     for (std::int64_t k = first; k < last; ++k) {
@@ -37,7 +38,7 @@ std::vector<Taps> triangle_taps(std::int64_t from, std::int64_t to) {
     Taps& tap = taps[static_cast<std::size_t>(i)];
     tap.first = first;
     for (const double weight : weights) {
-      tap.weights.push_back(static_cast<std::int32_t>(0.5 + weight / sum * (1 << fraction_bits)));
+      tap.weights.push_back(static_cast<std::int32_t>(std::lround(weight / sum * (1 << fraction_bits))));
     }
   }
   return taps;
