@@ -86,7 +86,7 @@ void add_eval_command(CLI::App& program, Action& action) {
   eval->add_option("--data", command->data, "NAME[:DIR]; default: what the run was trained on");
   eval->add_option("--split", command->split, "test or train")->capture_default_str();
   eval->add_option("--limit", command->limit, "use only N images; 0: all");
-  eval->add_option("--batch", command->batch, "images at once; does not change the result")
+  eval->add_option("--batch", command->batch, "images at once; changes the result by rounding at most")
       ->capture_default_str();
   eval->add_option("--workers", command->workers, "threads that prepare batches")->capture_default_str();
   eval->add_option("--image-size", command->image_size, "folders: resize and crop to a square; 0: keep");

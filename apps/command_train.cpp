@@ -123,11 +123,15 @@ void add_train_command(CLI::App& program, Action& action) {
   auto command = std::make_shared<TrainCommand>();
   add_options(*train, command->options);
   train->add_option("--out", command->out, "run directory; default: runs/DATA-MODEL-OPTIMIZER-bBATCH-sSEED")
-      ->type_name("DIR");
+      ->type_name("DIR")
+      ->take_last();
   train->add_flag("--resume", command->resume, "go on with the run in --out from its newest checkpoint");
-  train->add_option("--progress", command->progress, "auto, plain or none")->capture_default_str();
+  train->add_option("--progress", command->progress, "auto, plain or none")
+      ->capture_default_str()
+      ->take_last();
   train->add_option("--config", command->config, "read options from a file; the command line wins")
-      ->type_name("FILE.toml");
+      ->type_name("FILE.toml")
+      ->take_last();
   train->callback([&action, train, command] {
     command->given = given_options(*train);
     action = [command] { return run_train(*command); };

@@ -29,7 +29,7 @@ class CsvFile {
   std::string buffer_;
   std::int64_t last_ = -1;
   int file_ = -1;
-  std::chrono::steady_clock::time_point flushed_;
+  std::chrono::steady_clock::time_point flushed_ = std::chrono::steady_clock::now();
 };
 
 }  // namespace lamina

@@ -21,7 +21,7 @@ struct Evaluation {
 };
 
 struct EvaluateOptions {
-  std::int64_t batch = 500;  // does not change the result
+  std::int64_t batch = 500;  // changes the result by rounding at most
   int workers = 2;
   Device device = {};
   std::function<bool(std::int64_t samples)> keep_going = {};  // called after every batch; false ends it there

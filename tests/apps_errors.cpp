@@ -105,7 +105,7 @@ TEST_CASE("a loss that is not finite stops the run and names the layer") {
                                          "--checkpoint-steps", "1"});
   INFO(outcome.err);
   CHECK(outcome.status == 1);
-  for (const char* part : {"epoch 1, step 2", "in conv", "checkpoint-1.safetensors", "lower --lr"}) {
+  for (const char* part : {"epoch 1, step 2", "conv2d in ", "checkpoint-1.safetensors", "lower --lr"}) {
     INFO("missing: " << part);
     CHECK(outcome.err.find(part) != std::string::npos);
   }

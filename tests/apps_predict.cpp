@@ -45,12 +45,13 @@ TEST_CASE("eval gives the accuracy that the run recorded") {
   CHECK(json["accuracy"] == accuracy);
   CHECK(json["images"] == 64);
   CHECK(json["model"] == "resnet8");
-  // Files of the run are weight files too, and the batch does not change the result.
+  // Files of the run are weight files too, and the batch changes nothing.
   const std::string checkpoint = (out / "checkpoint-12.safetensors").string();
   const auto again =
       json_of({"eval", checkpoint, "--data", "synthetic:8x8x3x4", "--limit", "64", "--batch", "7", "--json"});
   CHECK(again["accuracy"] == accuracy);
-  CHECK(again["loss"] == json["loss"]);
+  // Matrix products of other sizes add up in another order: a few roundings of f32.
+  CHECK(std::abs(again["loss"].get<double>() - json["loss"].get<double>()) < 1e-6);
 
   CHECK(run({"eval", checkpoint}).status == 2);
   const Outcome classes = run({"eval", checkpoint, "--data", "synthetic:8x8x3x5"});

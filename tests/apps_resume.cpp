@@ -68,10 +68,10 @@ TEST_CASE("a run killed at random moments ends in the same bytes") {
 TEST_CASE("Ctrl-C and SIGTERM save the run and say how to go on") {
   const TemporaryFolder folder;
   const fs::path whole = folder / "whole";
-  REQUIRE(run(tiny_training(whole, 30) + every_step).status == 0);
+  REQUIRE(run(tiny_training(whole, 8) + every_step).status == 0);
   for (const int signal : {SIGINT, SIGTERM}) {
     const fs::path stopped = folder / std::to_string(signal);
-    const Outcome outcome = start_and_stop(stopped, 30, signal);
+    const Outcome outcome = start_and_stop(stopped, 8, signal);
     INFO(outcome.err);
     CHECK(outcome.status == 128 + signal);
     CHECK(outcome.err.find("lamina train --resume --out " + stopped.string()) != std::string::npos);
@@ -84,9 +84,9 @@ TEST_CASE("Ctrl-C and SIGTERM save the run and say how to go on") {
 TEST_CASE("a damaged newest checkpoint falls back to the one before") {
   const TemporaryFolder folder;
   const fs::path whole = folder / "whole", stopped = folder / "stopped";
-  REQUIRE(run(tiny_training(whole, 20) + every_step).status == 0);
+  REQUIRE(run(tiny_training(whole, 6) + every_step).status == 0);
   {
-    Program program(tiny_training(stopped, 20) + every_step);
+    Program program(tiny_training(stopped, 6) + every_step);
     REQUIRE(wait_until([&] { return fs::exists(stopped) && checkpoints(stopped).size() >= 2; }));
     program.kill(SIGINT);
     REQUIRE(program.wait().status == 130);
@@ -170,8 +170,8 @@ TEST_CASE("one process at a time trains in a run directory") {
 TEST_CASE("a full disk stops the run and leaves the last checkpoint") {
   const TemporaryFolder folder;
   const fs::path out = folder / "run", whole = folder / "whole";
-  REQUIRE(run(tiny_training(whole, 20) + every_step).status == 0);
-  REQUIRE(start_and_stop(out, 20, SIGINT).status == 130);
+  REQUIRE(run(tiny_training(whole, 6) + every_step).status == 0);
+  REQUIRE(start_and_stop(out, 6, SIGINT).status == 130);
   const fs::path newest = checkpoints(out)[0];
   const std::string before = read_file(newest);
 

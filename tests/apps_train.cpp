@@ -98,7 +98,7 @@ TEST_CASE("seed and every other option of the recipe change the weights") {
 TEST_CASE("training learns") {
   const TemporaryFolder folder;
   const Outcome outcome =
-      run(tiny_training(folder / "run", 6) + Arguments{"--limit-train", "2000", "--optimizer", "sgd"});
+      run(tiny_training(folder / "run", 4) + Arguments{"--limit-train", "1000", "--optimizer", "sgd"});
   REQUIRE(outcome.status == 0);
   const std::string epochs = epochs_of(folder / "run");
   const double accuracy = std::stod(epochs.substr(epochs.rfind(',') + 1));
