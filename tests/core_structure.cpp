@@ -19,6 +19,7 @@ namespace fs = std::filesystem;
 using Names = std::set<std::string>;
 
 const fs::path root = LAMINA_SOURCE_DIR;
+const Names none;
 
 struct SourceFile {
   std::string path;  // from the root, with slashes
@@ -110,7 +111,7 @@ TEST_CASE("includes point one way: apps, then layers, optim and data, then core"
           const std::string to = header.substr(0, header.find('/'));
           return from != allowed.end() && (allowed.contains(to) || to == "tests") &&
                  !from->second.contains(to);
-        }) == Names{});
+        }) == none);
 }
 
 TEST_CASE("ops reach the kernels through the Backend alone", "[structure]") {
@@ -119,22 +120,22 @@ TEST_CASE("ops reach the kernels through the Backend alone", "[structure]") {
           const bool may =
               file.in("core/cpu") || file.in("core/cuda") || file.in("tests") || is_optimizer_engine(file);
           return kernel_header && !may;
-        }) == Names{});
+        }) == none);
   CHECK(violations([](const SourceFile& file, const std::string& header) {
           return file.in("core/math") && header != "core/host_device.h" && header.starts_with("core/") &&
                  !header.starts_with("core/math/");
-        }) == Names{});
+        }) == none);
 }
 
 TEST_CASE("Eigen and CUDA headers stay inside the kernels", "[structure]") {
   CHECK(violations([](const SourceFile& file, const std::string& header) {
           return header.starts_with("Eigen/") && !file.in("core/cpu") && !is_optimizer_engine(file);
-        }) == Names{});
+        }) == none);
   CHECK(violations([](const SourceFile& file, const std::string& header) {
           return starts_with_any(
                      header, {"cuda", "cublas", "cudnn", "nccl", "cub/", "thrust/", "cooperative_groups"}) &&
                  !file.in("core/cuda") && !is_optimizer_engine(file);
-        }) == Names{});
+        }) == none);
 }
 
 TEST_CASE("every CUDA kernel file has a CPU twin of the same stem", "[structure]") {
@@ -146,7 +147,7 @@ TEST_CASE("every CUDA kernel file has a CPU twin of the same stem", "[structure]
     if (file.in("core/cuda") && path.extension() == ".cu" && !cpu.contains(path.stem()))
       without_twin.insert(file.path);
   }
-  CHECK(without_twin == Names{});
+  CHECK(without_twin == none);
 }
 
 TEST_CASE("no file is over 500 lines", "[structure]") {
@@ -156,7 +157,7 @@ TEST_CASE("no file is over 500 lines", "[structure]") {
     lengths.push_back(file.lines());
     if (file.lines() > 500) too_long.insert(file.path + " has " + std::to_string(file.lines()) + " lines");
   }
-  CHECK(too_long == Names{});
+  CHECK(too_long == none);
   std::sort(lengths.begin(), lengths.end());
   const std::ptrdiff_t median = lengths[lengths.size() / 2];
   WARN(lengths.size() << " source files, median " << median << " lines, longest " << lengths.back());
@@ -170,7 +171,7 @@ TEST_CASE("headers are guarded by #pragma once and files end with a newline", "[
     if (header && file.text.find("#pragma once") == std::string::npos) wrong.insert(file.path);
     if (!file.text.ends_with('\n')) wrong.insert(file.path);
   }
-  CHECK(wrong == Names{});
+  CHECK(wrong == none);
 }
 
 TEST_CASE("no flag trades away IEEE arithmetic", "[structure]") {
@@ -184,7 +185,7 @@ TEST_CASE("no flag trades away IEEE arithmetic", "[structure]") {
     if (builds && !file.path.ends_with("core_structure.cpp") && std::regex_search(file.text, flags))
       found.insert(file.path);
   }
-  CHECK(found == Names{});
+  CHECK(found == none);
 }
 
 TEST_CASE("no file knows the machine it was written on", "[structure]") {
@@ -198,7 +199,7 @@ TEST_CASE("no file knows the machine it was written on", "[structure]") {
     std::smatch match;
     if (std::regex_search(file.text, match, paths)) found.insert(file.path + ": " + match.str());
   }
-  CHECK(found == Names{});
+  CHECK(found == none);
 }
 
 }  // namespace lamina::tests
