@@ -26,7 +26,7 @@ Tensor random(const Shape& shape, std::uint32_t sample, DType dtype = DType::f32
   for (std::size_t i = 0; i < values.size(); ++i) {
     values[i] = 2 * static_cast<double>(numbers.uniform(static_cast<std::uint32_t>(i))) - 1;
   }
-  const Tensor wide = Tensor::from(values, shape);
+  Tensor wide = Tensor::from(values, shape);
   if (dtype == DType::f64) return wide;
   Tensor narrow = Tensor::empty(shape, {dtype});
   cpu_backend().cast(wide, narrow);
