@@ -31,7 +31,7 @@ fs::path followed(const fs::path& path) {
   std::error_code error;
   const bool link = fs::is_symlink(path, error);
   error.clear();  // set when there is nothing at `path` yet
-  const fs::path target = link ? fs::weakly_canonical(path, error) : path;
+  fs::path target = link ? fs::weakly_canonical(path, error) : path;
   check(!error, "writing {}: cannot follow the link: {}", path.string(), error.message());
   check(!fs::exists(target, error) || fs::is_regular_file(target, error),
         "writing {}: it exists and is not a regular file; choose another path", path.string());

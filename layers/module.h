@@ -97,7 +97,7 @@ class EvalMode {
   std::vector<bool> previous_;
 };
 
-// While alive, told of every module that has run on this thread, innermost first; Scope::path() names it.
+// While alive, told of every module that has run on this thread, innermost first.
 class ForwardObserver {
  public:
   using Function = std::function<void(const Module& module, const Tensor& x, const Tensor& y)>;

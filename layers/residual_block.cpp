@@ -71,8 +71,9 @@ BasicBlock::BasicBlock(const BlockOptions& o) {
 }
 
 Tensor BasicBlock::forward(const Tensor& x) {
-  const Tensor h = bn1_->normalise((*conv1_)(x), {}, true);
-  return bn2_->normalise((*conv2_)(h), shortcut(x), true);
+  Tensor h = bn1_->normalise((*conv1_)(x), {}, true);
+  h = (*conv2_)(h);
+  return bn2_->normalise(h, shortcut(x), true);
 }
 
 Bottleneck::Bottleneck(const BlockOptions& o) {
@@ -90,7 +91,8 @@ Bottleneck::Bottleneck(const BlockOptions& o) {
 Tensor Bottleneck::forward(const Tensor& x) {
   Tensor h = bn1_->normalise((*conv1_)(x), {}, true);
   h = bn2_->normalise((*conv2_)(h), {}, true);
-  return bn3_->normalise((*conv3_)(h), shortcut(x), true);
+  h = (*conv3_)(h);
+  return bn3_->normalise(h, shortcut(x), true);
 }
 
 }  // namespace lamina

@@ -1,5 +1,5 @@
-// Residual blocks: y = relu(F(x) + shortcut(x)) (He, Zhang, Ren, Sun: "Deep Residual Learning for Image
-// Recognition", CVPR 2016, eq. 1 and 2).
+// Residual blocks: y = relu(F(x) + shortcut(x)).
+// He, Zhang, Ren, Sun: "Deep Residual Learning for Image Recognition", CVPR 2016, eq. 1 and 2.
 #pragma once
 
 #include <string_view>
@@ -9,8 +9,7 @@
 
 namespace lamina {
 
-// What the shortcut does where the block changes the shape (§3.3 and §4.1 there); elsewhere it is the
-// identity.
+// What the shortcut does where the block changes the shape (§3.3, §4.1); elsewhere it is the identity.
 enum class Shortcut {
   A,  // no parameters: every stride-th pixel, and new channels of zeros, half of them on either side
   B,  // 1×1 convolution with the block's stride, then batch norm
@@ -29,8 +28,8 @@ struct BlockOptions {
 // What the two blocks share: the shortcut and its place in torchvision's names ("downsample.0", ".1").
 class ResidualBlock : public Module {
  public:
-  virtual void
-  zero_init_residual() = 0;  // the last batch norm's weight = 0: the block starts as its shortcut
+  // The last batch norm's weight becomes 0: the block starts as its shortcut.
+  virtual void zero_init_residual() = 0;
 
  protected:
   void add_shortcut(const BlockOptions& options, int out);  // call last: names are in order of registration
