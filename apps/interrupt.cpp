@@ -1,9 +1,11 @@
 #include "apps/interrupt.h"
 
 #include <signal.h>
+#include <unistd.h>
 
 #include <array>
 #include <atomic>
+#include <string_view>
 
 namespace lamina {
 namespace {
@@ -11,9 +13,14 @@ namespace {
 constexpr std::array handled{SIGINT, SIGTERM};
 std::array<struct sigaction, handled.size()> previous;
 std::atomic<int> arrived{0};
-static_assert(std::atomic<int>::is_always_lock_free, "a signal handler may only touch lock-free atomics");
+static_assert(std::atomic<int>::is_always_lock_free);
 
-void on_signal(int number) { arrived = number; }
+// Only what is safe in a signal handler: a lock-free atomic and write().
+void on_signal(int number) {
+  arrived = number;
+  constexpr std::string_view message = "\nlamina: stopping after this step; again, and it stops at once\n";
+  [[maybe_unused]] const auto written = ::write(STDERR_FILENO, message.data(), message.size());
+}
 
 }  // namespace
 

@@ -42,13 +42,15 @@ bool may_differ(const OptionInfo& info, const nlohmann::json& saved, const nlohm
   return info.may_change;
 }
 
+std::string show(const nlohmann::json& value) { return value.is_null() ? "unset" : value.dump(); }
+
 // One line for every option that may not differ but does.
 std::string list_differences(const nlohmann::json& ours, const nlohmann::json& theirs) {
   std::string text;
   visit_options(default_options, [&](const OptionInfo& info, const auto&) {
     const nlohmann::json &our = ours.at(info.name), &their = theirs.at(info.name);
     if (our == their || may_differ(info, our, their)) return;
-    text += fmt::format("\n  {}: {} here, {} there", flag_of(info.name), our.dump(), their.dump());
+    text += fmt::format("\n  {}: {} here, {} there", flag_of(info.name), show(our), show(their));
   });
   return text;
 }
