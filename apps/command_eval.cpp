@@ -7,6 +7,7 @@
 #include "apps/load_model.h"
 #include "apps/run_directory.h"
 #include "apps/table.h"
+#include "apps/train_options.h"
 #include "core/error.h"
 #include "data/dataset.h"
 #include "lamina/evaluate.h"
@@ -22,14 +23,16 @@ struct EvalCommand {
   bool json = false;
 };
 
-// What a run was trained on, for `lamina eval RUN` without --data.
-std::string data_of_run(const std::string& path) {
-  if (RunDirectory::holds_run(path)) {
-    const nlohmann::json config = RunDirectory::open(path).read_config();
-    const nlohmann::json::json_pointer data("/options/data");
-    if (config.contains(data) && config[data].is_string()) return config[data];
+// `lamina eval RUN` without --data: what the run was trained on.
+void take_data_of_run(EvalCommand& command) {
+  if (!RunDirectory::holds_run(command.file)) {
+    fail_usage("eval: --data NAME[:DIR] is missing: what to test {} on", command.file);
   }
-  fail_usage("eval: --data NAME[:DIR] is missing: what to test {} on", path);
+  const RunDirectory run = RunDirectory::open(command.file);
+  const nlohmann::json options = run.read_config().value("options", nlohmann::json());
+  const TrainOptions trained = train_options_from_json(options, run.file("config.json").string());
+  command.data = trained.data;
+  command.image_size = trained.image_size;
 }
 
 data::Split open_split(const EvalCommand& command, const LoadedModel& model) {
@@ -55,7 +58,7 @@ int run_eval(EvalCommand command) {
   if (command.batch < 1) fail_usage("--batch {}: expected at least 1", command.batch);
   if (command.limit < 0) fail_usage("--limit {}: expected at least 0", command.limit);
   if (command.workers < 0) fail_usage("--workers {}: expected at least 0", command.workers);
-  if (command.data.empty()) command.data = data_of_run(command.file);
+  if (command.data.empty()) take_data_of_run(command);
   LoadedModel model = load_model(command.file, command.model);
   const data::Split split = open_split(command, model);
   const Evaluation result = evaluate(
