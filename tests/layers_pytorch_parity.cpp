@@ -63,9 +63,9 @@ Tensor make_images(int count, int size, DType dtype) {
 }
 
 Tensor make_labels(int count) {
-  std::vector<std::int32_t> labels;
-  for (int i = 0; i < count; ++i) {
-    labels.push_back(static_cast<std::int32_t>(hash32(static_cast<std::uint32_t>(i), 201) % 10));
+  std::vector<std::int32_t> labels(static_cast<std::size_t>(count));
+  for (std::size_t i = 0; i < labels.size(); ++i) {
+    labels[i] = static_cast<std::int32_t>(hash32(static_cast<std::uint32_t>(i), 201) % 10);
   }
   return Tensor::from(labels, {count});
 }

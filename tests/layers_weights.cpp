@@ -118,7 +118,7 @@ TEST_CASE("A file that does not fit is refused as a whole") {
   ResNet net = resnet8({.seed = 1});
   const auto before = logits_of(net);
   const auto refused = [&](const TensorFile& file, std::initializer_list<const char*> parts) {
-    const std::string lacking = unexplained([&] { load_weights(file, net.state(), true, "w.st"); }, parts);
+    std::string lacking = unexplained([&] { load_weights(file, net.state(), true, "w.st"); }, parts);
     CHECK(logits_of(net) == before);
     return lacking;
   };
@@ -168,10 +168,10 @@ TEST_CASE("Metadata that is not what it should be") {
   CHECK(unexplained([] { info_from_metadata({{"mean", "[\"a\"]"}}); }, {"mean", "numbers"}) == "nothing");
 }
 
-TEST_CASE("Every ResNet is recognised from its names and shapes") {
+TEST_CASE("A ResNet is recognised from its names and shapes") {
   for (const std::string& name : resnet_names()) {
-    if (name == "resnet34" || name == "resnet110") continue;  // slow to make, nothing new
-    const bool small = name != "resnet18" && name != "resnet50";
+    const bool large = name == "resnet18" || name == "resnet34" || name == "resnet110";
+    if (large) continue;  // slow to make, nothing new
     const ResNet net = resnet(name, {.classes = 3, .stem = Stem::cifar, .shortcut = Shortcut::B});
     const ProbableModel probable = probable_model(file_of(net));
     INFO(name);
@@ -179,6 +179,6 @@ TEST_CASE("Every ResNet is recognised from its names and shapes") {
     CHECK(probable.stem == "cifar");
     CHECK(probable.shortcut == "B");
     CHECK(probable.classes == 3);
-    if (small) CHECK(probable_model(file_of(resnet(name))).shortcut == "A");
+    if (name != "resnet50") CHECK(probable_model(file_of(resnet(name))).shortcut == "A");
   }
 }
