@@ -87,9 +87,9 @@ std::string describe_knobs(const Optimizer& optimizer, const std::string& indent
   std::string text;
   std::size_t column = 0;
   for (const auto& [name, value] : optimizer.knobs()) {
-    const std::string knob = name + "=" + value;
+    const std::string knob = fmt::format("{}={}", name, value);
     if (column > 0 && column + knob.size() > 100 - indent.size()) {
-      text += "\n" + indent;
+      text.append("\n").append(indent);
       column = 0;
     }
     if (column > 0) text += " ";
