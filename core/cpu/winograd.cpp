@@ -17,10 +17,8 @@ namespace {
 
 using namespace winograd;
 
-// A block's V and M should stay in the core's caches, yet a panel of U serve many tiles.
-constexpr std::int64_t block_bytes = 512 * 1024;
-constexpr std::int64_t least_block_tiles = 4 * tile_rows;
-constexpr std::int64_t most_block_tiles = 16 * tile_rows;
+// Enough for a panel of U to be worth loading, and V and M stay in the caches.
+constexpr std::int64_t most_block_tiles = 8 * tile_rows;
 
 struct Problem {
   std::int64_t images = 0;
@@ -84,12 +82,8 @@ void multiply_block(const Problem& problem, std::int64_t tiles, const Planes& pl
   }
 }
 
-template <typename T>
-std::int64_t block_tiles(const Problem& problem, std::int64_t tiles) {
-  const std::int64_t channels = problem.source.channels + problem.result.channels;
-  const std::int64_t fitting = block_bytes / (points * channels * static_cast<std::int64_t>(sizeof(T)));
-  const std::int64_t wanted = std::clamp(fitting, least_block_tiles, most_block_tiles);
-  const std::int64_t blocks = ceil_divide(tiles, wanted);
+std::int64_t block_tiles(std::int64_t tiles) {
+  const std::int64_t blocks = ceil_divide(tiles, most_block_tiles);
   const std::int64_t even = ceil_divide(blocks, threads()) * threads();  // as many for every thread
   return ceil_divide(ceil_divide(tiles, even), tile_rows) * tile_rows;
 }
@@ -98,7 +92,7 @@ template <typename T>
 void convolve(const Problem& problem, const T* source, const T* weight, T* result, Allocator& allocator) {
   const std::int64_t from = problem.source.channels, to = problem.result.channels;
   const TileGrid grid(problem.images, problem.result);
-  const std::int64_t block = block_tiles<T>(problem, grid.tiles());
+  const std::int64_t block = block_tiles(grid.tiles());
   const Planes planes{
       .u = plane_stride<T>(from * to), .v = plane_stride<T>(block * from), .m = plane_stride<T>(block * to)};
   const Scratch<T> u(allocator, points * planes.u);
@@ -122,8 +116,9 @@ void convolve(const Problem& problem, const T* source, const T* weight, T* resul
       const Pixels<T, tile> pixels(problem.result, result, unused.data(), grid.at(begin + t), 0);
       for (std::int64_t k = 0; k < to; k += lanes<T>) {
         const T* products = m.data() + t * to + k;
-        transform<At, T>([&](int r, int s) { return load(products + (r * patch + s) * planes.m); },
-                         [&](int r, int s, Vector<T> value) { store<T>(value, pixels.at(r, s) + k); });
+        transform<At, T>(
+            [products, plane = planes.m](int r, int s) { return load(products + (r * patch + s) * plane); },
+            [&pixels, k](int r, int s, Vector<T> value) { store<T>(value, pixels.at(r, s) + k); });
       }
     }
   });

@@ -62,9 +62,11 @@ template <template <typename> typename M, typename T, int side>
 void transform_tile(const Pixels<const T, side>& pixels, std::int64_t first, std::int64_t channels, T* to,
                     std::int64_t plane) {
   for (std::int64_t c = 0; c < channels; c += lanes<T>) {
-    transform<M, T>(
-        [&](int r, int s) { return load(pixels.at(r, s) + first + c); },
-        [&](int r, int s, Vector<T> value) { store<T>(value, to + (r * patch + s) * plane + c); });
+    T* column = to + c;
+    transform<M, T>([&pixels, c, first](int r, int s) { return load(pixels.at(r, s) + first + c); },
+                    [column, plane](int r, int s, Vector<T> value) {
+                      store<T>(value, column + (r * patch + s) * plane);
+                    });
   }
 }
 

@@ -114,7 +114,7 @@ struct At {
 // M x Mᵀ for a square x of vectors: read(row, column) gives its elements, write(row, column, value) takes the
 // results. Columns first, then rows.
 template <template <typename> typename M, typename T, typename Read, typename Write>
-inline void transform(const Read& read, const Write& write) {
+[[gnu::always_inline]] inline void transform(const Read read, const Write write) {
   constexpr int from = M<T>::from, to = M<T>::to;
   Vector<T> half[to][from];
 #pragma GCC unroll 6
