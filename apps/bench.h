@@ -1,0 +1,91 @@
+// What the parts of `lamina bench` share: the model to measure, its inputs, and the one way of taking times.
+#pragma once
+
+#include <algorithm>
+#include <chrono>
+#include <cstdint>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "apps/commands.h"
+#include "core/backend.h"
+#include "layers/resnet.h"
+#include "layers/summary.h"
+
+namespace lamina {
+
+// The parts; each adds itself to `lamina bench`.
+void add_bench_train(CLI::App& bench, Action& action);
+
+// The model to measure, its images, and where.
+struct BenchModel {
+  std::string model = "resnet18", stem = "cifar", device = "cpu";
+  int classes = 10, image_size = 32, threads = 0;
+
+  Shape images(std::int64_t count) const { return {count, image_size, image_size, 3}; }
+};
+void add_options(CLI::App& command, BenchModel& options);
+// Throws UsageError for a model or stem that does not exist. Sets the number of threads.
+ResNet make_net(const BenchModel& options);
+
+void check_at_least_1(const char* flag, std::int64_t value);  // throws UsageError
+
+// Independent values of mean 0 and variance 1, and labels; the same in every run.
+Tensor random_tensor(const Shape& shape, Device device);
+Tensor random_labels(std::int64_t count, int classes, Device device);
+
+inline constexpr double megabyte = 1e6;
+double peak_rss_mb();  // of this process so far
+
+// Milliseconds since it was made. Work handed to the device counts once it is done.
+class Stopwatch {
+ public:
+  explicit Stopwatch(Device device) : backend_(backend_for(device)) {
+    backend_.synchronize();
+    start_ = Clock::now();
+  }
+  double ms() const {
+    backend_.synchronize();
+    return std::chrono::duration<double, std::milli>(Clock::now() - start_).count();
+  }
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  Backend& backend_;
+  Clock::time_point start_;
+};
+
+// Measurements in ascending order. Of two in the middle, the slower is the median.
+template <typename Sample>
+struct Samples {
+  std::vector<Sample> sorted;
+  const Sample& median() const { return sorted[sorted.size() / 2]; }
+  const Sample& least() const { return sorted.front(); }
+};
+
+struct Repeats {
+  int count = 10, warmup = 1;  // the first calls pay for memory, caches and waking threads
+};
+
+// measure() returns what one call of it took.
+template <typename Measure>
+auto repeat(const Repeats& repeats, const Measure& measure) {
+  Samples<decltype(measure())> samples;
+  for (int i = 0; i < repeats.warmup; ++i) measure();
+  for (int i = 0; i < repeats.count; ++i) samples.sorted.push_back(measure());
+  std::sort(samples.sorted.begin(), samples.sorted.end());
+  return samples;
+}
+
+template <typename Body>
+double median_ms(Device device, const Repeats& repeats, const Body& body) {
+  const auto time_once = [&] {
+    const Stopwatch watch(device);
+    body();
+    return watch.ms();
+  };
+  return repeat(repeats, time_once).median();
+}
+
+}  // namespace lamina

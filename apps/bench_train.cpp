@@ -1,0 +1,169 @@
+// `lamina bench train`: training steps on one batch that is on the device already. What a step does is what
+// training does; the loader is not part of it.
+#include <CLI/CLI.hpp>
+#include <cmath>
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "apps/bench.h"
+#include "apps/table.h"
+#include "apps/training.h"
+#include "core/allocator.h"
+#include "core/error.h"
+#include "optim/presets.h"
+
+namespace lamina {
+namespace {
+
+struct BenchTrain {
+  BenchModel model;
+  std::string optimizer = "sgd";
+  std::int64_t batch = 128, micro_batch = 0;
+  int steps = 10, warmup = 2;
+  bool json = false;
+};
+
+void check_options(const BenchTrain& command) {
+  check_at_least_1("--batch", command.batch);
+  check_at_least_1("--steps", command.steps);
+  if (command.warmup < 0) fail_usage("--warmup {}: expected at least 0", command.warmup);
+  if (command.micro_batch < 0) fail_usage("--micro-batch {}: expected at least 0", command.micro_batch);
+  if (command.micro_batch > command.batch)
+    fail_usage("--micro-batch {} is larger than --batch {}", command.micro_batch, command.batch);
+  find_preset(command.optimizer);
+}
+
+// Milliseconds of a step, and of its parts, which add up to it.
+struct StepTime {
+  double total = 0;
+  double forward = 0;    // of the model
+  double backward = 0;   // from the loss to the last gradient
+  double optimizer = 0;  // the update, and zeroing the gradients
+  bool operator<(const StepTime& other) const { return total < other.total; }
+};
+
+std::vector<data::Batch> make_batch(const BenchTrain& command, Device device) {
+  const Tensor images = random_tensor(command.model.images(command.batch), device);
+  const Tensor labels = random_labels(command.batch, command.model.classes, device);
+  const std::int64_t size = command.micro_batch > 0 ? command.micro_batch : command.batch;
+  std::vector<data::Batch> parts;
+  for (std::int64_t first = 0; first < command.batch; first += size) {
+    const std::int64_t count = std::min(size, command.batch - first);
+    parts.push_back({.images = images.rows(first, count),
+                     .labels = labels.rows(first, count),
+                     .samples = {},
+                     .batch_size = command.batch,
+                     .last_part = first + count == command.batch});
+  }
+  return parts;
+}
+
+StepTime time_step(ResNet& net, Optimizer& optimizer, const std::vector<data::Batch>& parts) {
+  const Stopwatch watch(net.options().device);
+  double part_start = 0, forward = 0;
+  const ForwardObserver observer([&](const Module& module, const Tensor&, const Tensor&) {
+    if (&module == &net) forward += watch.ms() - part_start;
+  });
+  for (const data::Batch& part : parts) {
+    part_start = watch.ms();
+    const Metrics metrics = accumulate_gradients(net, part, /*label_smoothing=*/0);
+    check(std::isfinite(metrics.loss_sum), "bench train: the loss is {}; try another --optimizer",
+          metrics.loss_sum);
+  }
+  const double gradients = watch.ms();
+  optimizer.step();
+  optimizer.zero_grad();
+  const double total = watch.ms();
+  return {
+      .total = total, .forward = forward, .backward = gradients - forward, .optimizer = total - gradients};
+}
+
+nlohmann::json measure(const BenchTrain& command) {
+  ResNet net = make_net(command.model);
+  const Device device = net.options().device;
+  const std::int64_t macs = summary(net, command.model.images(1)).multiply_adds;
+  const std::vector<data::Batch> parts = make_batch(command, device);
+  // A learning rate at which no optimizer diverges; the time does not depend on it.
+  const auto optimizer = make_optimizer(command.optimizer, net.parameters(), {{"lr", "1e-4"}},
+                                        {.batch = command.batch, .steps_per_epoch = 100});
+  const auto times = repeat({.count = command.steps, .warmup = command.warmup},
+                            [&] { return time_step(net, *optimizer, parts); });
+
+  const StepTime& step = times.median();
+  const double images_per_s = 1e3 * static_cast<double>(command.batch) / step.total;
+  // The backward pass is two convolutions for each one of the forward pass; a multiply-add is two operations.
+  const double flop_per_image = 3 * 2 * static_cast<double>(macs);
+  return {
+      {"model", net.model()},
+      {"stem", name_of(*net.options().stem)},
+      {"image_size", command.model.image_size},
+      {"classes", command.model.classes},
+      {"optimizer", command.optimizer},
+      {"batch", command.batch},
+      {"micro_batch", command.micro_batch},
+      {"device", device.str()},
+      {"precision", "f32"},
+      {"threads", threads()},
+      {"steps", command.steps},
+      {"warmup", command.warmup},
+      {"median_step_ms", step.total},
+      {"min_step_ms", times.least().total},
+      {"forward_ms", step.forward},
+      {"backward_ms", step.backward},
+      {"optimizer_ms", step.optimizer},
+      {"images_per_s", images_per_s},
+      {"gflops", images_per_s * flop_per_image * 1e-9},
+      {"peak_rss_mb", peak_rss_mb()},
+      {"peak_tensor_mb", static_cast<double>(backend_for(device).allocator().use().peak_bytes) / megabyte}};
+}
+
+void print(const nlohmann::json& result) {
+  const auto number = [&](const char* key) { return result[key].get<double>(); };
+  const auto text = [&](const char* key) { return result[key].get<std::string>(); };
+  fmt::print("{}, {} stem, batch {} of {}x{} images, {}, {} on {}, {} threads\n\n", text("model"),
+             text("stem"), number("batch"), number("image_size"), number("image_size"), text("optimizer"),
+             text("precision"), text("device"), number("threads"));
+  Table table({"part of the median step", "ms", "%"});
+  const auto row = [&](const char* name, const char* key) {
+    table.add({name, fmt::format("{:.2f}", number(key)),
+               fmt::format("{:.1f}", 100 * number(key) / number("median_step_ms"))});
+  };
+  row("forward", "forward_ms");
+  row("loss and backward", "backward_ms");
+  row("optimizer", "optimizer_ms");
+  row("step", "median_step_ms");
+  fmt::print(
+      "{}\n{:.1f} images/s, {:.0f} GFLOP/s; fastest step {:.2f} ms; peak memory {:.0f} MB, of tensors {:.0f} "
+      "MB\n",
+      table.str(), number("images_per_s"), number("gflops"), number("min_step_ms"), number("peak_rss_mb"),
+      number("peak_tensor_mb"));
+}
+
+int run_bench_train(const BenchTrain& command) {
+  check_options(command);
+  const nlohmann::json result = measure(command);
+  if (command.json) {
+    fmt::print("{}\n", result.dump(2));
+  } else {
+    print(result);
+  }
+  return 0;
+}
+
+}  // namespace
+
+void add_bench_train(CLI::App& bench, Action& action) {
+  CLI::App* train = bench.add_subcommand("train", "Training steps on a batch of random images");
+  auto command = std::make_shared<BenchTrain>();
+  add_options(*train, command->model);
+  train->add_option("--batch", command->batch, "images per step")->capture_default_str();
+  train->add_option("--micro-batch", command->micro_batch, "images computed at once; 0: the whole batch");
+  train->add_option("--optimizer", command->optimizer, "O[:PRESET]; lamina info --presets lists them")
+      ->capture_default_str();
+  train->add_option("--steps", command->steps, "steps that are measured")->capture_default_str();
+  train->add_option("--warmup", command->warmup, "steps before them")->capture_default_str();
+  train->add_flag("--json", command->json, "one JSON object on standard output, nothing else");
+  train->callback([&action, command] { action = [command] { return run_bench_train(*command); }; });
+}
+
+}  // namespace lamina

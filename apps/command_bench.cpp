@@ -1,0 +1,69 @@
+#include <sys/resource.h>
+
+#include <CLI/CLI.hpp>
+#include <cmath>
+
+#include "apps/bench.h"
+#include "apps/device_options.h"
+#include "core/error.h"
+#include "core/random.h"
+
+namespace lamina {
+
+void add_bench_command(CLI::App& program, Action& action) {
+  CLI::App* bench = program.add_subcommand("bench", "Timings of training steps, kernels and optimizers");
+  bench->require_subcommand(0, 1);
+  bench->callback([bench] {
+    if (bench->get_subcommands().empty()) fail_usage("bench: say what to measure: train");
+  });
+  add_bench_train(*bench, action);
+}
+
+void add_options(CLI::App& command, BenchModel& options) {
+  command.add_option("--model", options.model, "resnet8|14|20|32|44|56|110, resnet18|34|50")
+      ->capture_default_str();
+  command.add_option("--stem", options.stem, "cifar or imagenet (resnet18|34|50)")->capture_default_str();
+  command.add_option("--image-size", options.image_size, "height and width of the images")
+      ->capture_default_str();
+  command.add_option("--classes", options.classes, "outputs of the model")->capture_default_str();
+  command.add_option("--device", options.device, "cpu, cuda or cuda:INDEX")->capture_default_str();
+  command.add_option("--threads", options.threads, "of computation; 0: all cores")->capture_default_str();
+}
+
+ResNet make_net(const BenchModel& options) {
+  check_at_least_1("--image-size", options.image_size);
+  check_at_least_1("--classes", options.classes);
+  const Stem stem = parse_stem(options.stem);
+  const Device device = use_device(options.device, options.threads);
+  return ResNet(options.model, {.classes = options.classes, .stem = stem, .device = device, .seed = 1});
+}
+
+void check_at_least_1(const char* flag, std::int64_t value) {
+  if (value < 1) fail_usage("{} {}: expected at least 1", flag, value);
+}
+
+Tensor random_tensor(const Shape& shape, Device device) {
+  const Random random{.stream = Stream::probe};
+  const float width = std::sqrt(12.0f);  // of the interval around 0 whose uniform numbers have variance 1
+  std::vector<float> values(static_cast<std::size_t>(shape.elements()));
+  std::uint32_t draw = 0;
+  for (float& value : values) value = width * (random.uniform(draw++) - 0.5f);
+  return Tensor::from(values, shape, device);
+}
+
+Tensor random_labels(std::int64_t count, int classes, Device device) {
+  const Random random{.stream = Stream::probe, .sample = 1};
+  std::vector<std::int32_t> labels(static_cast<std::size_t>(count));
+  std::uint32_t draw = 0;
+  for (std::int32_t& label : labels)
+    label = static_cast<std::int32_t>(random.below(draw++, static_cast<std::uint32_t>(classes)));
+  return Tensor::from(labels, {count}, device);
+}
+
+double peak_rss_mb() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  return static_cast<double>(usage.ru_maxrss) * 1024 / megabyte;
+}
+
+}  // namespace lamina
