@@ -156,7 +156,7 @@ Tensor decode_all(const std::vector<ImageFile>& files, const fs::path& first, co
     const Tensor image = load(path, options.image_size);
     check(image.shape() == shape,
           "images of different sizes: {} has {}×{} pixels, {} has {}×{} (width×height). Make them one size "
-          "or set image_size to have them resized and cropped",
+          "or give --image-size N (OpenOptions::image_size) to have them resized and cropped",
           first.string(), shape[1], shape[0], path.string(), image.size(1), image.size(0));
     std::memcpy(images.rows(i, 1).raw(), image.raw(), image.bytes());
   });
