@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -17,6 +18,8 @@ namespace lamina {
 
 // The parts; each adds itself to `lamina bench`.
 void add_bench_train(CLI::App& bench, Action& action);
+void add_bench_ops(CLI::App& bench, Action& action);
+void add_bench_optimizer(CLI::App& bench, Action& action);
 
 // The model to measure, its images, and where.
 struct BenchModel {
@@ -31,7 +34,7 @@ ResNet make_net(const BenchModel& options);
 
 void check_at_least_1(const char* flag, std::int64_t value);  // throws UsageError
 
-// Independent values of mean 0 and variance 1, and labels; the same in every run.
+// Values of mean 0 and variance 1, and labels; the same in every run.
 Tensor random_tensor(const Shape& shape, Device device);
 Tensor random_labels(std::int64_t count, int classes, Device device);
 
@@ -78,14 +81,10 @@ auto repeat(const Repeats& repeats, const Measure& measure) {
   return samples;
 }
 
-template <typename Body>
-double median_ms(Device device, const Repeats& repeats, const Body& body) {
-  const auto time_once = [&] {
-    const Stopwatch watch(device);
-    body();
-    return watch.ms();
-  };
-  return repeat(repeats, time_once).median();
-}
+// Milliseconds of each body. They are called in turn, so that whatever else the machine does hits all alike,
+// and none finds its data in a cache because it ran just before.
+using Body = std::function<void()>;
+std::vector<Samples<double>> time_in_turn(Device device, const Repeats& repeats,
+                                          const std::vector<Body>& bodies);
 
 }  // namespace lamina

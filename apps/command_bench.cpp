@@ -14,9 +14,11 @@ void add_bench_command(CLI::App& program, Action& action) {
   CLI::App* bench = program.add_subcommand("bench", "Timings of training steps, kernels and optimizers");
   bench->require_subcommand(0, 1);
   bench->callback([bench] {
-    if (bench->get_subcommands().empty()) fail_usage("bench: say what to measure: train");
+    if (bench->get_subcommands().empty()) fail_usage("bench: say what to measure: train, ops or optimizer");
   });
   add_bench_train(*bench, action);
+  add_bench_ops(*bench, action);
+  add_bench_optimizer(*bench, action);
 }
 
 void add_options(CLI::App& command, BenchModel& options) {
@@ -43,11 +45,14 @@ void check_at_least_1(const char* flag, std::int64_t value) {
 }
 
 Tensor random_tensor(const Shape& shape, Device device) {
+  constexpr std::size_t period = 1 << 16;  // more different numbers would only take longer to make
   const Random random{.stream = Stream::probe};
   const float width = std::sqrt(12.0f);  // of the interval around 0 whose uniform numbers have variance 1
   std::vector<float> values(static_cast<std::size_t>(shape.elements()));
-  std::uint32_t draw = 0;
-  for (float& value : values) value = width * (random.uniform(draw++) - 0.5f);
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    values[i] =
+        i < period ? width * (random.uniform(static_cast<std::uint32_t>(i)) - 0.5f) : values[i - period];
+  }
   return Tensor::from(values, shape, device);
 }
 
@@ -58,6 +63,20 @@ Tensor random_labels(std::int64_t count, int classes, Device device) {
   for (std::int32_t& label : labels)
     label = static_cast<std::int32_t>(random.below(draw++, static_cast<std::uint32_t>(classes)));
   return Tensor::from(labels, {count}, device);
+}
+
+std::vector<Samples<double>> time_in_turn(Device device, const Repeats& repeats,
+                                          const std::vector<Body>& bodies) {
+  std::vector<Samples<double>> samples(bodies.size());
+  for (int i = 0; i < repeats.warmup + repeats.count; ++i) {
+    for (std::size_t k = 0; k < bodies.size(); ++k) {
+      const Stopwatch watch(device);
+      bodies[k]();
+      if (const double ms = watch.ms(); i >= repeats.warmup) samples[k].sorted.push_back(ms);
+    }
+  }
+  for (auto& of_body : samples) std::sort(of_body.sorted.begin(), of_body.sorted.end());
+  return samples;
 }
 
 double peak_rss_mb() {
