@@ -17,7 +17,7 @@
 namespace lamina::cpu {
 namespace {
 
-constexpr std::int64_t block_pixels = 16 * tile_rows;
+constexpr std::int64_t block_pixels = 8 * tile_rows;
 constexpr std::int64_t depth_block = 288;  // × panel_width elements of 64 bytes in all: 18 KiB
 
 struct Range {

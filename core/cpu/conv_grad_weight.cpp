@@ -158,15 +158,15 @@ std::vector<std::int64_t> locate_depths(const ConvShape& shape, const Plan& plan
 // [panel][pixel][panel_width] of the task's panels of grad, with zeros beyond the last output channel.
 template <typename T>
 void pack_grad(const ConvShape& shape, const Task& task, const T* grad, std::int64_t pixels, T* packed) {
-  for (std::int64_t p = 0; p < pixels; ++p, grad += shape.out_channels) {
-    for (std::int64_t panel = task.first_panel; panel < task.last_panel; ++panel) {
-      const T* from = grad + panel * panel_width<T>;
-      T* to = packed + ((panel - task.first_panel) * pixels + p) * panel_width<T>;
-      const std::int64_t width = shape.out_channels - panel * panel_width<T>;
+  for (std::int64_t panel = task.first_panel; panel < task.last_panel; ++panel) {
+    const T* from = grad + panel * panel_width<T>;
+    const std::int64_t width = shape.out_channels - panel * panel_width<T>;
+    for (std::int64_t p = 0; p < pixels; ++p, from += shape.out_channels, packed += panel_width<T>) {
       if (width >= panel_width<T>) {
-        std::copy_n(from, panel_width<T>, to);
+        store<T>(load(from), packed);
+        store<T>(load(from + lanes<T>), packed + lanes<T>);
       } else {
-        std::fill_n(std::copy_n(from, width, to), panel_width<T> - width, T(0));
+        std::fill_n(std::copy_n(from, width, packed), panel_width<T> - width, T(0));
       }
     }
   }

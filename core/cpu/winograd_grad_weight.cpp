@@ -1,9 +1,9 @@
 // Grad-weight, as the transposed formula of winograd_transforms.h:
 //   grad_weight[o, c] = Gᵀ S G,   S[ξ][o][c] = Σ_tiles (A grad Aᵀ)[ξ][tile][o] · (Bᵀ x B)[ξ][tile][c].
 //
-// Tasks are (chunk of tiles) × (slice of input channels) × (group of output channels), cut so that S and a
-// block's transformed tiles stay in the core's caches. The chunks, whose number depends only on the shape,
-// are added in their order: the result does not depend on the threads.
+// Tasks are (chunk of tiles) × (slice of input channels) × (group of output channels): wide enough that few
+// tiles are transformed more than once, yet S stays in the caches. The chunks, whose number depends only on
+// the shape, are added in their order: the result does not depend on the threads.
 #include <algorithm>
 
 #include "core/cpu/parallel.h"
