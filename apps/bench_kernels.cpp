@@ -73,7 +73,8 @@ KernelCalls batch_norm_kernels(const Shape& x, Fused fused, Device device) {
   const Workbench on(device);
   const Shape channels{x.back()};
   const BatchNormOptions o{.relu = fused.relu};
-  const int residual = fused.residual ? 1 : 0, mask = fused.relu ? 1 : 0;
+  const int residual = fused.residual ? 1 : 0;
+  const bool reads_y = fused.relu && fused.residual;
   KernelCall forward{
       .name = "batch_norm",
       .shape = text_of(x) + (fused.residual ? " + residual" : "") + (fused.relu ? ", relu" : ""),
@@ -89,15 +90,16 @@ KernelCalls batch_norm_kernels(const Shape& x, Fused fused, Device device) {
       }};
   KernelCall backward = forward;
   backward.name = "batch_norm_grad";
-  backward.bytes = bytes_of(x, 3 + mask + residual);
+  backward.bytes = bytes_of(x, 3 + (reads_y ? 1 : 0) + residual);
   backward.prepare = [=] {
-    return [=, grad = on.random(x), in = on.random(x), y = on.random(x), weight = on.random(channels),
-            mean = on.random(channels), inv_std = on.random(channels), grad_x = on.empty(x),
-            grad_weight = on.empty(channels), grad_bias = on.empty(channels),
-            grad_residual = fused.residual ? on.empty(x) : Tensor()]() mutable {
-      on.backend->batch_norm_grad(grad, in, y, weight, mean, inv_std, o, grad_x, grad_weight, grad_bias,
-                                  grad_residual);
-    };
+    return
+        [=, grad = on.random(x), in = on.random(x), y = reads_y ? on.random(x) : Tensor(),
+         weight = on.random(channels), bias = on.random(channels), mean = on.random(channels),
+         inv_std = on.random(channels), grad_x = on.empty(x), grad_weight = on.empty(channels),
+         grad_bias = on.empty(channels), grad_residual = fused.residual ? on.empty(x) : Tensor()]() mutable {
+          on.backend->batch_norm_grad(grad, in, y, weight, bias, mean, inv_std, o, grad_x, grad_weight,
+                                      grad_bias, grad_residual);
+        };
   };
   return {forward, backward};
 }

@@ -74,8 +74,8 @@ int run_command(int argc, char** argv) {
   add_train_command(program, action);
   add_eval_command(program, action);
   add_predict_command(program, action);
-  add_bench_command(program, action);
   add_info_command(program, action);
+  add_bench_command(program, action);
 
   std::vector<std::string> arguments(argv + 1, argv + argc);
   if (arguments.empty()) {

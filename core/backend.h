@@ -113,12 +113,13 @@ class Backend {
                                     const Tensor& residual, const BatchNormOptions& options,
                                     const Tensor& running_mean, const Tensor& running_var, Tensor& y,
                                     Tensor& mean, Tensor& inv_std) = 0;
-  // `y` is read only with options.relu (its sign is the mask). options.training tells whether mean and
-  // inv_std depend on x. grad_residual may be undefined: not wanted.
+  // With options.relu the sign of y is the mask. An undefined `y` means that there was no residual: the sign
+  // then follows from x, which is read anyway. options.training tells whether mean and inv_std depend on x.
+  // grad_residual may be undefined: not wanted.
   virtual void batch_norm_grad(const Tensor& grad, const Tensor& x, const Tensor& y, const Tensor& weight,
-                               const Tensor& mean, const Tensor& inv_std, const BatchNormOptions& options,
-                               Tensor& grad_x, Tensor& grad_weight, Tensor& grad_bias,
-                               Tensor& grad_residual) = 0;
+                               const Tensor& bias, const Tensor& mean, const Tensor& inv_std,
+                               const BatchNormOptions& options, Tensor& grad_x, Tensor& grad_weight,
+                               Tensor& grad_bias, Tensor& grad_residual) = 0;
 
   // Pooling over NHWC. `index` is i32, shaped like y: the position h * W + w of the maximum (first of equals;
   // a NaN wins).

@@ -174,18 +174,34 @@ TEST_CASE("batch norm gives the same bits for any number of threads") {
     check_any_threads([&] {
       const BatchNormResult r = batch_norm(x, residual, options);
       const Shape channels{shape.back()};
-      const Tensor weight = random(channels, 101);
+      const Tensor weight = random(channels, 101), bias = random(channels, 102);
       Tensor grad_x = poisoned(shape), grad_weight = poisoned(channels), grad_bias = poisoned(channels),
              grad_residual = poisoned(shape), plain = poisoned(shape), none;
-      cpu_backend().batch_norm_grad(grad, x, r.y, weight, r.mean, r.inv_std, options, grad_x, grad_weight,
-                                    grad_bias, grad_residual);
-      cpu_backend().batch_norm_grad(grad, x, r.y, weight, r.mean, r.inv_std, options, plain, grad_weight,
-                                    grad_bias, none);
+      cpu_backend().batch_norm_grad(grad, x, r.y, weight, bias, r.mean, r.inv_std, options, grad_x,
+                                    grad_weight, grad_bias, grad_residual);
+      cpu_backend().batch_norm_grad(grad, x, r.y, weight, bias, r.mean, r.inv_std, options, plain,
+                                    grad_weight, grad_bias, none);
       CHECK(same_bytes(plain, grad_x));  // whether or not the residual's gradient is wanted
       return std::vector<Tensor>{r.y,    r.mean,      r.inv_std, r.running_mean, r.running_var,
                                  grad_x, grad_weight, grad_bias, grad_residual};
     });
   }
+}
+
+TEST_CASE("batch norm's gradient finds the ReLU's mask from x as from y") {
+  const Shape shape{1003, 24}, channels{24};
+  const Tensor x = random(shape, 1), grad = random(shape, 3), weight = random(channels, 101),
+               bias = random(channels, 102);
+  const BatchNormOptions options{.relu = true};
+  const BatchNormResult r = batch_norm(x, {}, options);
+  const auto gradients = [&](const Tensor& y) {
+    std::vector<Tensor> out{poisoned(shape), poisoned(channels), poisoned(channels), poisoned(shape)};
+    cpu_backend().batch_norm_grad(grad, x, y, weight, bias, r.mean, r.inv_std, options, out[0], out[1],
+                                  out[2], out[3]);
+    return out;
+  };
+  const std::vector<Tensor> from_y = gradients(r.y), from_x = gradients({});
+  for (std::size_t i = 0; i < from_y.size(); ++i) CHECK(same_bytes(from_y[i], from_x[i]));
 }
 
 TEST_CASE("binary, sum_to and broadcast_to agree with a walk over all indices") {
@@ -305,8 +321,8 @@ TEST_CASE("a NaN is never hidden") {
   const BatchNormResult r = batch_norm(x, {}, {.relu = true});
   Tensor grad_x = poisoned(x.shape()), grad_weight = poisoned({4}), grad_bias = poisoned({4}),
          grad_residual = poisoned(x.shape());
-  cpu.batch_norm_grad(x, x, r.y, random({4}, 101), r.mean, r.inv_std, {.relu = true}, grad_x, grad_weight,
-                      grad_bias, grad_residual);
+  cpu.batch_norm_grad(x, x, r.y, random({4}, 101), random({4}, 102), r.mean, r.inv_std, {.relu = true},
+                      grad_x, grad_weight, grad_bias, grad_residual);
   for (const Tensor& t : {r.mean, r.inv_std, r.running_mean, r.running_var, grad_weight, grad_bias}) {
     for (std::size_t c = 0; c < 4; ++c) CHECK(std::isnan(t.data<float>()[c]) == (c == 2));
   }

@@ -141,6 +141,12 @@ std::vector<T> scale_of(const Tensor& weight, const Tensor& inv_std) {
   return scale;
 }
 
+// Forward and backward must round alike: the sign is the ReLU's mask.
+template <typename T>
+T affine(T x, T mean, T scale, T shift) {
+  return (x - mean) * scale + shift;
+}
+
 // y = relu?((x - mean) * scale + bias + residual?) with scale = inv_std * weight.
 template <typename T, bool relu, bool has_residual>
 void normalise(const Tensor& x, const Tensor& weight, const Tensor& bias, const Tensor& residual,
@@ -150,7 +156,7 @@ void normalise(const Tensor& x, const Tensor& weight, const Tensor& bias, const 
   const T* added = has_residual ? residual.data<T>() : nullptr;
   T* to = y.data<T>();
   for_each_element(Rows(x), [=](std::int64_t i, std::int64_t c) {
-    T value = (from[i] - means[c]) * scale[c] + shift[c];
+    T value = affine(from[i], means[c], scale[c], shift[c]);
     if constexpr (has_residual) value += added[i];
     to[i] = relu ? math::Relu{}.f(value) : value;
   });
@@ -162,20 +168,27 @@ auto normalise_kernel(bool relu, bool has_residual) {
   return has_residual ? normalise<T, false, true> : normalise<T, false, false>;
 }
 
-// With g, the gradient before the ReLU (the sign of y is the mask), and x̂ = (x - mean) inv_std:
+enum class Mask { none, from_y, from_x };
+
+// With g, the gradient before the ReLU, and x̂ = (x - mean) inv_std:
 //   grad_bias = sum g, grad_weight = sum g x̂, grad_residual = g,
 //   grad_x = weight inv_std (g - mean of g - x̂ mean of g x̂);  with constant statistics the means are absent.
-template <typename T, bool relu>
-void gradients(const Tensor& grad, const Tensor& x, const Tensor& y, const Tensor& weight, const Tensor& mean,
-               const Tensor& inv_std, bool training, Tensor& grad_x, Tensor& grad_weight, Tensor& grad_bias,
-               Tensor& grad_residual) {
+template <typename T, Mask mask>
+void gradients(const Tensor& grad, const Tensor& x, const Tensor& y, const Tensor& weight, const Tensor& bias,
+               const Tensor& mean, const Tensor& inv_std, bool training, Tensor& grad_x, Tensor& grad_weight,
+               Tensor& grad_bias, Tensor& grad_residual) {
   const Rows rows(x);
-  const T *from = grad.data<T>(), *out = relu ? y.data<T>() : nullptr;
-  const T *values = x.data<T>(), *means = mean.data<T>();
+  const std::vector<T> scales = scale_of<T>(weight, inv_std);
+  const T *from = grad.data<T>(), *out = mask == Mask::from_y ? y.data<T>() : nullptr;
+  const T *values = x.data<T>(), *means = mean.data<T>(), *scale = scales.data(), *shift = bias.data<T>();
   T* kept = grad_residual.defined() ? grad_residual.data<T>() : nullptr;
   const auto centred = [=](std::int64_t i, std::int64_t c) { return values[i] - means[c]; };
-  const auto g = [=](std::int64_t i, std::int64_t) {
-    if constexpr (relu) return from[i] * math::Relu{}.df(out[i]);
+  const auto g = [=](std::int64_t i, std::int64_t c) {
+    if constexpr (mask == Mask::from_y) return from[i] * math::Relu{}.df(out[i]);
+    if constexpr (mask == Mask::from_x) {
+      const T output = math::Relu{}.f(affine(values[i], means[c], scale[c], shift[c]));
+      return from[i] * math::Relu{}.df(output);
+    }
     return from[i];
   };
   const auto keep_g = [=](std::int64_t i, std::int64_t c) { return kept[i] = g(i, c); };
@@ -183,7 +196,6 @@ void gradients(const Tensor& grad, const Tensor& x, const Tensor& y, const Tenso
       kept != nullptr ? sum_rows(rows, keep_g, centred) : sum_rows(rows, g, centred);
 
   // grad_x = scale g - offset - slope (x - mean)
-  const std::vector<T> scales = scale_of<T>(weight, inv_std);
   std::vector<T> offsets(scales.size()), slopes(scales.size());
   const double share = training ? 1 / static_cast<double>(rows.count) : 0;
   for (std::size_t c = 0; c < scales.size(); ++c) {
@@ -195,13 +207,19 @@ void gradients(const Tensor& grad, const Tensor& x, const Tensor& y, const Tenso
     slopes[c] = static_cast<T>(w * s * s * sum_product * share);
   }
   const auto write = [&](const auto& masked) {
-    const T *scale = scales.data(), *offset = offsets.data(), *slope = slopes.data();
+    const T *offset = offsets.data(), *slope = slopes.data();
     T* to = grad_x.data<T>();
     for_each_element(rows, [=](std::int64_t i, std::int64_t c) {
       to[i] = (scale[c] * masked(i, c) - offset[c]) - slope[c] * centred(i, c);
     });
   };
   kept != nullptr ? write([=](std::int64_t i, std::int64_t) { return kept[i]; }) : write(g);
+}
+
+template <typename T>
+auto gradients_kernel(bool relu, bool has_y) {
+  if (!relu) return gradients<T, Mask::none>;
+  return has_y ? gradients<T, Mask::from_y> : gradients<T, Mask::from_x>;
 }
 
 }  // namespace
@@ -244,13 +262,13 @@ void CpuBackend::batch_norm_inference(const Tensor& x, const Tensor& weight, con
 }
 
 void CpuBackend::batch_norm_grad(const Tensor& grad, const Tensor& x, const Tensor& y, const Tensor& weight,
-                                 const Tensor& mean, const Tensor& inv_std, const BatchNormOptions& options,
-                                 Tensor& grad_x, Tensor& grad_weight, Tensor& grad_bias,
-                                 Tensor& grad_residual) {
+                                 const Tensor& bias, const Tensor& mean, const Tensor& inv_std,
+                                 const BatchNormOptions& options, Tensor& grad_x, Tensor& grad_weight,
+                                 Tensor& grad_bias, Tensor& grad_residual) {
   visit_floating(x.dtype(), "batch_norm_grad", [&](auto zero) {
     using T = decltype(zero);
-    const auto kernel = options.relu ? gradients<T, true> : gradients<T, false>;
-    kernel(grad, x, y, weight, mean, inv_std, options.training, grad_x, grad_weight, grad_bias,
+    const auto kernel = gradients_kernel<T>(options.relu, y.defined());
+    kernel(grad, x, y, weight, bias, mean, inv_std, options.training, grad_x, grad_weight, grad_bias,
            grad_residual);
   });
 }

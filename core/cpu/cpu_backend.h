@@ -40,9 +40,9 @@ class CpuBackend final : public Backend {
                             const BatchNormOptions& options, const Tensor& running_mean,
                             const Tensor& running_var, Tensor& y, Tensor& mean, Tensor& inv_std) override;
   void batch_norm_grad(const Tensor& grad, const Tensor& x, const Tensor& y, const Tensor& weight,
-                       const Tensor& mean, const Tensor& inv_std, const BatchNormOptions& options,
-                       Tensor& grad_x, Tensor& grad_weight, Tensor& grad_bias,
-                       Tensor& grad_residual) override;
+                       const Tensor& bias, const Tensor& mean, const Tensor& inv_std,
+                       const BatchNormOptions& options, Tensor& grad_x, Tensor& grad_weight,
+                       Tensor& grad_bias, Tensor& grad_residual) override;
   void max_pool2d(const Tensor& x, const Pool2dOptions& options, Tensor& y, Tensor& index) override;
   void max_pool2d_scatter(const Tensor& grad, const Tensor& index, Tensor& grad_x) override;
   void max_pool2d_gather(const Tensor& x, const Tensor& index, Tensor& y) override;

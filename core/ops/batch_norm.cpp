@@ -52,7 +52,7 @@ Tensor batch_norm(const Tensor& x, BatchNormState& state, const BatchNormOptions
   const Tensor weight = state.weight, bias = state.bias;
   Tensor running_mean = state.running_mean, running_var = state.running_var;
   const bool has_residual = residual.defined();
-  const Tensor masks = options.relu ? y : Tensor();
+  const Tensor masks = options.relu && has_residual ? y : Tensor();
   return record("batch_norm", y, {x, weight, bias, residual}, [=](const Tensor& grad, Grads& grads) {
     if (recording()) {
       const std::vector<Tensor> inputs{x, weight, bias, residual};
@@ -65,7 +65,7 @@ Tensor batch_norm(const Tensor& x, BatchNormState& state, const BatchNormOptions
            grad_bias = Tensor::empty_like(bias);
     Tensor grad_residual = has_residual && grads.wanted(3) ? Tensor::empty_like(x) : Tensor();
     backend_for(x.device())
-        .batch_norm_grad(grad, x, masks, weight, mean, inv_std, options, grad_x, grad_weight, grad_bias,
+        .batch_norm_grad(grad, x, masks, weight, bias, mean, inv_std, options, grad_x, grad_weight, grad_bias,
                          grad_residual);
     grads.set(0, grad_x);
     grads.set(1, grad_weight);

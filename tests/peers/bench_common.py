@@ -3,6 +3,7 @@
 A PyTorch measurement runs in a process of its own, so that its peak memory is its own: the script starts itself with
 --worker and a specification, and the process prints its result as JSON.
 """
+import argparse
 import importlib.metadata
 import json
 import pathlib
@@ -57,8 +58,14 @@ def serve(worker) -> None:
         sys.exit(0)
 
 
+def existing(path: str) -> pathlib.Path:
+    if not pathlib.Path(path).is_file():
+        raise argparse.ArgumentTypeError(f"{path} is not a file; build Lamina, or name the program with --lamina")
+    return pathlib.Path(path).resolve()
+
+
 def add_arguments(parser) -> None:
-    parser.add_argument("--lamina", default="build/release/lamina", type=pathlib.Path, help="the program")
+    parser.add_argument("--lamina", default="build/release/lamina", type=existing, help="the program")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=3, help="both sides take turns this often; medians count")
     parser.add_argument("--json", action="store_true", help="one JSON object on standard output, nothing else")
