@@ -99,7 +99,8 @@ def print_table(rows: list[dict]) -> None:
     ours = sum(row["count"] * row["ms"]["lamina"] for row in rows)
     theirs = sum(row["count"] * row["ms"][row["best"]] for row in rows)
     print(bench.table(["", "calls", "Lamina ms", "NCHW ms", "channels_last ms", "speed-up"], lines))
-    print(f"\nall, times their calls: Lamina {ours:.1f} ms, the better of PyTorch's {theirs:.1f} ms, {theirs / ours:.2f} x")
+    print(f"\nall, times their calls: Lamina {ours:.1f} ms, the better of PyTorch's {theirs:.1f} ms: "
+          f"{theirs / ours:.2f} x")
 
 
 def main():

@@ -2,8 +2,8 @@
 
     python tests/peers/bench_optimizer.py --lamina build/release/lamina --model resnet18 --optimizers sgd lars lamb
 
-PyTorch: torch.optim.SGD and AdamW as a loop over tensors, foreach and fused; LARS and LAMB from timm and torch_optimizer,
-where they can be imported. The fastest counts. Lamina also checks every gradient for NaN, which PyTorch does not.
+PyTorch: torch.optim.SGD and AdamW as a loop over tensors, foreach and fused; LARS and LAMB from timm and
+torch_optimizer, where they can be imported. The fastest counts. Lamina also checks every gradient for NaN, which PyTorch does not.
 """
 import argparse
 import json
