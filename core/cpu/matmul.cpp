@@ -6,7 +6,6 @@
 
 #include "core/cpu/cpu_backend.h"
 #include "core/cpu/parallel.h"
-#include "core/cpu/scratch.h"
 
 namespace lamina {
 namespace {
@@ -50,47 +49,24 @@ void multiply(const Operand<T>& a, const Operand<T>& b, Range rows, Range cols, 
   }
 }
 
-// How a product is cut: strips of the result along its longer side, and, where these are few, parts of the
-// depth, whose products are added in order. A function of the shape only.
-struct Plan {
-  std::int64_t strip = 0, strips = 0;
-  std::int64_t part = 0, parts = 0;
-
-  Plan(std::int64_t extent, std::int64_t depth) {
-    // About 64 strips, but none so thin that packing the other operand for each costs more than its product.
-    constexpr std::int64_t wanted_strips = 64, thinnest = 96, grain = 48;
-    strip = (std::max(thinnest, (extent + wanted_strips - 1) / wanted_strips) + grain - 1) / grain * grain;
-    strips = (extent + strip - 1) / strip;
-    constexpr std::int64_t wanted_tasks = 16, shallowest = 512;
-    const std::int64_t most = std::max<std::int64_t>(1, depth / shallowest);
-    parts = std::min(most, (wanted_tasks + strips - 1) / strips);
-    part = (depth + parts - 1) / parts;
-  }
-};
+// About 64 strips of the longer side, but none so thin that packing the other operand for each would cost
+// more than its product.
+std::int64_t strip_size(std::int64_t extent) {
+  const std::int64_t size = std::max<std::int64_t>(96, (extent + 63) / 64);
+  return (size + 47) / 48 * 48;
+}
 
 template <typename T>
 void multiply(const Operand<T>& a, const Operand<T>& b, std::int64_t rows, std::int64_t cols,
-              std::int64_t depth, T* out, Allocator& allocator) {
+              std::int64_t depth, T* out) {
   const bool by_rows = rows >= cols;
-  const Plan plan(std::max(rows, cols), depth);
-  const cpu::Scratch<T> partial(allocator, (plan.parts - 1) * rows * cols);
-  cpu::parallel_for(plan.parts * plan.strips, 1, [&](std::int64_t task, std::int64_t) {
-    const std::int64_t part = task / plan.strips;
-    const Range along{part * plan.part, std::min(depth, (part + 1) * plan.part)};
-    const std::int64_t first = task % plan.strips * plan.strip;
-    const Range strip{first, std::min(std::max(rows, cols), first + plan.strip)};
-    const Range strip_rows = by_rows ? strip : Range{0, rows}, strip_cols = by_rows ? Range{0, cols} : strip;
-    T* const to = part == 0 ? out : partial.data() + (part - 1) * rows * cols;
-    multiply(a, b, strip_rows, strip_cols, along,
-             {to + strip_rows.begin * cols + strip_cols.begin, strip_rows.size(), strip_cols.size(),
+  const std::int64_t extent = std::max(rows, cols);
+  cpu::parallel_for(extent, strip_size(extent), [&](std::int64_t begin, std::int64_t end) {
+    const Range strip_rows = by_rows ? Range{begin, end} : Range{0, rows};
+    const Range strip_cols = by_rows ? Range{0, cols} : Range{begin, end};
+    multiply(a, b, strip_rows, strip_cols, {0, depth},
+             {out + strip_rows.begin * cols + strip_cols.begin, strip_rows.size(), strip_cols.size(),
               Eigen::OuterStride<>(cols)});
-  });
-  if (plan.parts == 1) return;
-  cpu::parallel_for(rows * cols, 8192, [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t part = 1; part < plan.parts; ++part) {
-      const T* from = partial.data() + (part - 1) * rows * cols;
-      for (std::int64_t i = begin; i < end; ++i) out[i] += from[i];
-    }
   });
 }
 
@@ -101,8 +77,7 @@ void CpuBackend::matmul(const Tensor& a, const Tensor& b, const MatmulOptions& o
     using T = decltype(zero);
     const Operand<T> left{a.data<T>(), a.size(1), options.transpose_a};
     const Operand<T> right{b.data<T>(), b.size(1), options.transpose_b};
-    multiply(left, right, out.size(0), out.size(1), a.size(options.transpose_a ? 0 : 1), out.data<T>(),
-             allocator_);
+    multiply(left, right, out.size(0), out.size(1), a.size(options.transpose_a ? 0 : 1), out.data<T>());
   });
 }
 

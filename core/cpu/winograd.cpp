@@ -82,6 +82,7 @@ void multiply_block(const Problem& problem, std::int64_t tiles, const Planes& pl
   }
 }
 
+// May depend on the threads: every tile is computed for itself.
 std::int64_t block_tiles(std::int64_t tiles) {
   const std::int64_t blocks = ceil_divide(tiles, most_block_tiles);
   const std::int64_t even = ceil_divide(blocks, threads()) * threads();  // as many for every thread
@@ -131,6 +132,7 @@ void convolve(const Problem& problem, const T* source, const T* weight, T* resul
 template <typename T>
 bool winograd_suits(const ConvShape& shape) {
   if (shape.kernel_height != kernel || shape.kernel_width != kernel || shape.stride != 1) return false;
+  if (shape.images == 0) return false;  // no tiles to cut into blocks
   const std::int64_t in = shape.in_channels, out = shape.out_channels;
   if (in % panel_width<T> != 0 || out % panel_width<T> != 0 || shape.padding >= kernel) return false;
   const std::int64_t tiles = ceil_divide(shape.out_height, tile) * ceil_divide(shape.out_width, tile);
