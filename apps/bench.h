@@ -5,6 +5,7 @@
 #include <chrono>
 #include <cstdint>
 #include <functional>
+#include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <utility>
 #include <vector>
@@ -33,6 +34,9 @@ void add_options(CLI::App& command, BenchModel& options);
 ResNet make_net(const BenchModel& options);
 
 void check_at_least_1(const char* flag, std::int64_t value);  // throws UsageError
+
+// Prints a result as JSON or as `print` has it for people, and returns the exit status.
+int show(const nlohmann::json& result, bool as_json, void (*print)(const nlohmann::json&));
 
 // Values of mean 0 and variance 1, and labels; the same in every run.
 Tensor random_tensor(const Shape& shape, Device device);

@@ -179,13 +179,7 @@ void print(const nlohmann::json& result) {
 int run_bench_ops(const BenchOps& command) {
   check_at_least_1("--batch", command.batch);
   check_at_least_1("--repeat", command.repeat);
-  const nlohmann::json result = measure_all(command);
-  if (command.json) {
-    fmt::print("{}\n", result.dump(2));
-  } else {
-    print(result);
-  }
-  return 0;
+  return show(measure_all(command), command.json, print);
 }
 
 }  // namespace

@@ -140,13 +140,7 @@ void print(const nlohmann::json& result) {
 int run_bench_optimizer(const BenchOptimizer& command) {
   check_at_least_1("--repeat", command.repeat);
   find_preset(command.optimizer);
-  const nlohmann::json result = measure(command);
-  if (command.json) {
-    fmt::print("{}\n", result.dump(2));
-  } else {
-    print(result);
-  }
-  return 0;
+  return show(measure(command), command.json, print);
 }
 
 }  // namespace

@@ -141,13 +141,7 @@ void print(const nlohmann::json& result) {
 
 int run_bench_train(const BenchTrain& command) {
   check_options(command);
-  const nlohmann::json result = measure(command);
-  if (command.json) {
-    fmt::print("{}\n", result.dump(2));
-  } else {
-    print(result);
-  }
-  return 0;
+  return show(measure(command), command.json, print);
 }
 
 }  // namespace

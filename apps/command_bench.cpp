@@ -3,6 +3,7 @@
 #include <CLI/CLI.hpp>
 #include <cmath>
 #include <fstream>
+#include <nlohmann/json.hpp>
 
 #include "apps/bench.h"
 #include "apps/device_options.h"
@@ -43,6 +44,15 @@ ResNet make_net(const BenchModel& options) {
 
 void check_at_least_1(const char* flag, std::int64_t value) {
   if (value < 1) fail_usage("{} {}: expected at least 1", flag, value);
+}
+
+int show(const nlohmann::json& result, bool as_json, void (*print)(const nlohmann::json&)) {
+  if (as_json) {
+    fmt::print("{}\n", result.dump(2));
+  } else {
+    print(result);
+  }
+  return 0;
 }
 
 Tensor random_tensor(const Shape& shape, Device device) {
