@@ -10,7 +10,7 @@
 #include <utility>
 #include <vector>
 
-#include "apps/commands.h"
+#include "apps/command.h"
 #include "core/backend.h"
 #include "layers/resnet.h"
 #include "layers/summary.h"
@@ -18,9 +18,9 @@
 namespace lamina {
 
 // The parts; each adds itself to `lamina bench`.
-void add_bench_train(CLI::App& bench, Action& action);
-void add_bench_ops(CLI::App& bench, Action& action);
-void add_bench_optimizer(CLI::App& bench, Action& action);
+void add_bench_train(const Command& bench);
+void add_bench_ops(const Command& bench);
+void add_bench_optimizer(const Command& bench);
 
 // The model to measure, its images, and where.
 struct BenchModel {
@@ -29,7 +29,7 @@ struct BenchModel {
 
   Shape images(std::int64_t count) const { return {count, image_size, image_size, 3}; }
 };
-void add_options(CLI::App& command, BenchModel& options);
+void add_options(const Command& command, BenchModel& options);
 // Throws UsageError for a model or stem that does not exist. Sets the number of threads.
 ResNet make_net(const BenchModel& options);
 

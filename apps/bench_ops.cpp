@@ -1,6 +1,5 @@
 // `lamina bench ops`: the kernels of a model's training step one by one, each at every shape the model has.
 // Left out are the optimizer, padded shortcuts, biases, and the mean of the loss.
-#include <CLI/CLI.hpp>
 #include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -184,15 +183,15 @@ int run_bench_ops(const BenchOps& command) {
 
 }  // namespace
 
-void add_bench_ops(CLI::App& bench, Action& action) {
-  CLI::App* ops = bench.add_subcommand("ops", "The kernels of a training step, one by one");
+void add_bench_ops(const Command& bench) {
+  const Command ops = bench.add("ops", "The kernels of a training step, one by one");
   auto command = std::make_shared<BenchOps>();
-  add_options(*ops, command->model);
-  ops->add_option("--batch", command->batch, "images")->capture_default_str();
-  ops->add_option("--filter", command->filter, "only kernels with this text in their name or shape");
-  ops->add_option("--repeat", command->repeat, "measured calls of each kernel")->capture_default_str();
-  ops->add_flag("--json", command->json, "one JSON object on standard output, nothing else");
-  ops->callback([&action, command] { action = [command] { return run_bench_ops(*command); }; });
+  add_options(ops, command->model);
+  ops.option("--batch", command->batch, "images");
+  ops.option("--filter", command->filter, "only kernels with this text in their name or shape");
+  ops.option("--repeat", command->repeat, "measured calls of each kernel");
+  ops.option("--json", command->json, "one JSON object on standard output, nothing else");
+  ops.runs([command] { return run_bench_ops(*command); });
 }
 
 }  // namespace lamina

@@ -4,7 +4,6 @@
 // trust ratios needs the norms of a tensor before it can change the first element, and the check for NaN
 // needs every gradient before anything changes, so each reads part of that twice unless a cache holds it:
 // `norm_bytes`.
-#include <CLI/CLI.hpp>
 #include <memory>
 #include <nlohmann/json.hpp>
 
@@ -145,17 +144,15 @@ int run_bench_optimizer(const BenchOptimizer& command) {
 
 }  // namespace
 
-void add_bench_optimizer(CLI::App& bench, Action& action) {
-  CLI::App* optimizer =
-      bench.add_subcommand("optimizer", "An optimizer's step, beside the machine's bandwidth");
+void add_bench_optimizer(const Command& bench) {
+  const Command optimizer = bench.add("optimizer", "An optimizer's step, beside the machine's bandwidth");
   auto command = std::make_shared<BenchOptimizer>();
-  add_options(*optimizer, command->model);
-  optimizer->add_option("--optimizer", command->optimizer, "O[:PRESET]; lamina info --presets lists them")
-      ->capture_default_str();
-  optimizer->add_flag("--trace", command->trace, "measure every norm of every tensor, as train --trace does");
-  optimizer->add_option("--repeat", command->repeat, "measured steps")->capture_default_str();
-  optimizer->add_flag("--json", command->json, "one JSON object on standard output, nothing else");
-  optimizer->callback([&action, command] { action = [command] { return run_bench_optimizer(*command); }; });
+  add_options(optimizer, command->model);
+  optimizer.option("--optimizer", command->optimizer, "O[:PRESET]; lamina info --presets lists them");
+  optimizer.option("--trace", command->trace, "measure every norm of every tensor, as train --trace does");
+  optimizer.option("--repeat", command->repeat, "measured steps");
+  optimizer.option("--json", command->json, "one JSON object on standard output, nothing else");
+  optimizer.runs([command] { return run_bench_optimizer(*command); });
 }
 
 }  // namespace lamina

@@ -1,6 +1,5 @@
 // `lamina bench train`: training steps on one batch that is on the device already. What a step does is what
 // training does; the loader is not part of it.
-#include <CLI/CLI.hpp>
 #include <cmath>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -146,18 +145,17 @@ int run_bench_train(const BenchTrain& command) {
 
 }  // namespace
 
-void add_bench_train(CLI::App& bench, Action& action) {
-  CLI::App* train = bench.add_subcommand("train", "Training steps on a batch of random images");
+void add_bench_train(const Command& bench) {
+  const Command train = bench.add("train", "Training steps on a batch of random images");
   auto command = std::make_shared<BenchTrain>();
-  add_options(*train, command->model);
-  train->add_option("--batch", command->batch, "images per step")->capture_default_str();
-  train->add_option("--micro-batch", command->micro_batch, "images computed at once; 0: the whole batch");
-  train->add_option("--optimizer", command->optimizer, "O[:PRESET]; lamina info --presets lists them")
-      ->capture_default_str();
-  train->add_option("--steps", command->steps, "steps that are measured")->capture_default_str();
-  train->add_option("--warmup", command->warmup, "steps before them")->capture_default_str();
-  train->add_flag("--json", command->json, "one JSON object on standard output, nothing else");
-  train->callback([&action, command] { action = [command] { return run_bench_train(*command); }; });
+  add_options(train, command->model);
+  train.option("--batch", command->batch, "images per step");
+  train.option("--micro-batch", command->micro_batch, "images computed at once; 0: the whole batch");
+  train.option("--optimizer", command->optimizer, "O[:PRESET]; lamina info --presets lists them");
+  train.option("--steps", command->steps, "steps that are measured");
+  train.option("--warmup", command->warmup, "steps before them");
+  train.option("--json", command->json, "one JSON object on standard output, nothing else");
+  train.runs([command] { return run_bench_train(*command); });
 }
 
 }  // namespace lamina

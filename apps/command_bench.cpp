@@ -1,37 +1,31 @@
 #include <sys/resource.h>
 
-#include <CLI/CLI.hpp>
 #include <cmath>
 #include <fstream>
 #include <nlohmann/json.hpp>
 
 #include "apps/bench.h"
+#include "apps/commands.h"
 #include "apps/device_options.h"
 #include "core/error.h"
 #include "core/random.h"
 
 namespace lamina {
 
-void add_bench_command(CLI::App& program, Action& action) {
-  CLI::App* bench = program.add_subcommand("bench", "Timings of training steps, kernels and optimizers");
-  bench->require_subcommand(0, 1);
-  bench->callback([bench] {
-    if (bench->get_subcommands().empty()) fail_usage("bench: say what to measure: train, ops or optimizer");
-  });
-  add_bench_train(*bench, action);
-  add_bench_ops(*bench, action);
-  add_bench_optimizer(*bench, action);
+void add_bench_command(const Command& program) {
+  const Command bench = program.add("bench", "Timings of training steps, kernels and optimizers");
+  add_bench_train(bench);
+  add_bench_ops(bench);
+  add_bench_optimizer(bench);
 }
 
-void add_options(CLI::App& command, BenchModel& options) {
-  command.add_option("--model", options.model, "resnet8|14|20|32|44|56|110, resnet18|34|50")
-      ->capture_default_str();
-  command.add_option("--stem", options.stem, "cifar or imagenet (resnet18|34|50)")->capture_default_str();
-  command.add_option("--image-size", options.image_size, "height and width of the images")
-      ->capture_default_str();
-  command.add_option("--classes", options.classes, "outputs of the model")->capture_default_str();
-  command.add_option("--device", options.device, "cpu, cuda or cuda:INDEX")->capture_default_str();
-  command.add_option("--threads", options.threads, "of computation; 0: all cores")->capture_default_str();
+void add_options(const Command& command, BenchModel& options) {
+  command.option("--model", options.model, "resnet8|14|20|32|44|56|110, resnet18|34|50");
+  command.option("--stem", options.stem, "cifar or imagenet (resnet18|34|50)");
+  command.option("--image-size", options.image_size, "height and width of the images");
+  command.option("--classes", options.classes, "outputs of the model");
+  command.option("--device", options.device, "cpu, cuda or cuda:INDEX");
+  command.option("--threads", options.threads, "of computation; 0: all cores");
 }
 
 ResNet make_net(const BenchModel& options) {

@@ -1,4 +1,3 @@
-#include <CLI/CLI.hpp>
 #include <cmath>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -82,20 +81,19 @@ int run_eval(EvalCommand command) {
 
 }  // namespace
 
-void add_eval_command(CLI::App& program, Action& action) {
-  CLI::App* eval = program.add_subcommand("eval", "Accuracy and loss of a run, checkpoint or weight file");
+void add_eval_command(const Command& program) {
+  const Command eval = program.add("eval", "Accuracy and loss of a run, checkpoint or weight file");
   auto command = std::make_shared<EvalCommand>();
-  eval->add_option("file", command->file, "RUN|FILE")->required();
-  eval->add_option("--data", command->data, "NAME[:DIR]; default: what the run was trained on");
-  eval->add_option("--split", command->split, "test or train")->capture_default_str();
-  eval->add_option("--limit", command->limit, "use only N images; 0: all");
-  eval->add_option("--batch", command->batch, "images at once; changes the result by rounding at most")
-      ->capture_default_str();
-  eval->add_option("--workers", command->workers, "threads that prepare batches")->capture_default_str();
-  eval->add_option("--image-size", command->image_size, "folders: resize and crop to a square; 0: keep");
-  add_options(*eval, command->model);
-  eval->add_flag("--json", command->json, "one JSON object on standard output, nothing else");
-  eval->callback([&action, command] { action = [command] { return run_eval(*command); }; });
+  eval.argument("file", command->file, "RUN|FILE");
+  eval.option("--data", command->data, "NAME[:DIR]; default: what the run was trained on");
+  eval.option("--split", command->split, "test or train");
+  eval.option("--limit", command->limit, "use only N images; 0: all");
+  eval.option("--batch", command->batch, "images at once; changes the result by rounding at most");
+  eval.option("--workers", command->workers, "threads that prepare batches");
+  eval.option("--image-size", command->image_size, "folders: resize and crop to a square; 0: keep");
+  add_options(eval, command->model);
+  eval.option("--json", command->json, "one JSON object on standard output, nothing else");
+  eval.runs([command] { return run_eval(*command); });
 }
 
 }  // namespace lamina

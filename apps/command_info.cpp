@@ -1,4 +1,3 @@
-#include <CLI/CLI.hpp>
 #include <fstream>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -95,16 +94,15 @@ int run_info(bool presets, bool json) {
 
 }  // namespace
 
-void add_info_command(CLI::App& program, Action& action) {
-  CLI::App* info = program.add_subcommand("info", "Version, build, CPU, GPU, libraries, data sets, presets");
+void add_info_command(const Command& program) {
+  const Command info = program.add("info", "Version, build, CPU, GPU, libraries, data sets, presets");
   struct InfoCommand {
     bool presets = false, json = false;
   };
   auto command = std::make_shared<InfoCommand>();
-  info->add_flag("--presets", command->presets, "the optimizers' presets and their sources");
-  info->add_flag("--json", command->json, "one JSON object on standard output, nothing else");
-  info->callback(
-      [&action, command] { action = [command] { return run_info(command->presets, command->json); }; });
+  info.option("--presets", command->presets, "the optimizers' presets and their sources");
+  info.option("--json", command->json, "one JSON object on standard output, nothing else");
+  info.runs([command] { return run_info(command->presets, command->json); });
 }
 
 }  // namespace lamina

@@ -1,4 +1,3 @@
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cmath>
 #include <memory>
@@ -105,16 +104,16 @@ int run_predict(const PredictCommand& command) {
 
 }  // namespace
 
-void add_predict_command(CLI::App& program, Action& action) {
-  CLI::App* predict = program.add_subcommand("predict", "Class probabilities and logits for image files");
+void add_predict_command(const Command& program) {
+  const Command predict = program.add("predict", "Class probabilities and logits for image files");
   auto command = std::make_shared<PredictCommand>();
-  predict->add_option("file", command->file, "RUN|FILE")->required();
-  predict->add_option("images", command->images, "JPEG or PNG files")->required();
-  predict->add_option("--top", command->top, "classes shown per image")->capture_default_str();
-  predict->add_option("--size", command->size, "resize and crop images to a square; 0: keep their size");
-  add_options(*predict, command->model);
-  predict->add_flag("--json", command->json, "one JSON object on standard output, nothing else");
-  predict->callback([&action, command] { action = [command] { return run_predict(*command); }; });
+  predict.argument("file", command->file, "RUN|FILE");
+  predict.argument("images", command->images, "JPEG or PNG files");
+  predict.option("--top", command->top, "classes shown per image");
+  predict.option("--size", command->size, "resize and crop images to a square; 0: keep their size");
+  add_options(predict, command->model);
+  predict.option("--json", command->json, "one JSON object on standard output, nothing else");
+  predict.runs([command] { return run_predict(*command); });
 }
 
 }  // namespace lamina

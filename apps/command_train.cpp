@@ -1,4 +1,3 @@
-#include <CLI/CLI.hpp>
 #include <filesystem>
 #include <memory>
 
@@ -15,7 +14,7 @@ namespace fs = std::filesystem;
 struct TrainCommand {
   TrainOptions options;
   std::set<std::string> given;
-  fs::path out, config;  // config: already read, see config_file.h
+  std::string out, config;  // config: already read, see config_file.h
   bool resume = false;
   std::string progress = "auto";
 };
@@ -118,23 +117,18 @@ int run_train(TrainCommand command) {
 
 }  // namespace
 
-void add_train_command(CLI::App& program, Action& action) {
-  CLI::App* train = program.add_subcommand("train", "Train a model; writes a run directory");
+void add_train_command(const Command& program) {
+  const Command train = program.add("train", "Train a model; writes a run directory");
   auto command = std::make_shared<TrainCommand>();
-  add_options(*train, command->options);
-  train->add_option("--out", command->out, "run directory; default: runs/DATA-MODEL-OPTIMIZER-bBATCH-sSEED")
-      ->type_name("DIR")
-      ->take_last();
-  train->add_flag("--resume", command->resume, "go on with the run in --out from its newest checkpoint");
-  train->add_option("--progress", command->progress, "auto, plain or none")
-      ->capture_default_str()
-      ->take_last();
-  train->add_option("--config", command->config, "read options from a file; the command line wins")
-      ->type_name("FILE.toml")
-      ->take_last();
-  train->callback([&action, train, command] {
-    command->given = given_options(*train);
-    action = [command] { return run_train(*command); };
+  add_options(train, command->options);
+  train.option("--out", command->out, "run directory; default: runs/DATA-MODEL-OPTIMIZER-bBATCH-sSEED",
+               "DIR");
+  train.option("--resume", command->resume, "go on with the run in --out from its newest checkpoint");
+  train.option("--progress", command->progress, "auto, plain or none");
+  train.option("--config", command->config, "read options from a file; the command line wins", "FILE.toml");
+  train.runs([train, command] {
+    command->given = given_options(train);
+    return run_train(*command);
   });
 }
 

@@ -1,7 +1,5 @@
 #include "apps/load_model.h"
 
-#include <CLI/CLI.hpp>
-
 #include "apps/checkpoint.h"
 #include "apps/device_options.h"
 #include "core/error.h"
@@ -61,17 +59,15 @@ void complete(WeightInfo& info, const ModelOptions& options, int classes, int ch
 
 }  // namespace
 
-void add_options(CLI::App& command, ModelOptions& options) {
-  command.add_option("--model", options.model, "for files that do not say it: resnet18, ...");
-  command.add_option("--stem", options.stem, "cifar or imagenet");
-  command.add_option("--shortcut", options.shortcut, "A or B");
-  command
-      .add_option("--mean", options.mean,
-                  "per channel, of pixels in 0 ... 1; default: the file's, else ImageNet's")
-      ->delimiter(',');
-  command.add_option("--std", options.std, "per channel")->delimiter(',');
-  command.add_option("--device", options.device, "cpu, cuda or cuda:INDEX")->capture_default_str();
-  command.add_option("--threads", options.threads, "of computation; 0: all cores");
+void add_options(const Command& command, ModelOptions& options) {
+  command.option("--model", options.model, "for files that do not say it: resnet18, ...");
+  command.option("--stem", options.stem, "cifar or imagenet");
+  command.option("--shortcut", options.shortcut, "A or B");
+  command.option("--mean", options.mean,
+                 "per channel, of pixels in 0 ... 1; default: the file's, else ImageNet's");
+  command.option("--std", options.std, "per channel");
+  command.option("--device", options.device, "cpu, cuda or cuda:INDEX");
+  command.option("--threads", options.threads, "of computation; 0: all cores");
 }
 
 LoadedModel load_model(const fs::path& run_or_file, const ModelOptions& options) {

@@ -7,12 +7,9 @@
 #include <string>
 #include <vector>
 
+#include "apps/command.h"
 #include "layers/resnet.h"
 #include "layers/weights.h"
-
-namespace CLI {
-class App;
-}
 
 namespace lamina {
 
@@ -23,7 +20,7 @@ struct ModelOptions {
   std::string device = "cpu";
   int threads = 0;
 };
-void add_options(CLI::App& command, ModelOptions& options);
+void add_options(const Command& command, ModelOptions& options);
 
 struct LoadedModel {
   std::filesystem::path file;

@@ -8,7 +8,7 @@
 #include <new>
 #include <string_view>
 
-#include "apps/commands.h"
+#include "apps/command.h"
 #include "core/error.h"
 
 namespace {

@@ -1,6 +1,5 @@
 #include "apps/train_options.h"
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 
 #include "core/error.h"
@@ -61,17 +60,9 @@ void at_least(const char* flag, double value, double minimum) {
 
 }  // namespace
 
-void add_options(CLI::App& command, TrainOptions& options) {
-  visit_options(options, [&]<typename T>(const OptionInfo& info, T& member) {
-    if constexpr (std::is_same_v<T, bool>) {
-      command.add_flag(flag_of(info.name), member, info.help);
-    } else if constexpr (std::is_same_v<T, std::vector<double>>) {
-      command.add_option(flag_of(info.name), member, info.help)->delimiter(',')->allow_extra_args(false);
-    } else if constexpr (std::is_same_v<T, std::vector<std::string>>) {
-      command.add_option(flag_of(info.name), member, info.help)->allow_extra_args(false);
-    } else {
-      command.add_option(flag_of(info.name), member, info.help)->take_last()->capture_default_str();
-    }
+void add_options(const Command& command, TrainOptions& options) {
+  visit_options(options, [&](const OptionInfo& info, auto& member) {
+    command.option(flag_of(info.name), member, info.help);
   });
 }
 
@@ -89,10 +80,10 @@ std::string command_line(const TrainOptions& options) {
   return text;
 }
 
-std::set<std::string> given_options(const CLI::App& command) {
+std::set<std::string> given_options(const Command& command) {
   std::set<std::string> names;
   visit_options(default_options, [&](const OptionInfo& info, const auto&) {
-    if (command.count(flag_of(info.name)) > 0) names.insert(info.name);
+    if (command.given(flag_of(info.name))) names.insert(info.name);
   });
   return names;
 }

@@ -9,9 +9,7 @@
 #include <string>
 #include <vector>
 
-namespace CLI {
-class App;
-}
+#include "apps/command.h"
 
 namespace lamina {
 
@@ -100,9 +98,9 @@ void visit_options(Options& o, const Visit& visit) {
 // The command that repeats a run: every option whose value is not the default.
 std::string command_line(const TrainOptions& options);
 
-void add_options(CLI::App& command, TrainOptions& options);
+void add_options(const Command& command, TrainOptions& options);
 // The names, as in config.json, of the options that the command line gave.
-std::set<std::string> given_options(const CLI::App& command);
+std::set<std::string> given_options(const Command& command);
 
 nlohmann::json to_json(const TrainOptions& options);  // unset ones as null
 // Throws Error naming a key that is missing or of the wrong type (`source`: where it was read).

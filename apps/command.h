@@ -1,0 +1,47 @@
+// A command of the program, and what it takes. Behind it is CLI11, which command.cpp alone includes: it is
+// slow to compile.
+#pragma once
+
+#include <functional>
+#include <string>
+
+namespace CLI {
+class App;
+}
+
+namespace lamina {
+
+class Command {
+ public:
+  Command(CLI::App& parser, std::function<int()>& chosen) : parser_(&parser), chosen_(&chosen) {}
+
+  // A command below this one, which then only groups commands.
+  Command add(const std::string& name, const std::string& help) const;
+
+  // A required argument by position. T: std::string, or std::vector<std::string> for one or more.
+  template <typename T>
+  void argument(const std::string& name, T& value, const std::string& help) const;
+
+  // "--name VALUE"; `value` keeps what it holds if the option is not given, and the help shows that as the
+  // default unless it is empty. T: bool (takes no VALUE), int, std::int64_t, std::uint64_t, double,
+  // std::string, std::optional of the last two, std::vector<std::string> (give it once for each),
+  // std::vector<float> or <double> (VALUE,VALUE,…). Of a single value given twice the last one counts.
+  // `value_name`: what the help calls VALUE; nullptr: its type.
+  template <typename T>
+  void option(const std::string& flag, T& value, const std::string& help,
+              const char* value_name = nullptr) const;
+  bool given(const std::string& flag) const;
+
+  // What to do if this command is chosen; returns the exit status.
+  void runs(std::function<int()> action) const;
+
+ private:
+  CLI::App* parser_;
+  std::function<int()>* chosen_;
+};
+
+// Parses the command line and runs what it says. Throws UsageError for a wrong one and Error for what fails
+// while running.
+int run_command(int argc, char** argv);
+
+}  // namespace lamina
