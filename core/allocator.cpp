@@ -1,91 +1,204 @@
 #include "core/allocator.h"
 
+#include <sys/mman.h>
+#include <unistd.h>
+
 #include <algorithm>
-#include <bit>
+#include <fstream>
+#include <iterator>
 #include <limits>
 #include <new>
+#include <string>
 
 #include "core/error.h"
+
+#if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/asan_interface.h>
+#else
+#define ASAN_POISON_MEMORY_REGION(begin, size) (static_cast<void>(begin), static_cast<void>(size))
+#define ASAN_UNPOISON_MEMORY_REGION(begin, size) (static_cast<void>(begin), static_cast<void>(size))
+#endif
 
 namespace lamina {
 namespace {
 
-constexpr std::align_val_t alignment{64};
+constexpr std::size_t alignment = 64;
+constexpr std::size_t growth = std::size_t{32} << 20;  // what the system is asked for at once
+#if defined(__SANITIZE_ADDRESS__)
+constexpr std::size_t red_zone = alignment;  // behind every block, so that writing past it is noticed
+#else
+constexpr std::size_t red_zone = 0;
+#endif
 
-// Blocks come in eight sizes per power of two: at most an eighth is wasted, and tensors of nearly the same
-// size (the last batch, another layer) share blocks.
+std::size_t round_up(std::size_t bytes, std::size_t step) { return (bytes + step - 1) / step * step; }
+
 std::size_t block_size(std::size_t bytes) {
-  const std::size_t wanted = std::max<std::size_t>(bytes, 1);
-  const std::size_t step = std::max<std::size_t>(64, std::bit_floor(wanted - 1) / 8);
-  return (wanted + step - 1) / step * step;
+  return round_up(std::max<std::size_t>(bytes, 1), alignment) + red_zone;
 }
 
-void* new_block(std::size_t size) noexcept { return ::operator new(size, alignment, std::nothrow); }
+std::size_t physical_memory() {
+  return static_cast<std::size_t>(sysconf(_SC_PHYS_PAGES)) * static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
+}
 
-void delete_block(void* block) noexcept { ::operator delete(block, alignment); }
+// What can be written without another program, or this one, being killed for it.
+std::size_t available_memory() {
+  std::ifstream meminfo("/proc/meminfo");
+  std::size_t available = 0, kilobytes = 0;
+  for (std::string name, unit; meminfo >> name >> kilobytes; std::getline(meminfo, unit)) {
+    if (name == "MemAvailable:" || name == "SwapFree:") available += kilobytes * 1024;
+  }
+  return available > 0 ? available : physical_memory();
+}
 
 }  // namespace
 
-CachingAllocator::~CachingAllocator() { release_cache_locked(); }
+std::byte* FreeBlocks::take(std::size_t size) {
+  const auto smallest = by_size_.lower_bound({size, nullptr});
+  if (smallest == by_size_.end()) return nullptr;
+  const auto [free_size, begin] = *smallest;
+  erase(by_address_.find(begin));
+  if (free_size > size) insert(begin + size, free_size - size);
+  return begin;
+}
 
-void* CachingAllocator::allocate(std::size_t bytes) {
-  const std::lock_guard lock(mutex_);
-  const bool addressable = bytes <= std::numeric_limits<std::size_t>::max() / 4;
-  const std::size_t size = addressable ? block_size(bytes) : 0;
-  void* block = nullptr;
-  if (const auto found = free_blocks_.find(size); found != free_blocks_.end() && !found->second.empty()) {
-    block = found->second.back();
-    found->second.pop_back();
-    use_.cached_bytes -= size;
-  } else if (addressable) {
-    block = new_block(size);
-    if (block == nullptr) {
-      release_cache_locked();
-      block = new_block(size);
+std::size_t FreeBlocks::take_before(const std::byte* end) {
+  if (by_address_.empty()) return 0;
+  const auto last = std::prev(by_address_.end());
+  const std::size_t size = last->second;
+  if (last->first + size != end) return 0;
+  erase(last);
+  return size;
+}
+
+void FreeBlocks::give(std::byte* begin, std::size_t size) {
+  const auto next = by_address_.lower_bound(begin);
+  if (next != by_address_.begin()) {
+    const auto previous = std::prev(next);
+    if (previous->first + previous->second == begin) {
+      begin = previous->first;
+      size += previous->second;
+      erase(previous);
     }
+  }
+  if (next != by_address_.end() && begin + size == next->first) {
+    size += next->second;
+    erase(next);
+  }
+  insert(begin, size);
+}
+
+void FreeBlocks::insert(std::byte* begin, std::size_t size) {
+  by_address_.emplace(begin, size);
+  by_size_.emplace(size, begin);
+}
+
+void FreeBlocks::erase(ByAddress::iterator block) {
+  by_size_.erase({block->second, block->first});
+  by_address_.erase(block);
+}
+
+HostAllocator::~HostAllocator() {
+  if (begin_ == nullptr) return;
+  ASAN_UNPOISON_MEMORY_REGION(begin_, static_cast<std::size_t>(end_ - begin_));
+  munmap(begin_, static_cast<std::size_t>(end_ - begin_));
+}
+
+void* HostAllocator::allocate(std::size_t bytes) {
+  const std::lock_guard lock(mutex_);
+  std::byte* block = nullptr;
+  if (bytes <= std::numeric_limits<std::size_t>::max() / 2) {
+    const std::size_t size = block_size(bytes);
+    block = free_.take(size);
+    if (block != nullptr) {
+      use_.cached_bytes -= size;
+    } else {
+      block = grow(size);
+    }
+    if (block != nullptr) use_.live_bytes += size;
   }
   check(block != nullptr,
         "out of memory: {} bytes asked for with {} bytes live; use a smaller batch or --micro-batch", bytes,
         use_.live_bytes);
-  use_.live_bytes += size;
   use_.peak_bytes = std::max(use_.peak_bytes, use_.live_bytes);
+  ASAN_UNPOISON_MEMORY_REGION(block, bytes);
   return block;
 }
 
-void CachingAllocator::release(void* data, std::size_t bytes) noexcept {
+void HostAllocator::release(void* data, std::size_t bytes) noexcept {
   if (data == nullptr) return;
   const std::lock_guard lock(mutex_);
   const std::size_t size = block_size(bytes);
+  ASAN_POISON_MEMORY_REGION(data, size);
   use_.live_bytes -= size;
   try {
-    free_blocks_[size].push_back(data);
+    free_.give(static_cast<std::byte*>(data), size);
     use_.cached_bytes += size;
-  } catch (const std::bad_alloc&) {  // no memory to remember it by
-    delete_block(data);
+  } catch (const std::bad_alloc&) {  // no memory to remember it by: the block is lost
   }
 }
 
-MemoryUse CachingAllocator::use() const {
+MemoryUse HostAllocator::use() const {
   const std::lock_guard lock(mutex_);
   return use_;
 }
 
-void CachingAllocator::reset_peak() {
+void HostAllocator::reset_peak() {
   const std::lock_guard lock(mutex_);
   use_.peak_bytes = use_.live_bytes;
 }
 
-void CachingAllocator::empty_cache() noexcept {
+void HostAllocator::empty_cache() noexcept {
   const std::lock_guard lock(mutex_);
-  release_cache_locked();
+  const std::size_t last = free_.take_before(used_);
+  used_ -= last;
+  use_.cached_bytes -= last;
+  const auto page = static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
+  const auto give_back = [&](std::byte* begin, std::size_t size) {
+    const std::size_t lead = round_up(static_cast<std::size_t>(begin - begin_), page);
+    const std::size_t end = static_cast<std::size_t>(begin - begin_) + size;
+    if (end > lead) madvise(begin_ + lead, (end - lead) / page * page, MADV_DONTNEED);
+  };
+  free_.for_each(give_back);
+  if (used_ != usable_) give_back(used_, static_cast<std::size_t>(usable_ - used_));
 }
 
-void CachingAllocator::release_cache_locked() noexcept {
-  for (const auto& [size, blocks] : free_blocks_) {
-    for (void* block : blocks) delete_block(block);
+// Addresses alone cost nothing. Where they are limited (ulimit -v) less is taken.
+bool HostAllocator::reserve() {
+  for (std::size_t size = round_up(physical_memory(), growth); size >= growth; size /= 2) {
+    void* range = mmap(nullptr, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (range == MAP_FAILED) continue;
+    begin_ = used_ = usable_ = static_cast<std::byte*>(range);
+    end_ = begin_ + size;
+    return true;
   }
-  free_blocks_.clear();
-  use_.cached_bytes = 0;
+  return false;
+}
+
+// Lets [begin, begin + size) be written.
+bool HostAllocator::make_usable(const std::byte* begin, std::size_t size) {
+  if (size > static_cast<std::size_t>(end_ - begin)) return false;
+  if (size <= static_cast<std::size_t>(usable_ - begin)) return true;
+  const std::size_t wanted = round_up(static_cast<std::size_t>(begin - begin_) + size, growth);
+  std::byte* usable = begin_ + std::min(wanted, static_cast<std::size_t>(end_ - begin_));
+  const auto added = static_cast<std::size_t>(usable - usable_);
+  if (added > available_memory() || mprotect(usable_, added, PROT_READ | PROT_WRITE) != 0) return false;
+  ASAN_POISON_MEMORY_REGION(usable_, added);
+  usable_ = usable;
+  return true;
+}
+
+// A block at the end of what is used, which takes in a free block there. nullptr: no more memory.
+std::byte* HostAllocator::grow(std::size_t size) {
+  if (begin_ == nullptr && !reserve()) return nullptr;
+  const std::size_t free_at_end = free_.take_before(used_);
+  std::byte* block = used_ - free_at_end;
+  if (!make_usable(block, size)) {
+    if (free_at_end > 0) free_.give(block, free_at_end);
+    return nullptr;
+  }
+  use_.cached_bytes -= free_at_end;
+  used_ = block + size;
+  return block;
 }
 
 }  // namespace lamina

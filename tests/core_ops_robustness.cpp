@@ -16,26 +16,21 @@ struct Threads {
   Threads& operator=(const Threads&) = delete;
 };
 
-// Fills every block in the CPU allocator's cache with 0xFF: NaN in f32 and f64, -1 in i32.
+// Fills what is free in the CPU's allocator with 0xFF: NaN in f32 and f64, -1 in i32.
 void poison_cache() {
   Allocator& allocator = cpu_backend().allocator();
-  const auto largest = static_cast<std::int64_t>(allocator.use().cached_bytes);
   std::vector<Tensor> held;  // so that each request takes another block
-  const auto take_all = [&](std::int64_t bytes) {
+  const auto cached = static_cast<std::int64_t>(allocator.use().cached_bytes);
+  for (std::int64_t bytes = std::int64_t{1} << 40; bytes >= 64; bytes /= 2) {
+    if (bytes > cached) continue;
     std::size_t before = 0;
-    bool some_cached = false;
-    do {
-      before = allocator.use().cached_bytes;
+    do {  // until the memory grows: then no free block is as large
+      before = allocator.use().live_bytes + allocator.use().cached_bytes;
       held.push_back(Tensor::empty({bytes}, {DType::u8}));
-      some_cached = some_cached || allocator.use().cached_bytes < before;
-      // Also the new block that ends the loop: it will be the first one handed out.
-      if (some_cached) std::memset(held.back().raw(), 0xFF, held.back().bytes());
-    } while (allocator.use().cached_bytes < before);
-  };
-  for (std::int64_t bytes = 64; bytes < 512; bytes += 64) take_all(bytes);
-  for (std::int64_t power = 512; power <= largest; power *= 2)
-    for (std::int64_t eighth = 8; eighth < 16; ++eighth) take_all(power / 8 * eighth);
-  REQUIRE(allocator.use().cached_bytes == 0);  // else the sizes tried here no longer cover the allocator's
+      std::memset(held.back().raw(), 0xFF, held.back().bytes());
+    } while (allocator.use().live_bytes + allocator.use().cached_bytes == before);
+  }
+  REQUIRE(allocator.use().cached_bytes == 0);
 }
 
 bool holds_nan(const Tensor& tensor) {

@@ -65,7 +65,7 @@ struct Results {
 
 template <typename T>
 Results<T> winograd(const Problem& p) {
-  CachingAllocator allocator;
+  HostAllocator allocator;
   const Values<T> x(p.x.begin(), p.x.end()), weight(p.weight.begin(), p.weight.end()),
       grad(p.grad.begin(), p.grad.end());
   Results<T> results(p);
@@ -76,7 +76,7 @@ Results<T> winograd(const Problem& p) {
 }
 
 Results<double> direct(const Problem& p) {
-  CachingAllocator allocator;
+  HostAllocator allocator;
   Results<double> results(p);
   cpu::conv_direct(p.shape, p.x.data(), p.weight.data(), results.y.data(), allocator);
   cpu::conv_direct_grad_input(p.shape, p.grad.data(), p.weight.data(), results.grad_x.data(), allocator);

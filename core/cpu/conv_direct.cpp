@@ -233,16 +233,23 @@ void convolve(const Gather& gather, const T* source, const T* weight, T* result,
 
   const std::int64_t pixels = gather.images * gather.rows * gather.columns;
   const std::int64_t blocks_at_once = std::clamp<std::int64_t>(pixels / block_pixels / 64, 1, 16);
-  parallel_for(pixels, blocks_at_once * block_pixels, [&](std::int64_t begin, std::int64_t end) {
-    const Scratch<const T*> sources(allocator, taps * block_pixels);
-    const Scratch<T> unused(allocator, gather.result.channels);
-    PixelBlock<T> block{.sources = sources.data(), .results = {}};
+  struct Workspace {
+    Scratch<const T*> sources;
+    Scratch<T> unused;
+  };
+  const auto workspace = [&] {
+    return Workspace{.sources = {allocator, taps * block_pixels},
+                     .unused = {allocator, gather.result.channels}};
+  };
+  const auto convolve_share = [&](std::int64_t begin, std::int64_t end, const Workspace& work) {
+    PixelBlock<T> block{.sources = work.sources.data(), .results = {}};
     for (std::int64_t p = begin; p < end; p += block_pixels) {
-      locate_pixels(gather, {p, std::min(end, p + block_pixels)}, source, zeros.data(), result, unused.data(),
-                    block);
+      locate_pixels(gather, {p, std::min(end, p + block_pixels)}, source, zeros.data(), result,
+                    work.unused.data(), block);
       multiply_block(gather, depths, packed.data(), block);
     }
-  });
+  };
+  parallel_for(pixels, blocks_at_once * block_pixels, workspace, convolve_share);
 }
 
 }  // namespace

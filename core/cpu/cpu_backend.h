@@ -56,7 +56,7 @@ class CpuBackend final : public Backend {
                    std::span<const float> std, Tensor& out) override;
 
  private:
-  CachingAllocator allocator_;
+  HostAllocator allocator_;
 };
 
 }  // namespace lamina

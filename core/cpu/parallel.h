@@ -3,6 +3,7 @@
 #pragma once
 
 #include <algorithm>
+#include <atomic>
 #include <cstdint>
 #include <exception>
 
@@ -10,26 +11,36 @@
 
 namespace lamina::cpu {
 
-// body(begin, end) for consecutive ranges of at most `chunk` out of [0, n). An exception in a body is
-// rethrown.
-template <typename Body>
-void parallel_for(std::int64_t n, std::int64_t chunk, const Body& body) {
+// body(begin, end, workspace) for consecutive ranges of at most `chunk` out of [0, n). Each thread makes a
+// workspace of its own, which holds anything when a body starts. An exception is rethrown.
+template <typename MakeWorkspace, typename Body>
+void parallel_for(std::int64_t n, std::int64_t chunk, const MakeWorkspace& make_workspace, const Body& body) {
   const std::int64_t chunks = (n + chunk - 1) / chunk;
-  if (chunks <= 1 || threads() == 1) {
-    for (std::int64_t c = 0; c < chunks; ++c) body(c * chunk, std::min(n, (c + 1) * chunk));
-    return;
-  }
+  std::atomic<std::int64_t> next = 0;
+  const auto take_chunks = [&] {
+    auto&& workspace = make_workspace();
+    for (std::int64_t c = next++; c < chunks; c = next++)
+      body(c * chunk, std::min(n, (c + 1) * chunk), workspace);
+  };
+  if (chunks <= 1 || threads() == 1) return take_chunks();
   std::exception_ptr error;
-#pragma omp parallel for schedule(dynamic, 1) num_threads(threads())
-  for (std::int64_t c = 0; c < chunks; ++c) {
-    try {
-      body(c * chunk, std::min(n, (c + 1) * chunk));
-    } catch (...) {
+#pragma omp parallel num_threads(threads())
+  try {
+    take_chunks();
+  } catch (...) {
 #pragma omp critical(lamina_parallel_error)
-      error = std::current_exception();
-    }
+    error = std::current_exception();
   }
   if (error) std::rethrow_exception(error);
+}
+
+// body(begin, end), without a workspace.
+template <typename Body>
+void parallel_for(std::int64_t n, std::int64_t chunk, const Body& body) {
+  struct Nothing {};
+  parallel_for(
+      n, chunk, [] { return Nothing{}; },
+      [&body](std::int64_t begin, std::int64_t end, Nothing) { body(begin, end); });
 }
 
 }  // namespace lamina::cpu

@@ -101,28 +101,38 @@ void convolve(const Problem& problem, const T* source, const T* weight, T* resul
   const Scratch<T> zeros(allocator, from);
   std::fill_n(zeros.data(), from, T(0));
 
-  parallel_for(grid.tiles(), block, [&](std::int64_t begin, std::int64_t end) {
-    const Scratch<T> v(allocator, points * planes.v), m(allocator, points * planes.m), unused(allocator, to);
-    const std::int64_t count = end - begin, rounded = ceil_divide(count, tile_rows) * tile_rows;
-    for (std::int64_t t = 0; t < count; ++t) {
-      const Pixels<const T, patch> pixels(problem.source, source, zeros.data(), grid.at(begin + t),
-                                          problem.padding);
-      transform_tile<Bt>(pixels, 0, from, v.data() + t * from, planes.v);
-    }
-    for (int point = 0; point < points; ++point) {
-      std::fill_n(v.data() + point * planes.v + count * from, (rounded - count) * from, T(0));
-    }
-    multiply_block(problem, rounded, planes, v.data(), u.data(), m.data());
-    for (std::int64_t t = 0; t < count; ++t) {
-      const Pixels<T, tile> pixels(problem.result, result, unused.data(), grid.at(begin + t), 0);
-      for (std::int64_t k = 0; k < to; k += lanes<T>) {
-        const T* products = m.data() + t * to + k;
-        transform<At, T>(
-            [products, plane = planes.m](int r, int s) { return load(products + (r * patch + s) * plane); },
-            [&pixels, k](int r, int s, Vector<T> value) { store<T>(value, pixels.at(r, s) + k); });
-      }
-    }
-  });
+  struct Workspace {
+    Scratch<T> v, m, unused;
+  };
+  const auto workspace = [&] {
+    return Workspace{
+        .v = {allocator, points * planes.v}, .m = {allocator, points * planes.m}, .unused = {allocator, to}};
+  };
+  parallel_for(
+      grid.tiles(), block, workspace, [&](std::int64_t begin, std::int64_t end, const Workspace& work) {
+        const auto& [v, m, unused] = work;
+        const std::int64_t count = end - begin, rounded = ceil_divide(count, tile_rows) * tile_rows;
+        for (std::int64_t t = 0; t < count; ++t) {
+          const Pixels<const T, patch> pixels(problem.source, source, zeros.data(), grid.at(begin + t),
+                                              problem.padding);
+          transform_tile<Bt>(pixels, 0, from, v.data() + t * from, planes.v);
+        }
+        for (int point = 0; point < points; ++point) {
+          std::fill_n(v.data() + point * planes.v + count * from, (rounded - count) * from, T(0));
+        }
+        multiply_block(problem, rounded, planes, v.data(), u.data(), m.data());
+        for (std::int64_t t = 0; t < count; ++t) {
+          const Pixels<T, tile> pixels(problem.result, result, unused.data(), grid.at(begin + t), 0);
+          for (std::int64_t k = 0; k < to; k += lanes<T>) {
+            const T* products = m.data() + t * to + k;
+            transform<At, T>(
+                [products, plane = planes.m](int r, int s) {
+                  return load(products + (r * patch + s) * plane);
+                },
+                [&pixels, k](int r, int s, Vector<T> value) { store<T>(value, pixels.at(r, s) + k); });
+          }
+        }
+      });
 }
 
 }  // namespace

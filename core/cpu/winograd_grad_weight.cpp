@@ -87,17 +87,23 @@ void conv_winograd_grad_weight(const ConvShape& shape, const T* grad, const T* x
   const Scratch<T> zeros(allocator, std::max(from.channels, to.channels));
   std::fill_n(zeros.data(), std::max(from.channels, to.channels), T(0));
 
-  parallel_for(plan.chunks * plan.slices * plan.groups, 1, [&](std::int64_t task, std::int64_t) {
+  const std::int64_t patch_plane = plane_stride<T>(block_tiles * plan.slice);
+  const std::int64_t grad_plane = plane_stride<T>(block_tiles * plan.group);
+  const std::int64_t sum_plane = plane_stride<T>(plan.group * plan.slice);
+  struct Workspace {
+    Scratch<T> patches, grads, sums;
+  };
+  const auto workspace = [&] {
+    return Workspace{.patches = {allocator, points * patch_plane},
+                     .grads = {allocator, points * grad_plane},
+                     .sums = {allocator, points * sum_plane}};
+  };
+  const auto add_share = [&](std::int64_t task, std::int64_t, const Workspace& work) {
+    const auto& [patches, grads, sums] = work;
     const std::int64_t chunk = task / (plan.slices * plan.groups);
     const std::int64_t first_in = task / plan.groups % plan.slices * plan.slice;
     const std::int64_t first_out = task % plan.groups * plan.group;
     const std::int64_t begin = chunk * plan.chunk, end = std::min(grid.tiles(), begin + plan.chunk);
-    const std::int64_t patch_plane = plane_stride<T>(block_tiles * plan.slice);
-    const std::int64_t grad_plane = plane_stride<T>(block_tiles * plan.group);
-    const std::int64_t sum_plane = plane_stride<T>(plan.group * plan.slice);
-    const Scratch<T> patches(allocator, points * patch_plane), grads(allocator, points * grad_plane),
-        sums(allocator, points * sum_plane);
-
     for (std::int64_t first = begin; first < end; first += block_tiles) {
       const std::int64_t tiles = std::min(block_tiles, end - first);
       for (std::int64_t t = 0; t < tiles; ++t) {
@@ -124,7 +130,8 @@ void conv_winograd_grad_weight(const ConvShape& shape, const T* grad, const T* x
                          });
       }
     }
-  });
+  };
+  parallel_for(plan.chunks * plan.slices * plan.groups, 1, workspace, add_share);
 
   if (plan.chunks == 1) return;
   parallel_for(weights, 4096, [&](std::int64_t begin, std::int64_t end) {
