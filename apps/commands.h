@@ -8,6 +8,7 @@ namespace lamina {
 void add_train_command(const Command& program);
 void add_eval_command(const Command& program);
 void add_predict_command(const Command& program);
+void add_replay_command(const Command& program);
 void add_info_command(const Command& program);
 void add_bench_command(const Command& program);
 

@@ -29,7 +29,7 @@ TEST_CASE("wrong usage is status 2 and lists what is right") {
   const TemporaryFolder folder;
   const Arguments tiny = tiny_training(folder / "run");
   const std::vector<ErrorCase> cases{
-      {"command", {"trian"}, 2, {"unknown command \"trian\"", "train, eval, predict, info"}},
+      {"command", {"trian"}, 2, {"unknown command \"trian\"", "train, eval, predict, replay"}},
       {"option", {"train", "--ephocs", "3"}, 2, {"--ephocs", "did you mean --epochs?"}},
       {"option with value", {"train", "--batchsize=3"}, 2, {"unknown option --batchsize;"}},
       {"stray word", {"train", "cifar10"}, 2, {"unexpected argument \"cifar10\""}},
