@@ -15,7 +15,7 @@ struct TrainCommand {
   TrainOptions options;
   std::set<std::string> given;
   std::string out, config;  // config: already read, see config_file.h
-  bool resume = false;
+  bool resume = false, watch = false;
   std::string progress = "auto";
 };
 
@@ -24,6 +24,15 @@ fs::path default_directory(const TrainOptions& options) {
                                  options.model, options.optimizer, options.batch, options.seed);
   std::replace(name.begin(), name.end(), ':', '-');
   return fs::path("runs") / name;
+}
+
+ProgressMode progress_mode(const TrainCommand& command) {
+  const ProgressMode mode = parse_progress(command.progress);
+  if (!command.watch) return mode;
+  if (mode != ProgressMode::automatic) {
+    fail_usage("--watch and --progress {}: give one of them", command.progress);
+  }
+  return ProgressMode::watch;
 }
 
 fs::path output_directory(const TrainCommand& command) {
@@ -70,6 +79,9 @@ int train_in(const TrainOptions& options, TrainingSetup& setup, const RunDirecto
   std::fflush(stdout);
   run.write_config(config);
   Progress progress(mode);
+  if (mode == ProgressMode::watch && !progress.watching()) {
+    progress.print("--watch: standard error is not a terminal; plain lines instead");
+  }
   Training training(options, setup, run, progress, config);
   run.remove_half_written();
   if (resume) {
@@ -92,7 +104,7 @@ int train_in(const TrainOptions& options, TrainingSetup& setup, const RunDirecto
 }
 
 int run_train(TrainCommand command) {
-  const ProgressMode progress = parse_progress(command.progress);
+  const ProgressMode progress = progress_mode(command);
   make_absolute(command.options.data);
   const fs::path out = output_directory(command);
   if (command.resume && RunDirectory::holds_run(out)) {
@@ -125,6 +137,9 @@ void add_train_command(const Command& program) {
                "DIR");
   train.option("--resume", command->resume, "go on with the run in --out from its newest checkpoint");
   train.option("--progress", command->progress, "auto, plain or none");
+  train.option("--watch", command->watch,
+               "draw every layer's trust ratio and norms while training; plain lines where standard error is "
+               "not a terminal; does not change results");
   train.option("--config", command->config, "read options from a file; the command line wins", "FILE.toml");
   train.runs([train, command] {
     command->given = given_options(train);

@@ -6,21 +6,28 @@
 #include <cstdio>
 #include <cstdlib>
 
+#include "apps/interrupt.h"
 #include "apps/table.h"
 #include "core/error.h"
 
 namespace lamina {
 namespace {
 
+constexpr std::chrono::milliseconds redraw_interval{100};
+constexpr std::chrono::seconds plain_interval{10};
+
 bool is_terminal() {
   const char* term = std::getenv("TERM");
   return isatty(STDERR_FILENO) == 1 && term != nullptr && std::string_view(term) != "dumb";
 }
 
-std::size_t terminal_columns() {
+TerminalSize terminal_size() {
   winsize size{};
-  if (ioctl(STDERR_FILENO, TIOCGWINSZ, &size) != 0 || size.ws_col == 0) return 80;
-  return size.ws_col;
+  TerminalSize known;
+  if (ioctl(STDERR_FILENO, TIOCGWINSZ, &size) != 0) return known;
+  if (size.ws_col > 0) known.columns = size.ws_col;
+  if (size.ws_row > 0) known.rows = size.ws_row;
+  return known;
 }
 
 std::string describe(const ProgressState& s) {
@@ -39,23 +46,29 @@ ProgressMode parse_progress(std::string_view name) {
 }
 
 Progress::Progress(ProgressMode mode)
-    : mode_(mode), terminal_(mode == ProgressMode::automatic && is_terminal()), last_(Clock::now()) {}
+    : mode_(mode),
+      terminal_((mode == ProgressMode::automatic || mode == ProgressMode::watch) && is_terminal()),
+      last_(Clock::now()) {}
 
 Progress::~Progress() { clear(); }
 
-void Progress::update(const ProgressState& state) {
-  const auto interval = terminal_ ? std::chrono::milliseconds(100) : std::chrono::seconds(10);
-  if (mode_ == ProgressMode::none || Clock::now() - last_ < interval) return;
+bool Progress::due(Clock::duration interval) {
+  if (Clock::now() - last_ < interval) return false;
   last_ = Clock::now();
-  if (terminal_) {
-    rewrite(describe(state));
-  } else {
-    print(describe(state));
-  }
+  return true;
+}
+
+void Progress::update(const ProgressState& state, const LinesBelow& below) {
+  if (mode_ == ProgressMode::none || !due(terminal_ ? redraw_interval : plain_interval)) return;
+  if (!terminal_) return print(describe(state));
+  const TerminalSize size = terminal_size();
+  // One row for the line above them, and one left over: a full screen would scroll.
+  if (below) below_ = below({size.columns - 1, size.rows - std::min<std::size_t>(size.rows, 2)});
+  rewrite(describe(state));
 }
 
 void Progress::status(const std::string& text) {
-  if (terminal_) rewrite(text);
+  if (terminal_ && due(redraw_interval)) rewrite(text);
 }
 
 void Progress::print(const std::string& line) {
@@ -64,18 +77,26 @@ void Progress::print(const std::string& line) {
   fmt::print(stderr, "{}\n", line);
 }
 
+// After Ctrl-C its message stands below the lines, which are then left as they are.
 void Progress::clear() {
-  if (shown_) fmt::print(stderr, "\r\033[K");
+  if (shown_ > 0 && InterruptHandler::signal() == 0) fmt::print(stderr, "{}\033[J", to_first_line());
   std::fflush(stderr);
-  shown_ = false;
+  shown_ = 0;
+}
+
+std::string Progress::to_first_line() const {
+  return shown_ > 1 ? fmt::format("\r\033[{}A", shown_ - 1) : "\r";
 }
 
 // Cut to the width of the terminal: a wrapped line could not be rewritten. ASCII only, so bytes are columns.
 void Progress::rewrite(std::string text) {
-  text.resize(std::min(text.size(), terminal_columns() - 1));
-  fmt::print(stderr, "\r{}\033[K", text);
+  if (InterruptHandler::signal() != 0) return;
+  text.resize(std::min(text.size(), terminal_size().columns - 1));
+  std::string screen = to_first_line() + text + "\033[K";
+  for (const std::string& line : below_) screen += "\n" + line + "\033[K";
+  fmt::print(stderr, "{}\033[J", screen);
   std::fflush(stderr);
-  shown_ = true;
+  shown_ = 1 + below_.size();
 }
 
 }  // namespace lamina

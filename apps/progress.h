@@ -1,15 +1,20 @@
-// What a run shows while it goes on, on standard error: one line that rewrites itself on a terminal, plain
-// lines elsewhere.
+// What a run shows while it goes on, on standard error: one line that rewrites itself on a terminal, with
+// further lines below it if wanted, plain lines elsewhere. No mode of the terminal is changed, so that
+// however the program ends there is nothing to restore.
 #pragma once
 
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace lamina {
 
-enum class ProgressMode { automatic, plain, none };
+// watch: as automatic, with lines below on a terminal.
+enum class ProgressMode { automatic, plain, none, watch };
 ProgressMode parse_progress(std::string_view name);  // "auto", "plain", "none"; throws UsageError
 
 struct ProgressState {
@@ -20,25 +25,38 @@ struct ProgressState {
   double seconds_left = 0;
 };
 
+struct TerminalSize {
+  std::size_t columns = 80, rows = 24;
+};
+
 class Progress {
  public:
+  // At most `rows` lines of at most `columns` columns.
+  using LinesBelow = std::function<std::vector<std::string>(TerminalSize)>;
+
   explicit Progress(ProgressMode mode);
   ~Progress();  // leaves the cursor at the start of an empty line
   Progress(const Progress&) = delete;
   Progress& operator=(const Progress&) = delete;
 
-  void update(const ProgressState& state);  // shown at most ten times a second; plain: every ten seconds
-  void status(const std::string& text);     // a passing remark ("evaluating"), on terminals only
-  void print(const std::string& line);      // a line that stays
-  void clear();                             // before others write to the terminal
+  bool watching() const { return mode_ == ProgressMode::watch && terminal_; }
+
+  // Shown at most ten times a second; plain: every ten seconds. `below` is asked only when it is shown.
+  void update(const ProgressState& state, const LinesBelow& below = {});
+  void status(const std::string& text);  // a passing remark ("evaluating") in place of the line, on terminals
+  void print(const std::string& line);   // a line that stays
+  void clear();                          // before others write to the terminal
 
  private:
   using Clock = std::chrono::steady_clock;
+  bool due(Clock::duration interval);
   void rewrite(std::string text);
+  std::string to_first_line() const;
 
   ProgressMode mode_;
   bool terminal_;
-  bool shown_ = false;  // the cursor stands behind a line that may be rewritten
+  std::vector<std::string> below_;
+  std::size_t shown_ = 0;  // lines that may be rewritten; the cursor stands behind the last
   Clock::time_point last_;
 };
 

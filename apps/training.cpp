@@ -38,6 +38,9 @@ Training::Training(const TrainOptions& options, TrainingSetup& setup, const RunD
                    Progress& progress, nlohmann::json config)
     : options_(options), setup_(setup), run_(run), progress_(progress), config_(std::move(config)) {
   if (options.trace) trace_.emplace(setup.optimizer->segments());
+  if (!progress.watching()) return;
+  setup.optimizer->set_tracing(true);
+  watch_.emplace(*setup.optimizer);
 }
 
 void Training::resume(const Checkpoint& checkpoint) {
@@ -118,6 +121,7 @@ void Training::show_progress() {
   const auto left = static_cast<double>(steps - position_.step);
   const auto tests_left =
       options_.eval_every == 0 ? 1 : (options_.epochs - position_.epoch) / options_.eval_every;
+  const auto layers = [this](TerminalSize size) { return watch_->draw(size); };
   progress_.update({.epoch = position_.epoch + 1,
                     .epochs = options_.epochs,
                     .step = position_.step,
@@ -125,7 +129,8 @@ void Training::show_progress() {
                     .loss = position_.metrics.loss(),
                     .accuracy = position_.metrics.accuracy(),
                     .images_per_s = static_cast<double>(options_.batch) / step_seconds_,
-                    .seconds_left = left * step_seconds_ + static_cast<double>(tests_left) * test_seconds_});
+                    .seconds_left = left * step_seconds_ + static_cast<double>(tests_left) * test_seconds_},
+                   watch_ ? layers : Progress::LinesBelow());
 }
 
 bool Training::test_due() const {

@@ -12,6 +12,7 @@
 #include "apps/trace.h"
 #include "apps/train_options.h"
 #include "apps/training_setup.h"
+#include "apps/watch.h"
 
 namespace lamina {
 
@@ -57,6 +58,7 @@ class Training {
   Position position_;
   std::optional<CsvFile> steps_, epochs_;
   std::optional<Trace> trace_;
+  std::optional<Watch> watch_;
   bool saved_ = false;       // the newest checkpoint is of this position
   double step_seconds_ = 0;  // recent mean
   double test_seconds_ = 0;  // of the last test
