@@ -20,7 +20,7 @@ struct Preset {
   const char*
       settings;  // "trust_coefficient=0.001 denominator=split ..."; knobs not named keep their default
   const char* description;  // one line
-  const char* source;       // paper and equation, or repository and file
+  const char* source;       // paper and equation, or package or repository, file and commit
 };
 
 std::span<const Preset> presets();  // an optimizer's first is its default

@@ -79,4 +79,26 @@ inline std::unique_ptr<Optimizer> make(const std::string& name, const ParamList&
   return make_optimizer(name, params, settings, {.batch = 1024, .steps_per_epoch = 4});
 }
 
+// A knob's value, as text; empty if the optimizer has no such knob.
+inline std::string knob(const Optimizer& optimizer, const std::string& name) {
+  for (const auto& [key, value] : optimizer.knobs())
+    if (key == name) return value;
+  return "";
+}
+
+inline std::string knob(const std::string& preset, const std::string& name) {
+  for (const KnobHelp& help : knob_help(preset))
+    if (help.name == name) return help.value;
+  return "";
+}
+
+// Clipping by the norm of the whole gradient couples the layers on purpose.
+inline bool couples_layers(const std::string& preset) {
+  const std::string clip = knob(preset, "max_grad_norm");
+  return !clip.empty() && clip != "0";
+}
+
+// An implementation without a guard: zero weights have ratio 0, zero weights and updates 0 / 0.
+inline bool freezes_zeros(const std::string& preset) { return knob(preset, "zero_norm") == "raw"; }
+
 }  // namespace lamina::testing

@@ -36,7 +36,7 @@ bool all(const Tensor& tensor, const Predicate& predicate) {
 
 TEST_CASE("scaling one layer's gradient leaves every other layer's bits alone") {
   for (const std::string& name : all_presets()) {
-    if (name == "lamb:timm") continue;  // its clipping by the global norm couples the layers on purpose
+    if (couples_layers(name)) continue;
     INFO(name);
     const ParamList plain = trained(name, model<float>());
     const ParamList scaled = trained(name, model<float>(), 4, [](const ParamList& params) {
@@ -54,7 +54,7 @@ TEST_CASE("scaling one layer's gradient leaves every other layer's bits alone") 
 
 TEST_CASE("permuting the layers permutes the results") {
   for (const std::string& name : all_presets()) {
-    if (name == "lamb:timm") continue;  // the global norm adds the layers in their order
+    if (couples_layers(name)) continue;  // the global norm adds the layers in their order
     INFO(name);
     ParamList params = model<float>();
     ParamList reversed = model<float>();
@@ -97,6 +97,7 @@ TEST_CASE("a step leaves the gradients as they are") {
 
 TEST_CASE("zero weights and zero gradients stay finite, and zero-initialised tensors move") {
   for (const std::string& name : all_presets()) {
+    if (freezes_zeros(name)) continue;
     INFO(name);
     ParamList params = model<float>();
     add_param(params, "zero.weight", Tensor::zeros({3, 5}));

@@ -2,163 +2,48 @@
 """Makes tests/golden/optimizer_trajectories.safetensors: recorded gradients and the parameters that public optimizer
 implementations reach with them, in float64.
 
-Packages run as they are: torch.optim (SGD, AdamW), timm (Lars, Lamb), torch_optimizer (Lamb). Where no package
-exists, the update is transcribed below, the source named at each function.
+Packages run as they are (optimizer_packages.py). Where no package can be installed, the update is transcribed
+(optimizer_transcriptions.py). The file's metadata and this script's output say which was done for each trajectory.
 
-Run: python tests/peers/make_optimizer_trajectories.py   (needs torch, timm, torch_optimizer, safetensors)
+Run: python tests/peers/make_optimizer_trajectories.py
+Needs: pip install torch timm torch_optimizer lightly safetensors optax keras tensorflow-cpu tf-keras tensorboardX
+       pip install --no-deps pytorch-lamb solo-learn tf-models-official
 """
 
 import math
+import os
 from pathlib import Path
 
+os.environ.setdefault("KERAS_BACKEND", "jax")
+
+import keras
+import optax
 import torch
+from lightly.utils.lars import LARS as LightlyLars
 from safetensors.torch import save_file
 from timm.optim import Lamb as TimmLamb
 from timm.optim import Lars as TimmLars
 from torch_optimizer import Lamb as TorchOptimizerLamb
 
-STEPS = 24
-RECORDED = (1, 8, 16, 24)
-STEPS_PER_EPOCH = 4
-WEIGHT_DECAY = 0.02  # large, so that a misplaced decay is seen
-BATCH, BASE_BATCH = 1024, 256
+import optimizer_transcriptions as transcribed
+from optimizer_packages import (
+    EXCLUDED_NAMES,
+    float64,
+    module_at,
+    one_group,
+    run_keras,
+    run_optax,
+    run_tensorflow,
+    run_torch,
+    two_groups,
+    version,
+    without_decay,
+    weights_only,
+)
+from optimizer_problem import RECORDED, STEPS, STEPS_PER_EPOCH, WEIGHT_DECAY, learning_rate, make_problem
 
-
-def make_problem():
-    """Parameters and gradients of every awkward sort."""
-    torch.manual_seed(20)
-    shapes = {
-        "conv.weight": (4, 2, 2, 3),  # norm above 10: clamps bind
-        "bn.weight": (4,),
-        "bn.bias": (4,),  # starts at zero
-        "zero.weight": (3, 2),  # starts at zero
-        "dead.weight": (2, 3),  # its gradient is always zero
-        "fc.weight": (3, 4),
-        "fc.bias": (3,),
-    }
-    params = {name: torch.randn(shape, dtype=torch.float64) for name, shape in shapes.items()}
-    params["conv.weight"] *= 14 / params["conv.weight"].norm()
-    for name in ("bn.bias", "zero.weight"):
-        params[name].zero_()
-    grads = {name: 0.3 * torch.randn((STEPS, *shape), dtype=torch.float64) for name, shape in shapes.items()}
-    grads["conv.weight"][::3] *= 20  # norm above 10
-    grads["dead.weight"].zero_()
-    return params, grads
-
-
-def learning_rate(base, step):
-    """Linear warm-up from 0 over 5 steps, then cosine; step counts from 0."""
-    if step < 5:
-        return base * step / 5
-    return base * 0.5 * (1 + math.cos(math.pi * (step - 5) / (STEPS - 5)))
-
-
-# --- transcriptions: step(name, p, g, state, lr, t), t = 1, 2, ... --------------------------------------------------
-
-
-def is_excluded(p):
-    return p.ndim == 1
-
-
-def sutskever_nesterov(momentum=0.9):
-    """Sutskever et al. 2013, eq. 3-4, in the variables at which the gradient is taken."""
-
-    def step(name, p, g, state, lr, t):
-        v = state.setdefault("v", torch.zeros_like(p))
-        old = v.clone()
-        v.mul_(momentum).sub_(lr * (g + WEIGHT_DECAY * p))
-        p.add_((1 + momentum) * v - momentum * old)
-
-    return step
-
-
-def adamw_paper(alpha, beta1=0.9, beta2=0.999, eps=1e-8):
-    """Loshchilov & Hutter 2019, Alg. 2: theta -= eta_t (alpha m^ / (sqrt(v^) + eps) + lambda theta)."""
-
-    def step(name, p, g, state, lr, t):
-        eta = lr / alpha
-        m = state.setdefault("m", torch.zeros_like(p))
-        v = state.setdefault("v", torch.zeros_like(p))
-        m.copy_(beta1 * m + (1 - beta1) * g)
-        v.copy_(beta2 * v + (1 - beta2) * g * g)
-        m_hat, v_hat = m / (1 - beta1**t), v / (1 - beta2**t)
-        p.sub_(eta * (alpha * m_hat / (v_hat.sqrt() + eps) + WEIGHT_DECAY * p))
-
-    return step
-
-
-def lars_paper(momentum=0.9, eta=0.001):
-    """You, Gitman & Ginsburg 2017, Alg. 1; biases and normalisation as plain momentum SGD, zero norms with ratio 1."""
-
-    def step(name, p, g, state, lr, t):
-        v = state.setdefault("v", torch.zeros_like(p))
-        beta = 0 if is_excluded(p) else WEIGHT_DECAY
-        rate = 1.0
-        if not is_excluded(p) and p.norm() > 0 and g.norm() > 0:
-            rate = eta * p.norm() / (g.norm() + beta * p.norm())
-        v.copy_(momentum * v + lr * rate * (g + beta * p))
-        p.sub_(v)
-
-    return step
-
-
-def lars_barlowtwins(momentum=0.9, eta=0.001):
-    """facebookresearch/barlowtwins main.py, class LARS, both filters on."""
-
-    def step(name, p, g, state, lr, t):
-        dp = g
-        if not is_excluded(p):
-            dp = dp + WEIGHT_DECAY * p
-            param_norm, update_norm = torch.norm(p), torch.norm(dp)
-            one = torch.ones_like(param_norm)
-            guarded = torch.where(update_norm > 0, eta * param_norm / update_norm, one)
-            dp = dp * torch.where(param_norm > 0, guarded, one)
-        mu = state.setdefault("mu", torch.zeros_like(p))
-        mu.mul_(momentum).add_(dp)
-        p.add_(mu, alpha=-lr)
-
-    return step
-
-
-def tvlars_official(factor, momentum=0.9, eta=0.001):
-    """KhoiDOO/tvlars opt/tvlars.py: factor(s) with s = 0, 1, ... the optimizer's own step count."""
-
-    def step(name, p, g, state, lr, t):
-        dp = g
-        if not is_excluded(p):
-            dp = dp + WEIGHT_DECAY * p
-            param_norm = torch.norm(p).clamp(0, 10)
-            update_norm = torch.norm(dp).clamp(0, 10)
-            one = torch.ones_like(param_norm)
-            ratio = eta * factor(t - 1) * param_norm / update_norm
-            dp = dp * torch.where(param_norm > 0, torch.where(update_norm > 0, ratio, one), one)
-        mu = state.setdefault("mu", torch.zeros_like(p))
-        mu.mul_(momentum).add_(dp)
-        p.sub_(lr * mu)
-
-    return step
-
-
-def tvlars_paper(alpha, lam, delay_epochs, momentum=0.9, eta=0.001):
-    """Do et al. 2024: eq. 5 and Alg. 1, m_{t+1} = w_t - gamma_t^k g; w_{t+1} = m_{t+1} + mu (m_{t+1} - m_t), with m_0 = w_0."""
-    gamma_min = BATCH / BASE_BATCH * 0.001
-
-    def step(name, p, g, state, lr, t):
-        m = state.setdefault("m", p.clone())
-        rate = 1.0
-        if not is_excluded(p):
-            g = g + WEIGHT_DECAY * p
-            if p.norm() > 0 and g.norm() > 0:
-                phi = 1 / (alpha + math.exp(lam * (t - 1 - delay_epochs * STEPS_PER_EPOCH))) + gamma_min
-                rate = eta * phi * p.norm() / g.norm()
-        new = p - lr * rate * g
-        p.copy_(new + momentum * (new - m))
-        m.copy_(new)
-
-    return step
-
-
-# --- running -------------------------------------------------------------------------------------------------------
+NO_EXCLUSION = "decay=all adapt=all"
+EXCLUSION = "decay=weights adapt=weights"
 
 
 def run_transcription(step, base_lr):
@@ -166,85 +51,191 @@ def run_transcription(step, base_lr):
     states = {name: {} for name in params}
     for t in range(1, STEPS + 1):
         for name, p in params.items():
-            step(name, p, grads[name][t - 1], states[name], learning_rate(base_lr, t - 1), t)
+            step(p, grads[name][t - 1], states[name], learning_rate(base_lr, t - 1), t)
         yield t, params
 
 
-def run_package(factory, groups, options, base_lr):
-    initial, grads = make_problem()
-    params = {name: torch.nn.Parameter(value) for name, value in initial.items()}
-    optimizer = factory(groups(params), lr=base_lr, **options)
-    for t in range(1, STEPS + 1):
-        for name, p in params.items():
-            p.grad = grads[name][t - 1].clone()
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate(base_lr, t - 1)
-        optimizer.step()
-        yield t, {name: p.detach() for name, p in params.items()}
+def case(preset, lr, run, origin, settings=""):
+    return preset, lr, settings, origin, run
 
 
-def one_group(params):
-    return [{"params": list(params.values()), "weight_decay": WEIGHT_DECAY}]
+def written(preset, lr, step, source, settings=""):
+    return case(preset, lr, run_transcription(step, lr), f"transcribed: {source}", settings)
 
 
-def two_groups(params):
-    """timm's way: tensors with one dimension form a group without decay, and without decay is without ratio."""
-    return [
-        {"params": [p for p in params.values() if p.ndim > 1], "weight_decay": WEIGHT_DECAY},
-        {"params": [p for p in params.values() if p.ndim == 1], "weight_decay": 0.0},
-    ]
+def ran(preset, lr, package, run, settings=""):
+    return case(preset, lr, run, f"ran {version(package)}", settings)
 
 
-def cases():
-    """(preset, its settings, base learning rate, trajectory)"""
-
-    def transcribed(preset, lr, step, settings=""):
-        return preset, settings, lr, run_transcription(step, lr)
-
+def sgd_and_adamw():
     def sgd(settings, **options):
-        return "sgd:pytorch", settings, 0.1, run_package(torch.optim.SGD, one_group, {"momentum": 0.9, **options}, 0.1)
+        run = run_torch(torch.optim.SGD, one_group, 0.1, momentum=0.9, **options)
+        return ran("sgd:pytorch", 0.1, "torch", run, settings)
 
-    def timm_lars(lr, settings, **options):
-        options |= {"momentum": 0.9, "foreach": False}
-        return "lars:timm", settings, lr, run_package(TimmLars, two_groups, options, lr)
-
-    def timm_lamb(preset, settings, **options):
-        return preset, settings, 0.05, run_package(TimmLamb, two_groups, {"foreach": False, **options}, 0.05)
-
-    def torch_optimizer_lamb(preset, settings, **options):
-        return preset, settings, 0.05, run_package(TorchOptimizerLamb, one_group, options, 0.05)
-
-    lam = 0.2  # phi passes through all of its range within the 24 steps
-    logistic = lambda s: 1 / (0.1 + math.exp(lam * (s + 1)))
-    aug17 = lambda s: 1.0 if s // STEPS_PER_EPOCH < 2 else logistic(s)
-    exponential = lambda s: math.exp(-lam * (s + 1))
     return [
         sgd(""),
         sgd("nesterov=true", nesterov=True),
         sgd("dampening=0.3", dampening=0.3),
-        transcribed("sgd:paper", 0.1, sutskever_nesterov()),
-        ("adamw:pytorch", "", 0.01, run_package(torch.optim.AdamW, one_group, {}, 0.01)),
-        transcribed("adamw:paper", 0.01, adamw_paper(0.01)),
-        transcribed("lars:paper", 2.0, lars_paper()),
-        transcribed("lars:barlowtwins", 2.0, lars_barlowtwins()),
-        timm_lars(2.0, ""),
-        timm_lars(0.02, "larc_clip=true nesterov=true", trust_clip=True, nesterov=True),
-        timm_lamb("lamb:paper", "", max_grad_norm=None),
-        timm_lamb("lamb:timm", ""),
-        timm_lamb(
-            "lamb:timm",
-            "decay_mode=decoupled ratio_max=1 grad_averaging=false",
-            decoupled_decay=True,
-            trust_clip=True,
-            grad_averaging=False,
+        case(
+            "sgd:goyal",
+            0.1,
+            run_torch(torch.optim.SGD, two_groups, 0.1, momentum=0.9, nesterov=True),
+            f"ran {version('torch')}",
         ),
-        torch_optimizer_lamb("lamb:official", ""),
-        torch_optimizer_lamb("lamb:official", "bias_correction=step_size", debias=True),
-        torch_optimizer_lamb("lamb:official-ssl", "", adam=True),
-        transcribed("tvlars:official", 2.0, tvlars_official(logistic), f"lambda={lam}"),
-        transcribed("tvlars:official-aug17", 2.0, tvlars_official(aug17), f"lambda={lam} hard_delay_epochs=2"),
-        transcribed("tvlars:official-exp", 2.0, tvlars_official(exponential), f"lambda={lam}"),
-        transcribed("tvlars:paper", 2.0, tvlars_paper(1.0, lam, 3), f"lambda={lam} delay_epochs=3"),
+        written("sgd:paper", 0.1, transcribed.sutskever_nesterov(), "Sutskever et al. 2013"),
+        ran("adamw:pytorch", 0.01, "torch", run_torch(torch.optim.AdamW, one_group, 0.01)),
+        written("adamw:paper", 0.01, transcribed.adamw_paper(0.01), "Loshchilov & Hutter 2019"),
+    ]
+
+
+def lars_in_torch():
+    solo_lars = module_at("solo/utils/lars.py").LARSWrapper
+
+    def timm(preset, lr, settings="", groups=two_groups, **options):
+        run = run_torch(TimmLars, groups, lr, momentum=0.9, foreach=False, **options)
+        return ran(preset, lr, "timm", run, settings)
+
+    def lightly(settings="", **options):
+        return ran("lars:lightly", 2.0, "lightly", run_torch(LightlyLars, two_groups, 2.0, momentum=0.9, **options), settings)
+
+    def solo(preset, lr, groups, settings="", eta=0.001, **options):
+        def wrap(params, lr):
+            return solo_lars(torch.optim.SGD(params, lr=lr, momentum=0.9), eta=eta, **options)
+
+        return ran(preset, lr, "solo-learn", run_torch(wrap, groups, lr), settings)
+
+    return [
+        timm("lars:timm", 2.0),
+        timm("lars:timm", 2.0, "dampening=0.3", dampening=0.3),
+        timm("lars:timm-larc", 0.02, "nesterov=true", trust_clip=True, nesterov=True),
+        timm("lars:timm-larc", 2.0, trust_clip=True),
+        timm("lars:timm-always-adapt", 2.0, always_adapt=True),
+        timm("lars:timm-always-adapt", 2.0, "weight_decay=0", without_decay, always_adapt=True),
+        lightly(),
+        lightly("nesterov=true", nesterov=True),
+        solo("lars:solo-learn", 2.0, one_group, exclude_bias_n_norm=True),
+        solo("lars:solo-learn", 2.0, without_decay, "weight_decay=0", exclude_bias_n_norm=True),
+        solo("lars:solo-learn", 0.02, one_group, "larc_clip=true", exclude_bias_n_norm=True, clip=True),
+        # With no exclusion this wrapper is apex' LARC.
+        solo("lars:apex-larc", 0.05, one_group, eta=0.02, clip=True),
+        solo("lars:apex-larc-unclipped", 2.0, one_group, eta=0.02),
+        solo("lars:apex-larc", 0.05, two_groups, "decay=weights", eta=0.02, clip=True),
+    ]
+
+
+def lars_elsewhere():
+    models_lars = module_at("official/modeling/optimization/lars.py").LARS
+    larc = "NVIDIA/apex apex/parallel/LARC.py @2ec84eb"
+    mlperf = "mlcommons/training image_classification/tensorflow"
+
+    def simclr(preset, settings="", **options):
+        options |= {"weight_decay_rate": WEIGHT_DECAY, "exclude_from_weight_decay": EXCLUDED_NAMES}
+        return ran(preset, 2.0, "tf-models-official", run_tensorflow(models_lars, 2.0, **options), settings)
+
+    def optax_lars(preset, settings="", **options):
+        return ran(preset, 2.0, "optax", run_optax(optax.lars, 2.0, **options), settings)
+
+    masks = {"weight_decay_mask": weights_only, "trust_ratio_mask": weights_only}
+    return [
+        written("lars:paper", 2.0, transcribed.lars_paper(), f"{mlperf}/official/resnet/mlperf_lars_optimizer.py @91cf88b"),
+        written("lars:paper", 2.0, transcribed.lars_paper(nesterov=True), "the same file", "nesterov=true"),
+        written("lars:mlperf", 2.0, transcribed.lars_paper(eps=1e-7), f"{mlperf}2/lars_optimizer.py @615ad0a"),
+        written("lars:barlowtwins", 2.0, transcribed.lars_barlowtwins(), "facebookresearch/barlowtwins main.py @a655214"),
+        simclr("lars:simclr"),
+        simclr("lars:simclr", "nesterov=true", nesterov=True),
+        simclr("lars:simclr-popular", classic_momentum=False),
+        simclr("lars:simclr-popular", "nesterov=true", classic_momentum=False, nesterov=True),
+        optax_lars("lars:optax"),
+        optax_lars("lars:optax", f"nesterov=true {EXCLUSION}", nesterov=True, **masks),
+        optax_lars("lars:simclr", **masks),
+        written("lars:apex-larc", 0.05, transcribed.larc_apex(clip=True), larc),
+        written("lars:apex-larc-unclipped", 2.0, transcribed.larc_apex(clip=False), larc),
+        written("lars:mxnet", 2.0, transcribed.lars_mxnet(), "apache/mxnet python/mxnet/optimizer/lars.py @312cdc5"),
+    ]
+
+
+def lamb_in_torch():
+    package_lamb = module_at("pytorch_lamb/lamb.py").Lamb
+
+    def timm(preset, settings="", **options):
+        return ran(preset, 0.05, "timm", run_torch(TimmLamb, two_groups, 0.05, foreach=False, **options), settings)
+
+    def torch_optimizer(preset, settings="", **options):
+        run = run_torch(TorchOptimizerLamb, one_group, 0.05, **options)
+        return ran(preset, 0.05, "torch_optimizer", run, settings)
+
+    return [
+        timm("lamb:paper", max_grad_norm=None),
+        timm("lamb:apex"),
+        timm("lamb:apex", "grad_averaging=false max_grad_norm=0.5", grad_averaging=False, max_grad_norm=0.5),
+        timm("lamb:apex", "bias_correction=none", bias_correction=False),
+        timm("lamb:apex-nvlamb", always_adapt=True),
+        timm("lamb:timm-lambc", trust_clip=True),
+        timm("lamb:timm-decoupled", decoupled_decay=True),
+        timm("lamb:timm-decoupled", "ratio_max=1 grad_averaging=false", decoupled_decay=True, trust_clip=True, grad_averaging=False),
+        torch_optimizer("lamb:official"),
+        torch_optimizer("lamb:official", "bias_correction=step_size", debias=True),
+        torch_optimizer("lamb:official-ssl", adam=True),
+        ran("lamb:cybertronai", 0.05, "pytorch-lamb", run_torch(package_lamb, one_group, 0.05)),
+    ]
+
+
+def lamb_elsewhere():
+    models_lamb = module_at("official/modeling/optimization/lamb.py").LAMB
+    apex = "NVIDIA/apex csrc/multi_tensor_lamb.cu @16fadfe"
+    deepspeed = "deepspeedai/DeepSpeed csrc/lamb/fused_lamb_cuda_kernel.cu"
+    mxnet = "apache/mxnet python/mxnet/optimizer/lamb.py @276a398"
+
+    def tf_models(preset, **options):
+        options |= {"beta_1": float64(0.9), "beta_2": float64(0.999), "weight_decay_rate": float64(WEIGHT_DECAY)}
+        return ran(preset, 0.05, "tf-models-official", run_tensorflow(models_lamb, 0.05, **options))
+
+    def keras_lamb(settings="", excluded=()):
+        return ran("lamb:keras", 0.05, "keras", run_keras(keras.optimizers.Lamb, 0.05, excluded), settings)
+
+    return [
+        tf_models("lamb:paper", exclude_from_weight_decay=EXCLUDED_NAMES),
+        tf_models("lamb:optax"),
+        written("lamb:albert", 0.05, transcribed.lamb_albert(), "google-research/albert lamb_optimizer.py @6ca4dfd"),
+        written("lamb:apex", 0.05, transcribed.lamb_apex(), apex),
+        written("lamb:apex", 0.05, transcribed.lamb_apex(grad_averaging=False), apex, "grad_averaging=false"),
+        written("lamb:apex", 0.05, transcribed.lamb_apex(l2=True), apex, "decay_mode=l2"),
+        written("lamb:apex-nvlamb", 0.05, transcribed.lamb_apex(nvlamb=True), apex),
+        ran("lamb:optax", 0.05, "optax", run_optax(optax.lamb, 0.05)),
+        ran("lamb:optax", 0.05, "optax", run_optax(optax.lamb, 0.05, mask=weights_only), "decay=weights"),
+        written("lamb:optax", 0.05, transcribed.lamb_mxnet(lower=2.0, upper=5.0), mxnet, "weight_norm_min=2 weight_norm_max=5"),
+        written("lamb:optax", 0.05, transcribed.lamb_mxnet(bias_correction=False), mxnet, "bias_correction=none"),
+        written("lamb:deepspeed", 0.05, transcribed.lamb_deepspeed(), f"{deepspeed} @c7724c6"),
+        written("lamb:deepspeed", 0.05, transcribed.lamb_deepspeed(eps_inside=True, eps=1e-3), f"{deepspeed} @c7724c6",
+                "eps_mode=inside eps=1e-3"),  # fmt: skip
+        written("lamb:deepspeed", 0.05, transcribed.lamb_deepspeed(correct_moments=True, eps_inside=True, eps=1e-3),
+                f"{deepspeed} @e5d277f", "bias_correction=moments eps_mode=inside eps=1e-3"),  # fmt: skip
+        keras_lamb(),
+        keras_lamb("decay=weights", EXCLUDED_NAMES),
+    ]
+
+
+def tvlars():
+    lam = 0.2  # phi passes through all of its range within the 24 steps
+
+    def logistic(s):
+        return 1 / (0.1 + math.exp(lam * (s + 1)))
+
+    def aug17(s):
+        return 1.0 if s // STEPS_PER_EPOCH < 2 else logistic(s)
+
+    def exponential(s):
+        return math.exp(-lam * (s + 1))
+
+    def official(preset, factor, commit, settings=""):
+        source = f"KhoiDOO/tvlars opt/tvlars.py @{commit}"
+        return written(preset, 2.0, transcribed.tvlars_official(factor), source, f"lambda={lam} {settings}")
+
+    return [
+        official("tvlars:official", logistic, "89c3291"),
+        official("tvlars:official-aug17", aug17, "10bcfd2", "hard_delay_epochs=2"),
+        official("tvlars:official-exp", exponential, "f0d0428"),
+        written("tvlars:paper", 2.0, transcribed.tvlars_paper(1.0, lam, 3), "Do et al. 2024", f"lambda={lam} delay_epochs=3"),
     ]
 
 
@@ -253,16 +244,19 @@ def main():
     tensors = {f"param.{name}": value for name, value in params.items()}
     tensors |= {f"grad.{name}": value for name, value in grads.items()}
     metadata = {"weight_decay": str(WEIGHT_DECAY)}
-    for number, (preset, settings, lr, run) in enumerate(cases()):
+    cases = sgd_and_adamw() + lars_in_torch() + lars_elsewhere() + lamb_in_torch() + lamb_elsewhere() + tvlars()
+    for number, (preset, lr, settings, origin, run) in enumerate(cases):
         rows = [torch.cat([p.reshape(-1) for p in state.values()]) for t, state in run if t in RECORDED]
         tensors[f"case.{number:02}"] = torch.stack(rows)
         metadata[f"case.{number:02}"] = f"{preset} lr={lr} {settings}".strip()
+        metadata[f"origin.{number:02}"] = origin
+        print(f"{number:02} {preset:<26} {settings:<50} {origin}")
     tensors["recorded_steps"] = torch.tensor(RECORDED, dtype=torch.int32)
     tensors["schedule"] = torch.tensor([learning_rate(1.0, t) for t in range(STEPS)], dtype=torch.float64)
     path = Path(__file__).resolve().parent.parent / "golden" / "optimizer_trajectories.safetensors"
     path.parent.mkdir(exist_ok=True)
     save_file(tensors, path, metadata=metadata)
-    print(f"{path}: {path.stat().st_size} bytes, {len(metadata) - 1} trajectories")
+    print(f"{path}: {path.stat().st_size} bytes, {len(cases)} trajectories")
 
 
 if __name__ == "__main__":
