@@ -15,6 +15,7 @@
 #include <span>
 #include <vector>
 
+#include "core/cpu/vector.h"
 #include "optim/optimizer.h"
 #include "optim/rules/rule.h"
 
@@ -47,18 +48,21 @@ void check_finite(std::span<const Segment> segments, std::span<const Squares> su
 
 template <typename Real>
 double sum_squares(const Real* x, std::int64_t n) {
-  constexpr int lanes = 16;  // independent partial sums, so that the loop vectorises without reordering
-  std::array<double, lanes> lane{};
+  constexpr int sums = 4;  // that do not wait for one another
+  constexpr std::int64_t width = cpu::lanes<double>;
+  std::array<cpu::Vector<double>, sums> sum{};
   std::int64_t i = 0;
-  for (; i + lanes <= n; i += lanes)
-    for (int l = 0; l < lanes; ++l) {
-      const auto value = static_cast<double>(x[i + l]);
-      lane[static_cast<std::size_t>(l)] += value * value;
+  for (; i + sums * width <= n; i += sums * width) {
+    for (int k = 0; k < sums; ++k) {
+      const cpu::Vector<double> values = cpu::load_doubles(x + i + k * width);
+      sum[static_cast<std::size_t>(k)] += values * values;
     }
-  for (; i < n; ++i) lane[0] += static_cast<double>(x[i]) * static_cast<double>(x[i]);
-  double sum = 0;
-  for (const double part : lane) sum += part;
-  return sum;
+  }
+  double total = 0;
+  for (; i < n; ++i) total += static_cast<double>(x[i]) * static_cast<double>(x[i]);
+  const cpu::Vector<double> all = (sum[0] + sum[1]) + (sum[2] + sum[3]);
+  for (std::int64_t l = 0; l < width; ++l) total += all[l];
+  return total;
 }
 
 struct Request {
@@ -217,15 +221,20 @@ class CpuStep {
 
   // The same, returning the squared norm of the weights' change.
   double apply_traced(const Chunk& chunk) const {
-    std::array<Real, block_elements> before;
+    const Rule rule = rule_;
+    const Element<Real> constants = constants_[chunk.segment];
+    std::array<Real, block_elements> change;
     double sum = 0;
     for (std::int64_t begin = chunk.begin; begin < chunk.end; begin += block_elements) {
       const std::int64_t n = std::min(block_elements, chunk.end - begin);
-      std::copy_n(weights_ + begin, n, before.begin());
-      apply_chunk({chunk.segment, begin, begin + n});
-      for (std::int64_t k = 0; k < n; ++k)
-        before[static_cast<std::size_t>(k)] = weights_[begin + k] - before[static_cast<std::size_t>(k)];
-      sum += sum_squares(before.data(), n);
+      for (std::int64_t i = begin; i < begin + n; ++i) {
+        std::array<Real, slots> s = slots_at(i);
+        const Real weight = rule.apply(element(constants, i), s.data());
+        change[static_cast<std::size_t>(i - begin)] = weight - weights_[i];
+        weights_[i] = weight;
+        for (std::size_t k = 0; k < slots; ++k) slots_[k][i] = s[k];
+      }
+      sum += sum_squares(change.data(), n);
     }
     return sum;
   }

@@ -34,4 +34,13 @@ inline void store(Vector<T> value, T* to) {
   *reinterpret_cast<typename VectorOf<T>::unaligned*>(to) = value;
 }
 
+// The next lanes<double> elements in double precision.
+inline Vector<double> load_doubles(const double* from) { return load(from); }
+
+inline Vector<double> load_doubles(const float* from) {
+  typedef float Floats __attribute__((vector_size(vector_bytes / 2)));
+  typedef float Unaligned __attribute__((vector_size(vector_bytes / 2), aligned(alignof(float)), may_alias));
+  return __builtin_convertvector(Floats(*reinterpret_cast<const Unaligned*>(from)), Vector<double>);
+}
+
 }  // namespace lamina::cpu
