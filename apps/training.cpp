@@ -56,7 +56,7 @@ void Training::resume(const Checkpoint& checkpoint) {
 int Training::run() {
   const InterruptHandler interrupts;
   open_logs();
-  while (!finished()) {
+  while (!finished() && InterruptHandler::signal() == 0) {
     train_epoch();
     if (position_.batch < setup_.loader.batches() || !finish_epoch()) break;
   }

@@ -332,7 +332,7 @@ TEST_CASE("replay names the file that it cannot read or write, and leaves nothin
     for (const std::string& part : message) CHECK(outcome.err.find(part) != std::string::npos);
   };
   std::ofstream(folder / "text") << "hello, this is not a safetensors file";
-  std::ofstream(folder / "empty");
+  std::ofstream(folder / "empty") << "";
   check_failed({"--params", folder / "text"}, {"text", "not a safetensors file"});
   check_failed({"--grads", folder / "empty"}, {"empty", "0 bytes are too few"});
   check_failed({"--grads", folder / "none"}, {"none", "No such file"});
