@@ -198,8 +198,10 @@ TEST_CASE("--watch draws on a terminal, changes nothing and leaves nothing behin
 TEST_CASE("Ctrl-C while watching saves, keeps the message readable and the terminal usable") {
   const TemporaryFolder folder;
   const fs::path out = folder / "run";
-  // Steps longer than the time between two frames: the last one would be drawn after the message.
-  const Arguments slow{"--data", "synthetic:32x32x3x4", "--batch", "200"};
+  // Steps that take longer than frames, one or two an epoch: the signal comes while testing, or in a step
+  // after which a frame is due.
+  const std::string images = GENERATE("200", "400");
+  const Arguments slow{"--data", "synthetic:32x32x3x4", "--batch", "200", "--limit-train", images};
   const TerminalOutcome outcome =
       run_on_terminal(watched_training(out, 100000) + slow, ordinary, "||update||", "\x03");
   CHECK(outcome.status == 128 + SIGINT);
