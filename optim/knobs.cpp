@@ -108,6 +108,15 @@ void check_options(const LambOptions& o) {
   at_least_zero("max_grad_norm", o.max_grad_norm);
   check_moments(o.beta1, o.beta2, o.eps);
   check_ratio(o.ratio);
+  if (o.ratio.zero_norm == ZeroNorm::one_without_decay)
+    fail_usage(
+        "lamb: zero_norm=one_without_decay is for LARS; LAMB's decay is part of the update whose norm it "
+        "takes. Set zero_norm to one or raw");
+  if (!o.use_trust_ratio && (o.ratio.ratio_min > 0 || o.ratio.ratio_max < unbounded))
+    fail_usage(
+        "lamb: use_trust_ratio=false leaves no ratio for ratio_min={} and ratio_max={} to bound; drop one or "
+        "the other",
+        o.ratio.ratio_min, o.ratio.ratio_max);
   check_groups(o.groups, o.weight_decay);
 }
 

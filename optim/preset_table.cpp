@@ -23,10 +23,10 @@ constexpr std::array preset_rows{
 
     Preset{"lars", "paper", "denominator=split momentum_lr=inside",
            "learning rate inside the momentum; also MLPerf's TensorFlow 1 code",
-           "You, Gitman & Ginsburg 2017, Alg. 1; mlcommons/training mlperf_lars_optimizer.py @91cf88b"},
+           "You, Gitman & Ginsburg 2017, Alg. 1; mlcommons/training mlperf_lars_optimizer.py @80adb5f"},
     Preset{"lars", "mlperf", "denominator=split ratio_eps=1e-7 momentum_lr=inside",
            "as paper, but an eps of 0 is silently replaced by 1e-7",
-           "mlcommons/training image_classification/tensorflow2/lars_optimizer.py @615ad0a"},
+           "mlcommons/training image_classification/tensorflow2/lars_optimizer.py @e821074"},
     Preset{"lars", "barlowtwins", "denominator=joint momentum_lr=outside",
            "norm of gradient and decay together, learning rate outside; also VICReg and the TVLARS authors' "
            "LARS",
@@ -71,7 +71,7 @@ constexpr std::array preset_rows{
            "optax 0.2.8 optax/_src/alias.py"},
     Preset{"lars", "mxnet", "denominator=split ratio_eps=1e-8 momentum_lr=inside decay=all adapt=weights",
            "biases and normalisation decay but do not adapt",
-           "apache/mxnet python/mxnet/optimizer/lars.py @312cdc5, step()"},
+           "apache/mxnet python/mxnet/optimizer/lars.py @5ed72b1, step()"},
 
     Preset{"lamb", "paper", "bias_correction=moments eps=1e-6",
            "bias correction in the moments, weights decay and adapt; also TensorFlow Addons and TF models",
@@ -79,7 +79,7 @@ constexpr std::array preset_rows{
            "tf-models-official 2.20.0 official/modeling/optimization/lamb.py"},
     Preset{"lamb", "albert", "bias_correction=none eps=1e-6",
            "as paper without bias correction (version 3 of the paper)",
-           "google-research/albert lamb_optimizer.py @6ca4dfd"},
+           "google-research/albert lamb_optimizer.py @a36e095"},
     Preset{"lamb", "official",
            "bias_correction=none eps=1e-6 weight_norm_max=10 weight_decay=5e-4 decay=all adapt=all",
            "no bias correction, weight norm at most 10, every tensor decays and adapts; also torch_optimizer "
@@ -95,10 +95,11 @@ constexpr std::array preset_rows{
            "bias_correction=none eps=1e-6 weight_norm_max=10 decay=all adapt=all zero_norm=raw",
            "as official without its guard: a tensor of zeros never moves; the package that pip installs",
            "pytorch-lamb 1.0.0; cybertronai/pytorch-lamb pytorch_lamb/lamb.py @207f672"},
-    Preset{"lamb", "apex", "bias_correction=moments eps=1e-6 max_grad_norm=1 adapt=decayed",
-           "global gradient norm at most 1, only decaying tensors adapt; also timm",
-           "NVIDIA/apex apex/optimizers/fused_lamb.py and csrc/multi_tensor_lamb.cu @16fadfe; timm 1.0.31 "
-           "timm/optim/lamb.py"},
+    Preset{
+        "lamb", "apex", "bias_correction=moments eps=1e-6 max_grad_norm=1 adapt=decayed",
+        "global gradient norm at most 1, only decaying tensors adapt; also timm",
+        "NVIDIA/apex apex/optimizers/fused_lamb.py @16fadfe, csrc/multi_tensor_lamb.cu @1f20398; timm 1.0.31 "
+        "timm/optim/lamb.py"},
     Preset{"lamb", "apex-nvlamb", "bias_correction=moments eps=1e-6 max_grad_norm=1 adapt=all",
            "as apex, tensors without decay adapt too (use_nvlamb=True; timm: always_adapt=True)",
            "the same files"},
@@ -109,7 +110,7 @@ constexpr std::array preset_rows{
            "as apex, decay outside the ratio (decoupled_decay=True)", "timm 1.0.31 timm/optim/lamb.py"},
     Preset{"lamb", "optax", "bias_correction=moments eps=1e-6 decay=all adapt=all",
            "as paper, but every tensor decays and adapts; also MXNet, and Flash without groups",
-           "optax 0.2.8 optax/_src/alias.py; apache/mxnet python/mxnet/optimizer/lamb.py @276a398; "
+           "optax 0.2.8 optax/_src/alias.py; apache/mxnet python/mxnet/optimizer/lamb.py @f70c7b7; "
            "lightning-flash src/flash/core/optimizers/lamb.py @433474a"},
     Preset{"lamb", "deepspeed",
            "bias_correction=step_size eps=1e-8 decay=all adapt=all ratio_min=0.01 ratio_max=10",

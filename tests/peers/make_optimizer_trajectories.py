@@ -96,7 +96,9 @@ def lars_in_torch():
         return ran(preset, lr, "timm", run, settings)
 
     def lightly(settings="", **options):
-        return ran("lars:lightly", 2.0, "lightly", run_torch(LightlyLars, two_groups, 2.0, momentum=0.9, **options), settings)
+        return ran(
+            "lars:lightly", 2.0, "lightly", run_torch(LightlyLars, two_groups, 2.0, momentum=0.9, **options), settings
+        )
 
     def solo(preset, lr, groups, settings="", eta=0.001, **options):
         def wrap(params, lr):
@@ -127,6 +129,7 @@ def lars_elsewhere():
     models_lars = module_at("official/modeling/optimization/lars.py").LARS
     larc = "NVIDIA/apex apex/parallel/LARC.py @2ec84eb"
     mlperf = "mlcommons/training image_classification/tensorflow"
+    mlperf_1 = f"{mlperf}/official/resnet/mlperf_lars_optimizer.py @80adb5f"
 
     def simclr(preset, settings="", **options):
         options |= {"weight_decay_rate": WEIGHT_DECAY, "exclude_from_weight_decay": EXCLUDED_NAMES}
@@ -137,10 +140,12 @@ def lars_elsewhere():
 
     masks = {"weight_decay_mask": weights_only, "trust_ratio_mask": weights_only}
     return [
-        written("lars:paper", 2.0, transcribed.lars_paper(), f"{mlperf}/official/resnet/mlperf_lars_optimizer.py @91cf88b"),
+        written("lars:paper", 2.0, transcribed.lars_paper(), mlperf_1),
         written("lars:paper", 2.0, transcribed.lars_paper(nesterov=True), "the same file", "nesterov=true"),
-        written("lars:mlperf", 2.0, transcribed.lars_paper(eps=1e-7), f"{mlperf}2/lars_optimizer.py @615ad0a"),
-        written("lars:barlowtwins", 2.0, transcribed.lars_barlowtwins(), "facebookresearch/barlowtwins main.py @a655214"),
+        written("lars:mlperf", 2.0, transcribed.lars_paper(eps=1e-7), f"{mlperf}2/lars_optimizer.py @e821074"),
+        written(
+            "lars:barlowtwins", 2.0, transcribed.lars_barlowtwins(), "facebookresearch/barlowtwins main.py @a655214"
+        ),
         simclr("lars:simclr"),
         simclr("lars:simclr", "nesterov=true", nesterov=True),
         simclr("lars:simclr-popular", classic_momentum=False),
@@ -150,7 +155,7 @@ def lars_elsewhere():
         optax_lars("lars:simclr", **masks),
         written("lars:apex-larc", 0.05, transcribed.larc_apex(clip=True), larc),
         written("lars:apex-larc-unclipped", 2.0, transcribed.larc_apex(clip=False), larc),
-        written("lars:mxnet", 2.0, transcribed.lars_mxnet(), "apache/mxnet python/mxnet/optimizer/lars.py @312cdc5"),
+        written("lars:mxnet", 2.0, transcribed.lars_mxnet(), "apache/mxnet python/mxnet/optimizer/lars.py @5ed72b1"),
     ]
 
 
@@ -172,7 +177,13 @@ def lamb_in_torch():
         timm("lamb:apex-nvlamb", always_adapt=True),
         timm("lamb:timm-lambc", trust_clip=True),
         timm("lamb:timm-decoupled", decoupled_decay=True),
-        timm("lamb:timm-decoupled", "ratio_max=1 grad_averaging=false", decoupled_decay=True, trust_clip=True, grad_averaging=False),
+        timm(
+            "lamb:timm-decoupled",
+            "ratio_max=1 grad_averaging=false",
+            decoupled_decay=True,
+            trust_clip=True,
+            grad_averaging=False,
+        ),
         torch_optimizer("lamb:official"),
         torch_optimizer("lamb:official", "bias_correction=step_size", debias=True),
         torch_optimizer("lamb:official-ssl", adam=True),
@@ -182,9 +193,9 @@ def lamb_in_torch():
 
 def lamb_elsewhere():
     models_lamb = module_at("official/modeling/optimization/lamb.py").LAMB
-    apex = "NVIDIA/apex csrc/multi_tensor_lamb.cu @16fadfe"
+    apex = "NVIDIA/apex csrc/multi_tensor_lamb.cu @1f20398"
     deepspeed = "deepspeedai/DeepSpeed csrc/lamb/fused_lamb_cuda_kernel.cu"
-    mxnet = "apache/mxnet python/mxnet/optimizer/lamb.py @276a398"
+    mxnet = "apache/mxnet python/mxnet/optimizer/lamb.py @f70c7b7"
 
     def tf_models(preset, **options):
         options |= {"beta_1": float64(0.9), "beta_2": float64(0.999), "weight_decay_rate": float64(WEIGHT_DECAY)}
@@ -196,20 +207,36 @@ def lamb_elsewhere():
     return [
         tf_models("lamb:paper", exclude_from_weight_decay=EXCLUDED_NAMES),
         tf_models("lamb:optax"),
-        written("lamb:albert", 0.05, transcribed.lamb_albert(), "google-research/albert lamb_optimizer.py @6ca4dfd"),
+        written("lamb:albert", 0.05, transcribed.lamb_albert(), "google-research/albert lamb_optimizer.py @a36e095"),
         written("lamb:apex", 0.05, transcribed.lamb_apex(), apex),
         written("lamb:apex", 0.05, transcribed.lamb_apex(grad_averaging=False), apex, "grad_averaging=false"),
         written("lamb:apex", 0.05, transcribed.lamb_apex(l2=True), apex, "decay_mode=l2"),
         written("lamb:apex-nvlamb", 0.05, transcribed.lamb_apex(nvlamb=True), apex),
         ran("lamb:optax", 0.05, "optax", run_optax(optax.lamb, 0.05)),
         ran("lamb:optax", 0.05, "optax", run_optax(optax.lamb, 0.05, mask=weights_only), "decay=weights"),
-        written("lamb:optax", 0.05, transcribed.lamb_mxnet(lower=2.0, upper=5.0), mxnet, "weight_norm_min=2 weight_norm_max=5"),
+        written(
+            "lamb:optax",
+            0.05,
+            transcribed.lamb_mxnet(lower=2.0, upper=5.0),
+            mxnet,
+            "weight_norm_min=2 weight_norm_max=5",
+        ),
         written("lamb:optax", 0.05, transcribed.lamb_mxnet(bias_correction=False), mxnet, "bias_correction=none"),
         written("lamb:deepspeed", 0.05, transcribed.lamb_deepspeed(), f"{deepspeed} @c7724c6"),
-        written("lamb:deepspeed", 0.05, transcribed.lamb_deepspeed(eps_inside=True, eps=1e-3), f"{deepspeed} @c7724c6",
-                "eps_mode=inside eps=1e-3"),  # fmt: skip
-        written("lamb:deepspeed", 0.05, transcribed.lamb_deepspeed(correct_moments=True, eps_inside=True, eps=1e-3),
-                f"{deepspeed} @e5d277f", "bias_correction=moments eps_mode=inside eps=1e-3"),  # fmt: skip
+        written(
+            "lamb:deepspeed",
+            0.05,
+            transcribed.lamb_deepspeed(eps_inside=True, eps=1e-3),
+            f"{deepspeed} @c7724c6",
+            "eps_mode=inside eps=1e-3",
+        ),
+        written(
+            "lamb:deepspeed",
+            0.05,
+            transcribed.lamb_deepspeed(correct_moments=True, eps_inside=True, eps=1e-3),
+            f"{deepspeed} @e5d277f",
+            "bias_correction=moments eps_mode=inside eps=1e-3",
+        ),
         keras_lamb(),
         keras_lamb("decay=weights", EXCLUDED_NAMES),
     ]
@@ -235,7 +262,9 @@ def tvlars():
         official("tvlars:official", logistic, "89c3291"),
         official("tvlars:official-aug17", aug17, "10bcfd2", "hard_delay_epochs=2"),
         official("tvlars:official-exp", exponential, "f0d0428"),
-        written("tvlars:paper", 2.0, transcribed.tvlars_paper(1.0, lam, 3), "Do et al. 2024", f"lambda={lam} delay_epochs=3"),
+        written(
+            "tvlars:paper", 2.0, transcribed.tvlars_paper(1.0, lam, 3), "Do et al. 2024", f"lambda={lam} delay_epochs=3"
+        ),
     ]
 
 

@@ -53,8 +53,8 @@ def adamw_paper(alpha, beta1=0.9, beta2=0.999, eps=1e-8):
 
 def lars_paper(momentum=0.9, eta=0.001, eps=0.0, nesterov=False):
     """You, Gitman & Ginsburg 2017, Alg. 1, with the exclusions and the zero norms of
-    mlcommons/training image_classification/tensorflow/official/resnet/mlperf_lars_optimizer.py @91cf88b; with eps = 1e-7
-    tensorflow2/lars_optimizer.py @615ad0a."""
+    mlcommons/training image_classification/tensorflow/official/resnet/mlperf_lars_optimizer.py @80adb5f; with
+    eps = 1e-7 tensorflow2/lars_optimizer.py @e821074."""
 
     def step(p, g, state, lr, t):
         v = slot(state, "v", p)
@@ -83,7 +83,7 @@ def lars_barlowtwins(momentum=0.9, eta=0.001):
 
 
 def larc_apex(clip, momentum=0.9, trust_coefficient=0.02, eps=1e-8):
-    """NVIDIA/apex apex/parallel/LARC.py @2ec84eb around torch.optim.SGD: changes the gradients, takes over the decay."""
+    """NVIDIA/apex apex/parallel/LARC.py @2ec84eb around torch.optim.SGD, whose gradients and decay it takes over."""
 
     def step(p, g, state, lr, t):
         w, u = p.norm(), g.norm()
@@ -100,7 +100,7 @@ def larc_apex(clip, momentum=0.9, trust_coefficient=0.02, eps=1e-8):
 
 
 def lars_mxnet(momentum=0.9, eta=0.001, eps=1e-8):
-    """apache/mxnet python/mxnet/optimizer/lars.py @312cdc5, LARS.step(); wd_mult 1 for every parameter, as in Gluon."""
+    """apache/mxnet python/mxnet/optimizer/lars.py @5ed72b1, LARS.step(); wd_mult 1 for every parameter, as in Gluon."""
 
     def step(p, g, state, lr, t):
         if not is_excluded(p):
@@ -116,7 +116,7 @@ def lars_mxnet(momentum=0.9, eta=0.001, eps=1e-8):
 
 
 def lamb_albert(beta1=0.9, beta2=0.999, eps=1e-6):
-    """google-research/albert lamb_optimizer.py @6ca4dfd."""
+    """google-research/albert lamb_optimizer.py @a36e095."""
 
     def step(p, g, state, lr, t):
         m, v = slot(state, "m", p), slot(state, "v", p)
@@ -132,7 +132,7 @@ def lamb_albert(beta1=0.9, beta2=0.999, eps=1e-6):
 
 
 def lamb_apex(nvlamb=False, grad_averaging=True, l2=False, max_grad_norm=1.0, beta1=0.9, beta2=0.999, eps=1e-6):
-    """NVIDIA/apex csrc/multi_tensor_lamb.cu @16fadfe and apex/optimizers/fused_lamb.py; a second group without decay."""
+    """NVIDIA/apex csrc/multi_tensor_lamb.cu @1f20398, apex/optimizers/fused_lamb.py; a group without decay."""
 
     def step(p, g, state, lr, t):
         decay = 0 if is_excluded(p) else WEIGHT_DECAY
@@ -171,7 +171,7 @@ def lamb_deepspeed(
 
 
 def lamb_mxnet(lower=None, upper=None, bias_correction=True, beta1=0.9, beta2=0.999, eps=1e-6):
-    """apache/mxnet python/mxnet/optimizer/lamb.py @276a398, LAMB.step()."""
+    """apache/mxnet python/mxnet/optimizer/lamb.py @f70c7b7, LAMB.step()."""
 
     def step(p, g, state, lr, t):
         mean, var = slot(state, "mean", p), slot(state, "var", p)
@@ -207,7 +207,7 @@ def tvlars_official(factor, momentum=0.9, eta=0.001):
 
 
 def tvlars_paper(alpha, lam, delay_epochs, momentum=0.9, eta=0.001):
-    """Do et al. 2024, eq. 5 and Alg. 1: m_{t+1} = w_t - gamma_t^k g; w_{t+1} = m_{t+1} + mu (m_{t+1} - m_t); m_0 = w_0."""
+    """Do et al. 2024, eq. 5, Alg. 1: m_{t+1} = w_t - gamma_t^k g; w_{t+1} = m_{t+1} + mu (m_{t+1} - m_t), m_0 = w_0."""
     gamma_min = BATCH / BASE_BATCH * 0.001
 
     def step(p, g, state, lr, t):
