@@ -71,7 +71,7 @@ struct Request {
 };
 
 // What to measure of a tensor before the step.
-enum class Measure { nothing, grad, weight_and_grad, all };
+enum class Measure { nothing, grad, weight_and_grad, all /* also normed() */ };
 
 template <typename Rule, typename Real>
 class CpuStep {
@@ -125,8 +125,8 @@ class CpuStep {
   void adapt(const Request& request, StepReport& report) {
     const bool clipped = !std::isnan(report.grad_norm);
     const auto wanted = [&](std::size_t segment) {
-      if (settings_[segment].adapts) return Measure::all;
-      if (request.trace) return Measure::weight_and_grad;
+      if (settings_[segment].adapts && uses_normed()) return Measure::all;
+      if (settings_[segment].adapts || request.trace) return Measure::weight_and_grad;
       return request.finite_check && !clipped ? Measure::grad : Measure::nothing;
     };
     const auto sums = measure(wanted);
@@ -136,10 +136,15 @@ class CpuStep {
       LayerReport& layer = report.layers[i];
       if (wanted(i) >= Measure::weight_and_grad) layer.weight_norm = std::sqrt(sums[i].weight);
       if (wanted(i) >= Measure::grad && !clipped) layer.grad_norm = std::sqrt(sums[i].grad);
-      if (wanted(i) == Measure::all) layer.trust = trust(constants_[i], sums[i]);
+      if (settings_[i].adapts) layer.trust = trust(constants_[i], sums[i]);
       total += layer.grad_norm * layer.grad_norm;
     }
     report.grad_norm = std::sqrt(total);  // not measured if one tensor's is not
+  }
+
+  bool uses_normed() const {
+    if constexpr (requires { rule_.uses_normed(); }) return rule_.uses_normed();
+    return Rule::layerwise;
   }
 
   double trust(Element<Real>& constants, const Squares& sums) const {

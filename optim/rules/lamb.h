@@ -15,7 +15,8 @@ struct Lamb {
   static constexpr bool layerwise = true;
 
   double max_grad_norm;
-  Real beta1, beta2, new1, new2, correction1, correction2, step_size, eps;
+  Real beta1, beta2, new1, new2, step_size, eps;
+  Real correction1, correction2;  // factors: m^ = correction1 m, sqrt(v^) = correction2 sqrt(v)
   EpsMode eps_mode;
   DecayMode decay_mode;
   bool use_trust_ratio;
@@ -34,8 +35,8 @@ struct Lamb {
         ratio(o.ratio) {
     const double c1 = 1 - std::pow(o.beta1, double(t.number)), c2 = 1 - std::pow(o.beta2, double(t.number));
     const bool in_moments = o.bias_correction == BiasCorrection::moments;
-    correction1 = Real(in_moments ? c1 : 1);
-    correction2 = Real(in_moments ? std::sqrt(c2) : 1);
+    correction1 = Real(in_moments ? 1 / c1 : 1);
+    correction2 = Real(in_moments ? 1 / std::sqrt(c2) : 1);
     step_size = Real(o.bias_correction == BiasCorrection::step_size ? std::sqrt(c2) / c1 : 1);
   }
 
@@ -49,11 +50,13 @@ struct Lamb {
 
   // u = r + b w,  r = m^ / (sqrt(v^) + eps)
   LAMINA_HD Real update(Element<Real> e, Moments t) const {
-    const Real root = eps_mode == EpsMode::outside ? std::sqrt(t.v) / correction2 + eps
-                                                   : std::sqrt(t.v / (correction2 * correction2) + eps);
-    const Real r = t.m / correction1 / root;
+    const Real root = eps_mode == EpsMode::outside ? std::sqrt(t.v) * correction2 + eps
+                                                   : std::sqrt(t.v * (correction2 * correction2) + eps);
+    const Real r = t.m * correction1 / root;
     return decay_mode == DecayMode::in_update ? r + e.weight_decay * e.weight : r;
   }
+
+  bool uses_normed() const { return use_trust_ratio; }
 
   LAMINA_HD Real normed(Element<Real> e, const Real* s) const { return update(e, moments(e, s)); }
 

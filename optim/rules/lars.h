@@ -32,6 +32,10 @@ struct Lars {
 
   LAMINA_HD static Real decayed(Element<Real> e) { return e.grad + e.weight_decay * e.weight; }
 
+  bool uses_normed() const {
+    return denominator == Denominator::joint || denominator == Denominator::after_momentum;
+  }
+
   LAMINA_HD Real normed(Element<Real> e, const Real* s) const {
     const Real d = decayed(e);
     return denominator == Denominator::after_momentum ? sgd.direction(sgd.velocity(s[0], d), d) : d;
