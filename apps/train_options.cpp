@@ -131,6 +131,10 @@ void check_options(const TrainOptions& o) {
   if (o.micro_batch > o.batch) {
     fail_usage("--micro-batch {} is larger than --batch {}", o.micro_batch, o.batch);
   }
+  if (o.noise_scale && (o.micro_batch == 0 || o.micro_batch >= o.batch)) {
+    fail_usage("--noise-scale compares the parts of a batch: give a --micro-batch smaller than --batch {}",
+               o.batch);
+  }
   if (o.precision != "f32" && o.precision != "bf16") {
     fail_usage("--precision {}: expected f32 or bf16", o.precision);
   }

@@ -38,6 +38,7 @@ Training::Training(const TrainOptions& options, TrainingSetup& setup, const RunD
                    Progress& progress, nlohmann::json config)
     : options_(options), setup_(setup), run_(run), progress_(progress), config_(std::move(config)) {
   if (options.trace) trace_.emplace(setup.optimizer->segments());
+  if (options.noise_scale) noise_.emplace(setup.optimizer->arena().grads());
   if (!progress.watching()) return;
   setup.optimizer->set_tracing(true);
   watch_.emplace(*setup.optimizer);
@@ -67,8 +68,9 @@ int Training::run() {
 }
 
 void Training::open_logs() {
-  steps_.emplace(run_.file("steps.csv"), "step,epoch,lr,phi,loss,accuracy,seconds,images_per_s",
-                 position_.step);
+  std::string columns = "step,epoch,lr,phi,loss,accuracy,seconds,images_per_s";
+  if (noise_) columns += ",grad_variance,grad_squared,noise_scale";
+  steps_.emplace(run_.file("steps.csv"), columns, position_.step);
   epochs_.emplace(run_.file("epochs.csv"),
                   "epoch,train_loss,train_accuracy,test_loss,test_accuracy,seconds,images_per_s",
                   position_.epoch);
@@ -82,6 +84,7 @@ void Training::train_epoch() {
     const Metrics metrics = accumulate_gradients(setup_.net, part, options_.label_smoothing);
     if (!std::isfinite(metrics.loss_sum)) fail_diverged(fmt::format("the loss is {}", metrics.loss_sum));
     step.add(metrics);
+    if (noise_) noise_->add_part(metrics.samples, part.batch_size);
     if (!part.last_part) continue;
     take_step(step);
     log_step(step, seconds_since(start));
@@ -108,9 +111,11 @@ void Training::log_step(const Metrics& metrics, double seconds) {
   position_.epoch_seconds += seconds;
   step_seconds_ = step_seconds_ == 0 ? seconds : 0.9 * step_seconds_ + 0.1 * seconds;
   const StepReport& report = setup_.optimizer->report();
-  steps_->add(fmt::format("{},{},{},{},{},{},{:.6f},{:.1f}", position_.step, position_.epoch + 1, report.lr,
-                          report.phi, metrics.loss(), metrics.accuracy(), seconds,
-                          static_cast<double>(metrics.samples) / seconds));
+  const std::optional<GradientNoise> noise = noise_ ? noise_->finish() : std::nullopt;
+  steps_->add(fmt::format(
+      "{},{},{},{},{},{},{:.6f},{:.1f}{}", position_.step, position_.epoch + 1, report.lr, report.phi,
+      metrics.loss(), metrics.accuracy(), seconds, static_cast<double>(metrics.samples) / seconds,
+      noise ? fmt::format(",{},{},{}", noise->variance, noise->squared, noise->scale()) : ""));
   if (trace_) trace_->add(report);
   if (options_.checkpoint_steps > 0 && position_.step % options_.checkpoint_steps == 0) save();
   show_progress();

@@ -7,6 +7,7 @@
 
 #include "apps/checkpoint.h"
 #include "apps/csv.h"
+#include "apps/noise_scale.h"
 #include "apps/progress.h"
 #include "apps/run_directory.h"
 #include "apps/trace.h"
@@ -59,6 +60,7 @@ class Training {
   std::optional<CsvFile> steps_, epochs_;
   std::optional<Trace> trace_;
   std::optional<Watch> watch_;
+  std::optional<NoiseScale> noise_;
   bool saved_ = false;       // the newest checkpoint is of this position
   double step_seconds_ = 0;  // recent mean
   double test_seconds_ = 0;  // of the last test

@@ -38,7 +38,7 @@ struct Columns {
 Columns divide(std::span<const WatchedLayer> layers, std::size_t width) {
   std::size_t name = 5;  // "layer"
   for (const WatchedLayer& layer : layers) name = std::max(name, layer.name.size());
-  name = std::min(name, std::max<std::size_t>(width / 4, 8));
+  name = std::min(name, std::max(width / 4, std::min<std::size_t>(width / 2, 14)));
   const std::size_t rest = width - std::min(width, name);
   const std::size_t least = gap + least_bar + 1 + number_width;
   const std::size_t count = std::clamp<std::size_t>(rest / least, 1, quantities.size());
@@ -50,6 +50,7 @@ Columns divide(std::span<const WatchedLayer> layers, std::size_t width) {
 // A name too long loses its beginning: "layer4.1.conv2" -> "..r4.1.conv2".
 std::string fitted_name(const std::string& name, std::size_t width) {
   if (name.size() <= width) return fmt::format("{:<{}}", name, width);
+  if (width <= 2) return std::string(width, '.');
   return ".." + name.substr(name.size() - (width - 2));
 }
 

@@ -106,7 +106,7 @@ TEST_CASE("frames fit any terminal") {
   }
   CHECK(scene.draw(200, 60)[1].find("||update||") != std::string::npos);
   CHECK(scene.draw(50, 60)[1].find("||w||") == std::string::npos);
-  CHECK(scene.draw(30, 60)[2].starts_with("..mple.0  "));  // a name is recognised by its end
+  CHECK(scene.draw(30, 60)[2].starts_with("..downsample.0  "));  // a name is recognised by its end
 }
 
 TEST_CASE("where rows do not suffice, layers are left out evenly, and the frame says so") {
