@@ -62,13 +62,15 @@ Shape read_header(GzFile& file, int rank) {
                       expected = 0x0800u + static_cast<std::uint32_t>(rank);
   check(magic == expected, "{}: magic number 0x{:08x}; expected 0x{:08x} (IDX, unsigned bytes, {} axes)",
         file.name(), magic, expected, rank);
+  constexpr std::int64_t most_elements = std::int64_t{1} << 33;
   Shape shape;
   std::int64_t elements = 1;
   for (int axis = 0; axis < rank; ++axis) {
-    shape.append(big_endian(&header[4 + 4 * static_cast<std::size_t>(axis)]));
-    elements *= shape[axis];
-    check(shape[axis] > 0 && elements <= std::int64_t{1} << 33, "{}: impossible extents {}", file.name(),
+    const std::int64_t extent = big_endian(&header[4 + 4 * static_cast<std::size_t>(axis)]);
+    shape.append(extent);
+    check(extent > 0 && elements <= most_elements / extent, "{}: impossible extents {}", file.name(),
           shape.str());
+    elements *= extent;
   }
   return shape;
 }
