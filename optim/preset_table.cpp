@@ -28,8 +28,8 @@ constexpr std::array preset_rows{
            "as paper, but an eps of 0 is silently replaced by 1e-7",
            "mlcommons/training image_classification/tensorflow2/lars_optimizer.py @e821074"},
     Preset{"lars", "barlowtwins", "denominator=joint momentum_lr=outside",
-           "norm of gradient and decay together, learning rate outside; also VICReg and the TVLARS authors' "
-           "LARS",
+           "norm of gradient and decay together, learning rate outside; also VICReg, MoCo v3, MAE and the "
+           "TVLARS authors' LARS",
            "facebookresearch/barlowtwins main.py @a655214, vicreg main_vicreg.py @cc1ef4f, KhoiDOO/tvlars "
            "opt/lars.py @7e28a07"},
     Preset{
@@ -39,7 +39,8 @@ constexpr std::array preset_rows{
         "official/modeling/optimization/lars.py @0ca414d"},
     Preset{"lars", "simclr-popular", "denominator=after_momentum momentum_lr=outside",
            "the ratio is formed with the momentum and multiplies the step (classic_momentum=False)",
-           "the same files"},
+           "google-research/simclr lars_optimizer.py @036ea7b, tensorflow/models "
+           "official/modeling/optimization/lars.py @0ca414d"},
     Preset{"lars", "apex-larc",
            "trust_coefficient=0.02 denominator=split ratio_eps=1e-8 momentum_lr=outside larc_clip=true "
            "decay=all adapt=all zero_norm=one_without_decay",
@@ -48,14 +49,15 @@ constexpr std::array preset_rows{
     Preset{"lars", "apex-larc-unclipped",
            "trust_coefficient=0.02 denominator=split ratio_eps=1e-8 momentum_lr=outside decay=all adapt=all "
            "zero_norm=one_without_decay",
-           "every tensor adapts (LARC with clip=False)", "the same file"},
+           "every tensor adapts (LARC with clip=False)", "NVIDIA/apex apex/parallel/LARC.py @2ec84eb"},
     Preset{"lars", "timm", "denominator=split ratio_eps=1e-8 momentum_lr=outside adapt=decayed",
            "only decaying tensors adapt, learning rate outside", "timm 1.0.31 timm/optim/lars.py"},
     Preset{"lars", "timm-larc",
            "denominator=split ratio_eps=1e-8 momentum_lr=outside larc_clip=true adapt=decayed",
-           "as timm, never above the plain learning rate (trust_clip=True)", "the same file"},
+           "as timm, never above the plain learning rate (trust_clip=True)",
+           "timm 1.0.31 timm/optim/lars.py"},
     Preset{"lars", "timm-always-adapt", "denominator=split ratio_eps=1e-8 momentum_lr=outside adapt=all",
-           "as timm, tensors without decay adapt too (always_adapt=True)", "the same file"},
+           "as timm, tensors without decay adapt too (always_adapt=True)", "timm 1.0.31 timm/optim/lars.py"},
     Preset{"lars", "lightly",
            "denominator=split ratio_eps=1e-8 momentum_lr=outside adapt=decayed zero_norm=one_without_decay",
            "as timm, but a tensor with a zero norm does not decay either; also Lightning Bolts and Flash",
@@ -100,9 +102,11 @@ constexpr std::array preset_rows{
         "global gradient norm at most 1, only decaying tensors adapt; also timm",
         "NVIDIA/apex apex/optimizers/fused_lamb.py @16fadfe, csrc/multi_tensor_lamb.cu @1f20398; timm 1.0.31 "
         "timm/optim/lamb.py"},
-    Preset{"lamb", "apex-nvlamb", "bias_correction=moments eps=1e-6 max_grad_norm=1 adapt=all",
-           "as apex, tensors without decay adapt too (use_nvlamb=True; timm: always_adapt=True)",
-           "the same files"},
+    Preset{
+        "lamb", "apex-nvlamb", "bias_correction=moments eps=1e-6 max_grad_norm=1 adapt=all",
+        "as apex, tensors without decay adapt too (use_nvlamb=True; timm: always_adapt=True)",
+        "NVIDIA/apex apex/optimizers/fused_lamb.py @16fadfe, csrc/multi_tensor_lamb.cu @1f20398; timm 1.0.31 "
+        "timm/optim/lamb.py"},
     Preset{"lamb", "timm-lambc", "bias_correction=moments eps=1e-6 max_grad_norm=1 adapt=decayed ratio_max=1",
            "as apex, the ratio never above 1 (trust_clip=True)", "timm 1.0.31 timm/optim/lamb.py"},
     Preset{"lamb", "timm-decoupled",
