@@ -96,7 +96,7 @@ TEST_CASE("frames fit any terminal") {
               0.5, 1e-12);
   }
   for (std::size_t columns = 0; columns <= 200; ++columns) {
-    for (const std::size_t rows : {0, 1, 2, 3, 4, 24, 100}) {
+    for (const std::size_t rows : {0u, 1u, 2u, 3u, 4u, 24u, 100u}) {
       for (const bool unicode : {false, true}) {
         const std::vector<std::string> frame = scene.draw(columns, rows, unicode);
         REQUIRE(frame.size() == std::min<std::size_t>(rows, 56));
