@@ -36,6 +36,12 @@ void wait_by_sleeping(char** argv) {
   ::execv("/proc/self/exe", argv);  // where that fails, the policy stays as it was
 }
 
+// Nothing can be done about a standard error that cannot be written either.
+int fail_with(int status, const char* message) {
+  std::fprintf(stderr, "lamina: %s\n", message);
+  return status;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -45,13 +51,10 @@ int main(int argc, char** argv) {
     lamina::check(std::fflush(stdout) == 0, "standard output: not everything could be written");
     return status;
   } catch (const lamina::UsageError& error) {
-    fmt::print(stderr, "lamina: {}\n", error.what());
-    return 2;
+    return fail_with(2, error.what());
   } catch (const std::bad_alloc&) {
-    fmt::print(stderr, "lamina: out of memory; try a smaller --micro-batch\n");
-    return 1;
+    return fail_with(1, "out of memory; try a smaller --micro-batch");
   } catch (const std::exception& error) {
-    fmt::print(stderr, "lamina: {}\n", error.what());
-    return 1;
+    return fail_with(1, error.what());
   }
 }

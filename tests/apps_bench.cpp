@@ -85,6 +85,7 @@ TEST_CASE("bench ops lists the kernels of the model, each shape once") {
     total += number(op, "total_ms");
   }
   CHECK(close(number(json, "total_ms"), total));
+  check_positive(json, {"peak_gflops"});
 
   // Three blocks; two convolutions of one shape in the first, one in each other.
   const nlohmann::json conv = find_op(ops, "conv2d", "4x8x8x16 -> 16, 3x3");

@@ -13,6 +13,7 @@ class CpuBackend final : public Backend {
   void copy_to_host(const Tensor& from, void* destination) override;
   void copy(const Tensor& from, Tensor& to) override;
   void synchronize() override;
+  double peak_gflops() override;
   void fill(Tensor& out, double value) override;
   void cast(const Tensor& x, Tensor& out) override;
   void unary(const math::Unary& function, const Tensor& x, Tensor& y) override;
