@@ -1,5 +1,5 @@
 // Every knob of every optimizer. Defaults are the preset `paper` (SGD and AdamW: torch.optim's); the other
-// presets are settings of these same knobs (optim/presets.cpp), where each also has its name as text.
+// presets are settings of these same knobs (optim/preset_table.cpp), where each also has its name as text.
 #pragma once
 
 #include <cstdint>
