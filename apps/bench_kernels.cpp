@@ -182,6 +182,30 @@ KernelCalls cross_entropy_kernels(std::int64_t batch, int classes, Device device
   return {forward, backward};
 }
 
+KernelCall crop_kernel(const Shape& batch, Device device) {
+  const Workbench on(device);
+  return {.name = "crop_images",
+          .shape = text_of(batch),
+          .details = {{"x", batch}},
+          .bytes = 5.0 * static_cast<double>(batch.elements()),  // reads bytes, writes f32
+          .prepare = [=] {
+            const auto channels = static_cast<std::size_t>(batch[3]);
+            const std::vector<float> mean(channels, 0.5f), std(channels, 0.25f);
+            std::vector<Crop> crops;
+            for (std::int32_t n = 0; n < batch[0]; ++n) {  // every offset of a crop out of 4 padded pixels
+              crops.push_back({.source = n,
+                               .top = static_cast<std::int16_t>(n / 9 % 9 - 4),
+                               .left = static_cast<std::int16_t>(n % 9 - 4),
+                               .flip = n % 2 == 1});
+            }
+            Tensor images = Tensor::empty(batch, {DType::u8, device});
+            on.backend->fill(images, 127);
+            return [=, out = on.empty(batch)]() mutable {
+              on.backend->crop_images(images, crops, mean, std, out);
+            };
+          }};
+}
+
 KernelCall add_kernel(const Shape& shape, Device device) {
   const Workbench on(device);
   return {.name = "binary",

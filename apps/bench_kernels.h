@@ -37,6 +37,7 @@ KernelCalls max_pool_kernels(const Shape& x, const Shape& y, const Pool2dOptions
 KernelCalls average_pool_kernels(const Shape& x, Device device);
 KernelCalls linear_kernels(const Shape& x, const Shape& weight, Device device);
 KernelCalls cross_entropy_kernels(std::int64_t batch, int classes, Device device);
+KernelCall crop_kernel(const Shape& batch, Device device);        // standard augmentation of a batch
 KernelCall add_kernel(const Shape& shape, Device device);         // a + b
 KernelCall accumulate_kernel(const Shape& shape, Device device);  // b += a
 

@@ -65,6 +65,7 @@ class Kernels {
     const ForwardObserver observer([&](const Module& layer, const Tensor& x, const Tensor& y) {
       add_layer(layer, whole_batch(x.shape()), whole_batch(y.shape()), x.shares_storage(image));
     });
+    add({crop_kernel(images, device_)});
     net(image);
     add(cross_entropy_kernels(batch_, net.options().classes, device_));
     std::int64_t parameters = 0;

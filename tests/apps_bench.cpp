@@ -97,6 +97,7 @@ TEST_CASE("bench ops lists the kernels of the model, each shape once") {
   CHECK(close(number(conv, "gflops"), 2e-6 * 4 * 8 * 8 * 16 * 9 * 16 / number(conv, "median_ms")));
   CHECK(find_op(ops, "conv2d_grad_input", "4x8x8x16 -> 32, 3x3 / 2")["stride"] == 2);
   CHECK(find_op(ops, "conv2d_grad_weight", "4x8x8x3 -> 16, 3x3")["count"] == 1);
+  CHECK(find_op(ops, "crop_images", "4x8x8x3")["count"] == 1);
   CHECK(find_op(ops, "batch_norm", "4x8x8x16, relu")["count"] == 2);
   CHECK(find_op(ops, "batch_norm_grad", "4x8x8x16 + residual, relu")["count"] == 1);
   CHECK(find_op(ops, "matmul", "4x64 * 10x64 transposed")["count"] == 1);
