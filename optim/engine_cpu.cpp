@@ -46,6 +46,14 @@ void check_finite(std::span<const Segment> segments, std::span<const Squares> su
   }
 }
 
+void check_trust(double trust, const Segment& segment, const Step& step) {
+  check(std::isfinite(trust),
+        "optimizer step {}: the trust ratio of {} {} is {}; nothing was changed. Its weights or its update "
+        "are zero: "
+        "set zero_norm to one",
+        step.number, segment.name, segment.shape.str(), trust);
+}
+
 }  // namespace engine
 
 template class OptimizerOf<rules::Sgd>;

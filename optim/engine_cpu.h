@@ -46,6 +46,9 @@ struct Squares {  // sums of squares over a chunk or a tensor; 0 where not measu
 // Throws Error naming the step and the first tensor with a sum that is not finite.
 void check_finite(std::span<const Segment> segments, std::span<const Squares> sums, const Step& step);
 
+// Throws Error naming the step and the tensor if its ratio is not finite: 0 / 0 where zero_norm is raw.
+void check_trust(double trust, const Segment& segment, const Step& step);
+
 template <typename Real>
 double sum_squares(const Real* x, std::int64_t n) {
   constexpr int sums = 4;  // that do not wait for one another
@@ -137,6 +140,7 @@ class CpuStep {
       if (wanted(i) >= Measure::weight_and_grad) layer.weight_norm = std::sqrt(sums[i].weight);
       if (wanted(i) >= Measure::grad && !clipped) layer.grad_norm = std::sqrt(sums[i].grad);
       if (settings_[i].adapts) layer.trust = trust(constants_[i], sums[i]);
+      if (request.finite_check) check_trust(layer.trust, segments_[i], step_);
       total += layer.grad_norm * layer.grad_norm;
     }
     report.grad_norm = std::sqrt(total);  // not measured if one tensor's is not

@@ -130,5 +130,20 @@ TEST_CASE("only the preset of an unguarded package has the raw quotient") {
   }
 }
 
+// With the raw quotient, zero weights whose update is zero as well have the ratio 0 / 0.
+TEST_CASE("a ratio that is not finite stops the step, named, before anything changes") {
+  ParamList params;
+  add_param(params, "fc.weight", Tensor::zeros({5, 3}, {DType::f64, {}}));
+  add_param(params, "conv.weight", Tensor::full({4, 2}, 0.5, {DType::f64, {}}));
+  const auto optimizer = make("lamb:cybertronai", params, {{"zero_norm", "raw"}});
+  for (const auto& param : params) {
+    Tensor grad = param->grad();
+    grad.copy_from(Tensor::zeros(grad.shape(), {DType::f64, {}}));
+  }
+  CHECK_THROWS_WITH(optimizer->step(), Contains("step 1") && Contains("fc.weight") && Contains("zero_norm"));
+  for (const double w : params[0]->value.to_vector<double>()) CHECK(w == 0);
+  for (const double w : params[1]->value.to_vector<double>()) CHECK(w == 0.5);
+}
+
 }  // namespace
 }  // namespace lamina
