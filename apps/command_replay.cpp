@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "apps/commands.h"
+#include "apps/knob_options.h"
 #include "apps/replay.h"
 #include "apps/table.h"
 #include "apps/version.h"
@@ -46,20 +47,6 @@ void check_command(const ReplayCommand& command) {
   for (const double lr : command.lrs) {
     if (!(lr >= 0 && std::isfinite(lr))) fail_usage("--lrs {}: expected finite numbers of at least 0", lr);
   }
-}
-
-KnobSettings knob_settings(const ReplayCommand& command) {
-  KnobSettings settings;
-  const auto add = [&](const char* knob, const std::optional<double>& value) {
-    if (value) settings.emplace_back(knob, fmt::format("{}", *value));
-  };
-  add("lr", command.lr);
-  add("momentum", command.momentum);
-  add("weight_decay", command.weight_decay);
-  for (const std::string& text : command.set) {
-    for (auto& setting : parse_settings(text)) settings.push_back(std::move(setting));
-  }
-  return settings;
 }
 
 std::optional<DType> parse_dtype(const std::optional<std::string>& name) {

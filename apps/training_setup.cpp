@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "apps/device_options.h"
+#include "apps/knob_options.h"
 #include "apps/table.h"
 #include "apps/version.h"
 #include "core/backend.h"
@@ -44,17 +45,6 @@ ResNetOptions net_options(const TrainOptions& options, const data::Dataset& data
   if (options.shortcut) net.shortcut = parse_shortcut(*options.shortcut);
   if (options.init) net.init = parse_init(*options.init);
   return net;
-}
-
-KnobSettings knob_settings(const TrainOptions& options) {
-  KnobSettings settings;
-  if (options.lr) settings.emplace_back("lr", fmt::format("{}", *options.lr));
-  if (options.momentum) settings.emplace_back("momentum", fmt::format("{}", *options.momentum));
-  if (options.weight_decay) settings.emplace_back("weight_decay", fmt::format("{}", *options.weight_decay));
-  for (const std::string& text : options.set) {
-    for (auto& setting : parse_settings(text)) settings.push_back(std::move(setting));
-  }
-  return settings;
 }
 
 ScheduleOptions schedule_options(const TrainOptions& options, const std::string& optimizer, double lr,
