@@ -3,10 +3,14 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <charconv>
 #include <cstring>
 #include <fstream>
+#include <limits>
 #include <sstream>
+#include <string_view>
 
 #include "core/error.h"
 #include "core/safetensors.h"
@@ -43,6 +47,34 @@ Kept keep_rows(const std::string& text, const std::string& header, std::int64_t 
     begin = end + 1;
   }
   return kept;
+}
+
+std::vector<std::string_view> split(std::string_view line) {
+  if (line.ends_with('\r')) line.remove_suffix(1);
+  std::vector<std::string_view> cells;
+  for (std::size_t comma = line.find(','); comma != std::string_view::npos; comma = line.find(',')) {
+    cells.push_back(line.substr(0, comma));
+    line.remove_prefix(comma + 1);
+  }
+  cells.push_back(line);
+  return cells;
+}
+
+std::size_t position_of(const std::string& column, const std::vector<std::string_view>& header,
+                        const std::filesystem::path& path) {
+  const auto found = std::find(header.begin(), header.end(), column);
+  check(found != header.end(), "{}: it has no column \"{}\"; the file is damaged, or of another program",
+        path.string(), column);
+  return static_cast<std::size_t>(found - header.begin());
+}
+
+double number(std::string_view cell, const std::filesystem::path& path, std::size_t line) {
+  if (cell.empty()) return std::numeric_limits<double>::quiet_NaN();
+  double value = 0;
+  const auto result = std::from_chars(cell.data(), cell.data() + cell.size(), value);
+  check(result.ec == std::errc() && result.ptr == cell.data() + cell.size(),
+        "{}: line {}: \"{}\" is not a number; the file is damaged", path.string(), line, cell);
+  return value;
 }
 
 }  // namespace
@@ -84,6 +116,27 @@ void CsvFile::flush() {
 void CsvFile::sync() {
   flush();
   check(::fsync(file_) == 0, "{}: writing failed: {}", path_.string(), std::strerror(errno));
+}
+
+std::vector<std::vector<double>> read_csv(const std::filesystem::path& path,
+                                          const std::vector<std::string>& columns) {
+  std::ifstream file(path, std::ios::binary);
+  check(file.is_open(), "{}: cannot be read: {}", path.string(), std::strerror(errno));
+  std::string line;
+  if (!std::getline(file, line) || file.eof()) return {};  // cut short in its header
+  const std::string header_line = line;
+  const std::vector<std::string_view> header = split(header_line);
+  std::vector<std::size_t> positions;
+  for (const std::string& column : columns) positions.push_back(position_of(column, header, path));
+  std::vector<std::vector<double>> rows;
+  for (std::size_t n = 2; std::getline(file, line) && !file.eof(); ++n) {
+    const std::vector<std::string_view> cells = split(line);
+    check(cells.size() == header.size(), "{}: line {}: {} cells under a header of {}; the file is damaged",
+          path.string(), n, cells.size(), header.size());
+    std::vector<double>& row = rows.emplace_back();
+    for (const std::size_t position : positions) row.push_back(number(cells[position], path, n));
+  }
+  return rows;
 }
 
 }  // namespace lamina

@@ -1,11 +1,12 @@
-// A growing CSV file whose first column is an increasing integer, so that a resumed run can cut off what lies
-// beyond its checkpoint.
+// CSV files of numbers. CsvFile: a growing one whose first column is an increasing integer, so that a resumed
+// run can cut off what lies beyond its checkpoint.
 #pragma once
 
 #include <chrono>
 #include <cstdint>
 #include <filesystem>
 #include <string>
+#include <vector>
 
 namespace lamina {
 
@@ -31,5 +32,11 @@ class CsvFile {
   int file_ = -1;
   std::chrono::steady_clock::time_point flushed_ = std::chrono::steady_clock::now();
 };
+
+// The named columns, in the order asked for, of every whole row; an empty cell is NaN, a last line without
+// its newline was cut short by a crash and is left out. Throws Error if the file cannot be read, lacks a
+// column, or a cell is not a number (naming file, line and cell).
+std::vector<std::vector<double>> read_csv(const std::filesystem::path& path,
+                                          const std::vector<std::string>& columns);
 
 }  // namespace lamina

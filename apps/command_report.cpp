@@ -1,0 +1,80 @@
+#include <algorithm>
+#include <memory>
+
+#include "apps/commands.h"
+#include "apps/report.h"
+#include "apps/run_directory.h"
+#include "core/error.h"
+
+namespace lamina {
+namespace {
+
+namespace fs = std::filesystem;
+
+struct ReportCommand {
+  std::vector<std::string> runs;
+  std::string output = "report.html";
+  ReportOptions options;
+};
+
+// The run directories below a folder, in the order of their paths.
+std::vector<fs::path> runs_below(const fs::path& folder) {
+  std::vector<fs::path> runs;
+  for (auto entry = fs::recursive_directory_iterator(folder); entry != fs::end(entry); ++entry) {
+    if (!entry->is_directory() || !RunDirectory::holds_run(entry->path())) continue;
+    runs.push_back(entry->path());
+    entry.disable_recursion_pending();
+  }
+  std::sort(runs.begin(), runs.end());
+  return runs;
+}
+
+std::vector<fs::path> find_runs(const fs::path& path) {
+  check(fs::exists(path), "report: {}: there is no such run", path.string());
+  check(fs::is_directory(path), "report: {}: a file; expected a run directory or a folder of them",
+        path.string());
+  if (RunDirectory::holds_run(path)) return {path};
+  std::vector<fs::path> runs = runs_below(path);
+  check(!runs.empty(), "report: {}: neither a run directory (no config.json) nor a folder that holds any",
+        path.string());
+  return runs;
+}
+
+struct LabelledPath {
+  std::string label, path;
+};
+
+// "LABEL=RUN", unless there is something of that whole name.
+LabelledPath split_label(const std::string& argument) {
+  const std::size_t equals = argument.find('=');
+  if (equals == std::string::npos || fs::exists(argument)) return {"", argument};
+  return {argument.substr(0, equals), argument.substr(equals + 1)};
+}
+
+int run_report(const ReportCommand& command) {
+  std::vector<RunResult> runs;
+  for (const std::string& argument : command.runs) {
+    const auto [label, path] = split_label(argument);
+    for (const fs::path& run : find_runs(path)) runs.push_back(read_run_result(run, label));
+  }
+  write_report(runs, command.output, command.options);
+  fmt::print("wrote {}\n", command.output);
+  return 0;
+}
+
+}  // namespace
+
+void add_report_command(const Command& program) {
+  const Command report = program.add("report", "A page with the tables, curves and maps of runs");
+  auto command = std::make_shared<ReportCommand>();
+  report.argument("runs", command->runs, "[LABEL=]RUN: run directories, or folders of them");
+  report.option("-o,--output", command->output, "the page; its figures go to a folder beside it",
+                "FILE.html");
+  report.option("--title", command->options.title, "heading of the page");
+  report.option("--introduction", command->options.introduction, "a text below the heading");
+  report.option("--all-layers", command->options.all_layers,
+                "maps: biases and normalisation layers too, not only weights");
+  report.runs([command] { return run_report(*command); });
+}
+
+}  // namespace lamina

@@ -1,0 +1,57 @@
+#include "apps/report.h"
+
+#include <algorithm>
+#include <set>
+
+#include "apps/report_configurations.h"
+#include "apps/report_files.h"
+#include "apps/report_html.h"
+#include "apps/report_summary.h"
+#include "apps/version.h"
+#include "core/error.h"
+
+namespace lamina {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::vector<RunResult> without_repetitions(const std::vector<RunResult>& runs) {
+  std::set<fs::path> seen;
+  std::vector<RunResult> kept;
+  for (const RunResult& run : runs) {
+    if (seen.insert(fs::weakly_canonical(run.path)).second) kept.push_back(run);
+  }
+  return kept;
+}
+
+std::string paragraphs(const std::string& text) {
+  std::string html;
+  for (std::size_t begin = 0; begin < text.size();) {
+    const std::size_t end = std::min(text.find("\n\n", begin), text.size());
+    html += "<p>" + escape_html(text.substr(begin, end - begin)) + "</p>\n";
+    begin = text.find_first_not_of('\n', end);
+  }
+  return html;
+}
+
+std::string section(const std::string& title, const std::string& html) {
+  return html.empty() ? "" : "<section>\n<h2>" + title + "</h2>\n" + html + "</section>\n";
+}
+
+}  // namespace
+
+void write_report(const std::vector<RunResult>& all_runs, const fs::path& output,
+                  const ReportOptions& options) {
+  const std::vector<RunResult> runs = without_repetitions(all_runs);
+  check(!runs.empty(), "report: there are no runs to report on");
+  const std::vector<Group> groups = group_runs(runs);
+  ReportFolder folder(output);
+  folder.write("comparison.csv", comparison_csv(groups));
+  const std::string body =
+      "<h1>" + escape_html(options.title) + "</h1>\n" + summary_paragraph(groups) +
+      paragraphs(options.introduction) + section("Comparison", comparison_table(groups)) +
+      section("Configurations", configurations(groups)) + section("Runs", run_table(groups));
+  folder.publish(html_page(options.title, body));
+}
+
+}  // namespace lamina
