@@ -142,6 +142,7 @@ int run_command(int argc, char** argv) {
   add_eval_command(commands);
   add_predict_command(commands);
   add_replay_command(commands);
+  add_report_command(commands);
   add_info_command(commands);
   add_bench_command(commands);
 

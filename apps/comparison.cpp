@@ -40,11 +40,15 @@ std::vector<EpochRow> read_epochs(const fs::path& path) {
 
 const Json& options_of(const RunResult& run) { return run.config.at("options"); }
 
+const Json& default_options() {
+  static const Json defaults = to_json(TrainOptions{});
+  return defaults;
+}
+
 // What a run of a version that did not have the option yet did: the default.
 const Json& option(const RunResult& run, const std::string& name) {
-  static const Json defaults = to_json(TrainOptions{});
   const auto found = options_of(run).find(name);
-  return found == options_of(run).end() ? defaults.at(name) : *found;
+  return found == options_of(run).end() ? default_options().at(name) : *found;
 }
 
 bool changes_results(const OptionInfo& info) {
@@ -82,6 +86,7 @@ Json comparable_options(const RunResult& run) {
 
 std::string as_text(const Json& value) {
   if (value.is_string()) return value.get<std::string>();
+  if (value.is_number_float()) return fmt::format("{}", value.get<double>());
   if (!value.is_array()) return value.dump();
   std::string text;
   for (const Json& element : value) text += (text.empty() ? "" : " ") + as_text(element);
@@ -124,7 +129,6 @@ std::string describe_knobs(const Contender& contender, const std::vector<const C
 
 // "lars, batch 512, warmup epochs 2": what differs among the peers and is not this program's default.
 std::string describe(const Contender& contender, const std::vector<const Contender*>& peers) {
-  static const Json defaults = to_json(TrainOptions{});
   std::string text = as_text(contender.options["optimizer"]);
   for (const std::string& name : compared_options()) {
     if (name == "optimizer" || !differs(name, peers)) continue;
@@ -133,7 +137,7 @@ std::string describe(const Contender& contender, const std::vector<const Contend
       text += describe_knobs(contender, peers);
     } else if (name == "model" || name == "data") {
       text += ", " + as_text(value);
-    } else if (value != defaults[name]) {
+    } else if (value != default_options().at(name)) {
       std::string words = name;
       std::replace(words.begin(), words.end(), '_', ' ');
       text += ", " + words + " " + as_text(value);
@@ -287,11 +291,12 @@ std::string describe_runs(const Group& group) {
   return text;
 }
 
-std::vector<std::pair<std::string, std::string>> describe_options(const RunResult& run) {
-  std::vector<std::pair<std::string, std::string>> options;
+std::vector<DescribedOption> describe_options(const RunResult& run) {
+  std::vector<DescribedOption> options;
   for (const std::string& name : compared_options()) {
     const Json value = comparable_value(run, name);
-    options.emplace_back(name, value.is_null() ? resolved_text(run, name) : as_text(value));
+    options.push_back({name, value.is_null() ? resolved_text(run, name) : as_text(value),
+                       value == default_options().at(name)});
   }
   return options;
 }

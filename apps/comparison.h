@@ -57,8 +57,12 @@ std::vector<Group> group_runs(const std::vector<RunResult>& runs);
 // "3", or for a group with unfinished runs: "2 of 3, 1 failed: training diverged in epoch 1 …".
 std::string describe_runs(const Group& group);
 
-// The options of a run that its results depend on, but for the seed, as text by name: "batch" → "256". An
-// option that was not given is what the run made of it (its preset's momentum, say), else "default".
-std::vector<std::pair<std::string, std::string>> describe_options(const RunResult& run);
+// An option of a run that its results depend on, as text: "batch", "256". One that was not given has the
+// value that the run made of it (its preset's momentum, say), else "default".
+struct DescribedOption {
+  std::string name, value;
+  bool is_default = false;  // of the program
+};
+std::vector<DescribedOption> describe_options(const RunResult& run);  // all but the seed
 
 }  // namespace lamina

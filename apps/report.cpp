@@ -4,6 +4,7 @@
 #include <set>
 
 #include "apps/report_configurations.h"
+#include "apps/report_figures.h"
 #include "apps/report_files.h"
 #include "apps/report_html.h"
 #include "apps/report_summary.h"
@@ -38,6 +39,14 @@ std::string section(const std::string& title, const std::string& html) {
   return html.empty() ? "" : "<section>\n<h2>" + title + "</h2>\n" + html + "</section>\n";
 }
 
+std::string footer(const ReportFolder& folder) {
+  return fmt::format(
+      "<footer>Made by <code>lamina report</code>, lamina {}. The data, the gnuplot script and the picture "
+      "of "
+      "every figure are in <a href=\"{}/\">{}</a>; a script makes the figure as PDF or PNG too.</footer>\n",
+      escape_html(version()), escape_html(folder.name()), escape_html(folder.name()));
+}
+
 }  // namespace
 
 void write_report(const std::vector<RunResult>& all_runs, const fs::path& output,
@@ -47,10 +56,12 @@ void write_report(const std::vector<RunResult>& all_runs, const fs::path& output
   const std::vector<Group> groups = group_runs(runs);
   ReportFolder folder(output);
   folder.write("comparison.csv", comparison_csv(groups));
+  const FiguresHtml figures = make_figures(groups, folder, options.all_layers);
   const std::string body =
-      "<h1>" + escape_html(options.title) + "</h1>\n" + summary_paragraph(groups) +
+      figures.symbols + "<h1>" + escape_html(options.title) + "</h1>\n" + summary_paragraph(groups) +
       paragraphs(options.introduction) + section("Comparison", comparison_table(groups)) +
-      section("Configurations", configurations(groups)) + section("Runs", run_table(groups));
+      section("Curves", figures.curves) + section("Layers over training", figures.maps) +
+      section("Configurations", configurations(groups)) + section("Runs", run_table(groups)) + footer(folder);
   folder.publish(html_page(options.title, body));
 }
 

@@ -9,7 +9,7 @@
 namespace lamina {
 namespace {
 
-using Settings = std::vector<std::pair<std::string, std::string>>;
+using Settings = std::vector<DescribedOption>;
 
 constexpr const char* none = "–";
 
@@ -22,8 +22,8 @@ std::string flag_of(std::string name) {
 std::vector<std::string> names_in(const std::vector<Settings>& contenders) {
   std::vector<std::string> names;
   for (const Settings& settings : contenders) {
-    for (const auto& [name, value] : settings) {
-      if (std::find(names.begin(), names.end(), name) == names.end()) names.push_back(name);
+    for (const DescribedOption& setting : settings) {
+      if (std::find(names.begin(), names.end(), setting.name) == names.end()) names.push_back(setting.name);
     }
   }
   return names;
@@ -31,9 +31,9 @@ std::vector<std::string> names_in(const std::vector<Settings>& contenders) {
 
 std::string value_in(const Settings& settings, const std::string& name) {
   const auto found = std::find_if(settings.begin(), settings.end(),
-                                  [&](const auto& setting) { return setting.first == name; });
+                                  [&](const auto& setting) { return setting.name == name; });
   if (found == settings.end()) return none;
-  return found->second.empty() ? none : found->second;
+  return found->value.empty() ? none : found->value;
 }
 
 bool all_share(const std::vector<Settings>& contenders, const std::string& name) {
@@ -61,9 +61,10 @@ std::string table_of_differences(const std::vector<Group>& groups, const std::ve
 
 std::string list_of_shared(const std::vector<Settings>& contenders) {
   std::string text;
-  for (const auto& [name, value] : contenders.front()) {
-    if (!all_share(contenders, name) || value == "default" || value.empty()) continue;
-    text += fmt::format("{}<code>{} {}</code>", text.empty() ? "" : ", ", flag_of(name), escape_html(value));
+  for (const DescribedOption& option : contenders.front()) {
+    if (option.is_default || !all_share(contenders, option.name)) continue;
+    text += fmt::format("{}<code>{} {}</code>", text.empty() ? "" : ", ", flag_of(option.name),
+                        escape_html(option.value));
   }
   return text;
 }
@@ -74,7 +75,7 @@ Settings knobs_of(const Group& group) {
   const auto resolved = config.value("resolved", nlohmann::json::object());
   const nlohmann::json values = resolved.value("knobs", nlohmann::json::object());
   for (const auto& [name, value] : values.items()) {
-    knobs.emplace_back(name, value.is_string() ? value.get<std::string>() : value.dump());
+    knobs.push_back({name, value.is_string() ? value.get<std::string>() : value.dump()});
   }
   return knobs;
 }
@@ -105,8 +106,8 @@ std::string configurations(const std::vector<Group>& groups) {
   const auto unchanged = [](std::string name) { return name; };
   std::string html = table_of_differences(groups, options, "Option", flag_of);
   if (groups.size() > 1 && html.empty()) html = "<p>The contenders’ options are the same.</p>\n";
-  html += "<p class=\"note\">" + std::string(groups.size() > 1 ? "All share " : "Options: ") +
-          list_of_shared(options) + ". Options unset in all have their defaults.</p>\n";
+  html += "<p>" + std::string(groups.size() > 1 ? "All share " : "Options: ") + list_of_shared(options) +
+          "; what is not named has its default.</p>\n";
   html += folded("The optimizers’ knobs where they differ",
                  table_of_differences(groups, knobs, "Knob", unchanged));
   return html + folded("Commands that repeat the first run of each", commands(groups));

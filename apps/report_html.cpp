@@ -12,10 +12,10 @@ constexpr std::array colours{"#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f0
 constexpr std::array dashes{"", "7 3", "2 3", "9 3 2 3"};
 
 constexpr const char* style = R"css(
-:root{color-scheme:light dark;--ink:#1c1f24;--soft:#5b626d;--rule:#d9dde3;--grid:#e4e7eb;--paper:#fff;--panel:#f6f7f9;--link:#0a5c9c}
+:root{color-scheme:light dark;--sans:system-ui,-apple-system,"Segoe UI",Roboto,"Helvetica Neue",Arial,sans-serif;--ink:#1c1f24;--soft:#5b626d;--rule:#d9dde3;--grid:#e4e7eb;--paper:#fff;--panel:#f6f7f9;--link:#0a5c9c}
 @media(prefers-color-scheme:dark){:root{--ink:#e4e7eb;--soft:#a3abb7;--rule:#3a414b;--grid:#30363f;--paper:#15181c;--panel:#1d2126;--link:#6fb7ee}}
 *{box-sizing:border-box}
-body{margin:0;background:var(--paper);color:var(--ink);font:16px/1.55 system-ui,-apple-system,"Segoe UI",Roboto,"Helvetica Neue",Arial,sans-serif;-webkit-text-size-adjust:100%}
+body{margin:0;background:var(--paper);color:var(--ink);font:16px/1.55 var(--sans);-webkit-text-size-adjust:100%}
 main{max-width:1320px;margin:0 auto;padding:2.2rem clamp(.9rem,3vw,2.5rem) 3rem}
 h1{font-size:clamp(1.5rem,3.2vw,2.1rem);line-height:1.2;letter-spacing:-.015em;margin:0 0 .8rem;overflow-wrap:anywhere}
 h2{font-size:1.3rem;letter-spacing:-.01em;margin:2.8rem 0 .7rem;padding-top:.8rem;border-top:1px solid var(--rule)}
@@ -37,14 +37,16 @@ th:first-child{padding-left:.2rem}
 .text{overflow-wrap:break-word;max-width:30rem}
 .keys{display:flex;flex-wrap:wrap;gap:.25rem 1.4rem;max-width:none;margin:.6rem 0;color:var(--ink)}
 .label{display:inline-flex;align-items:baseline;gap:.45em;overflow-wrap:anywhere}
-.label svg{flex:none;width:24px;height:8px;align-self:center}
+.label svg{flex:none;width:24px;height:8px;align-self:flex-start;margin-top:.5em}
 .figures{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,390px),1fr));gap:1.4rem 1.8rem;margin:.9rem 0}
+.maps{align-items:end}
 figure{margin:0;min-width:0;break-inside:avoid}
 figure>svg{display:block;width:100%;height:auto}
-figure>svg text{fill:var(--ink);font-family:inherit}
-figure>svg [stroke="rgb(221,221,221)"],figure>svg [stroke="rgb(221, 221, 221)"]{stroke:var(--grid)}
+figure>svg text{fill:var(--ink);font-family:var(--sans)}
+figure>svg [stroke="rgb(221, 221, 221)"]{stroke:var(--grid)}
 figure>svg image{image-rendering:pixelated}
 figcaption{margin-top:.3rem}
+.links{white-space:nowrap;font-size:.8rem}.links a{margin-right:.6em;color:var(--soft);text-decoration-color:var(--rule)}
 .map-title{font-size:.92rem;margin:0 0 .1rem}
 details{margin:.8rem 0}
 summary{cursor:pointer;color:var(--link)}

@@ -35,18 +35,18 @@ std::string count_seeds(const std::vector<Group>& groups) {
   return count + (most == 1 ? " seed" : " seeds");
 }
 
-using Options = std::map<std::string, std::string>;
-
-Options options_of(const Group& group) {
-  const auto described = describe_options(group.representative());
-  return {described.begin(), described.end()};
+std::string option_of(const Group& group, const std::string& name) {
+  for (const DescribedOption& option : describe_options(group.representative())) {
+    if (option.name == name) return option.value;
+  }
+  return none;
 }
 
 // The values that the groups have of an option: "batch 256", or "batch 256, 512 and 1024".
 std::string values_of(const std::vector<Group>& groups, const std::string& name) {
   std::vector<std::string> values;
   for (const Group& group : groups) {
-    const std::string value = options_of(group).at(name);
+    const std::string value = option_of(group, name);
     if (std::find(values.begin(), values.end(), value) == values.end()) values.push_back(value);
   }
   std::string text;

@@ -170,7 +170,7 @@ TEST_CASE("labels say how the options differ, and tell every two groups apart") 
   add(options);
   SECTION("by themselves") {
     CHECK(labels_of(group_runs(runs)) ==
-          std::vector<std::string>{"lars", "lars, warmup epochs 2.0", "tvlars, lambda=0.02"});
+          std::vector<std::string>{"lars", "lars, warmup epochs 2", "tvlars, lambda=0.02"});
   }
   SECTION("beside given ones") {
     options.lr = 0.5;
@@ -181,7 +181,7 @@ TEST_CASE("labels say how the options differ, and tell every two groups apart") 
     add(options, "yours");
     add(tiny_options(), "lars");
     CHECK(labels_of(group_runs(runs)) ==
-          std::vector<std::string>{"lars", "lars, warmup epochs 2.0", "tvlars, lambda=0.02", "mine ",
+          std::vector<std::string>{"lars", "lars, warmup epochs 2", "tvlars, lambda=0.02", "mine ",
                                    "yours (tvlars, lr 0.25)", "yours (tvlars, lr 0.125)", "lars (2)"});
   }
 }
@@ -193,8 +193,8 @@ TEST_CASE("options are described by what the run made of them") {
   write_run(folder / "run", options, {});
   const auto described = describe_options(read_run_result(folder / "run"));
   const auto value = [&](const std::string& name) {
-    for (const auto& [option, text] : described)
-      if (option == name) return text;
+    for (const DescribedOption& option : described)
+      if (option.name == name) return option.value;
     return std::string("(none)");
   };
   CHECK(value("momentum") == "0.5");
