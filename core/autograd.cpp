@@ -192,7 +192,8 @@ std::string Scope::path() {
   return path;
 }
 
-Tensor record(const char* name, Tensor output, std::span<const Tensor> inputs, BackwardFunction backward) {
+Tensor record(const char* name, const Tensor& output, std::span<const Tensor> inputs,
+              BackwardFunction backward) {
   if (finite_checks > 0) check_finite(name, output, inputs);
   if (!recording_enabled) return output.detach();
   std::vector<std::shared_ptr<Node>> nodes;
@@ -203,13 +204,12 @@ Tensor record(const char* name, Tensor output, std::span<const Tensor> inputs, B
   return output.with_node(std::make_shared<Node>(name, std::move(nodes), std::move(backward)));
 }
 
-Tensor record(const char* name, Tensor output, std::initializer_list<Tensor> inputs,
+Tensor record(const char* name, const Tensor& output, std::initializer_list<Tensor> inputs,
               BackwardFunction backward) {
-  return record(name, std::move(output), std::span<const Tensor>(inputs.begin(), inputs.size()),
-                std::move(backward));
+  return record(name, output, std::span<const Tensor>(inputs.begin(), inputs.size()), std::move(backward));
 }
 
-Tensor no_gradient(const char* name, Tensor output, std::initializer_list<Tensor> inputs) {
+Tensor no_gradient(const char* name, const Tensor& output, std::initializer_list<Tensor> inputs) {
   const bool asked = recording_enabled && std::any_of(inputs.begin(), inputs.end(), [](const Tensor& input) {
                        return input.requires_grad();
                      });

@@ -67,11 +67,12 @@ class NoGrad {  // while alive, ops record nothing
 
 // Ends every op: attaches `output` to the tape if recording is on and an input has a history.
 // `name` must have a row in tests/op_cases.h.
-Tensor record(const char* name, Tensor output, std::initializer_list<Tensor> inputs,
+Tensor record(const char* name, const Tensor& output, std::initializer_list<Tensor> inputs,
               BackwardFunction backward);
-Tensor record(const char* name, Tensor output, std::span<const Tensor> inputs, BackwardFunction backward);
+Tensor record(const char* name, const Tensor& output, std::span<const Tensor> inputs,
+              BackwardFunction backward);
 // Ends an op that has no derivative: throws Error, when called, if its gradient would be asked for.
-Tensor no_gradient(const char* name, Tensor output, std::initializer_list<Tensor> inputs);
+Tensor no_gradient(const char* name, const Tensor& output, std::initializer_list<Tensor> inputs);
 
 struct GradOptions {
   bool create_graph = false;  // record the backward pass, so that the result can be differentiated again

@@ -138,7 +138,8 @@ void measure(const Tensor& images, std::vector<float>& mean, std::vector<float>&
   });
   mean.assign(c, 0.0f);
   std.assign(c, 0.0f);
-  const double pixels = static_cast<double>(images.elements() / channels);
+  const std::int64_t pixel_count = images.elements() / channels;
+  const auto pixels = static_cast<double>(pixel_count);
   for (std::size_t j = 0; j < c; ++j) {
     const double m = static_cast<double>(total.value[j]) / pixels;
     const double variance = static_cast<double>(total.square[j]) / pixels - m * m;

@@ -79,6 +79,7 @@ const char* name_of(Init init) {
 
 std::vector<std::string> init_names() {
   std::vector<std::string> names;
+  names.reserve(all_inits.size());
   for (const Init init : all_inits) names.emplace_back(name_of(init));
   return names;
 }

@@ -55,7 +55,7 @@ void Module::train(bool on) {
 std::int64_t Module::multiply_adds(const Shape&, const Shape&) const { return 0; }
 
 std::string Module::claim(const std::string& name) const {
-  const std::string path = path_.empty() ? name : path_ + "." + name;
+  std::string path = path_.empty() ? name : path_ + "." + name;
   const auto has_name = [&](const auto& param) { return param->name == path; };
   const bool taken = std::any_of(params_.begin(), params_.end(), has_name) ||
                      std::any_of(buffers_.begin(), buffers_.end(), has_name) ||

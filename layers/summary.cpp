@@ -15,7 +15,7 @@ std::int64_t parameter_count(const Module& module) {
 // 1234567 -> "1,234,567"
 std::string grouped(std::int64_t number) {
   std::string text = std::to_string(number);
-  for (std::size_t end = text.size(); end > 3; end -= 3) text.insert(end - 3, ",");
+  for (std::size_t end = text.size(); end > 3; end -= 3) text.insert(end - 3, 1, ',');
   return text;
 }
 

@@ -32,6 +32,7 @@ constexpr std::size_t block_overhead = 0;
 // Blocks of these sizes, one behind the other.
 std::vector<std::byte*> allocate_all(Allocator& allocator, const std::vector<std::size_t>& sizes) {
   std::vector<std::byte*> blocks;
+  blocks.reserve(sizes.size());
   for (const std::size_t size : sizes) blocks.push_back(static_cast<std::byte*>(allocator.allocate(size)));
   return blocks;
 }

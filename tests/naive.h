@@ -223,7 +223,8 @@ struct Statistics {
 
 inline Statistics channel_statistics(const Array& x) {
   const auto channels = static_cast<std::size_t>(x.shape.back());
-  const double rows = static_cast<double>(x.values.size() / channels);
+  const std::size_t images_and_pixels = x.values.size() / channels;
+  const auto rows = static_cast<double>(images_and_pixels);
   Statistics s{std::vector<double>(channels), std::vector<double>(channels)};
   for (std::size_t i = 0; i < x.values.size(); ++i) s.mean[i % channels] += x.values[i] / rows;
   for (std::size_t i = 0; i < x.values.size(); ++i) {

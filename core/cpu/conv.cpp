@@ -21,13 +21,18 @@ cpu::ConvShape conv_shape(const Tensor& x, const Tensor& weight, const Tensor& y
           .padding = options.padding};
 }
 
+template <typename T>
+bool use_winograd(const cpu::ConvShape& shape) {
+  return LAMINA_WINOGRAD != 0 && cpu::winograd_suits<T>(shape);
+}
+
 }  // namespace
 
 void CpuBackend::conv2d(const Tensor& x, const Tensor& weight, const Conv2dOptions& options, Tensor& y) {
   visit_floating(x.dtype(), "conv2d", [&](auto zero) {
     using T = decltype(zero);
     const cpu::ConvShape shape = conv_shape(x, weight, y, options);
-    const auto kernel = cpu::winograd_suits<T>(shape) ? cpu::conv_winograd<T> : cpu::conv_direct<T>;
+    const auto kernel = use_winograd<T>(shape) ? cpu::conv_winograd<T> : cpu::conv_direct<T>;
     kernel(shape, x.data<T>(), weight.data<T>(), y.data<T>(), allocator_);
   });
 }
@@ -38,7 +43,7 @@ void CpuBackend::conv2d_grad_input(const Tensor& grad, const Tensor& weight, con
     using T = decltype(zero);
     const cpu::ConvShape shape = conv_shape(grad_x, weight, grad, options);
     const auto kernel =
-        cpu::winograd_suits<T>(shape) ? cpu::conv_winograd_grad_input<T> : cpu::conv_direct_grad_input<T>;
+        use_winograd<T>(shape) ? cpu::conv_winograd_grad_input<T> : cpu::conv_direct_grad_input<T>;
     kernel(shape, grad.data<T>(), weight.data<T>(), grad_x.data<T>(), allocator_);
   });
 }
@@ -49,7 +54,7 @@ void CpuBackend::conv2d_grad_weight(const Tensor& grad, const Tensor& x, const C
     using T = decltype(zero);
     const cpu::ConvShape shape = conv_shape(x, grad_weight, grad, options);
     const auto kernel =
-        cpu::winograd_suits<T>(shape) ? cpu::conv_winograd_grad_weight<T> : cpu::conv_direct_grad_weight<T>;
+        use_winograd<T>(shape) ? cpu::conv_winograd_grad_weight<T> : cpu::conv_direct_grad_weight<T>;
     kernel(shape, grad.data<T>(), x.data<T>(), grad_weight.data<T>(), allocator_);
   });
 }

@@ -32,7 +32,7 @@ Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias) {
   check_alike("linear", x, weight);
   check(x.rank() == 2 && weight.rank() == 2 && x.size(1) == weight.size(1),
         "linear: x {} does not fit weight {}; expected x [N, in], weight [out, in]", x.str(), weight.str());
-  const Tensor y = matmul(x, weight, {.transpose_b = true});
+  Tensor y = matmul(x, weight, {.transpose_b = true});
   if (!bias.defined()) return y;
   check(bias.shape() == Shape{weight.size(0)}, "linear: bias {} does not fit weight {}; expected [out]",
         bias.str(), weight.str());
