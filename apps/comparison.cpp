@@ -98,7 +98,8 @@ std::string resolved_text(const RunResult& run, const std::string& name) {
   const Json resolved = run.config.value("resolved", Json::object());
   if (resolved.contains(name)) return as_text(resolved[name]);
   const Json knobs = resolved.value("knobs", Json::object());
-  return knobs.contains(name) ? as_text(knobs[name]) : "default";
+  if (knobs.contains(name)) return as_text(knobs[name]);
+  return name == "momentum" && !knobs.empty() ? "" : "default";  // not every optimizer has one
 }
 
 struct Contender {

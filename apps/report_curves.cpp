@@ -132,7 +132,7 @@ std::string axes(const CurveFigure& figure) {
   double last = 0;
   for (const Point& point : points_of(figure)) last = std::max(last, point.x);
   if (last <= 1) script += "set xrange [0 : 2]\n";
-  if (last <= 12) script += "set xtics 1\n";
+  script += fmt::format("set xtics {}\n", last <= 12 ? 1 : tic_step(last));
   if (needs_log_scale(figure)) script += "set logscale y\nset format y \"%g\"\n";
   return script;
 }
@@ -186,7 +186,8 @@ void write_curves(const CurveFigure& figure, const std::vector<Group>& groups, c
                script_head(figure.name, figure.y_label + " over the " + figure.x_label + "s", 460, 300,
                            groups.size()) +
                    line_styles(groups.size()) + axes(figure) +
-                   "if (legend) set key below left Left reverse maxcols 1 samplen 2; else set key off\n\n" +
+                   "if (legend) set key below left Left reverse maxcols 1 samplen 2 font \",11\"; else set "
+                   "key off\n\n" +
                    plot(figure, groups) + "unset output\n");
 }
 

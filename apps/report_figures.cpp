@@ -1,6 +1,7 @@
 #include "apps/report_figures.h"
 
 #include <algorithm>
+#include <map>
 #include <set>
 
 #include "apps/report_curves.h"
@@ -95,11 +96,15 @@ std::string maps_introduction(const Maps& maps) {
 }
 
 std::string missing_maps(const Maps& maps, const std::vector<Group>& groups) {
-  std::string html;
+  std::map<std::string, std::string> labels;  // of the contenders with one problem
   for (std::size_t i = 0; i < groups.size(); ++i) {
     if (maps.maps[i].problem.empty()) continue;
-    html += fmt::format("<p class=\"note\">No maps of {}: {}.</p>\n", html_label(i, groups[i].label),
-                        escape_html(maps.maps[i].problem));
+    std::string& list = labels[maps.maps[i].problem];
+    list += (list.empty() ? "" : "; ") + escape_html(groups[i].label);
+  }
+  std::string html;
+  for (const auto& [problem, list] : labels) {
+    html += fmt::format("<p class=\"note\">No maps of {} ({}).</p>\n", list, escape_html(problem));
   }
   return html;
 }

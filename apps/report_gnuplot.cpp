@@ -4,7 +4,9 @@
 #include <spawn.h>
 #include <sys/wait.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <cmath>
 #include <cstring>
 #include <fstream>
 #include <iterator>
@@ -80,6 +82,14 @@ std::string gnuplot_tic_label(std::string text) {
   return gnuplot_string(replace_all(std::move(text), "%", "%%"));
 }
 
+double tic_step(double extent) {
+  const double least = std::max(extent / 5, 1.0), power = std::pow(10.0, std::floor(std::log10(least)));
+  for (const double multiple : {1.0, 2.0, 5.0}) {
+    if (multiple * power >= least) return multiple * power;
+  }
+  return 10 * power;
+}
+
 std::string script_head(const std::string& name, const std::string& what, int width, int height,
                         std::size_t legend_rows) {
   return fmt::format(R"(# {what}, of {name}.csv:
@@ -93,7 +103,7 @@ width = {width}
 height = {height} + (legend ? {legend_height} : 0)
 if (format eq "svg") set terminal svg size width, height noenhanced font "sans-serif,13"
 if (format eq "pdf") set terminal pdfcairo size width / 90.0, height / 90.0 noenhanced font "sans,9.5"
-if (format eq "png") set terminal pngcairo size 2 * width, 2 * height noenhanced font "sans,13" fontscale 1.7
+if (format eq "png") set terminal pngcairo size 2 * width, 2 * height noenhanced font "sans,13" fontscale 1.35
 set output picture
 
 set datafile separator ","
@@ -102,7 +112,8 @@ set tics nomirror out scale 0.6 textcolor rgb "#333333"
 set grid ytics lt 1 lc rgb "#dddddd" lw 1
 )",
                      fmt::arg("what", what), fmt::arg("name", name), fmt::arg("width", width),
-                     fmt::arg("height", height), fmt::arg("legend_height", 20 * legend_rows));
+                     fmt::arg("height", height),
+                     fmt::arg("legend_height", legend_rows == 0 ? 0 : 14 + 19 * legend_rows));
 }
 
 void draw(const fs::path& folder, const std::vector<Drawing>& drawings) {

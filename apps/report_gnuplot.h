@@ -12,6 +12,9 @@ namespace lamina {
 std::string gnuplot_string(const std::string& text);
 std::string gnuplot_tic_label(std::string text);
 
+// The step between about five tics over an extent: 1, 2 or 5 times a power of ten, at least 1.
+double tic_step(double extent);
+
 // What a script begins with, so that `gnuplot -e "picture='NAME.pdf'" NAME.gp` makes the figure for a paper:
 // size in points of an SVG; legend_rows are added below when the legend is shown.
 std::string script_head(const std::string& name, const std::string& what, int width, int height,

@@ -28,15 +28,16 @@ a{color:var(--link)}
 code{font:.9em/1.5 ui-monospace,SFMono-Regular,Menlo,Consolas,"DejaVu Sans Mono",monospace;overflow-wrap:anywhere}
 .scroll{overflow-x:auto;margin:.8rem 0;max-width:100%}
 table{border-collapse:collapse;font-size:.92rem;font-variant-numeric:tabular-nums}
-thead th{border-bottom:1.5px solid var(--ink);font-weight:600;vertical-align:bottom}
 th,td{padding:.38rem .75rem;text-align:right;vertical-align:top;white-space:nowrap}
 tbody tr{border-bottom:1px solid var(--rule)}
-th:first-child,.text{text-align:left;white-space:normal;font-weight:400;min-width:9rem}
-thead th.text,thead th:first-child{font-weight:600}
+th:first-child,.text{text-align:left;white-space:normal;font-weight:400;min-width:10.5rem}
+thead th,thead th:first-child,thead .text{border-bottom:1.5px solid var(--ink);font-weight:600;vertical-align:bottom;white-space:normal}
 th:first-child{padding-left:.2rem}
 .text{overflow-wrap:break-word;max-width:30rem}
 .keys{display:flex;flex-wrap:wrap;gap:.25rem 1.4rem;max-width:none;margin:.6rem 0;color:var(--ink)}
-.label{display:inline-flex;align-items:baseline;gap:.45em;overflow-wrap:anywhere}
+.label{display:inline-flex;align-items:baseline;gap:.45em;min-width:0}
+.label span{min-width:0;overflow-wrap:anywhere}
+table .label span{overflow-wrap:break-word}
 .label svg{flex:none;width:24px;height:8px;align-self:flex-start;margin-top:.5em}
 .figures{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,390px),1fr));gap:1.4rem 1.8rem;margin:.9rem 0}
 .maps{align-items:end}
@@ -51,7 +52,7 @@ figcaption{margin-top:.3rem}
 details{margin:.8rem 0}
 summary{cursor:pointer;color:var(--link)}
 footer{margin-top:3rem;border-top:1px solid var(--rule);padding-top:.8rem}
-@media print{body{font-size:10.5pt}main{max-width:none;padding:0}.scroll{overflow:visible}th,td{white-space:normal}.figures{grid-template-columns:1fr 1fr}h2,h3{break-after:avoid}}
+@media print{body{font-size:10.5pt}main{max-width:none;padding:0}.scroll{overflow:visible}table{font-size:8.5pt}th,td,th:first-child{white-space:normal;min-width:0;padding:.3rem .4rem;overflow-wrap:anywhere}.figures{grid-template-columns:1fr 1fr}h2,h3{break-after:avoid}}
 )css";
 
 }  // namespace

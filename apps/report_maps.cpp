@@ -179,7 +179,7 @@ LayerMap read_layer_map(const Group& group, bool all_layers) {
   }
   LayerMap map;
   if (traced == nullptr) {
-    map.problem = "it was trained without --trace";
+    map.problem = "trained without --trace, or stopped before the first checkpoint";
     return map;
   }
   const fs::path path = traced->path / "trace.safetensors";
@@ -221,6 +221,7 @@ set margins at screen {left}, at screen {right}, at screen {bottom}, at screen {
 set xlabel "step" offset 0, 0.4
 set cblabel {title} offset 0.5, 0
 set xrange [{first} - 0.5 : {last} + 0.5]
+set xtics {step_tics}
 set yrange [{rows} - 0.5 : -0.5]
 set logscale cb
 set cbrange [{low} : {high}]
@@ -233,12 +234,13 @@ plot '{name}.csv' matrix every 1:1:1:1 using ({first} - 0.5 + ($1 - 0.5) * {step
 unset output
 )",
                                fmt::arg("left", static_cast<double>(left) / width),
-                               fmt::arg("right", 1 - 80.0 / width), fmt::arg("bottom", 56.0 / height),
+                               fmt::arg("right", 1 - 100.0 / width), fmt::arg("bottom", 56.0 / height),
                                fmt::arg("top", 1 - 8.0 / height), fmt::arg("title", gnuplot_string(q.symbol)),
                                fmt::arg("first", map.first_step), fmt::arg("last", map.last_step),
                                fmt::arg("rows", map.layers.size()), fmt::arg("cbtics", colour_tics(range)),
                                fmt::arg("low", range.low), fmt::arg("high", range.high),
                                fmt::arg("tics", layer_tics(map)), fmt::arg("name", name),
+                               fmt::arg("step_tics", tic_step(steps)),
                                fmt::arg("step", steps / static_cast<double>(map.columns))));
   return name;
 }

@@ -110,7 +110,18 @@ std::string caution(const Statistic& first, const Statistic& second) {
   return fmt::format("That is {:.1f} standard errors of the difference.", difference / error);
 }
 
+// Accuracies on other images do not compare.
+bool tested_alike(const std::vector<Group>& groups) {
+  return std::all_of(groups.begin(), groups.end(), [&](const Group& group) {
+    return option_of(group, "data") == option_of(groups.front(), "data") &&
+           option_of(group, "limit_test") == option_of(groups.front(), "limit_test");
+  });
+}
+
 std::string what_it_came_to(const std::vector<Group>& groups) {
+  if (!tested_alike(groups)) {
+    return " They were tested on different images, so their accuracies do not compare.";
+  }
   const std::vector<const Group*> ranked = ranking(groups);
   if (ranked.empty()) return " No run is complete and tested, so there is no accuracy to compare.";
   const Group& best = *ranked.front();
@@ -168,18 +179,18 @@ std::string summary_paragraph(const std::vector<Group>& groups) {
 }
 
 std::string comparison_table(const std::vector<Group>& groups) {
-  HtmlTable table{{"Contender", "Seeds", "Best test accuracy, %", "at epoch", "Last test accuracy, %",
-                   "Final training loss", "Training time"},
-                  {1}};
+  HtmlTable table{{"Contender", "Best test accuracy, %", "at epoch", "Last test accuracy, %",
+                   "Final training loss", "Training time", "Seeds"},
+                  {6}};
   const std::vector<const Group*> ranked = ranking(groups);
   for (std::size_t i = 0; i < groups.size(); ++i) {
     const Group& group = groups[i];
-    const bool best = !ranked.empty() && ranked.front() == &group;
+    const bool best = tested_alike(groups) && !ranked.empty() && ranked.front() == &group;
     const std::string accuracy = percent(group.best_accuracy);
-    table.rows.push_back({html_label(i, group.label), escape_html(describe_runs(group)),
-                          best ? "<b>" + accuracy + "</b>" : accuracy, best_epoch(group.best_epoch),
-                          percent(group.last_accuracy), with_std(group.last_train_loss, 1, 4),
-                          duration(group.seconds)});
+    table.rows.push_back({html_label(i, group.label), best ? "<b>" + accuracy + "</b>" : accuracy,
+                          best_epoch(group.best_epoch), percent(group.last_accuracy),
+                          with_std(group.last_train_loss, 1, 4), duration(group.seconds),
+                          escape_html(describe_runs(group))});
   }
   return table.str() +
          "<p class=\"note\">Means over the complete runs, ± the sample standard deviation over their seeds. "

@@ -13,7 +13,10 @@ Trace::Trace(const std::vector<Segment>& segments)
                {"update_norm", [](const LayerReport& l) { return l.update_norm; }, {}},
                {"ratio", [](const LayerReport& l) { return l.ratio(); }, {}},
                {"trust", [](const LayerReport& l) { return l.trust; }, {}}} {
-  for (const Segment& segment : segments) layers_.push_back(segment.name);
+  for (const Segment& segment : segments) {
+    layers_.push_back(segment.name);
+    kinds_.emplace_back(name_of(segment.kind));
+  }
 }
 
 void Trace::add(const StepReport& report) {
@@ -31,6 +34,7 @@ void Trace::write(const std::filesystem::path& path) const {
   const auto layers = static_cast<std::int64_t>(layers_.size());
   TensorFile file;
   file.metadata["layers"] = nlohmann::json(layers_).dump();
+  file.metadata["kinds"] = nlohmann::json(kinds_).dump();
   for (const Column& column : columns_) {
     file.tensors.emplace_back(column.name, Tensor::from(column.values, {steps, layers}));
   }

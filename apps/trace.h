@@ -1,6 +1,6 @@
 // What --trace records: per step and layer the norms and the trust ratio, per step the learning rate and phi.
 // trace.safetensors holds [steps, layers] tensors weight_norm, grad_norm, update_norm, ratio, trust and
-// [steps] tensors step, lr, phi; its metadata names the layers.
+// [steps] tensors step, lr, phi; its metadata names the layers and their kinds.
 #pragma once
 
 #include <cstdint>
@@ -27,7 +27,7 @@ class Trace {
     double (*value)(const LayerReport&);
     std::vector<float> values;  // [steps, layers]
   };
-  std::vector<std::string> layers_;
+  std::vector<std::string> layers_, kinds_;
   std::vector<Column> columns_;
   std::vector<std::int32_t> steps_;
   std::vector<float> lr_, phi_;

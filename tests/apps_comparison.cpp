@@ -201,6 +201,7 @@ TEST_CASE("options are described by what the run made of them") {
   CHECK(value("weight_decay") == "0.0005");  // of the knobs
   CHECK(value("stem") == "cifar");           // of what was resolved
   CHECK(value("init") == "default");
+  CHECK(value("lr") == "default");
   CHECK(value("data") == "cifar10");
   CHECK(value("seed") == "(none)");
   CHECK(value("threads") == "(none)");

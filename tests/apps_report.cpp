@@ -188,6 +188,16 @@ TEST_CASE("the report says what was compared and how sure the result is", "[repo
     write_report(runs, study.page);
     CHECK(contains(read_file(study.page), "these runs do not tell the two apart"));
   }
+  SECTION("accuracies on other images are not compared") {
+    TrainOptions options = tiny_options();
+    options.limit_test = 10;
+    write_run(study.run("tvlars-1"), options, {{2.0, 0.25}, {1.5, 0.99}});
+    std::vector<RunResult> runs = study.results();
+    runs.push_back(read_run_result(study.run("tvlars-1")));
+    write_report(runs, study.page);
+    CHECK(contains(read_file(study.page), "tested on different images, so their accuracies do not compare"));
+    CHECK_FALSE(contains(read_file(study.page), "Most accurate"));
+  }
   SECTION("a run given twice counts once") {
     std::vector<RunResult> runs = study.results();
     runs.push_back(read_run_result(study.run("lars-1") / "."));
@@ -400,6 +410,21 @@ TEST_CASE("lamina report finds runs in folders and takes labels", "[report]") {
   CHECK(contains(read_file(study.page), "From the command line"));
   CHECK(run({"report", "Mine=" + study.run("lars-1").string(), "-o", study.page.string()}).status == 0);
   CHECK(contains(read_file(study.page), "Test accuracy of <b>Mine</b>: 50.00 %."));
+}
+
+TEST_CASE("lamina report reads what lamina train writes", "[report]") {
+  const TemporaryFolder folder;
+  const fs::path out = folder / "run", page = folder / "report.html";
+  REQUIRE(run(tiny_training(out, 1) + Arguments{"--trace"}).status == 0);
+  const Outcome outcome = run({"report", out.string(), "-o", page.string()});
+  INFO(outcome.err);
+  REQUIRE(outcome.status == 0);
+  CHECK(contains(read_file(page),
+                 "resnet8 on synthetic:8x8x3x4 (200 training images), batch 32, 1 epoch, 1 seed."));
+  const auto map = read_map(folder / "report-files" / "trust-1.csv");
+  CHECK(map.size() == 1 + 8);  // the steps; seven convolutions and the classifier
+  CHECK(map.at("fc").size() == 6);
+  CHECK(map.at("layer").back() == "6");
 }
 
 TEST_CASE("lamina report names what is no run and what cannot be written", "[report]") {
