@@ -20,7 +20,8 @@ struct ReportCommand {
 // The run directories below a folder, in the order of their paths.
 std::vector<fs::path> runs_below(const fs::path& folder) {
   std::vector<fs::path> runs;
-  for (auto entry = fs::recursive_directory_iterator(folder); entry != fs::end(entry); ++entry) {
+  const auto options = fs::directory_options::skip_permission_denied;
+  for (auto entry = fs::recursive_directory_iterator(folder, options); entry != fs::end(entry); ++entry) {
     if (!entry->is_directory() || !RunDirectory::holds_run(entry->path())) continue;
     runs.push_back(entry->path());
     entry.disable_recursion_pending();

@@ -2,7 +2,6 @@
 
 #include <unistd.h>
 
-#include <algorithm>
 #include <fstream>
 
 #include "core/atomic_file.h"
@@ -41,7 +40,10 @@ void keep_other_files(const fs::path& from, const fs::path& to) {
 }  // namespace
 
 std::string csv_text(std::string text) {
-  std::replace(text.begin(), text.end(), '"', '\'');  // gnuplot knows no quoted quotes
+  for (char& c : text) {
+    if (c == '"') c = '\'';  // gnuplot knows no quoted quotes
+    if (static_cast<unsigned char>(c) < ' ') c = ' ';
+  }
   return '"' + text + '"';
 }
 

@@ -76,7 +76,11 @@ bool is_whole(const fs::path& picture) { return read_text(picture).find("</svg>"
 
 }  // namespace
 
-std::string gnuplot_string(const std::string& text) { return "'" + replace_all(text, "'", "''") + "'"; }
+std::string gnuplot_string(std::string text) {
+  for (char& c : text)
+    if (static_cast<unsigned char>(c) < ' ') c = ' ';  // a newline would end the command
+  return "'" + replace_all(std::move(text), "'", "''") + "'";
+}
 
 std::string gnuplot_tic_label(std::string text) {
   return gnuplot_string(replace_all(std::move(text), "%", "%%"));

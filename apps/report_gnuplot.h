@@ -8,8 +8,9 @@
 
 namespace lamina {
 
-// A string literal that gnuplot reads back as it is; tic_label: in a list of tics, where % starts a format.
-std::string gnuplot_string(const std::string& text);
+// A string literal that gnuplot reads back as it is, but for control characters, which become spaces;
+// tic_label: in a list of tics, where % starts a format.
+std::string gnuplot_string(std::string text);
 std::string gnuplot_tic_label(std::string text);
 
 // The step between about five tics over an extent: 1, 2 or 5 times a power of ten, at least 1.
