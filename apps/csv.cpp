@@ -127,6 +127,7 @@ std::vector<std::vector<double>> read_csv(const std::filesystem::path& path,
   const std::string header_line = line;
   const std::vector<std::string_view> header = split(header_line);
   std::vector<std::size_t> positions;
+  positions.reserve(columns.size());
   for (const std::string& column : columns) positions.push_back(position_of(column, header, path));
   std::vector<std::vector<double>> rows;
   for (std::size_t n = 2; std::getline(file, line) && !file.eof(); ++n) {

@@ -12,7 +12,7 @@ namespace lamina {
 
 struct ReportOptions {
   std::string title = "Comparison of training runs";
-  std::string introduction = "";  // plain text above the tables; an empty line parts paragraphs
+  std::string introduction = {};  // plain text above the tables; an empty line parts paragraphs
   bool all_layers = false;        // maps: biases and normalisation layers too, not only weights
 };
 

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <spawn.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -13,8 +14,6 @@
 
 #include "apps/report_html.h"
 #include "core/error.h"
-
-extern char** environ;
 
 namespace lamina {
 namespace {

@@ -13,6 +13,7 @@ namespace {
 
 std::vector<std::string> labels_of(const std::vector<Group>& groups) {
   std::vector<std::string> labels;
+  labels.reserve(groups.size());
   for (const Group& group : groups) labels.push_back(group.label);
   return labels;
 }

@@ -117,7 +117,8 @@ struct Study {
 // Another $PATH while it lives.
 class PathVariable {
  public:
-  explicit PathVariable(const std::string& value) : before_(std::getenv("PATH")) {
+  explicit PathVariable(const std::string& value) {
+    if (const char* before = std::getenv("PATH")) before_ = before;
     ::setenv("PATH", value.c_str(), 1);
   }
   ~PathVariable() { ::setenv("PATH", before_.c_str(), 1); }
@@ -154,7 +155,7 @@ TEST_CASE("the report is one whole page that needs nothing else", "[report]") {
   const Study study;
   write_trace(study.run("lars-1"));
   const std::string html = study.report("", {.title = "A & B", .introduction = "One <1>.\n\nTwo."});
-  CHECK(first_unbalanced_tag(html) == "");
+  CHECK(first_unbalanced_tag(html).empty());
   CHECK(first_unbalanced_tag("<p><b></p></b>") == "</p></b>");  // the check itself
   for (const char* outside : {"src=", "@import", "url(", "<script", "<link"}) {
     INFO(outside);
@@ -293,7 +294,7 @@ TEST_CASE("any label and layer name is drawn as it is", "[report]") {
   write_trace(study.run("tvlars-2"), {.layers = {name}, .kinds = {}});
   const std::string html = study.report(name);
   CHECK(contains(html, "_a^{b}@c&#39;d&quot;e%f\\n&lt;g&gt;&amp;`h`"));
-  CHECK(first_unbalanced_tag(html) == "");
+  CHECK(first_unbalanced_tag(html).empty());
   const std::string drawn = "_a^{b}@c'd\"e%f\\n&lt;g>&amp;`h`";  // in SVG neither > nor quotes need an escape
   CHECK(contains(read_file(study.files / "test-accuracy.svg"), drawn));
   CHECK(contains(read_file(study.files / "trust-2.svg"), drawn));
@@ -312,8 +313,8 @@ TEST_CASE("a figure can be drawn anew, for a paper", "[report]") {
   for (const std::string name : {"test-accuracy", "weight-norm-1"}) {
     for (const std::string ending : {"pdf", "png", "svg"}) {
       const std::string picture = "again." + ending;
-      const std::string command = "cd '" + study.files.string() + "' && gnuplot -e \"picture='" + picture +
-                                  "'\" " + name + ".gp 2>/dev/null";
+      const std::string command = fmt::format("cd '{}' && gnuplot -e \"picture='{}'\" {}.gp 2>/dev/null",
+                                              study.files.string(), picture, name);
       INFO(command);
       CHECK(std::system(command.c_str()) == 0);
       const std::string magic = ending == "pdf" ? "%PDF" : ending == "png" ? "\x89PNG" : "<?xml";
