@@ -66,6 +66,9 @@ class Stopwatch {
 // Measurements in ascending order. Of two in the middle, the slower is the median.
 template <typename Sample>
 struct Samples {
+  explicit Samples(std::vector<Sample> samples) : sorted(std::move(samples)) {
+    std::sort(sorted.begin(), sorted.end());
+  }
   std::vector<Sample> sorted;
   const Sample& median() const { return sorted[sorted.size() / 2]; }
   const Sample& least() const { return sorted.front(); }
@@ -74,16 +77,6 @@ struct Samples {
 struct Repeats {
   int count = 10, warmup = 1;  // the first calls pay for memory, caches and waking threads
 };
-
-// measure() returns what one call of it took.
-template <typename Measure>
-auto repeat(const Repeats& repeats, const Measure& measure) {
-  Samples<decltype(measure())> samples;
-  for (int i = 0; i < repeats.warmup; ++i) measure();
-  for (int i = 0; i < repeats.count; ++i) samples.sorted.push_back(measure());
-  std::sort(samples.sorted.begin(), samples.sorted.end());
-  return samples;
-}
 
 // Milliseconds of each body. They are called in turn, so that whatever else the machine does hits all alike,
 // and none finds its data in a cache because it ran just before.

@@ -1,11 +1,13 @@
 // `lamina bench train`: training steps on one batch that is on the device already. What a step does is what
-// training does; the loader is not part of it.
+// training does; the loader is not part of it. With --trace every other step is traced, so that both kinds
+// meet the same disturbances.
 #include <cmath>
 #include <memory>
 #include <nlohmann/json.hpp>
 
 #include "apps/bench.h"
 #include "apps/table.h"
+#include "apps/trace.h"
 #include "apps/training.h"
 #include "core/allocator.h"
 #include "core/error.h"
@@ -19,7 +21,7 @@ struct BenchTrain {
   std::string optimizer = "sgd";
   std::int64_t batch = 128, micro_batch = 0;
   int steps = 10, warmup = 2;
-  bool json = false;
+  bool trace = false, json = false;
 };
 
 void check_options(const BenchTrain& command) {
@@ -37,7 +39,7 @@ struct StepTime {
   double total = 0;
   double forward = 0;    // of the model
   double backward = 0;   // from the loss to the last gradient
-  double optimizer = 0;  // the update, and zeroing the gradients
+  double optimizer = 0;  // the update, recording the trace, and zeroing the gradients
   bool operator<(const StepTime& other) const { return total < other.total; }
 };
 
@@ -57,7 +59,8 @@ std::vector<data::Batch> make_batch(const BenchTrain& command, Device device) {
   return parts;
 }
 
-StepTime time_step(ResNet& net, Optimizer& optimizer, const std::vector<data::Batch>& parts) {
+StepTime time_step(ResNet& net, Optimizer& optimizer, const std::vector<data::Batch>& parts, Trace* trace) {
+  optimizer.set_tracing(trace != nullptr);
   const Stopwatch watch(net.options().device);
   double part_start = 0, forward = 0;
   const ForwardObserver observer([&](const Module& module, const Tensor&, const Tensor&) {
@@ -71,10 +74,38 @@ StepTime time_step(ResNet& net, Optimizer& optimizer, const std::vector<data::Ba
   }
   const double gradients = watch.ms();
   optimizer.step();
+  if (trace != nullptr) trace->add(optimizer.report());
   optimizer.zero_grad();
   const double total = watch.ms();
   return {
       .total = total, .forward = forward, .backward = gradients - forward, .optimizer = total - gradients};
+}
+
+struct StepTimes {
+  Samples<StepTime> plain, traced;  // none traced unless asked for
+};
+
+StepTimes time_steps(const BenchTrain& command, ResNet& net, Optimizer& optimizer,
+                     const std::vector<data::Batch>& parts) {
+  Trace trace(optimizer.segments());
+  const auto once = [&](Trace* trace_or_none) { return time_step(net, optimizer, parts, trace_or_none); };
+  std::vector<StepTime> plain, traced;
+  for (int i = -command.warmup; i < command.steps; ++i) {
+    const StepTime time = once(nullptr);
+    if (i >= 0) plain.push_back(time);
+    if (!command.trace) continue;
+    const StepTime traced_time = once(&trace);
+    if (i >= 0) traced.push_back(traced_time);
+  }
+  return {.plain = Samples(std::move(plain)), .traced = Samples(std::move(traced))};
+}
+
+// The optimizer's part is all that a trace adds to; compared alone, the noise of the rest stays out.
+void add_trace_overhead(const StepTimes& times, nlohmann::json& result) {
+  const StepTime &plain = times.plain.median(), &traced = times.traced.median();
+  result["traced_step_ms"] = traced.total;
+  result["traced_optimizer_ms"] = traced.optimizer;
+  result["trace_overhead"] = (traced.optimizer - plain.optimizer) / plain.total;
 }
 
 nlohmann::json measure(const BenchTrain& command) {
@@ -85,14 +116,13 @@ nlohmann::json measure(const BenchTrain& command) {
   // A learning rate at which no optimizer diverges; the time does not depend on it.
   const auto optimizer = make_optimizer(command.optimizer, net.parameters(), {{"lr", "1e-4"}},
                                         {.batch = command.batch, .steps_per_epoch = 100});
-  const auto times = repeat({.count = command.steps, .warmup = command.warmup},
-                            [&] { return time_step(net, *optimizer, parts); });
+  const StepTimes times = time_steps(command, net, *optimizer, parts);
 
-  const StepTime& step = times.median();
+  const StepTime& step = times.plain.median();
   const double images_per_s = 1e3 * static_cast<double>(command.batch) / step.total;
   // The backward pass is two convolutions for each one of the forward pass; a multiply-add is two operations.
   const double flop_per_image = 3 * 2 * static_cast<double>(macs);
-  return {
+  nlohmann::json result = {
       {"model", net.model()},
       {"stem", name_of(*net.options().stem)},
       {"image_size", command.model.image_size},
@@ -106,7 +136,7 @@ nlohmann::json measure(const BenchTrain& command) {
       {"steps", command.steps},
       {"warmup", command.warmup},
       {"median_step_ms", step.total},
-      {"min_step_ms", times.least().total},
+      {"min_step_ms", times.plain.least().total},
       {"forward_ms", step.forward},
       {"backward_ms", step.backward},
       {"optimizer_ms", step.optimizer},
@@ -114,6 +144,8 @@ nlohmann::json measure(const BenchTrain& command) {
       {"gflops", images_per_s * flop_per_image * 1e-9},
       {"peak_rss_mb", peak_rss_mb()},
       {"peak_tensor_mb", static_cast<double>(backend_for(device).allocator().use().peak_bytes) / megabyte}};
+  if (command.trace) add_trace_overhead(times, result);
+  return result;
 }
 
 void print(const nlohmann::json& result) {
@@ -136,6 +168,10 @@ void print(const nlohmann::json& result) {
       "MB\n",
       table.str(), number("images_per_s"), number("gflops"), number("min_step_ms"), number("peak_rss_mb"),
       number("peak_tensor_mb"));
+  if (result.contains("trace_overhead")) {
+    fmt::print("traced: optimizer {:.2f} ms, {:.2f} % of a step more; step {:.2f} ms\n",
+               number("traced_optimizer_ms"), 100 * number("trace_overhead"), number("traced_step_ms"));
+  }
 }
 
 int run_bench_train(const BenchTrain& command) {
@@ -154,6 +190,7 @@ void add_bench_train(const Command& bench) {
   train.option("--optimizer", command->optimizer, "O[:PRESET]; lamina info --presets lists them");
   train.option("--steps", command->steps, "steps that are measured");
   train.option("--warmup", command->warmup, "steps before them");
+  train.option("--trace", command->trace, "every other step traced, as train --trace does, and compared");
   train.option("--json", command->json, "one JSON object on standard output, nothing else");
   train.runs([command] { return run_bench_train(*command); });
 }

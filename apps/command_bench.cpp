@@ -72,15 +72,17 @@ Tensor random_labels(std::int64_t count, int classes, Device device) {
 
 std::vector<Samples<double>> time_in_turn(Device device, const Repeats& repeats,
                                           const std::vector<Body>& bodies) {
-  std::vector<Samples<double>> samples(bodies.size());
+  std::vector<std::vector<double>> times(bodies.size());
   for (int i = 0; i < repeats.warmup + repeats.count; ++i) {
     for (std::size_t k = 0; k < bodies.size(); ++k) {
       const Stopwatch watch(device);
       bodies[k]();
-      if (const double ms = watch.ms(); i >= repeats.warmup) samples[k].sorted.push_back(ms);
+      if (const double ms = watch.ms(); i >= repeats.warmup) times[k].push_back(ms);
     }
   }
-  for (auto& of_body : samples) std::sort(of_body.sorted.begin(), of_body.sorted.end());
+  std::vector<Samples<double>> samples;
+  samples.reserve(times.size());
+  for (auto& of_body : times) samples.emplace_back(std::move(of_body));
   return samples;
 }
 

@@ -185,6 +185,7 @@ DecodedFolder decode_or_read_cache(const fs::path& directory, const Listing& lis
 
 Split make_split(const Tensor& images, const std::vector<ImageFile>& files) {
   std::vector<std::int32_t> labels;
+  labels.reserve(files.size());
   for (const ImageFile& file : files) labels.push_back(file.label);
   check(images.size(0) == static_cast<std::int64_t>(labels.size()), "{} decoded images for {} files",
         images.size(0), labels.size());

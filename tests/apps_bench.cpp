@@ -75,6 +75,17 @@ TEST_CASE("bench train measures steps whose parts add up") {
   CHECK(number(json, "peak_tensor_mb") < number(json, "peak_rss_mb"));
 }
 
+TEST_CASE("bench train measures what a trace costs") {
+  const nlohmann::json json = run_json({"bench", "train", "--model", "resnet8", "--batch", "2", "--optimizer",
+                                        "lars", "--trace", "--steps", "2", "--warmup", "1"});
+  const double plain = json.at("optimizer_ms"), traced = json.at("traced_optimizer_ms");
+  CHECK(json.at("traced_step_ms") > traced);
+  CHECK(json.at("trace_overhead").get<double>() ==
+        Approx((traced - plain) / json.at("median_step_ms").get<double>()));
+  CHECK_FALSE(run_json({"bench", "train", "--model", "resnet8", "--batch", "2", "--steps", "1"})
+                  .contains("trace_overhead"));
+}
+
 TEST_CASE("bench ops lists the kernels of the model, each shape once") {
   const nlohmann::json json = run_json({"bench", "ops", "--batch", "4", "--repeat", "1"});
   const nlohmann::json& ops = json["ops"];
