@@ -3,39 +3,17 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdint>
-#include <numeric>
 #include <optional>
 #include <vector>
 
 #include "apps/commands.h"
 #include "apps/config_file.h"
+#include "apps/nearest.h"
 #include "apps/version.h"
 #include "core/error.h"
 
 namespace lamina {
 namespace {
-
-// Levenshtein's edit distance.
-std::size_t distance(const std::string& a, const std::string& b) {
-  std::vector<std::size_t> row(b.size() + 1);
-  std::iota(row.begin(), row.end(), std::size_t{0});
-  for (std::size_t i = 1; i <= a.size(); ++i) {
-    std::size_t diagonal = row[0];
-    row[0] = i;
-    for (std::size_t j = 1; j <= b.size(); ++j) {
-      const std::size_t replaced = diagonal + (a[i - 1] == b[j - 1] ? 0 : 1);
-      diagonal = row[j];
-      row[j] = std::min({row[j] + 1, row[j - 1] + 1, replaced});
-    }
-  }
-  return row[b.size()];
-}
-
-std::string nearest(const std::string& word, const std::vector<std::string>& known) {
-  return *std::min_element(known.begin(), known.end(), [&](const auto& a, const auto& b) {
-    return distance(word, a) < distance(word, b);
-  });
-}
 
 std::vector<std::string> commands_below(const CLI::App& command) {
   std::vector<std::string> names;
@@ -143,6 +121,7 @@ int run_command(int argc, char** argv) {
   add_predict_command(commands);
   add_replay_command(commands);
   add_report_command(commands);
+  add_study_command(commands);
   add_info_command(commands);
   add_bench_command(commands);
 

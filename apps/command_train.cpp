@@ -3,7 +3,7 @@
 
 #include "apps/commands.h"
 #include "apps/table.h"
-#include "apps/training.h"
+#include "apps/train_run.h"
 #include "core/error.h"
 
 namespace lamina {
@@ -41,14 +41,6 @@ fs::path output_directory(const TrainCommand& command) {
   return default_directory(command.options);
 }
 
-// A data directory is kept absolute: the run may be resumed from elsewhere.
-void make_absolute(std::string& data) {
-  const std::size_t colon = data.find(':');
-  if (colon != std::string::npos && colon + 1 < data.size() && data.substr(0, colon) != "synthetic") {
-    data = data.substr(0, colon + 1) + fs::absolute(data.substr(colon + 1)).lexically_normal().string();
-  }
-}
-
 std::vector<std::string> result_row(const std::string& name, const EpochResult& result) {
   const auto percent = [](double share) { return fmt::format("{:.2f} %", 100 * share); };
   const auto loss = [](const Metrics& m) { return m.samples > 0 ? fmt::format("{:.4f}", m.loss()) : "-"; };
@@ -74,38 +66,27 @@ std::string result_table(const Position& position, const TrainingSetup& setup, c
 
 int train_in(const TrainOptions& options, TrainingSetup& setup, const RunDirectory& run, bool resume,
              ProgressMode mode) {
-  const nlohmann::json config = make_config(options, setup);
   fmt::print("{:<10} {}\n{}\n", "run", run.path().string(), describe(options, setup));
   std::fflush(stdout);
-  run.write_config(config);
   Progress progress(mode);
   if (mode == ProgressMode::watch && !progress.watching()) {
     progress.print("--watch: standard error is not a terminal; plain lines instead");
   }
-  Training training(options, setup, run, progress, config);
-  run.remove_half_written();
-  if (resume) {
-    const auto checkpoint = read_newest_checkpoint(run);
-    if (checkpoint) training.resume(*checkpoint);
-    progress.print(checkpoint ? fmt::format("resuming from {}", checkpoint->path.string())
-                              : "resuming: no checkpoint yet, so from the start");
-  }
-  const int signal = training.run();
-  progress.clear();
+  const auto [signal, position] = train_run(options, setup, run, resume, progress);
   if (signal == 0) {
-    fmt::print("{}", result_table(training.position(), setup, run));
+    fmt::print("{}", result_table(position, setup, run));
     return 0;
   }
   fmt::print(
       stderr,
       "stopped in epoch {} after step {}; everything is saved. To go on:\n  lamina train --resume --out {}\n",
-      training.position().epoch + 1, training.position().step, run.path().string());
+      position.epoch + 1, position.step, run.path().string());
   return 128 + signal;
 }
 
 int run_train(TrainCommand command) {
   const ProgressMode progress = progress_mode(command);
-  make_absolute(command.options.data);
+  make_data_absolute(command.options.data);
   const fs::path out = output_directory(command);
   if (command.resume && RunDirectory::holds_run(out)) {
     RunDirectory run = RunDirectory::open(out);

@@ -1,43 +1,42 @@
 #include "apps/config_file.h"
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
-#include <fstream>
 
+#include "apps/toml_file.h"
 #include "core/error.h"
 
 namespace lamina {
 namespace {
 
-// The arguments of one line.
-std::vector<std::string> arguments_of(CLI::ConfigItem item, const std::filesystem::path& path) {
-  if (item.name == "++" || item.name == "--") return {};  // CLI11's marks around a section
-  if (item.parents == std::vector<std::string>{"set"}) {
-    return {"--set", fmt::format("{}={}", item.name, fmt::join(item.inputs, ","))};
-  }
-  if (!item.parents.empty()) {
-    fail_usage("{}: unknown section [{}]; expected [set], or no section", path.string(),
-               item.parents.front());
-  }
-  std::replace(item.name.begin(), item.name.end(), '_', '-');
-  if (item.name == "config") fail_usage("{}: a config file cannot name another", path.string());
+using Json = nlohmann::ordered_json;
+
+// The arguments of one line, or of the section [set].
+std::vector<std::string> arguments_of(std::string name, const Json& value, const std::string& file) {
   std::vector<std::string> arguments;
-  for (const std::string& input : item.inputs) arguments.push_back(fmt::format("--{}={}", item.name, input));
+  if (name == "set" && value.is_object()) {
+    for (const auto& [knob, setting] : value.items()) {
+      arguments.insert(arguments.end(), {"--set", knob + "=" + plain_text(setting)});
+    }
+    return arguments;
+  }
+  if (value.is_object()) fail_usage("{}: unknown section [{}]; expected [set], or no section", file, name);
+  std::replace(name.begin(), name.end(), '_', '-');
+  if (name == "config") fail_usage("{}: a config file cannot name another", file);
+  for (const Json& one : value.is_array() ? value : Json::array({value})) {
+    arguments.push_back(fmt::format("--{}={}", name, plain_text(one)));
+  }
   return arguments;
 }
 
 }  // namespace
 
 std::vector<std::string> read_config_file(const std::filesystem::path& path) {
-  std::ifstream file(path);
-  check(file.good() && !std::filesystem::is_directory(path), "--config {}: cannot be read", path.string());
+  const Json options = parse_toml(read_text(path), path.string());
   std::vector<std::string> arguments;
-  try {
-    for (const CLI::ConfigItem& item : CLI::ConfigTOML().from_config(file)) {
-      for (std::string& argument : arguments_of(item, path)) arguments.push_back(std::move(argument));
+  for (const auto& [name, value] : options.items()) {
+    for (std::string& argument : arguments_of(name, value, path.string())) {
+      arguments.push_back(std::move(argument));
     }
-  } catch (const CLI::Error& error) {
-    fail_usage("--config {}: {}", path.string(), error.what());
   }
   return arguments;
 }

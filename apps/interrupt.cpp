@@ -13,6 +13,7 @@ namespace {
 constexpr std::array handled{SIGINT, SIGTERM};
 std::array<struct sigaction, handled.size()> previous;
 std::atomic<int> arrived{0};
+int handlers = 0;
 static_assert(std::atomic<int>::is_always_lock_free);
 
 // Only what is safe in a signal handler: a lock-free atomic and write().
@@ -25,6 +26,7 @@ void on_signal(int number) {
 }  // namespace
 
 InterruptHandler::InterruptHandler() {
+  if (++handlers > 1) return;
   arrived = 0;
   struct sigaction action {};
   action.sa_handler = on_signal;
@@ -34,6 +36,7 @@ InterruptHandler::InterruptHandler() {
 }
 
 InterruptHandler::~InterruptHandler() {
+  if (--handlers > 0) return;
   for (std::size_t i = 0; i < handled.size(); ++i) sigaction(handled[i], &previous[i], nullptr);
 }
 

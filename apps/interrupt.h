@@ -3,7 +3,8 @@
 
 namespace lamina {
 
-class InterruptHandler {  // one at a time
+// One within another changes nothing.
+class InterruptHandler {
  public:
   InterruptHandler();   // from here on the two signals only set a flag, each once
   ~InterruptHandler();  // the previous handling is back

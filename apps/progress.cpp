@@ -30,10 +30,13 @@ TerminalSize terminal_size() {
   return known;
 }
 
-std::string describe(const ProgressState& s) {
-  return fmt::format("epoch {}/{}  step {}/{}  loss {:.4f}  acc {:.2f} %  {:.0f} images/s  ETA {}", s.epoch,
-                     s.epochs, s.step, s.steps, s.loss, 100 * s.accuracy, s.images_per_s,
-                     format_duration(s.seconds_left));
+// The first `columns` columns; of UTF-8, no character in part.
+std::string first_columns(const std::string& text, std::size_t columns) {
+  std::size_t end = 0;
+  for (std::size_t seen = 0; end < text.size(); ++end) {
+    if ((text[end] & 0xC0) != 0x80 && seen++ == columns) break;
+  }
+  return text.substr(0, end);
 }
 
 }  // namespace
@@ -58,17 +61,30 @@ bool Progress::due(Clock::duration interval) {
   return true;
 }
 
+void Progress::set_heading(ProgressHeading heading) {
+  heading_ = std::move(heading);
+  state_ = {};
+}
+
+std::string Progress::describe(const ProgressState& s) const {
+  const std::string line =
+      fmt::format("epoch {}/{}  step {}/{}  loss {:.4f}  acc {:.2f} %  {:.0f} images/s", s.epoch, s.epochs,
+                  s.step, s.steps, s.loss, 100 * s.accuracy, s.images_per_s);
+  return heading_ ? line : fmt::format("{}  ETA {}", line, format_duration(s.seconds_left));
+}
+
 void Progress::update(const ProgressState& state, const LinesBelow& below) {
   if (mode_ == ProgressMode::none || !due(terminal_ ? redraw_interval : plain_interval)) return;
-  if (!terminal_) return print(describe(state));
+  state_ = state;
+  if (!terminal_) return print((heading_ ? heading_(state) + "  " : "") + describe(state));
   const TerminalSize size = terminal_size();
   // One row for the line above them, and one left over: a full screen would scroll.
   if (below) below_ = below({size.columns - 1, size.rows - std::min<std::size_t>(size.rows, 2)});
-  rewrite(describe(state));
+  show(describe(state));
 }
 
 void Progress::status(const std::string& text) {
-  if (terminal_ && due(redraw_interval)) rewrite(text);
+  if (terminal_ && due(redraw_interval)) show(text);
 }
 
 void Progress::print(const std::string& line) {
@@ -88,11 +104,17 @@ std::string Progress::to_first_line() const {
   return shown_ > 1 ? fmt::format("\r\033[{}A", shown_ - 1) : "\r";
 }
 
-// Cut to the width of the terminal: a wrapped line could not be rewritten. ASCII only, so bytes are columns.
-void Progress::rewrite(std::string text) {
+// The heading has a line of its own.
+void Progress::show(const std::string& line) {
+  if (!heading_) return rewrite(line);
+  below_ = {first_columns("  " + line, terminal_size().columns - 1)};
+  rewrite(heading_(state_));
+}
+
+// Cut to the width of the terminal: a wrapped line could not be rewritten.
+void Progress::rewrite(const std::string& text) {
   if (InterruptHandler::signal() != 0) return;
-  text.resize(std::min(text.size(), terminal_size().columns - 1));
-  std::string screen = to_first_line() + text + "\033[K";
+  std::string screen = to_first_line() + first_columns(text, terminal_size().columns - 1) + "\033[K";
   for (const std::string& line : below_) screen += "\n" + line + "\033[K";
   fmt::print(stderr, "{}\033[J", screen);
   std::fflush(stderr);

@@ -25,6 +25,9 @@ struct ProgressState {
   double seconds_left = 0;
 };
 
+// What stands before the line of a run that is one of many: how far they all are.
+using ProgressHeading = std::function<std::string(const ProgressState&)>;
+
 struct TerminalSize {
   std::size_t columns = 80, rows = 24;
 };
@@ -39,22 +42,33 @@ class Progress {
   Progress(const Progress&) = delete;
   Progress& operator=(const Progress&) = delete;
 
+  // From here on lines have this heading and those about epochs are left out; the time left is the heading's
+  // to show.
+  void set_heading(ProgressHeading heading);
+
   bool watching() const { return mode_ == ProgressMode::watch && terminal_; }
 
   // Shown at most ten times a second; plain: every ten seconds. `below` is asked only when it is shown.
   void update(const ProgressState& state, const LinesBelow& below = {});
   void status(const std::string& text);  // a passing remark ("evaluating") in place of the line, on terminals
   void print(const std::string& line);   // a line that stays
-  void clear();                          // before others write to the terminal
+  void print_epoch(const std::string& line) {  // as print(), unless the run is one of many
+    if (!heading_) print(line);
+  }
+  void clear();  // before others write to the terminal
 
  private:
   using Clock = std::chrono::steady_clock;
   bool due(Clock::duration interval);
-  void rewrite(std::string text);
+  std::string describe(const ProgressState& state) const;
+  void show(const std::string& line);
+  void rewrite(const std::string& text);
   std::string to_first_line() const;
 
   ProgressMode mode_;
   bool terminal_;
+  ProgressHeading heading_;
+  ProgressState state_;  // the last one shown
   std::vector<std::string> below_;
   std::size_t shown_ = 0;  // lines that may be rewritten; the cursor stands behind the last
   Clock::time_point last_;

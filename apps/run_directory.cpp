@@ -1,13 +1,7 @@
 #include "apps/run_directory.h"
 
-#include <fcntl.h>
-#include <sys/file.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <cerrno>
 #include <charconv>
-#include <cstring>
 #include <fstream>
 #include <optional>
 #include <string_view>
@@ -79,17 +73,10 @@ bool RunDirectory::holds_run(const fs::path& path) {
   return fs::is_regular_file(path / "config.json", error);
 }
 
-RunDirectory::~RunDirectory() {
-  if (lock_ >= 0) ::close(lock_);
-}
-
-// File systems without locks are used unlocked.
 void RunDirectory::lock() {
-  lock_ = ::open(path_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  const bool taken = lock_ >= 0 && ::flock(lock_, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK;
-  check(!taken,
-        "run directory {}: another process is training in it; wait for it, or choose another with --out",
-        path_.string());
+  lock_.emplace(path_, fmt::format("run directory {}: another process is training in it; wait for it, or "
+                                   "choose another with --out",
+                                   path_.string()));
 }
 
 fs::path RunDirectory::checkpoint(std::int64_t step) const {

@@ -5,8 +5,11 @@
 #include <cstdint>
 #include <filesystem>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <vector>
+
+#include "apps/directory_lock.h"
 
 namespace lamina {
 
@@ -19,12 +22,6 @@ class RunDirectory {
   // Throws Error if the folder is missing or holds other files but no config.json.
   static RunDirectory open(const std::filesystem::path& path);
   static bool holds_run(const std::filesystem::path& path);  // a config.json is there
-
-  RunDirectory(RunDirectory&& other) noexcept : path_(std::move(other.path_)), lock_(other.lock_) {
-    other.lock_ = -1;
-  }
-  RunDirectory& operator=(RunDirectory&&) = delete;
-  ~RunDirectory();
 
   // Throws Error if another process has locked it: two writers would ruin each other's files. Held until the
   // process ends, however it ends.
@@ -44,7 +41,7 @@ class RunDirectory {
   explicit RunDirectory(std::filesystem::path path) : path_(std::move(path)) {}
 
   std::filesystem::path path_;
-  int lock_ = -1;
+  std::optional<DirectoryLock> lock_;
 };
 
 }  // namespace lamina

@@ -1,7 +1,11 @@
 #include "apps/train_options.h"
 
 #include <algorithm>
+#include <concepts>
+#include <type_traits>
+#include <utility>
 
+#include "apps/nearest.h"
 #include "core/error.h"
 
 namespace lamina {
@@ -18,21 +22,72 @@ nlohmann::json value_to_json(const std::optional<T>& value) {
   return value ? nlohmann::json(*value) : nlohmann::json(nullptr);
 }
 
-template <typename T>
-void value_from_json(const nlohmann::json& json, T& value) {
-  value = json.get<T>();
+// Whether the value is of the member's type, which it then becomes. A whole number is a number, too.
+bool assign(const nlohmann::json& json, bool& value) {
+  return json.is_boolean() && (value = json.get<bool>(), true);
+}
+bool assign(const nlohmann::json& json, double& value) {
+  return json.is_number() && (value = json.get<double>(), true);
+}
+bool assign(const nlohmann::json& json, std::string& value) {
+  return json.is_string() && (value = json.get<std::string>(), true);
+}
+template <std::integral T>
+bool assign(const nlohmann::json& json, T& value) {
+  if (!json.is_number_integer()) return false;
+  const bool fits = json.is_number_unsigned() ? std::in_range<T>(json.get<std::uint64_t>())
+                                              : std::in_range<T>(json.get<std::int64_t>());
+  return fits && (value = json.get<T>(), true);
 }
 template <typename T>
-void value_from_json(const nlohmann::json& json, std::optional<T>& value) {
-  if (!json.is_null()) value = json.get<T>();
+bool assign(const nlohmann::json& json, std::vector<T>& value) {
+  if (!json.is_array()) return false;
+  std::vector<T> values(json.size());
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    if (!assign(json[i], values[i])) return false;
+  }
+  value = std::move(values);
+  return true;
 }
+template <typename T>
+bool assign(const nlohmann::json& json, std::optional<T>& value) {
+  return assign(json, value.emplace());
+}
+
+template <typename T>
+std::string type_name(const T&) {
+  if constexpr (std::is_same_v<T, bool>)
+    return "true or false";
+  else if constexpr (std::is_integral_v<T>)
+    return "a whole number";
+  else if constexpr (std::is_floating_point_v<T>)
+    return "a number";
+  else
+    return "text";
+}
+template <typename T>
+std::string type_name(const std::vector<T>&) {
+  return "a list, each element of it " + type_name(T());
+}
+template <typename T>
+std::string type_name(const std::optional<T>&) {
+  return type_name(T());
+}
+
+template <typename T>
+constexpr bool is_optional = false;
+template <typename T>
+constexpr bool is_optional<std::optional<T>> = true;
 
 std::string flag_of(std::string name) {
   std::replace(name.begin(), name.end(), '_', '-');
   return "--" + name;
 }
 
-std::string data_name(const std::string& data) { return data.substr(0, data.find(':')); }
+// Without its directory; behind "synthetic:" stand the images' sizes.
+std::string data_name(const std::string& data) {
+  return data.starts_with("synthetic:") ? data : data.substr(0, data.find(':'));
+}
 
 bool may_differ(const OptionInfo& info, const nlohmann::json& saved, const nlohmann::json& given) {
   if (std::string_view(info.name) == "data") {  // the directory may have moved
@@ -100,13 +155,30 @@ TrainOptions train_options_from_json(const nlohmann::json& json, const std::stri
   visit_options(options, [&](const OptionInfo& info, auto& member) {
     check(json.contains(info.name), "{}: no \"{}\": written by another version of lamina, or damaged", source,
           info.name);
-    try {
-      value_from_json(json[info.name], member);
-    } catch (const nlohmann::json::exception&) {
-      fail("{}: \"{}\" is {}, which is of the wrong type", source, info.name, json[info.name].dump());
-    }
+    const nlohmann::json& value = json[info.name];
+    if (is_optional<std::decay_t<decltype(member)>> && value.is_null()) return;
+    check(assign(value, member), "{}: \"{}\" is {}; expected {}", source, info.name, value.dump(),
+          type_name(member));
   });
   return options;
+}
+
+void set_option(TrainOptions& options, const std::string& name, const nlohmann::json& value) {
+  bool found = false;
+  std::vector<std::string> names;
+  visit_options(options, [&](const OptionInfo& info, auto& member) {
+    names.emplace_back(info.name);
+    if (name != info.name) return;
+    found = true;
+    if (!assign(value, member)) fail_usage("{}: {}; expected {}", name, value.dump(), type_name(member));
+  });
+  if (!found) fail_usage("{}: no such option; did you mean {}?", name, nearest(name, names));
+}
+
+void set_knob(TrainOptions& options, const std::string& knob, const std::string& value) {
+  const std::string setting = knob + "=";
+  std::erase_if(options.set, [&](const std::string& text) { return text.starts_with(setting); });
+  options.set.push_back(setting + value);
 }
 
 void check_options(const TrainOptions& o) {
@@ -155,8 +227,12 @@ TrainOptions resume_options(const TrainOptions& saved, const TrainOptions& given
   return train_options_from_json(wanted, run);
 }
 
+std::string list_differences(const TrainOptions& here, const TrainOptions& there) {
+  return list_differences(to_json(here), to_json(there));
+}
+
 void check_same_run(const TrainOptions& theirs, const TrainOptions& ours, const std::string& source) {
-  const std::string differences = list_differences(to_json(ours), to_json(theirs));
+  const std::string differences = list_differences(ours, theirs);
   check(differences.empty(),
         "{}: a checkpoint of another run:{}\nRemove it, and --resume goes on from the one before it", source,
         differences);

@@ -108,6 +108,13 @@ nlohmann::json to_json(const TrainOptions& options);  // unset ones as null
 // Throws Error naming a key that is missing or of the wrong type (`source`: where it was read).
 TrainOptions train_options_from_json(const nlohmann::json& json, const std::string& source);
 
+// Sets the option called `name`, as in config.json. Throws UsageError if there is none, with the nearest one,
+// or if the value is of the wrong type.
+void set_option(TrainOptions& options, const std::string& name, const nlohmann::json& value);
+
+// Sets a knob of the optimizer, in place of an earlier setting of it.
+void set_knob(TrainOptions& options, const std::string& knob, const std::string& value);
+
 // Throws UsageError for values that make no sense with any data.
 void check_options(const TrainOptions& options);
 
@@ -115,6 +122,10 @@ void check_options(const TrainOptions& options);
 // listing every given option that differs and may not.
 TrainOptions resume_options(const TrainOptions& saved, const TrainOptions& given,
                             const std::set<std::string>& given_names, const std::string& run);
+
+// One line, "\n  --lr: 1 here, 2 there", for every option in which the runs differ, but for those that a
+// resumed run may change.
+std::string list_differences(const TrainOptions& here, const TrainOptions& there);
 
 // Throws Error listing the differences if `theirs`, read from `source`, are options of another run.
 void check_same_run(const TrainOptions& theirs, const TrainOptions& ours, const std::string& source);

@@ -175,13 +175,14 @@ void Training::record_epoch(const EpochResult& result) {
       tested ? fmt::format("{},{}", result.test.loss(), result.test.accuracy()) : ",";
   epochs_->add(fmt::format("{},{},{},{},{:.3f},{:.1f}", result.epoch, result.train.loss(),
                            result.train.accuracy(), test_columns, result.seconds, images_per_s));
-  progress_.print(fmt::format("epoch {:>{}}/{}  train loss {:.4f}  acc {:5.2f} %{}  {}  {:.0f} images/s",
-                              result.epoch, std::to_string(options_.epochs).size(), options_.epochs,
-                              result.train.loss(), 100 * result.train.accuracy(),
-                              tested ? fmt::format("  test loss {:.4f}  acc {:5.2f} %", result.test.loss(),
-                                                   100 * result.test.accuracy())
-                                     : "",
-                              format_duration(result.seconds), images_per_s));
+  progress_.print_epoch(fmt::format(
+      "epoch {:>{}}/{}  train loss {:.4f}  acc {:5.2f} %{}  {}  {:.0f} images/s", result.epoch,
+      std::to_string(options_.epochs).size(), options_.epochs, result.train.loss(),
+      100 * result.train.accuracy(),
+      tested
+          ? fmt::format("  test loss {:.4f}  acc {:5.2f} %", result.test.loss(), 100 * result.test.accuracy())
+          : "",
+      format_duration(result.seconds), images_per_s));
   if (tested && (position_.best.epoch == 0 || result.test.accuracy() > position_.best.test.accuracy())) {
     position_.best = result;
   }
@@ -210,13 +211,13 @@ void Training::fail_diverged(const std::string& symptom) {
                                             setup_.device, options_.label_smoothing);
   steps_->flush();
   const std::vector<std::int64_t> checkpoints = run_.checkpoint_steps();
-  fail(
+  throw Diverged(fmt::format(
       "training diverged in epoch {}, step {}: {}\n  first of all: {}\n  the step was not taken; {}\n"
       "  try a lower --lr (it was {:.4g} here), a longer --warmup-epochs, or another optimizer",
       position_.epoch + 1, position_.step + 1, symptom, cause,
       checkpoints.empty() ? "there is no checkpoint yet"
                           : "the last checkpoint is " + run_.checkpoint(checkpoints.front()).string(),
-      setup_.optimizer->lr());
+      setup_.optimizer->lr()));
 }
 
 }  // namespace lamina

@@ -14,6 +14,7 @@
 #include "apps/train_options.h"
 #include "apps/training_setup.h"
 #include "apps/watch.h"
+#include "core/error.h"
 
 namespace lamina {
 
@@ -22,6 +23,12 @@ namespace lamina {
 // batch (up to batch normalisation, which sees each part for itself). A loss that is not finite is returned
 // without a backward pass.
 Metrics accumulate_gradients(Module& net, const data::Batch& part, double label_smoothing);
+
+// The loss, a gradient or a trust ratio stopped being finite: nothing is wrong but the options.
+class Diverged : public Error {
+ public:
+  using Error::Error;
+};
 
 class Training {
  public:
@@ -32,7 +39,7 @@ class Training {
   void resume(const Checkpoint& checkpoint);
 
   // Trains to the end, or until Ctrl-C or SIGTERM. Either way everything is saved when it returns: 0, or the
-  // signal. Throws Error if the loss or a gradient stops being finite, or a file cannot be written.
+  // signal. Throws Diverged, or Error if a file cannot be written.
   int run();
 
   const Position& position() const { return position_; }

@@ -68,6 +68,13 @@ ScheduleOptions schedule_options(const TrainOptions& options, const std::string&
   return schedule;
 }
 
+std::unique_ptr<Optimizer> make_optimizer(const TrainOptions& options, const ParamList& params,
+                                          std::int64_t steps_per_epoch) {
+  return make_optimizer(
+      options.optimizer, params, knob_settings(options),
+      {.batch = options.batch, .base_batch = options.base_batch, .steps_per_epoch = steps_per_epoch});
+}
+
 std::string shape_of(const data::Split& split) {
   return fmt::format("{}x{}x{}", split.height(), split.width(), split.channels());
 }
@@ -103,22 +110,41 @@ std::string describe_batch(const TrainOptions& options, const TrainingSetup& set
 
 }  // namespace
 
-TrainingSetup make_training_setup(const TrainOptions& options) {
+void check_setup(const TrainOptions& options) {
+  check_options(options);
   check_names(options);
-  const Device device = make_device(options);
-  data::Dataset data = data::open(options.data, {.limit_train = options.limit_train,
-                                                 .limit_test = options.limit_test,
-                                                 .image_size = options.image_size});
-  data::Loader loader(data.train, {.batch = options.batch,
+  const auto param = std::make_shared<Param>(Param{"weight", ParamKind::weight, Tensor::zeros({1, 1})});
+  const auto optimizer = make_optimizer(options, {param}, 1);
+  const Schedule checked(schedule_options(options, optimizer->name(), optimizer->lr(), 1));
+}
+
+data::Dataset open_data(const TrainOptions& options) {
+  return data::open(options.data, {.limit_train = options.limit_train,
+                                   .limit_test = options.limit_test,
+                                   .image_size = options.image_size});
+}
+
+data::Loader make_loader(const TrainOptions& options, const data::Dataset& data) {
+  return data::Loader(data.train, {.batch = options.batch,
                                    .micro_batch = options.micro_batch,
                                    .augment = data::augment_named(options.augment),
                                    .drop_last = true,
                                    .workers = options.workers,
                                    .seed = options.seed});
+}
+
+TrainingSetup make_training_setup(const TrainOptions& options) {
+  check_setup(options);
+  make_device(options);  // before the data: they may take long to open
+  return make_training_setup(options, open_data(options));
+}
+
+TrainingSetup make_training_setup(const TrainOptions& options, data::Dataset data) {
+  check_setup(options);
+  const Device device = make_device(options);
+  data::Loader loader = make_loader(options, data);
   ResNet net(options.model, net_options(options, data, device));
-  auto optimizer = make_optimizer(
-      options.optimizer, net.parameters(), knob_settings(options),
-      {.batch = options.batch, .base_batch = options.base_batch, .steps_per_epoch = loader.batches()});
+  auto optimizer = make_optimizer(options, net.parameters(), loader.batches());
   Schedule schedule(schedule_options(options, optimizer->name(), optimizer->lr(), loader.batches()));
   optimizer->set_schedule(schedule);
   optimizer->set_tracing(options.trace);

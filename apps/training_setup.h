@@ -25,9 +25,17 @@ struct TrainingSetup {
   WeightInfo info;  // of the weight files
 };
 
-// Throws UsageError for names and knobs that do not exist (before the data are opened, as far as possible),
-// Error for a device or data that are not there.
+// Throws UsageError for options that make no sense: names and knobs that do not exist, values that contradict
+// one another. Opens no data.
+void check_setup(const TrainOptions& options);
+
+data::Dataset open_data(const TrainOptions& options);
+data::Loader make_loader(const TrainOptions& options, const data::Dataset& data);
+
+// As check_setup(), and throws Error for a device or data that are not there. `data`: what open_data() gave
+// for these options, or for ones that differ in nothing that concerns the data.
 TrainingSetup make_training_setup(const TrainOptions& options);
+TrainingSetup make_training_setup(const TrainOptions& options, data::Dataset data);
 
 // config.json: the options, the command that repeats the run, and what the defaults came to.
 nlohmann::json make_config(const TrainOptions& options, const TrainingSetup& setup);

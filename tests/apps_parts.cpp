@@ -58,12 +58,16 @@ TEST_CASE("options of a config file come before those of the command line") {
   const TemporaryFolder folder;
   const std::string path = (folder / "a.toml").string();
   std::ofstream(path)
-      << "# a comment\nlr_scaling = \"linear\"\ntrace = true\nset = [\"a=1\", \"b=2\"]\n[set]\nc = 0.5\n";
+      << "# a comment\nlr_scaling = \"linear\"\ntrace = true\nlr = 1e-3\n[set]\nc = 0.5\nb = inf\n";
   CHECK(insert_config_file({"train", "--epochs", "3", "--config", path}) ==
-        Arguments{"train", "--lr-scaling=linear", "--trace=true", "--set=a=1", "--set=b=2", "--set", "c=0.5",
-                  "--epochs", "3", "--config", path});
+        Arguments{"train", "--lr-scaling=linear", "--trace=true", "--lr=0.001", "--set", "c=0.5", "--set",
+                  "b=inf", "--epochs", "3", "--config", path});
+  std::ofstream(path) << "milestones = [1, 2.5]\nset = [\"a=1\", \"b=2\"]\n";
+  CHECK(read_config_file(path) == Arguments{"--milestones=1", "--milestones=2.5", "--set=a=1", "--set=b=2"});
   std::ofstream(path) << "[optimizer]\nlr = 1\n";
   CHECK_THROWS_AS(read_config_file(path), UsageError);
+  std::ofstream(path) << "lr = 1\nepochs = \n";
+  CHECK(unexplained([&] { read_config_file(path); }, {"a.toml:2: "}) == "nothing");
   CHECK_THROWS_AS(read_config_file(folder.path()), Error);
 }
 

@@ -1,0 +1,98 @@
+#include <filesystem>
+#include <memory>
+
+#include "apps/commands.h"
+#include "apps/report.h"
+#include "apps/study_run.h"
+#include "apps/study_table.h"
+#include "core/error.h"
+#include "core/safetensors.h"
+
+namespace lamina {
+namespace {
+
+namespace fs = std::filesystem;
+
+struct StudyCommand {
+  std::string file, out, progress = "auto";
+  TrainOptions overrides;
+  std::set<std::string> given;  // of the overrides
+  bool dry_run = false, retry_failed = false;
+};
+
+void print_plan(const std::vector<Cell>& cells) {
+  for (const Cell& cell : cells) fmt::print("{}\n  {}\n", cell.name, command_line(cell.options));
+  fmt::print("{} runs\n", cells.size());
+}
+
+std::vector<RunResult> read_results(const std::vector<Cell>& cells, const StudyDirectory& directory) {
+  std::vector<RunResult> results;
+  for (const Cell& cell : cells) results.push_back(read_run_result(directory.run(cell), cell.label));
+  return results;
+}
+
+std::string joined(const std::string& a, const std::string& b) {
+  return a + (a.empty() || b.empty() ? "" : "\n\n") + b;
+}
+
+// Every file but the report first: that needs gnuplot.
+void write_results(const Study& study, const std::vector<Cell>& cells, const StudyDirectory& directory) {
+  const std::vector<RunResult> results = read_results(cells, directory);
+  const StudyTable table = make_study_table(study, cells, results);
+  write_file_atomically(directory.file("results.csv"), runs_as_csv(cells, results));
+  write_file_atomically(directory.file("table.md"), as_markdown(table));
+  write_file_atomically(directory.file("table.tex"), as_latex(table));
+  fmt::print("\n{}\n", as_text(table));
+  std::fflush(stdout);
+  std::vector<RunResult> shown;
+  for (const StudyRow& row : table.rows)
+    shown.insert(shown.end(), row.group.runs.begin(), row.group.runs.end());
+  write_report(shown, directory.file("report.html"),
+               {.title = study.title, .introduction = joined(study.introduction, table.note)});
+  fmt::print("wrote {}/\n      results.csv  table.md  table.tex  report.html  runs/\n",
+             directory.path().string());
+}
+
+int run_study(const StudyCommand& command) {
+  const StudyRunOptions options{.retry_failed = command.retry_failed,
+                                .progress = parse_progress(command.progress)};
+  const Study study = read_study(command.file);
+  const std::vector<Cell> cells = plan_cells(study, command.overrides, command.given);
+  if (command.dry_run) {
+    print_plan(cells);
+    return 0;
+  }
+  const StudyDirectory directory(command.out.empty() ? fs::path("runs") / study.file.stem()
+                                                     : fs::path(command.out));
+  const int signal = run_cells(study, cells, directory, options);
+  if (signal != 0) {
+    fmt::print(stderr, "stopped; everything is saved in {}. The same command goes on with it.\n",
+               directory.path().string());
+    return 128 + signal;
+  }
+  write_results(study, cells, directory);
+  return 0;
+}
+
+}  // namespace
+
+void add_study_command(const Command& program) {
+  const Command study = program.add(
+      "study",
+      "Run what a file describes, and compare; goes on where it was stopped. Options of lamina train that "
+      "are "
+      "given here hold for all runs and win over the file's; their defaults, for what neither gives");
+  auto command = std::make_shared<StudyCommand>();
+  study.argument("FILE", command->file, "the study, in TOML: see docs/studies.md");
+  study.option("--out", command->out, "directory of the study; default: runs/ and the file's name", "DIR");
+  study.option("--dry-run", command->dry_run, "print the runs and their number; nothing else");
+  study.option("--retry-failed", command->retry_failed, "run again, from the start, what diverged");
+  study.option("--progress", command->progress, "auto, plain or none");
+  add_options(study, command->overrides);  // for all runs; these win
+  study.runs([study, command] {
+    command->given = given_options(study);
+    return run_study(*command);
+  });
+}
+
+}  // namespace lamina

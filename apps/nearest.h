@@ -1,0 +1,13 @@
+// Which of the known words someone may have meant.
+#pragma once
+
+#include <string>
+#include <vector>
+
+namespace lamina {
+
+// The one of `known` (at least one) that the fewest insertions, deletions and replacements of letters make of
+// `word`.
+std::string nearest(const std::string& word, const std::vector<std::string>& known);
+
+}  // namespace lamina
