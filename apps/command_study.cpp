@@ -27,6 +27,7 @@ void print_plan(const std::vector<Cell>& cells) {
 
 std::vector<RunResult> read_results(const std::vector<Cell>& cells, const StudyDirectory& directory) {
   std::vector<RunResult> results;
+  results.reserve(cells.size());
   for (const Cell& cell : cells) results.push_back(read_run_result(directory.run(cell), cell.label));
   return results;
 }

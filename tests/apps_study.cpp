@@ -33,6 +33,7 @@ std::vector<Cell> planned(const std::string& text) {
 
 std::vector<std::string> names(const std::vector<Cell>& cells) {
   std::vector<std::string> all;
+  all.reserve(cells.size());
   for (const Cell& cell : cells) all.push_back(cell.name);
   return all;
 }
@@ -242,6 +243,24 @@ TEST_CASE("Ctrl-C saves a study; half-written runs start over; a changed study i
   CHECK(added.err.find("[7/9] TVLARS, lr 0.5, seed 3: best ") != std::string::npos);
   CHECK(fs::last_write_time(weights) == time);  // not run again
   CHECK(read_file(out / "study.toml") == longer);
+}
+
+TEST_CASE("the run in which a study was stopped goes on from its checkpoint") {
+  const TemporaryFolder folder;
+  const fs::path out = folder / "out";
+  std::string text = tiny_base;
+  text.replace(text.find("epochs = 2"), 10, "epochs = 60");  // long enough to be stopped in its midst
+  const fs::path file = write(folder / "long.toml", text);
+  {
+    Program program(study_command(file, out));
+    REQUIRE(wait_until([&] { return !checkpoints_below(out).empty(); }));
+    program.kill(SIGTERM);
+    REQUIRE(program.wait().status == 128 + SIGTERM);
+  }
+  CHECK(!fs::exists(out / "runs/long/weights.safetensors"));
+  const Outcome outcome = run(study_command(file, out));
+  CHECK(outcome.status == 0);
+  CHECK(outcome.err.find("resuming from " + (out / "runs/long/checkpoint-").string()) != std::string::npos);
 }
 
 TEST_CASE("a run that diverges is noted, and the study goes on") {
