@@ -7,6 +7,7 @@
 #include <type_traits>
 #include <utility>
 
+#include "core/bf16.h"
 #include "core/error.h"
 
 namespace lamina {
@@ -51,10 +52,11 @@ constexpr bool is_floating(DType dtype) {
 template <typename T>
 inline constexpr DType dtype_of = [] {
   static_assert(std::is_same_v<T, float> || std::is_same_v<T, double> || std::is_same_v<T, std::uint8_t> ||
-                    std::is_same_v<T, std::int32_t>,
+                    std::is_same_v<T, std::int32_t> || std::is_same_v<T, Bf16>,
                 "no tensor element type corresponds to this C++ type");
   if constexpr (std::is_same_v<T, float>) return DType::f32;
   if constexpr (std::is_same_v<T, double>) return DType::f64;
+  if constexpr (std::is_same_v<T, Bf16>) return DType::bf16;
   if constexpr (std::is_same_v<T, std::uint8_t>) return DType::u8;
   return DType::i32;
 }();

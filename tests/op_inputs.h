@@ -129,4 +129,16 @@ inline std::vector<std::vector<std::byte>> bytes_of(const Tensors& tensors) {
   return bytes;
 }
 
+// 0 to 1: how far apart two tensors are, relative to the largest element.
+inline double relative_error(const Tensor& value, const Tensor& reference) {
+  const Array a = array_of(value), b = array_of(reference);
+  check(a.shape == b.shape, "relative_error: {} and {} differ in shape", value.str(), reference.str());
+  double largest = 0, error = 0;
+  for (std::size_t i = 0; i < a.values.size(); ++i) {
+    largest = std::max(largest, std::abs(b.values[i]));
+    error = std::max(error, std::abs(a.values[i] - b.values[i]));
+  }
+  return error == 0 ? 0 : error / largest;
+}
+
 }  // namespace lamina::tests

@@ -7,8 +7,8 @@
 
 #include "core/cpu/cpu_backend.h"
 #include "core/cpu/parallel.h"
-#include "core/cpu/scratch.h"
 #include "core/math/unary.h"
+#include "core/scratch.h"
 
 namespace lamina {
 namespace {
@@ -69,7 +69,7 @@ template <typename Value, typename Factor>
 std::vector<double> sum_rows(const Rows& rows, const Value& value, const Factor& factor) {
   const std::int64_t width = 2 * rows.channels;
   const std::int64_t chunks = (rows.count + rows.chunk - 1) / rows.chunk;
-  const cpu::Scratch<double> partial(cpu_backend().allocator(), chunks * width);
+  const Scratch<double> partial(cpu_backend().allocator(), chunks * width);
   cpu::parallel_for(rows.count, rows.chunk, [&](std::int64_t begin, std::int64_t end) {
     double* sums = partial.data() + begin / rows.chunk * width;
     std::fill_n(sums, width, 0.0);

@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "core/cpu/parallel.h"
-#include "core/cpu/scratch.h"
+#include "core/scratch.h"
 
 namespace lamina::cpu {
 namespace {

@@ -1,13 +1,13 @@
 // Kernels in which every output element depends on one element of each input.
 #include <algorithm>
 #include <limits>
-#include <type_traits>
 #include <variant>
 #include <vector>
 
-#include "core/cpu/broadcast.h"
 #include "core/cpu/cpu_backend.h"
 #include "core/cpu/parallel.h"
+#include "core/math/convert.h"
+#include "core/walk.h"
 
 namespace lamina {
 namespace {
@@ -29,20 +29,6 @@ void visit_dtype(DType dtype, std::string_view operation, F&& f) {
   if (dtype == DType::u8) return f(std::uint8_t{});
   if (dtype == DType::i32) return f(std::int32_t{});
   visit_floating(dtype, operation, std::forward<F>(f));
-}
-
-// Integers take the whole part, the nearest end of their range beyond it, and 0 for NaN.
-template <typename To, typename From>
-To convert(From x) {
-  if constexpr (std::is_integral_v<To> && !std::is_same_v<To, From>) {
-    const auto value = static_cast<double>(x);
-    if (value != value) return To{0};
-    constexpr auto low = static_cast<double>(std::numeric_limits<To>::min());
-    constexpr auto high = static_cast<double>(std::numeric_limits<To>::max());
-    return static_cast<To>(std::clamp(value, low, high));
-  } else {
-    return static_cast<To>(x);
-  }
 }
 
 // visit(function, "unary", x, [&](const auto& f, auto zero) { using T = decltype(zero); … })
@@ -77,7 +63,7 @@ void CpuBackend::fill(Tensor& out, double value) {
   visit_dtype(out.dtype(), "fill", [&](auto zero) {
     using T = decltype(zero);
     T* to = out.data<T>();
-    const T element = convert<T>(value);
+    const T element = math::convert<T>(value);
     for_each_element(out.elements(), [=](std::int64_t i) { to[i] = element; });
   });
 }
@@ -88,7 +74,7 @@ void CpuBackend::cast(const Tensor& x, Tensor& out) {
       using To = decltype(to_zero);
       const auto* from = x.data<decltype(from_zero)>();
       To* to = out.data<To>();
-      for_each_element(out.elements(), [=](std::int64_t i) { to[i] = convert<To>(from[i]); });
+      for_each_element(out.elements(), [=](std::int64_t i) { to[i] = math::convert<To>(from[i]); });
     });
   });
 }
@@ -123,7 +109,7 @@ void CpuBackend::unary_grad_grad(const math::Unary& function, const Tensor& save
 }
 
 void CpuBackend::binary(const math::Binary& function, const Tensor& a, const Tensor& b, Tensor& out) {
-  const auto walk = cpu::walk<2>(out.shape(), {&a.shape(), &b.shape()});
+  const auto walk = walk_of<2>(out.shape(), {&a.shape(), &b.shape()});
   const std::int64_t a_moves = walk.axes[0].stride[0], b_moves = walk.axes[0].stride[1];
   visit(function, "binary", out, [&](const auto& f, auto zero) {
     using T = decltype(zero);

@@ -3,9 +3,9 @@
 #include <array>
 #include <vector>
 
-#include "core/cpu/broadcast.h"
 #include "core/cpu/cpu_backend.h"
 #include "core/cpu/parallel.h"
+#include "core/walk.h"
 
 namespace lamina {
 namespace {
@@ -73,7 +73,7 @@ void sum_middle(const T* x, std::int64_t outer, std::int64_t middle, std::int64_
 // Each (merged) axis that `out` lacks is summed in turn, the innermost first.
 template <typename T>
 std::vector<double> sum_axes(const T* x, const Shape& shape, const Shape& out) {
-  const auto walk = cpu::walk<2>(shape, {&shape, &out});
+  const auto walk = walk_of<2>(shape, {&shape, &out});
   std::vector<double> sums;
   std::int64_t outer = shape.elements(), inner = 1;
   for (int i = 0; i < walk.rank; ++i) {
@@ -107,7 +107,7 @@ void CpuBackend::sum_to(const Tensor& x, Tensor& out) {
 }
 
 void CpuBackend::broadcast_to(const Tensor& x, Tensor& out) {
-  const auto walk = cpu::walk<1>(out.shape(), {&x.shape()});
+  const auto walk = walk_of<1>(out.shape(), {&x.shape()});
   const std::int64_t inner = walk.inner();
   visit_floating(x.dtype(), "broadcast_to", [&](auto zero) {
     using T = decltype(zero);

@@ -9,8 +9,8 @@
 #include <algorithm>
 
 #include "core/cpu/parallel.h"
-#include "core/cpu/scratch.h"
 #include "core/cpu/winograd_tiles.h"
+#include "core/scratch.h"
 
 namespace lamina::cpu {
 namespace {

@@ -7,9 +7,9 @@
 #include <algorithm>
 
 #include "core/cpu/parallel.h"
-#include "core/cpu/scratch.h"
 #include "core/cpu/winograd.h"
 #include "core/cpu/winograd_tiles.h"
+#include "core/scratch.h"
 
 namespace lamina::cpu {
 namespace {

@@ -5,9 +5,10 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "core/host_device.h"
 #include "core/shape.h"
 
-namespace lamina::cpu {
+namespace lamina {
 
 // Axis 0 is the innermost. A stride is 0 where a tensor is repeated along the axis, else 1 on axis 0.
 // Neighbouring axes that every tensor walks as if they were one are merged: equal shapes make one axis,
@@ -23,10 +24,10 @@ struct Walk {
   int rank = 0;
   std::array<Axis, Shape::max_rank> axes{};
 
-  std::int64_t inner() const { return axes[0].extent; }
+  LAMINA_HD std::int64_t inner() const { return axes[0].extent; }
 
   // Where the row with this number (counted over all axes but the innermost) starts in each tensor.
-  Offsets row(std::int64_t number) const {
+  LAMINA_HD Offsets row(std::int64_t number) const {
     Offsets offsets{};
     for (int i = 1; i < rank; ++i) {
       const Axis& axis = axes[static_cast<std::size_t>(i)];
@@ -42,7 +43,7 @@ struct Walk {
 };
 
 template <std::size_t Tensors>
-Walk<Tensors> walk(const Shape& space, const std::array<const Shape*, Tensors>& shapes) {
+Walk<Tensors> walk_of(const Shape& space, const std::array<const Shape*, Tensors>& shapes) {
   Walk<Tensors> result;
   typename Walk<Tensors>::Offsets elements;  // of each tensor, in the axes seen so far
   elements.fill(1);
@@ -68,4 +69,4 @@ Walk<Tensors> walk(const Shape& space, const std::array<const Shape*, Tensors>& 
   return result;
 }
 
-}  // namespace lamina::cpu
+}  // namespace lamina

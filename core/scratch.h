@@ -6,7 +6,7 @@
 
 #include "core/allocator.h"
 
-namespace lamina::cpu {
+namespace lamina {
 
 template <typename T>
 class Scratch {
@@ -30,4 +30,4 @@ class Scratch {
   T* data_;
 };
 
-}  // namespace lamina::cpu
+}  // namespace lamina

@@ -1,0 +1,19 @@
+// What CUDA, cuBLAS and cuDNN return, turned into Errors.
+#pragma once
+
+#include <cuda_runtime_api.h>
+
+#include "core/error.h"
+
+namespace lamina::cuda {
+
+// check_cuda(cudaMalloc(…), "allocating"): throws Error naming what was being done.
+inline void check_cuda(cudaError_t status, const char* doing) {
+  if (status == cudaSuccess) return;
+  fail("CUDA: {} failed: {} ({})", doing, cudaGetErrorString(status), cudaGetErrorName(status));
+}
+
+// Of a kernel just handed to the GPU. What goes wrong while it runs shows at the next synchronisation.
+inline void check_launch() { check_cuda(cudaGetLastError(), "starting a kernel"); }
+
+}  // namespace lamina::cuda

@@ -1,0 +1,177 @@
+// Kernels in which every output element depends on one element of each input.
+#include <limits>
+#include <variant>
+
+#include "core/cuda/cuda_backend.h"
+#include "core/cuda/dtypes.h"
+#include "core/math/convert.h"
+#include "core/walk.h"
+
+namespace lamina {
+namespace {
+
+using cuda::Stream;
+
+template <typename F>
+void visit_dtype(DType dtype, std::string_view operation, F&& f) {
+  if (dtype == DType::u8) return f(std::uint8_t{});
+  if (dtype == DType::i32) return f(std::int32_t{});
+  cuda::visit_floating(dtype, operation, std::forward<F>(f));
+}
+
+template <typename T>
+void fill_kernel(Stream stream, T element, Tensor& out) {
+  T* to = out.data<T>();
+  cuda::for_each(stream, out.elements(), [=] LAMINA_DEVICE(std::int64_t i) { to[i] = element; });
+}
+
+// A bf16 is a float to convert from, and made from a float.
+template <typename T>
+using Number = std::conditional_t<std::is_same_v<T, Bf16>, float, T>;
+
+template <typename From, typename To>
+void cast_kernel(Stream stream, const Tensor& x, Tensor& out) {
+  const From* from = x.data<From>();
+  To* to = out.data<To>();
+  cuda::for_each(stream, out.elements(), [=] LAMINA_DEVICE(std::int64_t i) {
+    to[i] = static_cast<To>(math::convert<Number<To>>(static_cast<Number<From>>(from[i])));
+  });
+}
+
+template <typename F, typename T>
+void unary_kernel(Stream stream, const F& f, const Tensor& x, Tensor& y) {
+  const T* from = x.data<T>();
+  T* to = y.data<T>();
+  cuda::for_each(stream, y.elements(), [=] LAMINA_DEVICE(std::int64_t i) {
+    to[i] = static_cast<T>(f.f(static_cast<float>(from[i])));
+  });
+}
+
+template <typename F, typename T>
+void unary_grad_kernel(Stream stream, const F& f, const Tensor& saved, const Tensor& grad, Tensor& out) {
+  const T *s = saved.data<T>(), *g = grad.data<T>();
+  T* to = out.data<T>();
+  cuda::for_each(stream, out.elements(), [=] LAMINA_DEVICE(std::int64_t i) {
+    to[i] = static_cast<T>(static_cast<float>(g[i]) * f.df(static_cast<float>(s[i])));
+  });
+}
+
+template <typename F, typename T>
+void unary_grad_grad_kernel(Stream stream, const F& f, const Tensor& saved, const Tensor& grad, Tensor& out) {
+  const T *s = saved.data<T>(), *g = grad.data<T>();
+  T* to = out.data<T>();
+  cuda::for_each(stream, out.elements(), [=] LAMINA_DEVICE(std::int64_t i) {
+    to[i] = static_cast<T>(static_cast<float>(g[i]) * f.ddf(static_cast<float>(s[i])));
+  });
+}
+
+template <typename F, typename T>
+void binary_kernel(Stream stream, const F& f, const Tensor& a, const Tensor& b, Tensor& out) {
+  const auto walk = walk_of<2>(out.shape(), {&a.shape(), &b.shape()});
+  const std::int64_t inner = walk.inner(), a_step = walk.axes[0].stride[0], b_step = walk.axes[0].stride[1];
+  const T *left = a.data<T>(), *right = b.data<T>();
+  T* to = out.data<T>();
+  cuda::for_each(stream, out.elements(), [=] LAMINA_DEVICE(std::int64_t i) {
+    const std::int64_t row = i / inner, column = i - row * inner;
+    const auto start = walk.row(row);
+    to[i] = static_cast<T>(f.f(static_cast<float>(left[start[0] + a_step * column]),
+                               static_cast<float>(right[start[1] + b_step * column])));
+  });
+}
+
+template <typename T>
+void accumulate_kernel(Stream stream, const Tensor& x, Tensor& total) {
+  const T* from = x.data<T>();
+  T* to = total.data<T>();
+  cuda::for_each(stream, total.elements(), [=] LAMINA_DEVICE(std::int64_t i) {
+    to[i] = static_cast<T>(static_cast<float>(to[i]) + static_cast<float>(from[i]));
+  });
+}
+
+template <typename T>
+void count_not_finite(Stream stream, Allocator& allocator, const Tensor& x, double* count) {
+  const T* values = x.data<T>();
+  cuda::sum_middle<1>(
+      stream, allocator, {1, x.elements(), 1},
+      [=] LAMINA_DEVICE(std::int64_t, std::int64_t i, std::int64_t) {
+        const auto value = static_cast<float>(values[i]);
+        const bool finite =
+            value >= -std::numeric_limits<float>::max() && value <= std::numeric_limits<float>::max();
+        return cuda::Sums<1, float>{{finite ? 0.0f : 1.0f}};
+      },
+      [=] LAMINA_DEVICE(std::int64_t, const cuda::Sums<1>& sums) { *count = sums.value[0]; });
+}
+
+}  // namespace
+
+void CudaBackend::fill(Tensor& out, double value) {
+  visit_dtype(out.dtype(), "fill", [&](auto zero) {
+    using T = decltype(zero);
+    fill_kernel<T>(stream(), static_cast<T>(math::convert<Number<T>>(value)), out);
+  });
+}
+
+void CudaBackend::cast(const Tensor& x, Tensor& out) {
+  visit_dtype(x.dtype(), "cast", [&](auto from) {
+    visit_dtype(out.dtype(), "cast",
+                [&](auto to) { cast_kernel<decltype(from), decltype(to)>(stream(), x, out); });
+  });
+}
+
+void CudaBackend::unary(const math::Unary& function, const Tensor& x, Tensor& y) {
+  std::visit(
+      [&]<typename F>(const F& f) {
+        cuda::visit_floating(x.dtype(), F::name,
+                             [&](auto zero) { unary_kernel<F, decltype(zero)>(stream(), f, x, y); });
+      },
+      function);
+}
+
+void CudaBackend::unary_grad(const math::Unary& function, const Tensor& saved, const Tensor& grad,
+                             Tensor& out) {
+  std::visit(
+      [&]<typename F>(const F& f) {
+        cuda::visit_floating(saved.dtype(), F::name, [&](auto zero) {
+          unary_grad_kernel<F, decltype(zero)>(stream(), f, saved, grad, out);
+        });
+      },
+      function);
+}
+
+void CudaBackend::unary_grad_grad(const math::Unary& function, const Tensor& saved, const Tensor& grad,
+                                  Tensor& out) {
+  std::visit(
+      [&]<typename F>(const F& f) {
+        cuda::visit_floating(saved.dtype(), F::name, [&](auto zero) {
+          unary_grad_grad_kernel<F, decltype(zero)>(stream(), f, saved, grad, out);
+        });
+      },
+      function);
+}
+
+void CudaBackend::binary(const math::Binary& function, const Tensor& a, const Tensor& b, Tensor& out) {
+  std::visit(
+      [&]<typename F>(const F& f) {
+        cuda::visit_floating(out.dtype(), F::name,
+                             [&](auto zero) { binary_kernel<F, decltype(zero)>(stream(), f, a, b, out); });
+      },
+      function);
+}
+
+void CudaBackend::accumulate(const Tensor& x, Tensor& total) {
+  cuda::visit_floating(x.dtype(), "accumulate",
+                       [&](auto zero) { accumulate_kernel<decltype(zero)>(stream(), x, total); });
+}
+
+bool CudaBackend::all_finite(const Tensor& x) {
+  if (!is_floating(x.dtype()) || x.elements() == 0) return true;
+  const Tensor count = Tensor::empty({1}, {DType::f64, x.device()});
+  cuda::visit_floating(x.dtype(), "all_finite", [&](auto zero) {
+    count_not_finite<decltype(zero)>(stream(), allocator(), x, count.data<double>());
+  });
+  double found = 0;
+  copy_to_host(count, &found);
+  return found == 0;
+}
+
+}  // namespace lamina
