@@ -68,6 +68,34 @@ double sum_squares(const Real* x, std::int64_t n) {
   return total;
 }
 
+struct Products {
+  double weight = 0, grad = 0, both = 0;  // w . w, g . g, w . g
+};
+
+template <typename Real>
+Products products(const Real* w, const Real* g, std::int64_t n) {
+  using Doubles = cpu::Vector<double>;
+  constexpr std::int64_t width = cpu::lanes<double>;
+  std::array<Doubles, 2> ww{}, gg{}, wg{};  // two of each, which do not wait for one another
+  std::int64_t i = 0;
+  for (; i + 2 * width <= n; i += 2 * width) {
+    for (std::size_t k = 0; k < 2; ++k) {
+      const std::int64_t at = i + static_cast<std::int64_t>(k) * width;
+      const Doubles weight = cpu::load_doubles(w + at), grad = cpu::load_doubles(g + at);
+      ww[k] += weight * weight, gg[k] += grad * grad, wg[k] += weight * grad;
+    }
+  }
+  Products sums;
+  for (; i < n; ++i) {
+    const auto weight = static_cast<double>(w[i]), grad = static_cast<double>(g[i]);
+    sums.weight += weight * weight, sums.grad += grad * grad, sums.both += weight * grad;
+  }
+  for (std::int64_t l = 0; l < width; ++l) {
+    sums.weight += ww[0][l] + ww[1][l], sums.grad += gg[0][l] + gg[1][l], sums.both += wg[0][l] + wg[1][l];
+  }
+  return sums;
+}
+
 struct Request {
   bool trace = false;
   bool finite_check = true;
@@ -183,13 +211,39 @@ class CpuStep {
     if (wanted == Measure::nothing) return sums;
     for (std::int64_t begin = chunk.begin; begin < chunk.end; begin += block_elements) {
       const std::int64_t n = std::min(block_elements, chunk.end - begin);
-      sums.grad += sum_squares(grads_ + begin, n);
-      if (wanted >= Measure::weight_and_grad) sums.weight += sum_squares(weights_ + begin, n);
-      if (wanted == Measure::all) sums.other += normed_squares(constants_[chunk.segment], begin, n);
+      if (wanted == Measure::grad) {
+        sums.grad += scaled(sum_squares(grads_ + begin, n));
+        continue;
+      }
+      const Products p = products(weights_ + begin, grads_ + begin, n);
+      sums.weight += p.weight;
+      sums.grad += scaled(p.grad);
+      if (wanted == Measure::all) sums.other += normed_squares(constants_[chunk.segment], begin, n, p);
     }
-    const auto scale = static_cast<double>(grad_scale_);
-    sums.grad *= scale * scale;
     return sums;
+  }
+
+  double scaled(double grad_squares) const {
+    const auto scale = static_cast<double>(grad_scale_);
+    return scale * scale * grad_squares;
+  }
+
+  double normed_squares(const Element<Real>& constants, std::int64_t begin, std::int64_t n,
+                        const Products& p) const {
+    if constexpr (requires { rule_.normed_is_decayed(); }) {
+      if (rule_.normed_is_decayed()) return decayed_squares(constants, begin, n, p);
+    }
+    return normed_squares(constants, begin, n);
+  }
+
+  // ||g + b w||^2 = g . g + 2 b w . g + b^2 w . w. Where that nearly cancels, too few digits would be left,
+  // and the elements are added first.
+  double decayed_squares(const Element<Real>& constants, std::int64_t begin, std::int64_t n,
+                         const Products& p) const {
+    const auto scale = static_cast<double>(grad_scale_), decay = static_cast<double>(constants.weight_decay);
+    const double apart = scaled(p.grad) + decay * decay * p.weight;
+    const double sum = apart + 2 * decay * scale * p.both;
+    return sum < 1e-3 * apart ? normed_squares(constants, begin, n) : sum;
   }
 
   double normed_squares(const Element<Real>& constants, std::int64_t begin, std::int64_t n) const {

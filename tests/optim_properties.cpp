@@ -66,6 +66,30 @@ TEST_CASE("permuting the layers permutes the results") {
   }
 }
 
+TEST_CASE("the norm of g + b w keeps its digits where the two nearly cancel") {
+  const double decay = 0.25;  // exact, so that b w is too
+  for (const double apart : {1.0, 0.5, 1e-1, 1e-3, 1e-6}) {
+    INFO("|g + b w| / |b w| about " << apart);
+    const Tensor weight = numbers<double>({3000}, 1), noise = numbers<double>({3000}, 2);
+    ParamList params;
+    add_param(params, "fc.weight", weight.view({3, 1000}));
+    Lars optimizer(params, {.weight_decay = decay, .form = {.denominator = Denominator::joint}});
+    std::vector<double> w = weight.to_vector<double>(), g = noise.to_vector<double>();
+    long double weights = 0, sums = 0;
+    for (std::size_t i = 0; i < w.size(); ++i) {
+      g[i] = -decay * w[i] + apart * decay * g[i];
+      const long double sum = static_cast<long double>(g[i]) + decay * static_cast<long double>(w[i]);
+      weights += static_cast<long double>(w[i]) * w[i], sums += sum * sum;
+    }
+    Tensor(params[0]->grad()).copy_from(Tensor::from(g, {3, 1000}));
+    optimizer.step();
+    const auto expected =
+        static_cast<double>(std::sqrt(weights / sums)) * optimizer.options().trust_coefficient;
+    // Roundings of 3,000 terms in double; where a tenth is left of the sum, one digit more.
+    CHECK(std::abs(optimizer.report().layers[0].trust / expected - 1) < 1e-12);
+  }
+}
+
 TEST_CASE("any number of threads gives the same bits") {
   const int before = threads();
   for (const std::string& name : all_presets()) {

@@ -36,6 +36,8 @@ struct Lars {
     return denominator == Denominator::joint || denominator == Denominator::after_momentum;
   }
 
+  bool normed_is_decayed() const { return denominator == Denominator::joint; }
+
   LAMINA_HD Real normed(Element<Real> e, const Real* s) const {
     const Real d = decayed(e);
     return denominator == Denominator::after_momentum ? sgd.direction(sgd.velocity(s[0], d), d) : d;

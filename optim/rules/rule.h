@@ -3,8 +3,8 @@
 //   template <typename Real> struct MyRule {
 //     using Options = MyOptions;                                   // lr, weight_decay, groups, ...
 //     static constexpr const char* name = "mine";
-//     static constexpr std::array<const char*, 1> slots{"momentum"};  // s[0]: state of an element; 0 at
-//     first static constexpr bool layerwise = true;                      // wants normed() and trust()
+//     static constexpr std::array<const char*, 1> slots{"momentum"};  // s[0]: an element's state, at first 0
+//     static constexpr bool layerwise = true;                      // wants normed() and trust()
 //     MyRule(const Options& o, const Step& t);                     // once per step, in double, on the host
 //     Real normed(Element<Real> e, const Real* s) const;           // the vector whose norm trust() is given
 //     Real trust(Layer<Real>& l) const;                            // once per step and adapting tensor
@@ -13,8 +13,9 @@
 //
 // normed() sees the slots as they are before the step: a rule whose ratio depends on updated moments computes
 // them in both places, and no slot changes until every norm is known to be finite. Optional members: `phi`
-// (shown in traces), `max_grad_norm` (> 0: the gradient of the whole model is scaled down to that norm) and
-// `uses_normed()` (false: trust() does without the norm of normed(), which then is not measured).
+// (shown in traces), `max_grad_norm` (> 0: the gradient of the whole model is scaled down to that norm),
+// `uses_normed()` (false: trust() does without the norm of normed(), which then is not measured) and
+// `normed_is_decayed()` (true: normed() is g + b w, whose norm follows from those of g and w and g . w).
 #pragma once
 
 #include <cstdint>
