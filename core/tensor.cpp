@@ -62,8 +62,8 @@ std::string Tensor::str() const {
 
 double Tensor::item() const {
   check(defined() && elements() == 1, "item: {} does not have exactly one element", str());
-  Tensor value = Tensor::empty({}, {DType::f64, device()});
-  backend_for(device()).cast(view({}), value);
+  Tensor value = Tensor::empty({}, {DType::f64});
+  cpu_backend().cast(to(Device::cpu()), value);
   return value.to_vector<double>().front();
 }
 

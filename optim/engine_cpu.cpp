@@ -5,12 +5,12 @@ namespace lamina {
 
 namespace engine {
 
-std::vector<Chunk> chunks_of(std::span<const Segment> segments) {
+std::vector<Chunk> chunks_of(std::span<const Segment> segments, std::int64_t longest) {
   std::vector<Chunk> chunks;
   for (std::size_t i = 0; i < segments.size(); ++i) {
     const std::int64_t end = segments[i].offset + segments[i].elements;
-    for (std::int64_t begin = segments[i].offset; begin < end; begin += chunk_elements)
-      chunks.push_back({i, begin, std::min(end, begin + chunk_elements)});
+    for (std::int64_t begin = segments[i].offset; begin < end; begin += longest)
+      chunks.push_back({i, begin, std::min(end, begin + longest)});
   }
   return chunks;
 }

@@ -16,38 +16,16 @@
 #include <vector>
 
 #include "core/cpu/vector.h"
-#include "optim/optimizer.h"
-#include "optim/rules/rule.h"
+#include "optim/engine_common.h"
 
 namespace lamina::engine {
 
 inline constexpr std::int64_t chunk_elements = 1 << 14;
 inline constexpr std::int64_t block_elements = 1 << 10;  // intermediate vectors of this length stay in L1
 
-struct Chunk {
-  std::size_t segment;
-  std::int64_t begin, end;  // elements of the flat tensors
-};
-std::vector<Chunk> chunks_of(std::span<const Segment> segments);
-
 // body(index of a chunk) for every chunk, over the threads of the CPU kernels; a thread takes several small
 // tensors at a time.
 void for_each(std::span<const Chunk> chunks, const std::function<void(std::size_t)>& body);
-
-struct Squares {  // sums of squares over a chunk or a tensor; 0 where not measured
-  double weight = 0, grad = 0;
-  double other = 0;  // of normed(), or of the change of the weights
-  Squares& operator+=(const Squares& more) {
-    weight += more.weight, grad += more.grad, other += more.other;
-    return *this;
-  }
-};
-
-// Throws Error naming the step and the first tensor with a sum that is not finite.
-void check_finite(std::span<const Segment> segments, std::span<const Squares> sums, const Step& step);
-
-// Throws Error naming the step and the tensor if its ratio is not finite: 0 / 0 where zero_norm is raw.
-void check_trust(double trust, const Segment& segment, const Step& step);
 
 template <typename Real>
 double sum_squares(const Real* x, std::int64_t n) {
@@ -96,14 +74,6 @@ Products products(const Real* w, const Real* g, std::int64_t n) {
   return sums;
 }
 
-struct Request {
-  bool trace = false;
-  bool finite_check = true;
-};
-
-// What to measure of a tensor before the step.
-enum class Measure { nothing, grad, weight_and_grad, all /* also normed() */ };
-
 template <typename Rule, typename Real>
 class CpuStep {
  public:
@@ -114,7 +84,7 @@ class CpuStep {
         settings_(settings),
         rule_(rule),
         step_(step),
-        chunks_(chunks_of(segments_)),
+        chunks_(chunks_of(segments_, chunk_elements)),
         weights_(arena.values().template data<Real>()),
         grads_(arena.grads().template data<Real>()) {
     for (std::size_t i = 0; i < slots; ++i) slots_[i] = arena.slot(i).template data<Real>();
@@ -126,9 +96,7 @@ class CpuStep {
 
   void run(const Request& request, StepReport& report) {
     report.layers.assign(segments_.size(), LayerReport{});
-    if constexpr (requires { rule_.max_grad_norm; }) {
-      if (rule_.max_grad_norm > 0) clip(request, report);
-    }
+    if (max_grad_norm(rule_) > 0) clip(request, report);
     adapt(request, report);
     apply(request, report);
   }
@@ -144,22 +112,13 @@ class CpuStep {
       total += sums[i].grad;
     }
     report.grad_norm = std::sqrt(total);
-    grad_scale_ = static_cast<Real>(1 / std::max(1.0, report.grad_norm / max_grad_norm()));
-  }
-
-  double max_grad_norm() const {
-    if constexpr (requires { rule_.max_grad_norm; }) return rule_.max_grad_norm;
-    return 0;
+    grad_scale_ = static_cast<Real>(1 / std::max(1.0, report.grad_norm / max_grad_norm(rule_)));
   }
 
   // Norms and trust ratios; nothing has been written yet.
   void adapt(const Request& request, StepReport& report) {
     const bool clipped = !std::isnan(report.grad_norm);
-    const auto wanted = [&](std::size_t segment) {
-      if (settings_[segment].adapts && uses_normed()) return Measure::all;
-      if (settings_[segment].adapts || request.trace) return Measure::weight_and_grad;
-      return request.finite_check && !clipped ? Measure::grad : Measure::nothing;
-    };
+    const auto wanted = [&](std::size_t segment) { return measured(rule_, settings_[segment], request); };
     const auto sums = measure(wanted);
     if (request.finite_check) check_finite(segments_, sums, step_);
     double total = 0;
@@ -167,29 +126,16 @@ class CpuStep {
       LayerReport& layer = report.layers[i];
       if (wanted(i) >= Measure::weight_and_grad) layer.weight_norm = std::sqrt(sums[i].weight);
       if (wanted(i) >= Measure::grad && !clipped) layer.grad_norm = std::sqrt(sums[i].grad);
-      if (settings_[i].adapts) layer.trust = trust(constants_[i], sums[i]);
+      if (settings_[i].adapts) {
+        const auto trust = trust_of<Rule, Real>(rule_, sums[i], constants_[i].weight_decay, constants_[i].lr);
+        constants_[i].trust = trust.ratio, constants_[i].weight_decay = trust.weight_decay;
+        layer.trust = static_cast<double>(trust.ratio);
+      }
       if (request.finite_check) check_trust(layer.trust, segments_[i], step_);
       total += layer.grad_norm * layer.grad_norm;
     }
     report.grad_norm = std::sqrt(total);  // not measured if one tensor's is not
   }
-
-  bool uses_normed() const {
-    if constexpr (requires { rule_.uses_normed(); }) return rule_.uses_normed();
-    return Rule::layerwise;
-  }
-
-  double trust(Element<Real>& constants, const Squares& sums) const {
-    if constexpr (Rule::layerwise) {
-      Layer<Real> layer{root(sums.weight), root(sums.grad), root(sums.other), constants.weight_decay,
-                        constants.lr};
-      constants.trust = rule_.trust(layer);
-      constants.weight_decay = layer.weight_decay;
-    }
-    return static_cast<double>(constants.trust);
-  }
-
-  static Real root(double sum) { return static_cast<Real>(std::sqrt(sum)); }
 
   // Per-tensor sums of squares: weights, clipped gradients, normed().
   template <typename Wanted>

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "optim/engine_cuda.h"
+
 namespace lamina {
 
 namespace {
@@ -43,12 +45,19 @@ void Optimizer::step() {
   run(step, report);
   report_ = std::move(report);
   steps_ = step.number;
+  unread_ = cuda_ != nullptr;
+}
+
+const StepReport& Optimizer::report() const {
+  if (unread_) engine::read_report(arena_, settings_, *cuda_, report_);
+  unread_ = false;
+  return report_;
 }
 
 TrustRatios Optimizer::trust_ratios() const {
   TrustRatios ratios;
   for (std::size_t i = 0; i < settings_.size(); ++i)
-    if (settings_[i].adapts) ratios.layers.emplace_back(segments()[i].name, report_.layers[i].trust);
+    if (settings_[i].adapts) ratios.layers.emplace_back(segments()[i].name, report().layers[i].trust);
   return ratios;
 }
 

@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <limits>
+#include <memory>
 #include <optional>
 #include <string>
 #include <utility>
@@ -23,6 +24,10 @@
 #include "optim/schedule.h"
 
 namespace lamina {
+
+namespace engine {
+struct CudaState;  // optim/engine_cuda.h
+}
 
 inline constexpr double not_measured = std::numeric_limits<double>::quiet_NaN();
 
@@ -67,8 +72,9 @@ class Optimizer {
   void set_schedule(Schedule schedule) { schedule_ = std::move(schedule); }
   std::int64_t steps() const { return steps_; }  // taken so far
 
-  // The last step, read back to the host. Tracing measures every norm of every tensor at each step.
-  const StepReport& report() const { return report_; }
+  // The last step. Tracing measures every norm of every tensor at each step. On a GPU the first call after a
+  // step waits for it, and throws what step() throws on the CPU; until then steps go on without the host.
+  const StepReport& report() const;
   void set_tracing(bool on) { tracing_ = on; }
   TrustRatios trust_ratios() const;
 
@@ -91,19 +97,21 @@ class Optimizer {
 
  protected:
   Optimizer(const ParamList& params, const std::vector<std::string>& slots, double lr);
-  virtual void run(const Step& step, StepReport& report) = 0;
+  virtual void run(const Step& step, StepReport& report) = 0;  // on a GPU, all but report.layers
 
   Arena arena_;
   std::vector<LayerSettings> settings_;
   bool tracing_ = false;
   bool finite_check_ = true;
+  std::shared_ptr<engine::CudaState> cuda_;  // where the parameters are on a GPU
 
  private:
   double lr_;
   double peak_lr_;
   std::optional<Schedule> schedule_;
   std::int64_t steps_ = 0;
-  StepReport report_;
+  mutable StepReport report_;
+  mutable bool unread_ = false;  // the report's layers are still on the GPU
 };
 
 // The optimizer of a rule. Options are checked at construction: UsageError names the offending one.
@@ -119,6 +127,7 @@ class OptimizerOf final : public Optimizer {
 
  private:
   void run(const Step& step, StepReport& report) override;
+  void run_on_gpu(const Step& step, StepReport& report);
   Options options_;
 };
 

@@ -28,6 +28,7 @@ template <typename F>
 void visit_dtype(DType dtype, std::string_view operation, F&& f) {
   if (dtype == DType::u8) return f(std::uint8_t{});
   if (dtype == DType::i32) return f(std::int32_t{});
+  if (dtype == DType::bf16) return f(Bf16{});
   visit_floating(dtype, operation, std::forward<F>(f));
 }
 

@@ -25,17 +25,12 @@ void fill_kernel(Stream stream, T element, Tensor& out) {
   cuda::for_each(stream, out.elements(), [=] LAMINA_DEVICE(std::int64_t i) { to[i] = element; });
 }
 
-// A bf16 is a float to convert from, and made from a float.
-template <typename T>
-using Number = std::conditional_t<std::is_same_v<T, Bf16>, float, T>;
-
 template <typename From, typename To>
 void cast_kernel(Stream stream, const Tensor& x, Tensor& out) {
   const From* from = x.data<From>();
   To* to = out.data<To>();
-  cuda::for_each(stream, out.elements(), [=] LAMINA_DEVICE(std::int64_t i) {
-    to[i] = static_cast<To>(math::convert<Number<To>>(static_cast<Number<From>>(from[i])));
-  });
+  cuda::for_each(stream, out.elements(),
+                 [=] LAMINA_DEVICE(std::int64_t i) { to[i] = math::convert<To>(from[i]); });
 }
 
 template <typename F, typename T>
@@ -107,7 +102,7 @@ void count_not_finite(Stream stream, Allocator& allocator, const Tensor& x, doub
 void CudaBackend::fill(Tensor& out, double value) {
   visit_dtype(out.dtype(), "fill", [&](auto zero) {
     using T = decltype(zero);
-    fill_kernel<T>(stream(), static_cast<T>(math::convert<Number<T>>(value)), out);
+    fill_kernel<T>(stream(), math::convert<T>(value), out);
   });
 }
 

@@ -64,7 +64,7 @@ struct Team {
 #endif
 };
 
-// The terms of K sums. Threads add up in float, blocks and what follows in double.
+// K sums. Threads add up in the type of the terms, blocks and what follows in double.
 template <int K, typename Real = double>
 struct Sums {
   Real value[K] = {};
@@ -108,9 +108,9 @@ struct SumPlan {
   }
 
   // What one thread adds up: value(a, s, b) over its share of s.
-  template <int K, typename Value>
-  LAMINA_HD Sums<K, float> share(std::int64_t block, int thread, const Value& value) const {
-    Sums<K, float> sums;
+  template <typename Value>
+  LAMINA_HD auto share(std::int64_t block, int thread, const Value& value) const {
+    decltype(value(0, 0, 0)) sums;
     const std::int64_t a = outer_index(block), b = column(block, thread), first = part(block) * part_rows;
     if (b >= inner) return sums;
     const std::int64_t end = first + part_rows < middle ? first + part_rows : middle;
@@ -144,7 +144,7 @@ __global__ void sum_parts(SumPlan plan, Value value, Finish finish) {
   __shared__ Sums<K> shared[block_threads];
   const int thread = static_cast<int>(threadIdx.x);
   shared[thread] = {};
-  shared[thread] += plan.share<K>(blockIdx.x, thread, value);
+  shared[thread] += plan.share(blockIdx.x, thread, value);
   for (int threads = block_threads / 2; threads >= plan.columns; threads /= 2) {
     __syncthreads();
     if (thread < threads) shared[thread] += shared[thread + threads];
@@ -199,8 +199,7 @@ template <int K, typename Value, typename Finish>
 void sum_parts(Stream, const SumPlan& plan, const Value& value, const Finish& finish) {
   for (std::int64_t block = 0; block < plan.blocks(); ++block) {
     Sums<K> shared[block_threads];
-    for (int thread = 0; thread < block_threads; ++thread)
-      shared[thread] += plan.share<K>(block, thread, value);
+    for (int thread = 0; thread < block_threads; ++thread) shared[thread] += plan.share(block, thread, value);
     for (int threads = block_threads / 2; threads >= plan.columns; threads /= 2)
       for (int thread = 0; thread < threads; ++thread) shared[thread] += shared[thread + threads];
     for (int thread = 0; thread < plan.columns && plan.column(block, thread) < plan.inner; ++thread)
@@ -210,9 +209,9 @@ void sum_parts(Stream, const SumPlan& plan, const Value& value, const Finish& fi
 
 #endif
 
-// K sums over the middle axis of [outer, middle, inner]: value(a, s, b) gives the terms as Sums<K, float>,
-// and finish(a * inner + b, sums) is called once for each output. The order of additions depends on the
-// extents alone.
+// K sums over the middle axis of [outer, middle, inner]: value(a, s, b) gives the terms, as Sums<K, float> or
+// <K, double>, and finish(a * inner + b, sums) is called once for each output. The order of additions depends
+// on the extents alone.
 template <int K, typename Value, typename Finish>
 void sum_middle(Stream stream, Allocator& allocator, const SumPlan& plan, const Value& value,
                 const Finish& finish) {
