@@ -6,7 +6,8 @@ namespace lamina {
 namespace {
 
 // |a - b|^2
-double squared_distance(const Tensor& a, const Tensor& b) {
+double squared_distance(const Tensor& left, const Tensor& right) {
+  const Tensor a = left.to(Device::cpu()), b = right.to(Device::cpu());
   return visit_floating(a.dtype(), "noise scale", [&](auto zero) {
     const auto* x = a.data<decltype(zero)>();
     const auto* y = b.data<decltype(zero)>();

@@ -30,7 +30,7 @@ void check_names(const TrainOptions& options) {
 
 Device make_device(const TrainOptions& options) {
   const Device device = use_device(options.device, options.threads);
-  if (options.precision == "bf16") {
+  if (options.precision == "bf16" && device.type != DeviceType::cuda) {
     fail_usage("--precision bf16: not available on {}; use f32", device.str());
   }
   return device;
@@ -40,6 +40,7 @@ ResNetOptions net_options(const TrainOptions& options, const data::Dataset& data
   ResNetOptions net{.classes = static_cast<int>(data.classes.size()),
                     .channels = static_cast<int>(data.train.channels()),
                     .device = device,
+                    .activations = options.precision == "bf16" ? DType::bf16 : DType::f32,
                     .seed = options.seed};
   if (options.stem) net.stem = parse_stem(*options.stem);
   if (options.shortcut) net.shortcut = parse_shortcut(*options.shortcut);
@@ -142,6 +143,8 @@ TrainingSetup make_training_setup(const TrainOptions& options) {
 TrainingSetup make_training_setup(const TrainOptions& options, data::Dataset data) {
   check_setup(options);
   const Device device = make_device(options);
+  for (data::Split* split : {&data.train, &data.test})
+    if (split->size() > 0) split->images = split->images.to(device);
   data::Loader loader = make_loader(options, data);
   ResNet net(options.model, net_options(options, data, device));
   auto optimizer = make_optimizer(options, net.parameters(), loader.batches());

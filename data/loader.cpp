@@ -232,7 +232,9 @@ Epoch Loader::epoch(std::int64_t epoch, Device device, std::int64_t first_batch)
     std::iota(plan->order.begin(), plan->order.end(), std::int64_t{0});
   }
   plan->first_part = first_batch < batches() ? first_batch * plan->parts_per_batch() : plan->parts();
-  const auto workers = std::min<std::int64_t>(options_.workers, options_.prefetch);
+  // What a GPU makes it makes in order, so that workers would only wait for one another.
+  const bool on_cpu = split_.images.device().type == DeviceType::cpu;
+  const auto workers = on_cpu ? std::min<std::int64_t>(options_.workers, options_.prefetch) : 0;
   return {std::move(plan), static_cast<int>(workers), options_.prefetch};
 }
 

@@ -29,8 +29,12 @@ std::int64_t Conv2d::multiply_adds(const Shape&, const Shape& y) const {
 }
 
 Tensor Conv2d::forward(const Tensor& x) {
-  const Tensor y = conv2d(x, weight_->value, {.stride = options_.stride, .padding = options_.padding});
-  return bias_ ? y + bias_->value : y;
+  // The master copy stays f32: what an optimizer adds is often below bf16's last digit.
+  const auto used = [&](const Tensor& value) {
+    return x.dtype() == DType::bf16 ? cast(value, DType::bf16) : value;
+  };
+  const Tensor y = conv2d(x, used(weight_->value), {.stride = options_.stride, .padding = options_.padding});
+  return bias_ ? y + used(bias_->value) : y;
 }
 
 }  // namespace lamina

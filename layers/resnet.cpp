@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "core/ops/elementwise.h"
 #include "layers/resnet_table.h"
 
 namespace lamina {
@@ -116,10 +117,11 @@ ResNet::ResNet(std::string_view model, const ResNetOptions& options) : model_(mo
 }
 
 Tensor ResNet::features(const Tensor& x) {
-  Tensor h = bn1_->normalise((*conv1_)(x), {}, true);
+  const Tensor images = options_.activations == DType::bf16 ? cast(x, DType::bf16) : x;
+  Tensor h = bn1_->normalise((*conv1_)(images), {}, true);
   if (maxpool_ != nullptr) h = (*maxpool_)(h);
   for (Sequential* stage : stages_) h = (*stage)(h);
-  return (*avgpool_)(h);
+  return cast((*avgpool_)(h), x.dtype());
 }
 
 Tensor ResNet::forward(const Tensor& x) { return (*fc_)(features(x)); }

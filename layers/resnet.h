@@ -37,7 +37,9 @@ struct ResNetOptions {
   std::optional<Init> init = {};          // unset: PyTorch's defaults, see initialise()
   bool zero_init_residual = false;        // last batch norm of each block starts at weight 0
   Device device = {};
-  DType dtype = DType::f32;                // f64 for gradient checks
+  DType dtype = DType::f32;        // f64 for gradient checks
+  DType activations = DType::f32;  // bf16 (CUDA): between the layers; parameters, statistics, features and
+                                   // logits stay f32
   std::optional<std::uint64_t> seed = {};  // unset: lamina::seed()
 };
 

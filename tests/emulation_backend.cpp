@@ -42,19 +42,41 @@ void CudaBackend::copy(const Tensor& from, Tensor& to) { std::memmove(to.raw(), 
 void CudaBackend::synchronize() {}
 double CudaBackend::peak_gflops() { return cpu_backend().peak_gflops(); }
 
+namespace {
+
+// The CPU has no bf16: operands are widened, and what comes out is rounded.
+Tensor widened(const Tensor& x) {
+  if (x.dtype() != DType::bf16) return x;
+  Tensor wide = Tensor::empty(x.shape());
+  cpu_backend().cast(x, wide);
+  return wide;
+}
+
+template <typename Kernel>
+void in_f32(Tensor& out, const Kernel& kernel) {
+  Tensor wide = out.dtype() == DType::bf16 ? Tensor::empty(out.shape()) : out;
+  kernel(wide);
+  if (out.dtype() == DType::bf16) cpu_backend().cast(wide, out);
+}
+
+}  // namespace
+
 void CudaBackend::matmul(const Tensor& a, const Tensor& b, const MatmulOptions& options, Tensor& out) {
-  cpu_backend().matmul(a, b, options, out);
+  in_f32(out, [&](Tensor& wide) { cpu_backend().matmul(widened(a), widened(b), options, wide); });
 }
 void CudaBackend::conv2d(const Tensor& x, const Tensor& weight, const Conv2dOptions& options, Tensor& y) {
-  cpu_backend().conv2d(x, weight, options, y);
+  in_f32(y, [&](Tensor& wide) { cpu_backend().conv2d(widened(x), widened(weight), options, wide); });
 }
 void CudaBackend::conv2d_grad_input(const Tensor& grad, const Tensor& weight, const Conv2dOptions& options,
                                     Tensor& grad_x) {
-  cpu_backend().conv2d_grad_input(grad, weight, options, grad_x);
+  in_f32(grad_x, [&](Tensor& wide) {
+    cpu_backend().conv2d_grad_input(widened(grad), widened(weight), options, wide);
+  });
 }
 void CudaBackend::conv2d_grad_weight(const Tensor& grad, const Tensor& x, const Conv2dOptions& options,
                                      Tensor& grad_weight) {
-  cpu_backend().conv2d_grad_weight(grad, x, options, grad_weight);
+  in_f32(grad_weight,
+         [&](Tensor& wide) { cpu_backend().conv2d_grad_weight(widened(grad), widened(x), options, wide); });
 }
 
 Backend& cuda_backend(int) {

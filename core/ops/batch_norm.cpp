@@ -8,16 +8,19 @@
 namespace lamina {
 namespace {
 
+// Statistics and parameters of bf16 images are f32.
+DType statistics_dtype(const Tensor& x) { return x.dtype() == DType::bf16 ? DType::f32 : x.dtype(); }
+
 void check_batch_norm(const Tensor& x, const BatchNormState& state, const BatchNormOptions& options,
                       const Tensor& residual) {
   check_floating("batch_norm", "x", x);
   check(x.rank() >= 2, "batch_norm: x {} has no batch axis; expected [N, …, C]", x.str());
   const Shape channels{x.shape().back()};
+  const DType dtype = statistics_dtype(x);
   for (const Tensor* t : {&state.weight, &state.bias, &state.running_mean, &state.running_var}) {
-    check(t->defined() && t->shape() == channels && t->dtype() == x.dtype() && t->device() == x.device(),
-          "batch_norm: {} does not fit x {}; weight, bias and running statistics must be {} of its dtype and "
-          "device",
-          t->str(), x.str(), channels.str());
+    check(t->defined() && t->shape() == channels && t->dtype() == dtype && t->device() == x.device(),
+          "batch_norm: {} does not fit x {}; weight, bias and running statistics must be {}{} on its device",
+          t->str(), x.str(), name_of(dtype), channels.str());
   }
   check(!residual.defined() || (residual.shape() == x.shape() && residual.dtype() == x.dtype() &&
                                 residual.device() == x.device()),
@@ -35,9 +38,8 @@ void check_batch_norm(const Tensor& x, const BatchNormState& state, const BatchN
 Tensor batch_norm(const Tensor& x, BatchNormState& state, const BatchNormOptions& options,
                   const Tensor& residual) {
   check_batch_norm(x, state, options, residual);
-  const Shape channels = state.weight.shape();
-  Tensor y = Tensor::empty_like(x), mean = Tensor::empty(channels, x.options()),
-         inv_std = Tensor::empty(channels, x.options());
+  Tensor y = Tensor::empty_like(x), mean = Tensor::empty_like(state.weight),
+         inv_std = Tensor::empty_like(state.weight);
   Backend& backend = backend_for(x.device());
   if (options.training) {
     backend.batch_norm(x, state.weight, state.bias, residual, options, state.running_mean, state.running_var,
@@ -77,6 +79,8 @@ Tensor batch_norm(const Tensor& x, BatchNormState& state, const BatchNormOptions
 Tensor batch_norm_composed(const Tensor& x, const Tensor& weight, const Tensor& bias,
                            const Tensor& running_mean, const Tensor& running_var,
                            const BatchNormOptions& options, const Tensor& residual) {
+  check(x.dtype() == statistics_dtype(x), "batch_norm: second derivatives of {} are not there; use f32",
+        x.str());
   const Shape channels = weight.shape();
   const auto rows = static_cast<double>(x.shape().elements(0, x.rank() - 1));
   const Tensor center = options.training ? sum_to(x, channels) / rows : running_mean;
