@@ -12,7 +12,7 @@ trap 'rm -rf "$scratch"' EXIT
 cd "$scratch"
 mkdir bin
 ln -s "$program" bin/lamina
-ln -s "$(dirname "$readme")/docs" docs
+ln -s "$(dirname "$readme")"/{docs,studies} .
 export PATH=$scratch/bin:$PATH LAMINA_DATA=$scratch/data XDG_CACHE_HOME=$scratch/cache
 
 # CIFAR-10's layout: a record is a label byte and 3072 pixels.
