@@ -120,7 +120,7 @@ KernelCalls max_pool_kernels(const Shape& x, const Shape& y, const Pool2dOptions
   backward.prepare = [=] {
     Tensor grad = on.empty(y), index = on.empty_index(y);
     on.backend->max_pool2d(on.random(x), o, grad, index);
-    return [=, grad_x = on.empty(x)]() mutable { on.backend->max_pool2d_scatter(grad, index, grad_x); };
+    return [=, grad_x = on.empty(x)]() mutable { on.backend->max_pool2d_scatter(grad, index, o, grad_x); };
   };
   return {forward, backward};
 }

@@ -128,7 +128,7 @@ class Backend {
   // Pooling over NHWC. `index` is i32, shaped like y: the position h * W + w of the maximum (first of equals;
   // a NaN wins).
   virtual void max_pool2d(const Tensor& x, const Pool2dOptions& options, Tensor& y, Tensor& index) = 0;
-  virtual void max_pool2d_scatter(const Tensor& grad, const Tensor& index,
+  virtual void max_pool2d_scatter(const Tensor& grad, const Tensor& index, const Pool2dOptions& options,
                                   Tensor& grad_x) = 0;  // windows may overlap: sums
   virtual void max_pool2d_gather(const Tensor& x, const Tensor& index, Tensor& y) = 0;
 

@@ -155,7 +155,7 @@ TEST_CASE("reductions, slices, pooling, losses give the same bits for any number
     Tensor y = poisoned({7, 17, 18, 19}), index = Tensor::full(y.shape(), -1, {DType::i32});
     cpu.max_pool2d(x, options, y, index);
     Tensor scattered = poisoned(x.shape()), gathered = poisoned(y.shape());
-    cpu.max_pool2d_scatter(y, index, scattered);
+    cpu.max_pool2d_scatter(y, index, options, scattered);
     cpu.max_pool2d_gather(x, index, gathered);
     CHECK(same_bytes(gathered, y));
     Tensor losses = poisoned({515}), p = poisoned(logits.shape()), grad = poisoned(logits.shape());

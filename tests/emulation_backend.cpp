@@ -6,8 +6,25 @@
 
 namespace lamina {
 
+namespace {
+
+// Every block is NaN on entry, or -1 as an i32: an element that a kernel forgets shows.
+class PoisoningAllocator final : public Allocator {
+ public:
+  void* allocate(std::size_t bytes) override { return std::memset(memory_.allocate(bytes), 0xFF, bytes); }
+  void release(void* data, std::size_t bytes) noexcept override { memory_.release(data, bytes); }
+  MemoryUse use() const override { return memory_.use(); }
+  void reset_peak() override { memory_.reset_peak(); }
+  void empty_cache() noexcept override { memory_.empty_cache(); }
+
+ private:
+  HostAllocator memory_;
+};
+
+}  // namespace
+
 struct CudaBackend::Gpu {
-  HostAllocator allocator;
+  PoisoningAllocator allocator;
 };
 
 CudaBackend::CudaBackend(int index) : index_(index), gpu_(std::make_unique<Gpu>()) {}
@@ -38,60 +55,6 @@ void CudaBackend::conv2d_grad_input(const Tensor& grad, const Tensor& weight, co
 void CudaBackend::conv2d_grad_weight(const Tensor& grad, const Tensor& x, const Conv2dOptions& options,
                                      Tensor& grad_weight) {
   cpu_backend().conv2d_grad_weight(grad, x, options, grad_weight);
-}
-
-// Kernels not written yet.
-void CudaBackend::read_slice(const Tensor& x, const Slice& slice, Tensor& out) {
-  cpu_backend().read_slice(x, slice, out);
-}
-void CudaBackend::write_slice(const Tensor& x, const Slice& slice, Tensor& out) {
-  cpu_backend().write_slice(x, slice, out);
-}
-void CudaBackend::batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias,
-                             const Tensor& residual, const BatchNormOptions& options, Tensor& running_mean,
-                             Tensor& running_var, Tensor& y, Tensor& mean, Tensor& inv_std) {
-  cpu_backend().batch_norm(x, weight, bias, residual, options, running_mean, running_var, y, mean, inv_std);
-}
-void CudaBackend::batch_norm_inference(const Tensor& x, const Tensor& weight, const Tensor& bias,
-                                       const Tensor& residual, const BatchNormOptions& options,
-                                       const Tensor& running_mean, const Tensor& running_var, Tensor& y,
-                                       Tensor& mean, Tensor& inv_std) {
-  cpu_backend().batch_norm_inference(x, weight, bias, residual, options, running_mean, running_var, y, mean,
-                                     inv_std);
-}
-void CudaBackend::batch_norm_grad(const Tensor& grad, const Tensor& x, const Tensor& y, const Tensor& weight,
-                                  const Tensor& bias, const Tensor& mean, const Tensor& inv_std,
-                                  const BatchNormOptions& options, Tensor& grad_x, Tensor& grad_weight,
-                                  Tensor& grad_bias, Tensor& grad_residual) {
-  cpu_backend().batch_norm_grad(grad, x, y, weight, bias, mean, inv_std, options, grad_x, grad_weight,
-                                grad_bias, grad_residual);
-}
-void CudaBackend::max_pool2d(const Tensor& x, const Pool2dOptions& options, Tensor& y, Tensor& index) {
-  cpu_backend().max_pool2d(x, options, y, index);
-}
-void CudaBackend::max_pool2d_scatter(const Tensor& grad, const Tensor& index, Tensor& grad_x) {
-  cpu_backend().max_pool2d_scatter(grad, index, grad_x);
-}
-void CudaBackend::max_pool2d_gather(const Tensor& x, const Tensor& index, Tensor& y) {
-  cpu_backend().max_pool2d_gather(x, index, y);
-}
-void CudaBackend::softmax(const Tensor& logits, Tensor& probabilities) {
-  cpu_backend().softmax(logits, probabilities);
-}
-void CudaBackend::cross_entropy(const Tensor& logits, const Tensor& labels, double smoothing, Tensor& losses,
-                                Tensor& probabilities) {
-  cpu_backend().cross_entropy(logits, labels, smoothing, losses, probabilities);
-}
-void CudaBackend::cross_entropy_grad(const Tensor& grad, const Tensor& probabilities, const Tensor& labels,
-                                     double smoothing, Tensor& grad_logits) {
-  cpu_backend().cross_entropy_grad(grad, probabilities, labels, smoothing, grad_logits);
-}
-void CudaBackend::one_hot(const Tensor& labels, double smoothing, Tensor& target) {
-  cpu_backend().one_hot(labels, smoothing, target);
-}
-void CudaBackend::crop_images(const Tensor& images, std::span<const Crop> crops, std::span<const float> mean,
-                              std::span<const float> std, Tensor& out) {
-  cpu_backend().crop_images(images, crops, mean, std, out);
 }
 
 Backend& cuda_backend(int) {

@@ -4,6 +4,7 @@
 #include <bit>
 #include <cstdint>
 #include <cstring>
+#include <limits>
 #include <string>
 #include <vector>
 
@@ -129,14 +130,16 @@ inline std::vector<std::vector<std::byte>> bytes_of(const Tensors& tensors) {
   return bytes;
 }
 
-// 0 to 1: how far apart two tensors are, relative to the largest element.
+// 0 to 1: how far apart two tensors are, relative to the largest element; infinite where there is a NaN.
 inline double relative_error(const Tensor& value, const Tensor& reference) {
   const Array a = array_of(value), b = array_of(reference);
   check(a.shape == b.shape, "relative_error: {} and {} differ in shape", value.str(), reference.str());
   double largest = 0, error = 0;
   for (std::size_t i = 0; i < a.values.size(); ++i) {
     largest = std::max(largest, std::abs(b.values[i]));
-    error = std::max(error, std::abs(a.values[i] - b.values[i]));
+    const double difference = std::abs(a.values[i] - b.values[i]);
+    if (std::isnan(difference)) return std::numeric_limits<double>::infinity();
+    error = std::max(error, difference);
   }
   return error == 0 ? 0 : error / largest;
 }

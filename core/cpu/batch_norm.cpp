@@ -1,12 +1,12 @@
 // Batch normalisation over rows × channels (Ioffe & Szegedy 2015, algorithm 1), fused with residual and ReLU.
 // Each direction is one pass that reduces over rows and one that writes; both are limited by memory.
 #include <algorithm>
-#include <cmath>
 #include <functional>
 #include <vector>
 
 #include "core/cpu/cpu_backend.h"
 #include "core/cpu/parallel.h"
+#include "core/math/batch_norm.h"
 #include "core/math/unary.h"
 #include "core/scratch.h"
 
@@ -98,24 +98,16 @@ std::vector<T> rough_mean(const Rows& rows, const T* x) {
   return mean;
 }
 
-struct Moments {
-  double mean, variance;  // biased
-};
-
-// E[d] and E[d²] - E[d]² of d = x - shift. With the shift near the mean nothing cancels, however large the
-// mean is beside the deviation.
 template <typename T>
-std::vector<Moments> batch_moments(const Rows& rows, const T* x) {
+std::vector<math::Moments> batch_moments(const Rows& rows, const T* x) {
   const std::vector<T> shifts = rough_mean(rows, x);
   const T* shift = shifts.data();
   const auto d = [=](std::int64_t i, std::int64_t c) { return x[i] - shift[c]; };
   const std::vector<double> sums = sum_rows(rows, d, d);
-  const auto n = static_cast<double>(rows.count);
-  std::vector<Moments> moments(shifts.size());
+  std::vector<math::Moments> moments(shifts.size());
   for (std::size_t c = 0; c < moments.size(); ++c) {
-    const double mean = sums[c] / n;
-    const double variance = sums[moments.size() + c] / n - mean * mean;
-    moments[c] = {static_cast<double>(shift[c]) + mean, variance < 0 ? 0 : variance};
+    moments[c] = math::moments(static_cast<double>(shift[c]), sums[c], sums[moments.size() + c],
+                               static_cast<double>(rows.count));
   }
   return moments;
 }
@@ -141,12 +133,6 @@ std::vector<T> scale_of(const Tensor& weight, const Tensor& inv_std) {
   return scale;
 }
 
-// Forward and backward must round alike: the sign is the ReLU's mask.
-template <typename T>
-T affine(T x, T mean, T scale, T shift) {
-  return (x - mean) * scale + shift;
-}
-
 // y = relu?((x - mean) * scale + bias + residual?) with scale = inv_std * weight.
 template <typename T, bool relu, bool has_residual>
 void normalise(const Tensor& x, const Tensor& weight, const Tensor& bias, const Tensor& residual,
@@ -156,7 +142,7 @@ void normalise(const Tensor& x, const Tensor& weight, const Tensor& bias, const 
   const T* added = has_residual ? residual.data<T>() : nullptr;
   T* to = y.data<T>();
   for_each_element(Rows(x), [=](std::int64_t i, std::int64_t c) {
-    T value = affine(from[i], means[c], scale[c], shift[c]);
+    T value = math::normalise(from[i], means[c], scale[c], shift[c]);
     if constexpr (has_residual) value += added[i];
     to[i] = relu ? math::Relu{}.f(value) : value;
   });
@@ -170,9 +156,7 @@ auto normalise_kernel(bool relu, bool has_residual) {
 
 enum class Mask { none, from_y, from_x };
 
-// With g, the gradient before the ReLU, and x̂ = (x - mean) inv_std:
-//   grad_bias = sum g, grad_weight = sum g x̂, grad_residual = g,
-//   grad_x = weight inv_std (g - mean of g - x̂ mean of g x̂);  with constant statistics the means are absent.
+// See math::BatchNormGradient.
 template <typename T, Mask mask>
 void gradients(const Tensor& grad, const Tensor& x, const Tensor& y, const Tensor& weight, const Tensor& bias,
                const Tensor& mean, const Tensor& inv_std, bool training, Tensor& grad_x, Tensor& grad_weight,
@@ -186,7 +170,7 @@ void gradients(const Tensor& grad, const Tensor& x, const Tensor& y, const Tenso
   const auto g = [=](std::int64_t i, std::int64_t c) {
     if constexpr (mask == Mask::from_y) return from[i] * math::Relu{}.df(out[i]);
     if constexpr (mask == Mask::from_x) {
-      const T output = math::Relu{}.f(affine(values[i], means[c], scale[c], shift[c]));
+      const T output = math::Relu{}.f(math::normalise(values[i], means[c], scale[c], shift[c]));
       return from[i] * math::Relu{}.df(output);
     }
     return from[i];
@@ -195,22 +179,22 @@ void gradients(const Tensor& grad, const Tensor& x, const Tensor& y, const Tenso
   const std::vector<double> sums =
       kept != nullptr ? sum_rows(rows, keep_g, centred) : sum_rows(rows, g, centred);
 
-  // grad_x = scale g - offset - slope (x - mean)
   std::vector<T> offsets(scales.size()), slopes(scales.size());
   const double share = training ? 1 / static_cast<double>(rows.count) : 0;
   for (std::size_t c = 0; c < scales.size(); ++c) {
-    const double s = static_cast<double>(inv_std.data<T>()[c]), w = static_cast<double>(scales[c]);
-    const double sum = sums[c], sum_product = sums[scales.size() + c];
-    grad_bias.data<T>()[c] = static_cast<T>(sum);
-    grad_weight.data<T>()[c] = static_cast<T>(sum_product * s);
-    offsets[c] = static_cast<T>(w * sum * share);
-    slopes[c] = static_cast<T>(w * s * s * sum_product * share);
+    const math::BatchNormGradient<T> gradient(sums[c], sums[scales.size() + c],
+                                              static_cast<double>(inv_std.data<T>()[c]),
+                                              static_cast<double>(scales[c]), share);
+    grad_bias.data<T>()[c] = gradient.bias;
+    grad_weight.data<T>()[c] = gradient.weight;
+    offsets[c] = gradient.offset;
+    slopes[c] = gradient.slope;
   }
   const auto write = [&](const auto& masked) {
     const T *offset = offsets.data(), *slope = slopes.data();
     T* to = grad_x.data<T>();
     for_each_element(rows, [=](std::int64_t i, std::int64_t c) {
-      to[i] = (scale[c] * masked(i, c) - offset[c]) - slope[c] * centred(i, c);
+      to[i] = math::batch_norm_grad_x(masked(i, c), centred(i, c), scale[c], offset[c], slope[c]);
     });
   };
   kept != nullptr ? write([=](std::int64_t i, std::int64_t) { return kept[i]; }) : write(g);
@@ -231,14 +215,13 @@ void CpuBackend::batch_norm(const Tensor& x, const Tensor& weight, const Tensor&
     using T = decltype(zero);
     const Rows rows(x);
     const double unbiased = static_cast<double>(rows.count) / static_cast<double>(rows.count - 1);
-    const std::vector<Moments> moments = batch_moments(rows, x.data<T>());
+    const std::vector<math::Moments> moments = batch_moments(rows, x.data<T>());
     const auto move = [&](T& running, double batch) {
-      running =
-          static_cast<T>((1 - options.momentum) * static_cast<double>(running) + options.momentum * batch);
+      running = math::moved(running, batch, options.momentum);
     };
     for (std::size_t c = 0; c < moments.size(); ++c) {
       mean.data<T>()[c] = static_cast<T>(moments[c].mean);
-      inv_std.data<T>()[c] = static_cast<T>(1 / std::sqrt(moments[c].variance + options.eps));
+      inv_std.data<T>()[c] = static_cast<T>(math::inv_std(moments[c].variance, options.eps));
       move(running_mean.data<T>()[c], moments[c].mean);
       move(running_var.data<T>()[c], moments[c].variance * unbiased);
     }
@@ -255,7 +238,7 @@ void CpuBackend::batch_norm_inference(const Tensor& x, const Tensor& weight, con
     using T = decltype(zero);
     copy(running_mean, mean);
     std::transform(running_var.data<T>(), running_var.data<T>() + running_var.elements(), inv_std.data<T>(),
-                   [&](T v) { return static_cast<T>(1 / std::sqrt(static_cast<double>(v) + options.eps)); });
+                   [&](T v) { return static_cast<T>(math::inv_std(static_cast<double>(v), options.eps)); });
     const auto kernel = normalise_kernel<T>(options.relu, residual.defined());
     kernel(x, weight, bias, residual, mean, inv_std, y);
   });

@@ -45,7 +45,8 @@ class CpuBackend final : public Backend {
                        const BatchNormOptions& options, Tensor& grad_x, Tensor& grad_weight,
                        Tensor& grad_bias, Tensor& grad_residual) override;
   void max_pool2d(const Tensor& x, const Pool2dOptions& options, Tensor& y, Tensor& index) override;
-  void max_pool2d_scatter(const Tensor& grad, const Tensor& index, Tensor& grad_x) override;
+  void max_pool2d_scatter(const Tensor& grad, const Tensor& index, const Pool2dOptions& options,
+                          Tensor& grad_x) override;
   void max_pool2d_gather(const Tensor& x, const Tensor& index, Tensor& y) override;
   void softmax(const Tensor& logits, Tensor& probabilities) override;
   void cross_entropy(const Tensor& logits, const Tensor& labels, double smoothing, Tensor& losses,

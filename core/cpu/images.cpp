@@ -5,6 +5,7 @@
 #include "core/cpu/cpu_backend.h"
 #include "core/cpu/parallel.h"
 #include "core/error.h"
+#include "core/math/images.h"
 
 namespace lamina {
 namespace {
@@ -15,7 +16,7 @@ class PixelTable {
   PixelTable(std::span<const float> mean, std::span<const float> std) : values_(256 * mean.size()) {
     for (std::size_t c = 0; c < mean.size(); ++c) {
       for (std::size_t pixel = 0; pixel < 256; ++pixel) {
-        values_[256 * c + pixel] = (static_cast<float>(pixel) / 255.0f - mean[c]) / std[c];
+        values_[256 * c + pixel] = math::normalised_pixel(static_cast<std::uint8_t>(pixel), mean[c], std[c]);
       }
     }
   }

@@ -5,6 +5,7 @@
 #include "core/cpu/cpu_backend.h"
 #include "core/cpu/parallel.h"
 #include "core/error.h"
+#include "core/math/loss.h"
 
 namespace lamina {
 namespace {
@@ -45,14 +46,6 @@ std::int32_t checked_label(const Tensor& labels, std::int64_t row, std::int64_t 
   return label;
 }
 
-// target[c] = (1 - smoothing) * [c == label] + smoothing / C
-struct Target {
-  Target(double smoothing, std::int64_t classes)
-      : other(smoothing / static_cast<double>(classes)), own(1 - smoothing + other) {}
-
-  double other, own;
-};
-
 }  // namespace
 
 void CpuBackend::softmax(const Tensor& logits, Tensor& probabilities) {
@@ -74,13 +67,12 @@ void CpuBackend::cross_entropy(const Tensor& logits, const Tensor& labels, doubl
       const T* z = logits.data<T>() + n * classes;
       const std::int32_t label = checked_label(labels, n, classes, "cross_entropy");
       const double log_sum = softmax_row(z, classes, probabilities.data<T>() + n * classes);
-      double loss = (1 - smoothing) * (log_sum - static_cast<double>(z[label]));
-      if (smoothing != 0) {  // a logit of -inf (a masked class) must not make 0 * inf
-        double others = 0;
-        for (std::int64_t c = 0; c < classes; ++c) others += log_sum - static_cast<double>(z[c]);
-        loss += smoothing / static_cast<double>(classes) * others;
+      const double own = log_sum - static_cast<double>(z[label]);
+      double all = 0;
+      if (smoothing != 0) {
+        for (std::int64_t c = 0; c < classes; ++c) all += log_sum - static_cast<double>(z[c]);
       }
-      losses.data<T>()[n] = static_cast<T>(loss);
+      losses.data<T>()[n] = static_cast<T>(math::cross_entropy(smoothing, classes, own, all));
     });
   });
 }
@@ -88,7 +80,7 @@ void CpuBackend::cross_entropy(const Tensor& logits, const Tensor& labels, doubl
 void CpuBackend::cross_entropy_grad(const Tensor& grad, const Tensor& probabilities, const Tensor& labels,
                                     double smoothing, Tensor& grad_logits) {
   const std::int64_t classes = probabilities.size(1);
-  const Target target(smoothing, classes);
+  const math::Target target(smoothing, classes);
   visit_floating(probabilities.dtype(), "cross_entropy_grad", [&](auto zero) {
     using T = decltype(zero);
     const T own = static_cast<T>(target.own), other = static_cast<T>(target.other);
@@ -105,7 +97,7 @@ void CpuBackend::cross_entropy_grad(const Tensor& grad, const Tensor& probabilit
 
 void CpuBackend::one_hot(const Tensor& labels, double smoothing, Tensor& target) {
   const std::int64_t classes = target.size(1);
-  const Target value(smoothing, classes);
+  const math::Target value(smoothing, classes);
   visit_floating(target.dtype(), "one_hot", [&](auto zero) {
     using T = decltype(zero);
     for_each_row(target, [&](std::int64_t n) {

@@ -3,34 +3,31 @@
 
 #include "core/cpu/cpu_backend.h"
 #include "core/cpu/parallel.h"
+#include "core/math/pool.h"
 
 namespace lamina {
 namespace {
 
-// best = max(best, x) per channel, remembering where: the first of equals, and the first NaN, stays.
+// best = max(best, x) per channel, remembering where.
 template <typename T>
 void take_larger(const T* x, std::int32_t position, std::int64_t channels, T* best, std::int32_t* index) {
 #pragma omp simd
   for (std::int64_t c = 0; c < channels; ++c) {
-    const bool larger = !(x[c] <= best[c]) && best[c] == best[c];
+    const bool larger = math::larger(x[c], best[c]);
     best[c] = larger ? x[c] : best[c];
     index[c] = larger ? position : index[c];
   }
 }
 
-// The maxima of one window, [h0, h1) × [w0, w1) of an image [·, width, channels].
-struct Window {
-  std::int64_t h0, h1, w0, w1;
-};
-
+// The maxima of one window of an image [·, width, channels].
 template <typename T>
-void pool_window(const T* image, const Window& window, std::int64_t width, std::int64_t channels, T* best,
-                 std::int32_t* index) {
-  const std::int64_t first = window.h0 * width + window.w0;
+void pool_window(const T* image, math::Range rows, math::Range columns, std::int64_t width,
+                 std::int64_t channels, T* best, std::int32_t* index) {
+  const std::int64_t first = rows.begin * width + columns.begin;
   std::copy_n(image + first * channels, channels, best);
   std::fill_n(index, channels, static_cast<std::int32_t>(first));
-  for (std::int64_t h = window.h0; h < window.h1; ++h) {
-    for (std::int64_t w = window.w0; w < window.w1; ++w) {
+  for (std::int64_t h = rows.begin; h < rows.end; ++h) {
+    for (std::int64_t w = columns.begin; w < columns.end; ++w) {
       const std::int64_t position = h * width + w;
       take_larger(image + position * channels, static_cast<std::int32_t>(position), channels, best, index);
     }
@@ -42,25 +39,26 @@ void pool_window(const T* image, const Window& window, std::int64_t width, std::
 void CpuBackend::max_pool2d(const Tensor& x, const Pool2dOptions& options, Tensor& y, Tensor& index) {
   const std::int64_t height = x.size(1), width = x.size(2), channels = x.size(3);
   const std::int64_t out_height = y.size(1), out_width = y.size(2);
+  const math::Windows vertical{options.size, options.stride, options.padding, height, out_height};
+  const math::Windows horizontal{options.size, options.stride, options.padding, width, out_width};
   visit_floating(x.dtype(), "max_pool2d", [&](auto zero) {
     using T = decltype(zero);
     cpu::parallel_for(y.size(0) * out_height, 1, [&](std::int64_t begin, std::int64_t end) {
       for (std::int64_t row = begin; row < end; ++row) {
         const T* image = x.data<T>() + row / out_height * height * width * channels;
-        const std::int64_t top = row % out_height * options.stride - options.padding;
+        const math::Range rows = vertical.pixels_of(row % out_height);
         for (std::int64_t o = 0; o < out_width; ++o) {
-          const std::int64_t left = o * options.stride - options.padding;
-          const Window window{std::max<std::int64_t>(0, top), std::min(height, top + options.size),
-                              std::max<std::int64_t>(0, left), std::min(width, left + options.size)};
           const std::int64_t to = (row * out_width + o) * channels;
-          pool_window(image, window, width, channels, y.data<T>() + to, index.data<std::int32_t>() + to);
+          pool_window(image, rows, horizontal.pixels_of(o), width, channels, y.data<T>() + to,
+                      index.data<std::int32_t>() + to);
         }
       }
     });
   });
 }
 
-void CpuBackend::max_pool2d_scatter(const Tensor& grad, const Tensor& index, Tensor& grad_x) {
+void CpuBackend::max_pool2d_scatter(const Tensor& grad, const Tensor& index, const Pool2dOptions&,
+                                    Tensor& grad_x) {
   if (grad_x.elements() == 0) return;
   const std::int64_t channels = grad.size(3);
   const std::int64_t pixels = grad.size(1) * grad.size(2), image = grad_x.elements() / grad_x.size(0);

@@ -10,21 +10,23 @@ namespace lamina {
 namespace {
 
 // `index` tells which pixel of x each element of y came from, so these two are each other's gradient.
-Tensor max_pool2d_scatter(const Tensor& grad, const Tensor& index, const Shape& x_shape);
+Tensor max_pool2d_scatter(const Tensor& grad, const Tensor& index, const Pool2dOptions& o,
+                          const Shape& x_shape);
 
-Tensor max_pool2d_gather(const Tensor& x, const Tensor& index) {
+Tensor max_pool2d_gather(const Tensor& x, const Tensor& index, const Pool2dOptions& o) {
   Tensor y = Tensor::empty(index.shape(), x.options());
   backend_for(x.device()).max_pool2d_gather(x, index, y);
-  return record("max_pool2d_gather", y, {x}, [index, shape = x.shape()](const Tensor& grad, Grads& grads) {
-    grads.set(0, max_pool2d_scatter(grad, index, shape));
+  return record("max_pool2d_gather", y, {x}, [index, o, shape = x.shape()](const Tensor& grad, Grads& grads) {
+    grads.set(0, max_pool2d_scatter(grad, index, o, shape));
   });
 }
 
-Tensor max_pool2d_scatter(const Tensor& grad, const Tensor& index, const Shape& x_shape) {
+Tensor max_pool2d_scatter(const Tensor& grad, const Tensor& index, const Pool2dOptions& o,
+                          const Shape& x_shape) {
   Tensor grad_x = Tensor::empty(x_shape, grad.options());
-  backend_for(grad.device()).max_pool2d_scatter(grad, index, grad_x);
+  backend_for(grad.device()).max_pool2d_scatter(grad, index, o, grad_x);
   return record("max_pool2d_scatter", grad_x, {grad},
-                [index](const Tensor& z, Grads& grads) { grads.set(0, max_pool2d_gather(z, index)); });
+                [index, o](const Tensor& z, Grads& grads) { grads.set(0, max_pool2d_gather(z, index, o)); });
 }
 
 }  // namespace
@@ -43,8 +45,8 @@ Tensor max_pool2d(const Tensor& x, const Pool2dOptions& o) {
   const Shape shape{x.size(0), height / o.stride + 1, width / o.stride + 1, x.size(3)};
   Tensor y = Tensor::empty(shape, x.options()), index = Tensor::empty(shape, {DType::i32, x.device()});
   backend_for(x.device()).max_pool2d(x, o, y, index);
-  return record("max_pool2d", y, {x}, [index, x_shape = x.shape()](const Tensor& grad, Grads& grads) {
-    grads.set(0, max_pool2d_scatter(grad, index, x_shape));
+  return record("max_pool2d", y, {x}, [index, o, x_shape = x.shape()](const Tensor& grad, Grads& grads) {
+    grads.set(0, max_pool2d_scatter(grad, index, o, x_shape));
   });
 }
 
