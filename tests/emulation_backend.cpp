@@ -1,6 +1,9 @@
 // Stands in for a GPU: the kernels of core/cuda compiled for the host, on host memory. What NVIDIA's
 // libraries do on a GPU (products, convolutions) the CPU does here.
+#include <algorithm>
 #include <cstring>
+#include <mutex>
+#include <new>
 
 #include "core/cuda/cuda_backend.h"
 
@@ -8,17 +11,35 @@ namespace lamina {
 
 namespace {
 
-// Every block is NaN on entry, or -1 as an i32: an element that a kernel forgets shows.
+// Every block is NaN on entry, or -1 as an i32: an element that a kernel forgets shows. Each is one of the
+// system's, so that the address sanitizer sees what lies beyond it.
 class PoisoningAllocator final : public Allocator {
  public:
-  void* allocate(std::size_t bytes) override { return std::memset(memory_.allocate(bytes), 0xFF, bytes); }
-  void release(void* data, std::size_t bytes) noexcept override { memory_.release(data, bytes); }
-  MemoryUse use() const override { return memory_.use(); }
-  void reset_peak() override { memory_.reset_peak(); }
-  void empty_cache() noexcept override { memory_.empty_cache(); }
+  void* allocate(std::size_t bytes) override {
+    const std::lock_guard lock(mutex_);
+    use_.live_bytes += bytes;
+    use_.peak_bytes = std::max(use_.peak_bytes, use_.live_bytes);
+    return std::memset(::operator new(bytes, alignment), 0xFF, bytes);
+  }
+  void release(void* data, std::size_t bytes) noexcept override {
+    const std::lock_guard lock(mutex_);
+    use_.live_bytes -= bytes;
+    ::operator delete(data, alignment);
+  }
+  MemoryUse use() const override {
+    const std::lock_guard lock(mutex_);
+    return use_;
+  }
+  void reset_peak() override {
+    const std::lock_guard lock(mutex_);
+    use_.peak_bytes = use_.live_bytes;
+  }
+  void empty_cache() noexcept override {}
 
  private:
-  HostAllocator memory_;
+  static constexpr std::align_val_t alignment{64};
+  mutable std::mutex mutex_;
+  MemoryUse use_;
 };
 
 }  // namespace

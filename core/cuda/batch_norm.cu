@@ -99,6 +99,7 @@ void normalise(Stream stream, const Tensor& x, const Normalisation& normalised, 
     to[i] = static_cast<T>(relu ? math::Relu{}.f(value) : value);
   });
 }
+
 enum class Mask { none, from_y, from_x };
 
 // g, the gradient before the ReLU. Without y its sign is found again, rounded as it was stored.
