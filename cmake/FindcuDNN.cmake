@@ -13,7 +13,7 @@ find_path(cuDNN_INCLUDE_DIR cudnn_version.h HINTS ${CUDAToolkit_INCLUDE_DIRS} PA
 find_library(cuDNN_LIBRARY NAMES cudnn libcudnn.so.9 HINTS ${CUDAToolkit_LIBRARY_DIR} PATHS ${python_cudnn}/lib)
 mark_as_advanced(cuDNN_INCLUDE_DIR cuDNN_LIBRARY)
 
-if(cuDNN_INCLUDE_DIR)
+if(EXISTS ${cuDNN_INCLUDE_DIR}/cudnn_version.h)
   file(STRINGS ${cuDNN_INCLUDE_DIR}/cudnn_version.h lines REGEX "^#define CUDNN_(MAJOR|MINOR|PATCHLEVEL) ")
   string(REGEX REPLACE "#define CUDNN_[A-Z]+ +([0-9]+)" "\\1" cuDNN_VERSION "${lines}")
   list(JOIN cuDNN_VERSION "." cuDNN_VERSION)

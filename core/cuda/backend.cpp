@@ -111,6 +111,7 @@ Backend& cuda_backend(int index) {
     CudaBackend* backend = nullptr;
   } current;
   if (current.index != index || current.backend == nullptr) {
+    current = {};  // making a backend chooses its GPU, even if it then fails
     CudaBackend& backend = backends().at(index);
     check_cuda(cudaSetDevice(index), "choosing a GPU");
     current = {index, &backend};

@@ -41,11 +41,15 @@ void CudaBackend::conv2d_grad_input(const Tensor& grad, const Tensor& weight, co
                          {grad_x.raw(), weight.raw(), grad.raw()}, {allocator(), stream()});
 }
 
+// cuDNN has no engine that writes f32 from bf16 inputs: the gradient is rounded once, then widened.
 void CudaBackend::conv2d_grad_weight(const Tensor& grad, const Tensor& x, const Conv2dOptions& options,
                                      Tensor& grad_weight) {
   if (is_empty(x, grad_weight, grad)) return fill(grad_weight, 0);
-  gpu_->convolutions.run(problem_of(cuda::ConvDirection::grad_weight, x, grad_weight, grad, options),
-                         {x.raw(), grad_weight.raw(), grad.raw()}, {allocator(), stream()});
+  const bool widen = grad_weight.dtype() != x.dtype();
+  const Tensor result = widen ? Tensor::empty(grad_weight.shape(), x.options()) : grad_weight;
+  gpu_->convolutions.run(problem_of(cuda::ConvDirection::grad_weight, x, result, grad, options),
+                         {x.raw(), result.raw(), grad.raw()}, {allocator(), stream()});
+  if (widen) cast(result, grad_weight);
 }
 
 }  // namespace lamina

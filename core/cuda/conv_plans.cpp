@@ -10,20 +10,9 @@
 namespace lamina::cuda {
 namespace {
 
-constexpr int most_tried = 8;  // of cuDNN's proposals; the best is nearly always among the first few
-constexpr int timings = 3;     // of each, the shortest counts
+constexpr int most_tried = 16;  // of cuDNN's proposals: engines come with several tile sizes each
+constexpr int timings = 3;      // of each, the shortest counts
 constexpr std::size_t workspace_limit = std::size_t{1} << 30;
-
-std::vector<Engine> engines_for(const ConvGraph& graph, const ConvProblem& problem) {
-  std::vector<Engine> engines;
-  for (const auto mode : {CUDNN_HEUR_MODE_A, CUDNN_HEUR_MODE_FALLBACK}) {
-    for (Engine& engine : propose_engines(graph, mode, problem.x.dtype)) {
-      if (engine.rounds_sums || (engine.rounds_inputs && !problem.tf32)) continue;
-      engines.push_back(std::move(engine));
-    }
-  }
-  return engines;
-}
 
 // What a choice depends on: cuDNN proposes the same engines in the same order while this stays the same.
 std::string key_of(const ConvProblem& problem, std::size_t engines) {
@@ -85,8 +74,8 @@ const ConvPlans::Choice& ConvPlans::choice_for(const ConvProblem& problem, const
 // repeatable: the first that cuDNN proposes.
 ConvPlans::Choice ConvPlans::choose(const ConvProblem& problem, const ConvPointers& pointers,
                                     const Resources& resources) const {
-  ConvGraph graph = make_graph(handle_.get(), problem);
-  std::vector<Engine> engines = engines_for(graph, problem);
+  ConvGraph graph = make_graph(target(), problem);
+  std::vector<Engine> engines = engines_for(target(), graph, problem);
   std::optional<Trial> trial;
   const auto fastest = [&] {
     trial = try_engines(problem, engines, most_tried, pointers, resources);
@@ -104,7 +93,7 @@ ConvPlans::Choice ConvPlans::choose(const ConvProblem& problem, const ConvPointe
 std::optional<ConvPlans::Trial> ConvPlans::make_known(const std::vector<Engine>& engines, int engine) const {
   const auto index = static_cast<std::size_t>(engine);
   if (index >= engines.size()) return std::nullopt;
-  std::optional<ConvPlan> plan = make_plan(handle_.get(), engines[index]);
+  std::optional<ConvPlan> plan = make_plan(target(), engines[index]);
   if (!plan.has_value()) return std::nullopt;
   std::string description =
       fmt::format("engine {}, {} bytes of workspace, as found before", plan->engine, plan->workspace_bytes);
@@ -124,7 +113,7 @@ ConvPlans::Trial ConvPlans::try_engines(const ConvProblem& problem, const std::v
   for (std::size_t i = 0; i < engines.size() && (tried < most || !best.has_value()); ++i) {
     const bool forgone = problem.deterministic && !engines[i].deterministic;
     if (forgone && most == 1) continue;
-    std::optional<ConvPlan> plan = make_plan(handle_.get(), engines[i]);
+    std::optional<ConvPlan> plan = make_plan(target(), engines[i]);
     if (!plan.has_value() || plan->workspace_bytes > workspace_limit) continue;
     try {
       const double time = milliseconds(*plan, pointers, resources);

@@ -38,6 +38,7 @@ class ConvPlans {
     Engine engine;
     Trial trial;
   };
+  Target target() const { return {.handle = handle_.get()}; }
   const Choice& choice_for(const ConvProblem& problem, const ConvPointers& pointers,
                            const Resources& resources);
   Choice choose(const ConvProblem& problem, const ConvPointers& pointers, const Resources& resources) const;

@@ -159,7 +159,7 @@ std::int64_t Descriptor::count_descriptors(cudnnBackendAttributeName_t name) con
   return read(name, CUDNN_TYPE_BACKEND_DESCRIPTOR, 0, nullptr);
 }
 
-ConvGraph make_graph(cudnnHandle_t handle, const ConvProblem& problem) {
+ConvGraph make_graph(const Target& target, const ConvProblem& problem) {
   const OperationNames names = names_of(problem.direction);
   ConvGraph made{.x = make_tensor(problem.x, x_id, problem.alignment),
                  .weight = make_tensor(problem.weight, weight_id, problem.alignment),
@@ -174,15 +174,18 @@ ConvGraph make_graph(cudnnHandle_t handle, const ConvProblem& problem) {
       .set(names.alpha, 1.0f)  // output = alpha * result + beta * output
       .set(names.beta, 0.0f)
       .finalize("describing a convolution");
-  made.graph.set(CUDNN_ATTR_OPERATIONGRAPH_HANDLE, handle)
-      .set(CUDNN_ATTR_OPERATIONGRAPH_OPS, made.operation)
-      .finalize("making the graph of a convolution");
+  if (target.handle != nullptr) made.graph.set(CUDNN_ATTR_OPERATIONGRAPH_HANDLE, target.handle);
+  made.graph.set(CUDNN_ATTR_OPERATIONGRAPH_OPS, made.operation).finalize("making the graph of a convolution");
   return made;
 }
 
-std::vector<Engine> propose_engines(const ConvGraph& graph, cudnnBackendHeurMode_t mode, DType dtype) {
+std::vector<Engine> propose_engines(const Target& target, const ConvGraph& graph, cudnnBackendHeurMode_t mode,
+                                    DType dtype) {
   Descriptor heuristics(CUDNN_BACKEND_ENGINEHEUR_DESCRIPTOR);
   heuristics.set(CUDNN_ATTR_ENGINEHEUR_OPERATION_GRAPH, graph.graph).set(CUDNN_ATTR_ENGINEHEUR_MODE, mode);
+#if CUDNN_VERSION >= 90800
+  if (target.handle == nullptr) heuristics.set(CUDNN_ATTR_ENGINEHEUR_DEVICEPROP, *target.properties);
+#endif
   std::vector<Engine> engines;
   if (!heuristics.try_finalize()) return engines;
   for (Descriptor& configuration :
@@ -208,10 +211,24 @@ std::vector<Engine> propose_engines(const ConvGraph& graph, cudnnBackendHeurMode
   return engines;
 }
 
-std::optional<ConvPlan> make_plan(cudnnHandle_t handle, const Engine& engine) {
+std::vector<Engine> engines_for(const Target& target, const ConvGraph& graph, const ConvProblem& problem) {
+  std::vector<Engine> engines;
+  for (const auto mode : {CUDNN_HEUR_MODE_A, CUDNN_HEUR_MODE_FALLBACK}) {
+    for (Engine& engine : propose_engines(target, graph, mode, problem.x.dtype)) {
+      if (engine.rounds_sums || (engine.rounds_inputs && !problem.tf32)) continue;
+      engines.push_back(std::move(engine));
+    }
+  }
+  return engines;
+}
+
+std::optional<ConvPlan> make_plan(const Target& target, const Engine& engine) {
   Descriptor plan(CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR);
-  plan.set(CUDNN_ATTR_EXECUTION_PLAN_HANDLE, handle)
-      .set(CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG, engine.configuration);
+  plan.set(CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG, engine.configuration);
+  if (target.handle != nullptr) plan.set(CUDNN_ATTR_EXECUTION_PLAN_HANDLE, target.handle);
+#if CUDNN_VERSION >= 90800
+  if (target.handle == nullptr) plan.set(CUDNN_ATTR_EXECUTION_PLAN_DEVICEPROP, *target.properties);
+#endif
   if (!plan.try_finalize()) return std::nullopt;
   const std::int64_t workspace = plan.get(CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE);
   return ConvPlan{std::move(plan), engine.number, static_cast<std::size_t>(workspace)};

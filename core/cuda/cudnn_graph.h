@@ -55,11 +55,18 @@ class Descriptor {
   std::unique_ptr<void, Destroy> descriptor_;
 };
 
+// The GPU that plans are made for: that of the handle; or one that is described (cuDNN 9.8), in the tests,
+// where plans can be made but not run.
+struct Target {
+  cudnnHandle_t handle = nullptr;
+  const Descriptor* properties = nullptr;
+};
+
 // Keeps everything that the graph refers to.
 struct ConvGraph {
   Descriptor x, weight, y, convolution, operation, graph;
 };
-ConvGraph make_graph(cudnnHandle_t handle, const ConvProblem& problem);
+ConvGraph make_graph(const Target& target, const ConvProblem& problem);
 
 // One way of computing a graph: an engine of cuDNN and its settings.
 struct Engine {
@@ -70,7 +77,11 @@ struct Engine {
   bool rounds_sums;    // to less than f32
 };
 // What cuDNN's heuristics propose, the fastest by their estimate first.
-std::vector<Engine> propose_engines(const ConvGraph& graph, cudnnBackendHeurMode_t mode, DType dtype);
+std::vector<Engine> propose_engines(const Target& target, const ConvGraph& graph, cudnnBackendHeurMode_t mode,
+                                    DType dtype);
+// Of all of them those that compute the problem as wanted: sums in f32, inputs rounded only if TF32 is
+// allowed.
+std::vector<Engine> engines_for(const Target& target, const ConvGraph& graph, const ConvProblem& problem);
 
 struct ConvPlan {
   Descriptor plan;
@@ -78,7 +89,7 @@ struct ConvPlan {
   std::size_t workspace_bytes;
 };
 // Nothing if the engine turns out not to support the graph on this GPU.
-std::optional<ConvPlan> make_plan(cudnnHandle_t handle, const Engine& engine);
+std::optional<ConvPlan> make_plan(const Target& target, const Engine& engine);
 
 struct ConvPointers {
   void *x, *weight, *y;

@@ -20,7 +20,7 @@ struct Version {  // as CUDA counts: 1000 * major + 10 * minor
   std::string str() const { return fmt::format("{}.{}", number / 1000, number % 1000 / 10); }
 };
 
-// LAMINA_CUDA_ARCHITECTURES is CMake's list: 80-real;90 makes 80, 90.
+// Of CMake's list: 80-real,90 makes 80, 90.
 std::vector<int> built_architectures() {
   std::vector<int> found;
   const std::string_view list = LAMINA_CUDA_ARCHITECTURES;
@@ -28,7 +28,7 @@ std::vector<int> built_architectures() {
     int architecture = 0;
     const auto [end, error] = std::from_chars(list.data() + begin, list.data() + list.size(), architecture);
     if (error == std::errc{}) found.push_back(architecture);
-    begin = std::min(list.find(';', begin), list.size() - 1) + 1;
+    begin = std::min(list.find(',', begin), list.size() - 1) + 1;
   }
   return found;
 }
