@@ -1,4 +1,6 @@
 // What a convolution on the GPU is described by, and how its plan is remembered.
+#include <unistd.h>
+
 #include <cstdint>
 #include <fstream>
 #include <set>
@@ -15,7 +17,7 @@ namespace {
 namespace fs = std::filesystem;
 
 struct TemporaryFolder {
-  fs::path path = fs::temp_directory_path() / "lamina-emulation-plans";
+  fs::path path = fs::temp_directory_path() / fmt::format("lamina-plans-{}", getpid());
   TemporaryFolder() { fs::remove_all(path); }
   ~TemporaryFolder() { fs::remove_all(path); }
 };
@@ -98,10 +100,9 @@ TEST_CASE("a plan is measured once and then found in the file", "[cuda]") {
 TEST_CASE("a plan file that cannot be read is measured again, one that cannot be written is none", "[cuda]") {
   const TemporaryFolder folder;
   fs::create_directories(folder.path);
-  std::ofstream(folder.path / "plans") << "a\t\nb\tx\nc\t5 \nd\t4\n"
-                                       << "e\t6";
+  std::ofstream(folder.path / "plans") << "a\t\nb\tx\nc\t5 \nf3\ng\t-1\nd\t4\n";
   const cuda::PlanFile file(folder.path / "plans");
-  for (const char* key : {"a", "b", "c"}) {
+  for (const char* key : {"a", "b", "c", "f", "g"}) {
     CAPTURE(key);
     CHECK(file.choose(key, [] { return 1; }) == 1);
   }

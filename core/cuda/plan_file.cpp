@@ -38,14 +38,15 @@ class LockedFile {
   bool locked_ = false;
 };
 
-std::optional<int> find(const fs::path& path, std::string_view key) {
+std::optional<int> find(const fs::path& path, const std::string& key) {
+  const std::string start = key + '\t';
   std::ifstream file(path);
   for (std::string line; std::getline(file, line);) {
-    if (line.size() <= key.size() || !line.starts_with(key) || line[key.size()] != '\t') continue;
+    if (!line.starts_with(start)) continue;
     int choice = 0;
-    const char* digits = line.data() + key.size() + 1;
-    const auto [end, error] = std::from_chars(digits, line.data() + line.size(), choice);
-    if (error == std::errc{} && end == line.data() + line.size()) return choice;
+    const char* last = line.data() + line.size();
+    const auto [end, error] = std::from_chars(line.data() + start.size(), last, choice);
+    if (error == std::errc{} && end == last && choice >= 0) return choice;
   }
   return std::nullopt;
 }
