@@ -62,10 +62,11 @@ const ConvPlans::Choice& ConvPlans::choice_for(const ConvProblem& problem, const
   if (known != choices_.end()) return known->second;
   check_not_capturing(problem, resources.stream);
   if (handle_ == nullptr) {
-    cudnnHandle_t handle = nullptr;
-    check_cudnn(cudnn().cudnnCreate(&handle), "starting");
-    handle_.reset(handle);
-    check_cudnn(cudnn().cudnnSetStream(handle, resources.stream), "choosing a stream");
+    cudnnHandle_t made = nullptr;
+    check_cudnn(cudnn().cudnnCreate(&made), "starting");
+    CudnnHandle handle(made);
+    check_cudnn(cudnn().cudnnSetStream(made, resources.stream), "choosing a stream");
+    handle_ = std::move(handle);
   }
   return choices_.emplace(problem, choose(problem, pointers, resources)).first->second;
 }

@@ -12,6 +12,7 @@ namespace lamina::cuda {
 struct CudnnDestroy {
   void operator()(cudnnContext* handle) const noexcept { cudnn().cudnnDestroy(handle); }
 };
+using CudnnHandle = std::unique_ptr<cudnnContext, CudnnDestroy>;
 
 class ConvPlans {
  public:
@@ -49,7 +50,7 @@ class ConvPlans {
   double milliseconds(const ConvPlan& plan, const ConvPointers& pointers, const Resources& resources) const;
 
   mutable std::mutex mutex_;
-  std::unique_ptr<cudnnContext, CudnnDestroy> handle_;  // made when first used
+  CudnnHandle handle_;  // made when first used
   std::map<ConvProblem, Choice> choices_;
 };
 
