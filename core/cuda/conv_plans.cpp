@@ -110,7 +110,7 @@ ConvPlans::Trial ConvPlans::try_engines(const ConvProblem& problem, const std::v
   std::optional<Trial> best;
   double shortest = never, shortest_forgone = never;
   int tried = 0;
-  std::string error = "it proposes none";
+  std::string error = fmt::format("none of the {} that it proposes can be used", engines.size());
   for (std::size_t i = 0; i < engines.size() && (tried < most || !best.has_value()); ++i) {
     const bool forgone = problem.deterministic && !engines[i].deterministic;
     if (forgone && most == 1) continue;
