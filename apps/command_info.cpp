@@ -30,6 +30,12 @@ bool cpu_has_avx2() {
 #endif
 }
 
+std::vector<std::string> gpus() {
+  std::vector<std::string> descriptions;
+  for (int i = 0; i < cuda_device_count(); ++i) descriptions.push_back(cuda_device_description(i));
+  return descriptions;
+}
+
 nlohmann::json describe_all() {
   nlohmann::json data = nlohmann::json::object();
   for (const std::string& name : data::names()) {
@@ -43,6 +49,7 @@ nlohmann::json describe_all() {
           {"threads", threads()},
           {"cuda", cuda_build_description()},
           {"cuda_devices", cuda_device_count()},
+          {"gpus", gpus()},
           {"libraries", libraries_description()},
           {"models", resnet_names()},
           {"optimizers", optimizer_names()},
@@ -70,6 +77,8 @@ void print_info(const nlohmann::json& info) {
   line("cpu", fmt::format("{}; AVX2 and FMA: {}; {} threads", text("cpu"),
                           info["avx2"].get<bool>() ? "yes" : "no", info["threads"].get<int>()));
   line("cuda", fmt::format("{}; {} devices", text("cuda"), info["cuda_devices"].get<int>()));
+  int index = 0;
+  for (const auto& gpu : info["gpus"]) line(Device::cuda(index++).str().c_str(), gpu.get<std::string>());
   line("libraries", text("libraries"));
   line("models", list("models"));
   line("optimizers", list("optimizers") + " (presets: lamina info --presets)");

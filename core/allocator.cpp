@@ -70,6 +70,13 @@ std::size_t FreeBlocks::take_before(const std::byte* end) {
   return size;
 }
 
+bool FreeBlocks::take_exactly(std::byte* begin, std::size_t size) {
+  const auto block = by_address_.find(begin);
+  if (block == by_address_.end() || block->second != size) return false;
+  erase(block);
+  return true;
+}
+
 void FreeBlocks::give(std::byte* begin, std::size_t size) {
   const auto next = by_address_.lower_bound(begin);
   if (next != by_address_.begin()) {

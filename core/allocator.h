@@ -38,6 +38,8 @@ class FreeBlocks {
   std::byte* take(std::size_t size);
   // Cuts off and returns the bytes of the free block that ends at `end`; 0: there is none.
   std::size_t take_before(const std::byte* end);
+  // Takes the free block [begin, begin + size) if there is one of just that size.
+  bool take_exactly(std::byte* begin, std::size_t size);
   void give(std::byte* begin, std::size_t size);
 
   // visit(begin, size) in the order of addresses.

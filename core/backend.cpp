@@ -12,6 +12,7 @@ namespace {
 int default_threads() { return std::max(1, static_cast<int>(std::thread::hardware_concurrency())); }
 std::atomic<int> thread_count{default_threads()};
 thread_local int serial_depth = 0;
+std::atomic<bool> tf32_allowed{false}, only_deterministic{true};
 
 }  // namespace
 
@@ -25,6 +26,11 @@ void set_threads(int threads) {
 }
 
 int threads() { return serial_depth > 0 ? 1 : thread_count.load(std::memory_order_relaxed); }
+
+void set_tf32(bool allowed) { tf32_allowed = allowed; }
+bool tf32() { return tf32_allowed.load(std::memory_order_relaxed); }
+void set_deterministic(bool deterministic) { only_deterministic = deterministic; }
+bool deterministic() { return only_deterministic.load(std::memory_order_relaxed); }
 
 SerialScope::SerialScope() { ++serial_depth; }
 SerialScope::~SerialScope() { --serial_depth; }

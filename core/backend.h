@@ -153,8 +153,19 @@ Backend& backend_for(Device device);
 // Linked once per build: the CPU twin, and the CUDA one or its stub.
 Backend& cpu_backend();
 Backend& cuda_backend(int index);
-int cuda_device_count();               // 0 without a driver or in a build without CUDA
-std::string cuda_build_description();  // "CUDA 13.0, cuDNN 9.19", or why there is none
+int cuda_device_count();  // 0 without a driver or in a build without CUDA; never throws
+std::string
+cuda_build_description();  // "CUDA 13.0, cuDNN 9.19, built for sm_80, sm_90", or why there is none
+std::string cuda_device_description(int index);  // "NVIDIA H200, compute capability 9.0, …"
+std::string cuda_plan_report();  // a line for each convolution met so far and how it is done; "" without any
+
+// How products are computed on a GPU; both hold for the whole program and are meaningless on the CPU. TF32
+// rounds the f32 inputs of products to 10 bits of fraction and is some eight times faster.
+void set_tf32(bool allowed);  // default: not allowed
+bool tf32();
+// Deterministic: repeated runs give the same bits on the same GPU; what cannot promise that is not used.
+void set_deterministic(bool deterministic);  // default: deterministic
+bool deterministic();
 
 // Threads of the CPU kernels (OpenMP). Results do not depend on it.
 void set_threads(int threads);

@@ -101,7 +101,7 @@ TEST_CASE("devices are parsed and named", "[tensor][errors]") {
   }
   if (cuda_device_count() == 0) {
     CHECK(Device::best() == Device::cpu());
-    CHECK(unexplained([] { Tensor::zeros({1}, {.device = Device::cuda()}); }, {"cuda", "LAMINA_CUDA"}) ==
+    CHECK(unexplained([] { Tensor::zeros({1}, {.device = Device::cuda()}); }, {"cuda", "--device cpu"}) ==
           "nothing");
   }
 }

@@ -106,5 +106,7 @@ Backend& cuda_backend(int) {
 }
 int cuda_device_count() { return 1; }
 std::string cuda_build_description() { return "emulated on the host"; }
+std::string cuda_device_description(int) { return "the host"; }
+std::string cuda_plan_report() { return ""; }
 
 }  // namespace lamina

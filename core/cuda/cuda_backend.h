@@ -18,6 +18,7 @@ class CudaBackend final : public Backend {
 
   Device device() const { return Device::cuda(index_); }
   cuda::Stream stream() const;
+  std::string plan_report() const;  // cuda_plan_report() of this GPU
 
   Allocator& allocator() override;
   void copy_from_host(const void* source, Tensor& to) override;

@@ -1,0 +1,88 @@
+# GPUs. Sets lamina_cuda to whether CUDA is built, and defines lamina_add_cuda(library source...).
+#
+# What nvcc compiles takes long. AUTO makes machine code for the GPU that is there, or for one kind if there is none;
+# ON for the two most used. Newer GPUs translate the newest's PTX when they first run it.
+# -DCMAKE_CUDA_ARCHITECTURES="80-real;90-real;120" changes it.
+find_program(NVIDIA_SMI nvidia-smi)
+mark_as_advanced(NVIDIA_SMI)
+if(NOT LAMINA_CUDA STREQUAL "AUTO")
+  set(default_architectures 80-real 90)
+elseif(NVIDIA_SMI)
+  set(default_architectures native)
+else()
+  set(default_architectures 90)
+endif()
+list(APPEND CMAKE_MODULE_PATH ${CMAKE_CURRENT_LIST_DIR})
+
+set(lamina_cuda OFF)
+set(missing "")
+if(LAMINA_CUDA)
+  find_package(CUDAToolkit 12 QUIET)
+  if(CUDAToolkit_NVCC_EXECUTABLE AND NOT CMAKE_CUDA_COMPILER AND NOT DEFINED ENV{CUDACXX})
+    set(ENV{CUDACXX} ${CUDAToolkit_NVCC_EXECUTABLE})  # it need not be on the PATH
+  endif()
+  include(CheckLanguage)
+  check_language(CUDA)
+  if(CUDAToolkit_FOUND)
+    find_package(cuDNN 9 QUIET)
+  endif()
+  if(NOT CMAKE_CUDA_COMPILER)
+    set(missing "no working CUDA compiler (nvcc) was found; put it on the PATH or set CMAKE_CUDA_COMPILER")
+  elseif(NOT CUDAToolkit_FOUND)
+    set(missing "no CUDA toolkit of version 12 or newer was found; set CUDAToolkit_ROOT")
+  elseif(NOT cuDNN_FOUND)
+    string(REGEX REPLACE "(.+)" " (but \\1)" found "${cuDNN_VERSION}")
+    set(missing "no cuDNN 9 was found${found}; install it or set cuDNN_ROOT")
+  elseif(NOT TARGET CUDA::cublasLt)
+    set(missing "the CUDA toolkit has no cuBLASLt; install it")
+  endif()
+  if(missing AND NOT LAMINA_CUDA STREQUAL "AUTO")
+    message(FATAL_ERROR "LAMINA_CUDA is ${LAMINA_CUDA}, but ${missing}. -DLAMINA_CUDA=OFF builds without GPUs.")
+  elseif(NOT missing)
+    set(lamina_cuda ON)
+  endif()
+endif()
+
+if(lamina_cuda)
+  if(NOT DEFINED CMAKE_CUDA_ARCHITECTURES AND NOT DEFINED ENV{CUDAARCHS})
+    set(CMAKE_CUDA_ARCHITECTURES ${default_architectures})
+  endif()
+  if(CCACHE AND NOT CMAKE_CUDA_COMPILER_LAUNCHER)
+    set(CMAKE_CUDA_COMPILER_LAUNCHER ${CCACHE})
+  endif()
+  enable_language(CUDA)
+  if(NOT CMAKE_CUDA20_STANDARD_COMPILE_OPTION)  # CMake before 3.26 does not know nvcc's
+    set(CMAKE_CUDA20_STANDARD_COMPILE_OPTION -std=c++20)
+    set(CMAKE_CUDA20_EXTENSION_COMPILE_OPTION -std=c++20)
+  endif()
+  list(JOIN CMAKE_CUDA_ARCHITECTURES ", " architectures)
+  message(STATUS "CUDA: ${CMAKE_CUDA_COMPILER_VERSION}, cuDNN ${cuDNN_VERSION} (${cuDNN_LIBRARY}), for ${architectures}")
+elseif(missing)
+  message(STATUS "CUDA: not built, ${missing}")
+else()
+  message(STATUS "CUDA: not built, LAMINA_CUDA is ${LAMINA_CUDA}")
+endif()
+
+# Adds sources that need CUDA to a library. cuBLASLt and cuDNN are not linked: cuBLASLt alone takes a tenth of a second
+# to load, so they are opened when first used (core/cuda/libraries.h).
+function(lamina_add_cuda library)
+  target_sources(${library} PRIVATE ${ARGN})
+  target_include_directories(${library} SYSTEM PRIVATE ${CUDAToolkit_INCLUDE_DIRS} ${cuDNN_INCLUDE_DIR})
+  target_link_libraries(${library} PRIVATE CUDA::cudart_static)
+  # -fmad=false: a*b + c rounds twice, as on the CPU.
+  target_compile_options(${library} PRIVATE
+    "$<$<COMPILE_LANGUAGE:CUDA>:--extended-lambda;--expt-relaxed-constexpr;-fmad=false;-Xcompiler=-Wall,-Wextra>")
+  if(LAMINA_WERROR)
+    target_compile_options(${library} PRIVATE "$<$<COMPILE_LANGUAGE:CUDA>:-Werror=all-warnings>")
+  endif()
+  target_compile_definitions(${library} PRIVATE $<$<COMPILE_LANGUAGE:CUDA>:FMT_USE_CONSTEXPR=1>)
+endfunction()
+
+if(lamina_cuda)
+  get_target_property(cublas CUDA::cublasLt IMPORTED_LOCATION)
+  set_source_files_properties(core/cuda/libraries.cpp PROPERTIES COMPILE_DEFINITIONS
+    "LAMINA_CUBLASLT=\"${cublas}\";LAMINA_CUDNN=\"${cuDNN_LIBRARY}\"")
+  list(JOIN CMAKE_CUDA_ARCHITECTURES "," architectures)
+  set_source_files_properties(core/cuda/devices.cpp PROPERTIES COMPILE_DEFINITIONS
+    "LAMINA_CUDA_ARCHITECTURES=\"${architectures}\"")
+endif()

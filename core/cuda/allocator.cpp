@@ -1,0 +1,115 @@
+#include "core/cuda/allocator.h"
+
+#include <algorithm>
+#include <iterator>
+#include <limits>
+#include <new>
+
+#include "core/error.h"
+
+namespace lamina::cuda {
+namespace {
+
+// Left unused at the end of every segment, so that blocks of adjacent segments are no neighbours and never
+// become one.
+constexpr std::size_t gap = CudaAllocator::alignment;
+
+constexpr std::size_t round_up(std::size_t bytes, std::size_t step) {
+  return (bytes + step - 1) / step * step;
+}
+
+constexpr std::size_t block_size(std::size_t bytes) {
+  return round_up(std::max<std::size_t>(bytes, 1), CudaAllocator::alignment);
+}
+
+}  // namespace
+
+CudaAllocator::~CudaAllocator() {
+  for (const auto& [begin, size] : segments_) source_.release(begin);
+}
+
+void* CudaAllocator::allocate(std::size_t bytes) {
+  const std::lock_guard lock(mutex_);
+  std::byte* block = nullptr;
+  if (bytes <= std::numeric_limits<std::size_t>::max() / 2) block = take(block_size(bytes));
+  check(block != nullptr,
+        "out of GPU memory: {} bytes asked for with {} bytes live and {} cached ({}); use a smaller batch or "
+        "--micro-batch",
+        bytes, use_.live_bytes, use_.cached_bytes, source_.describe());
+  return block;
+}
+
+std::byte* CudaAllocator::take(std::size_t size) {
+  std::byte* block = free_.take(size);
+  if (block == nullptr && grow(size)) block = free_.take(size);
+  if (block == nullptr) return nullptr;
+  use_.cached_bytes -= size;
+  use_.live_bytes += size;
+  use_.peak_bytes = std::max(use_.peak_bytes, use_.live_bytes);
+  return block;
+}
+
+bool CudaAllocator::grow(std::size_t size) {
+  const std::size_t needed = round_up(size + gap, granularity);
+  if (add_segment(std::max(needed, smallest_segment)) || add_segment(needed)) return true;
+  give_back_segments();
+  return add_segment(needed);
+}
+
+bool CudaAllocator::add_segment(std::size_t bytes) {
+  std::byte* begin = source_.allocate(bytes);
+  if (begin == nullptr) return false;
+  const std::size_t usable = bytes - gap;
+  try {
+    segments_.emplace(begin, usable);
+    free_.give(begin, usable);
+  } catch (const std::bad_alloc&) {
+    segments_.erase(begin);
+    source_.release(begin);
+    return false;
+  }
+  use_.cached_bytes += usable;
+  return true;
+}
+
+void CudaAllocator::release(void* data, std::size_t bytes) noexcept {
+  if (data == nullptr) return;
+  const std::lock_guard lock(mutex_);
+  const std::size_t size = block_size(bytes);
+  use_.live_bytes -= size;
+  try {
+    free_.give(static_cast<std::byte*>(data), size);
+    use_.cached_bytes += size;
+  } catch (const std::bad_alloc&) {  // no memory to remember it by: the block is lost
+  }
+}
+
+MemoryUse CudaAllocator::use() const {
+  const std::lock_guard lock(mutex_);
+  return use_;
+}
+
+void CudaAllocator::reset_peak() {
+  const std::lock_guard lock(mutex_);
+  use_.peak_bytes = use_.live_bytes;
+}
+
+void CudaAllocator::empty_cache() noexcept {
+  const std::lock_guard lock(mutex_);
+  give_back_segments();
+}
+
+void CudaAllocator::give_back_segments() noexcept {
+  for (auto segment = segments_.begin(); segment != segments_.end();) {
+    const auto [begin, size] = *segment;
+    if (!free_.take_exactly(begin, size)) {
+      ++segment;
+      continue;
+    }
+    source_.release(begin);
+    use_.cached_bytes -= size;
+    segment = segments_.erase(segment);
+  }
+}
+
+}  // namespace lamina::cuda

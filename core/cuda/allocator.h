@@ -1,0 +1,57 @@
+// Memory of one GPU, kept for reuse. All work of a GPU runs on one stream, in order: a released block may be
+// handed out again at once, since whatever still uses it comes before whatever will.
+//
+// The device is asked for segments of at least 64 MiB. A request takes the smallest free block that holds it,
+// of any segment; neighbouring free blocks of a segment become one. When the device has no more, whole free
+// segments are given back and it is asked once more.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <mutex>
+#include <string>
+
+#include "core/allocator.h"
+
+namespace lamina::cuda {
+
+// Where segments come from: the device, or a stand-in for it in the tests.
+struct SegmentSource {
+  std::function<std::byte*(std::size_t bytes)>
+      allocate;                                     // aligned to 256 bytes; nullptr: no such memory left
+  std::function<void(std::byte* segment)> release;  // waits for what still uses it; does not throw
+  std::function<std::string()> describe;            // "cuda: 0.3 of 139.8 GiB free", for the Error
+};
+
+class CudaAllocator final : public Allocator {
+ public:
+  static constexpr std::size_t alignment = 256;                     // of blocks and of their sizes
+  static constexpr std::size_t granularity = std::size_t{2} << 20;  // of segments
+  static constexpr std::size_t smallest_segment = std::size_t{64} << 20;
+
+  explicit CudaAllocator(SegmentSource source) : source_(std::move(source)) {}
+  ~CudaAllocator() override;  // blocks still live are lost with their segments
+  CudaAllocator(const CudaAllocator&) = delete;
+  CudaAllocator& operator=(const CudaAllocator&) = delete;
+
+  // Throws Error with the bytes asked for, live and cached, and what the device says of itself.
+  void* allocate(std::size_t bytes) override;
+  void release(void* data, std::size_t bytes) noexcept override;
+  MemoryUse use() const override;
+  void reset_peak() override;
+  void empty_cache() noexcept override;  // waits for the device if there is anything to give back
+
+ private:
+  std::byte* take(std::size_t size);
+  bool grow(std::size_t size);
+  bool add_segment(std::size_t bytes);
+  void give_back_segments() noexcept;
+
+  SegmentSource source_;
+  mutable std::mutex mutex_;
+  std::map<std::byte*, std::size_t> segments_;  // their usable bytes
+  FreeBlocks free_;
+  MemoryUse use_;
+};
+
+}  // namespace lamina::cuda

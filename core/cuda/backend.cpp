@@ -1,0 +1,129 @@
+// A GPU's memory and copies, and the one instance of its backend.
+#include "core/backend.h"
+
+#include <map>
+#include <mutex>
+
+#include "core/cuda/devices.h"
+#include "core/cuda/gpu.h"
+
+namespace lamina {
+namespace {
+
+using cuda::check_cuda;
+
+// While a CUDA graph is captured most calls that may wait are refused; getting memory is none of the graph's
+// business.
+class OutsideCapture {
+ public:
+  OutsideCapture() { cudaThreadExchangeStreamCaptureMode(&mode_); }
+  ~OutsideCapture() { cudaThreadExchangeStreamCaptureMode(&mode_); }
+  OutsideCapture(const OutsideCapture&) = delete;
+  OutsideCapture& operator=(const OutsideCapture&) = delete;
+
+ private:
+  cudaStreamCaptureMode mode_ = cudaStreamCaptureModeRelaxed;
+};
+
+std::byte* allocate_segment(std::size_t bytes) {
+  const OutsideCapture outside;
+  void* segment = nullptr;
+  if (cudaMalloc(&segment, bytes) == cudaSuccess) return static_cast<std::byte*>(segment);
+  cudaGetLastError();  // or the next launch would report it
+  return nullptr;
+}
+
+std::string describe_memory(int index) {
+  std::size_t free = 0, total = 0;
+  if (cudaMemGetInfo(&free, &total) != cudaSuccess) cudaGetLastError();
+  return fmt::format("cuda:{} has {} of {} bytes free", index, free, total);
+}
+
+cuda::OwnedStream make_stream_on(int index) {
+  cuda::check_device(index);
+  check_cuda(cudaSetDevice(index), "choosing a GPU");
+  return cuda::make_stream();
+}
+
+cuda::SegmentSource segments_of(int index, cudaStream_t stream) {
+  return {.allocate = allocate_segment,
+          .release =
+              [stream](std::byte* segment) {
+                cudaStreamSynchronize(stream);
+                cudaFree(segment);
+              },
+          .describe = [index] { return describe_memory(index); }};
+}
+
+struct Backends {
+  std::mutex mutex;
+  std::map<int, CudaBackend> by_index;
+
+  CudaBackend& at(int index) {
+    const std::lock_guard lock(mutex);
+    return by_index.try_emplace(index, index).first->second;
+  }
+};
+
+Backends& backends() {
+  // Never destroyed: tensors held by static or thread-local objects may outlive any static of ours.
+  alignas(Backends) static std::byte memory[sizeof(Backends)];
+  static Backends& made = *std::construct_at(reinterpret_cast<Backends*>(memory));
+  return made;
+}
+
+}  // namespace
+
+CudaBackend::Gpu::Gpu(int index)
+    : stream(make_stream_on(index)), allocator(segments_of(index, stream.get())) {}
+
+CudaBackend::CudaBackend(int index) : index_(index), gpu_(std::make_unique<Gpu>(index)) {}
+CudaBackend::~CudaBackend() = default;
+
+cuda::Stream CudaBackend::stream() const { return gpu_->stream.get(); }
+Allocator& CudaBackend::allocator() { return gpu_->allocator; }
+
+void CudaBackend::copy_from_host(const void* source, Tensor& to) {
+  gpu_->staging.upload(source, to.bytes(), to.raw(), stream());
+}
+
+void CudaBackend::copy_to_host(const Tensor& from, void* destination) {
+  if (from.bytes() > 0)
+    check_cuda(cudaMemcpyAsync(destination, from.raw(), from.bytes(), cudaMemcpyDeviceToHost, stream()),
+               "copying from the GPU");
+  synchronize();
+}
+
+void CudaBackend::copy(const Tensor& from, Tensor& to) {
+  if (from.raw() == to.raw() || from.bytes() == 0) return;
+  check_cuda(cudaMemcpyAsync(to.raw(), from.raw(), from.bytes(), cudaMemcpyDeviceToDevice, stream()),
+             "copying on the GPU");
+}
+
+void CudaBackend::synchronize() { check_cuda(cudaStreamSynchronize(stream()), "waiting for the GPU"); }
+
+std::string CudaBackend::plan_report() const { return gpu_->convolutions.report(); }
+
+// Every call of an op comes here, nearly always for the GPU of the call before.
+Backend& cuda_backend(int index) {
+  thread_local struct {
+    int index = -1;
+    CudaBackend* backend = nullptr;
+  } current;
+  if (current.index != index || current.backend == nullptr) {
+    current = {};  // making a backend chooses its GPU, even if it then fails
+    CudaBackend& backend = backends().at(index);
+    check_cuda(cudaSetDevice(index), "choosing a GPU");
+    current = {index, &backend};
+  }
+  return *current.backend;
+}
+
+std::string cuda_plan_report() {
+  const std::lock_guard lock(backends().mutex);
+  std::string report;
+  for (const auto& [index, backend] : backends().by_index) report += backend.plan_report();
+  return report;
+}
+
+}  // namespace lamina

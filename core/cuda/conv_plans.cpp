@@ -1,0 +1,152 @@
+#include "core/cuda/conv_plans.h"
+
+#include <algorithm>
+#include <limits>
+
+#include "core/cuda/owned.h"
+#include "core/cuda/plan_file.h"
+#include "core/scratch.h"
+
+namespace lamina::cuda {
+namespace {
+
+constexpr int most_tried = 16;  // of cuDNN's proposals: engines come with several tile sizes each
+constexpr int timings = 3;      // of each, the shortest counts
+constexpr std::size_t workspace_limit = std::size_t{1} << 30;
+
+// What a choice depends on: cuDNN proposes the same engines in the same order while this stays the same.
+std::string key_of(const ConvProblem& problem, std::size_t engines) {
+  int device = 0;
+  cudaDeviceProp properties{};
+  check_cuda(cudaGetDevice(&device), "asking about the GPU");
+  check_cuda(cudaGetDeviceProperties(&properties, device), "asking about the GPU");
+  return fmt::format("{}, cuDNN {}, {} aligned to {}, tf32 {}, deterministic {}, {} engines", properties.name,
+                     cudnn().cudnnGetVersion(), problem.str(), problem.alignment, problem.tf32,
+                     problem.deterministic, engines);
+}
+
+void check_not_capturing(const ConvProblem& problem, cudaStream_t stream) {
+  cudaStreamCaptureStatus status = cudaStreamCaptureStatusNone;
+  check_cuda(cudaStreamIsCapturing(stream, &status), "asking about the stream");
+  check(status == cudaStreamCaptureStatusNone,
+        "{}: met for the first time while a CUDA graph is captured; run the step once before capturing it",
+        problem.str());
+}
+
+}  // namespace
+
+void ConvPlans::run(const ConvProblem& problem, const ConvPointers& pointers, const Resources& resources) {
+  const std::lock_guard lock(mutex_);
+  execute(choice_for(problem, pointers, resources).trial.plan, pointers, resources);
+}
+
+void ConvPlans::execute(const ConvPlan& plan, const ConvPointers& pointers,
+                        const Resources& resources) const {
+  const Scratch<std::byte> workspace(resources.allocator, static_cast<std::int64_t>(plan.workspace_bytes));
+  cuda::execute(handle_.get(), plan, pointers, workspace.data());
+}
+
+double ConvPlans::milliseconds(const ConvPlan& plan, const ConvPointers& pointers,
+                               const Resources& resources) const {
+  execute(plan, pointers, resources);  // the first run loads the kernel
+  const Stopwatch stopwatch(resources.stream);
+  double shortest = std::numeric_limits<double>::infinity();
+  for (int i = 0; i < timings; ++i)
+    shortest = std::min(shortest, stopwatch.milliseconds([&] { execute(plan, pointers, resources); }));
+  return shortest;
+}
+
+const ConvPlans::Choice& ConvPlans::choice_for(const ConvProblem& problem, const ConvPointers& pointers,
+                                               const Resources& resources) {
+  const auto known = choices_.find(problem);
+  if (known != choices_.end()) return known->second;
+  check_not_capturing(problem, resources.stream);
+  if (handle_ == nullptr) {
+    cudnnHandle_t made = nullptr;
+    check_cudnn(cudnn().cudnnCreate(&made), "starting");
+    CudnnHandle handle(made);
+    check_cudnn(cudnn().cudnnSetStream(made, resources.stream), "choosing a stream");
+    handle_ = std::move(handle);
+  }
+  return choices_.emplace(problem, choose(problem, pointers, resources)).first->second;
+}
+
+// The engine that the file of plans names, or the fastest one. Where no file can be kept and runs must be
+// repeatable: the first that cuDNN proposes.
+ConvPlans::Choice ConvPlans::choose(const ConvProblem& problem, const ConvPointers& pointers,
+                                    const Resources& resources) const {
+  ConvGraph graph = make_graph(target(), problem);
+  std::vector<Engine> engines = engines_for(target(), graph, problem);
+  std::optional<Trial> trial;
+  const auto fastest = [&] {
+    trial = try_engines(problem, engines, most_tried, pointers, resources);
+    return static_cast<int>(trial->engine);
+  };
+  const std::optional<int> noted = PlanFile::of_user().choose(key_of(problem, engines.size()), fastest);
+  if (noted.has_value() && !trial.has_value()) trial = make_known(engines, *noted);
+  if (!noted.has_value() || !trial.has_value()) {
+    const int most = problem.deterministic ? 1 : most_tried;
+    trial = try_engines(problem, engines, most, pointers, resources);
+  }
+  return {std::move(graph), std::move(engines[trial->engine]), std::move(*trial)};
+}
+
+std::optional<ConvPlans::Trial> ConvPlans::make_known(const std::vector<Engine>& engines, int engine) const {
+  const auto index = static_cast<std::size_t>(engine);
+  if (index >= engines.size()) return std::nullopt;
+  std::optional<ConvPlan> plan = make_plan(target(), engines[index]);
+  if (!plan.has_value()) return std::nullopt;
+  std::string description =
+      fmt::format("engine {}, {} bytes of workspace, as found before", plan->engine, plan->workspace_bytes);
+  return Trial{index, std::move(*plan), std::move(description)};
+}
+
+// The fastest of the first `most` engines that work, by their time on the problem itself: its output is
+// written by each in turn.
+ConvPlans::Trial ConvPlans::try_engines(const ConvProblem& problem, const std::vector<Engine>& engines,
+                                        int most, const ConvPointers& pointers,
+                                        const Resources& resources) const {
+  constexpr double never = std::numeric_limits<double>::infinity();
+  std::optional<Trial> best;
+  double shortest = never, shortest_forgone = never;
+  int tried = 0;
+  std::string error = fmt::format("none of the {} that it proposes can be used", engines.size());
+  for (std::size_t i = 0; i < engines.size() && (tried < most || !best.has_value()); ++i) {
+    const bool forgone = problem.deterministic && !engines[i].deterministic;
+    if (forgone && most == 1) continue;
+    std::optional<ConvPlan> plan = make_plan(target(), engines[i]);
+    if (!plan.has_value() || plan->workspace_bytes > workspace_limit) continue;
+    try {
+      const double time = milliseconds(*plan, pointers, resources);
+      ++tried;
+      if (forgone) {
+        shortest_forgone = std::min(shortest_forgone, time);
+      } else if (time < shortest) {
+        shortest = time;
+        best = Trial{i, std::move(*plan), {}};
+      }
+    } catch (const Error& failed) {  // no memory for its workspace, perhaps; others need less
+      error = failed.what();
+      cudaGetLastError();
+    }
+  }
+  check(best.has_value(), "{}: cuDNN has no {}engine for it on this GPU: {}; {}", problem.str(),
+        problem.deterministic ? "deterministic " : "", error,
+        problem.deterministic ? "allow others with set_deterministic(false)"
+                              : "use another dtype or --device cpu");
+  best->description = fmt::format("engine {}, {:.4f} ms, {} bytes of workspace, fastest of {}",
+                                  best->plan.engine, shortest, best->plan.workspace_bytes, tried);
+  if (shortest_forgone < shortest)
+    best->description += fmt::format("; one that is not deterministic takes {:.4f} ms", shortest_forgone);
+  return std::move(*best);
+}
+
+std::string ConvPlans::report() const {
+  const std::lock_guard lock(mutex_);
+  std::string lines;
+  for (const auto& [problem, choice] : choices_)
+    lines += fmt::format("{}: {}\n", problem.str(), choice.trial.description);
+  return lines;
+}
+
+}  // namespace lamina::cuda

@@ -1,0 +1,70 @@
+#include "core/cuda/libraries.h"
+
+#include <dlfcn.h>
+
+#include <array>
+#include <string>
+
+// Where the build found them, tried before the system's search path: files of several versions may exist.
+#ifndef LAMINA_CUBLASLT
+#define LAMINA_CUBLASLT "libcublasLt.so"
+#endif
+#ifndef LAMINA_CUDNN
+#define LAMINA_CUDNN "libcudnn.so"
+#endif
+#define LAMINA_TEXT_OF(macro) LAMINA_TEXT(macro)
+#define LAMINA_TEXT(text) #text
+
+namespace lamina::cuda {
+
+SharedLibrary::SharedLibrary(const char* name, std::initializer_list<const char*> files, const char* advice)
+    : name_(name) {
+  std::string tried;
+  for (const char* file : files) {
+    library_ = dlopen(file, RTLD_NOW | RTLD_LOCAL);
+    if (library_ != nullptr) return;
+    const char* reason = dlerror();
+    tried += fmt::format("{}{}", tried.empty() ? "" : "; ", reason == nullptr ? file : reason);
+  }
+  fail("CUDA: {} cannot be loaded: {}. {}", name, tried, advice);
+}
+
+SharedLibrary::Function SharedLibrary::function(const char* symbol) const {
+  void* address = dlsym(library_, symbol);
+  check(address != nullptr, "CUDA: {} has no function {}; install the version this program was built with",
+        name_, symbol);
+  return {address};
+}
+
+const Cublas& cublas() {
+  static const Cublas opened{
+      SharedLibrary("cuBLASLt", {LAMINA_CUBLASLT, "libcublasLt.so." LAMINA_TEXT_OF(CUBLAS_VER_MAJOR)},
+                    "Install the CUDA toolkit's cuBLAS, or set LD_LIBRARY_PATH to its folder")};
+  return opened;
+}
+
+const Cudnn& cudnn() {
+  static const Cudnn opened = [] {
+    Cudnn library{SharedLibrary("cuDNN", {LAMINA_CUDNN, "libcudnn.so.9"},
+                                "Install cuDNN 9, or set LD_LIBRARY_PATH to its folder")};
+    const std::size_t version = library.cudnnGetVersion();
+    check(version >= 90000, "CUDA: cuDNN {}.{} is too old; version 9 or newer is needed", version / 1000,
+          version / 100 % 10);
+    return library;
+  }();
+  return opened;
+}
+
+void check_cublas(cublasStatus_t status, const char* doing) {
+  if (status == CUBLAS_STATUS_SUCCESS) return;
+  fail("cuBLASLt: {} failed: {}", doing, cublas().cublasLtGetStatusString(status));
+}
+
+void check_cudnn(cudnnStatus_t status, const char* doing) {
+  if (status == CUDNN_STATUS_SUCCESS) return;
+  std::array<char, 512> detail{};
+  cudnn().cudnnGetLastErrorString(detail.data(), detail.size());
+  fail("cuDNN: {} failed: {} {}", doing, cudnn().cudnnGetErrorString(status), detail.data());
+}
+
+}  // namespace lamina::cuda

@@ -1,0 +1,178 @@
+// The policy of the GPU's allocator, on a stand-in for the device: addresses that nobody writes to.
+#include <algorithm>
+#include <cstdint>
+#include <limits>
+#include <map>
+#include <vector>
+
+#include "catch.h"
+#include "core/cuda/allocator.h"
+#include "core/random.h"
+#include "message_of.h"
+
+namespace lamina::tests {
+namespace {
+
+using cuda::CudaAllocator;
+
+constexpr std::size_t megabyte = std::size_t{1} << 20;
+
+// Segments follow one another without a gap, so that a merge across them would show.
+struct FakeDevice {
+  std::size_t capacity;
+  std::map<std::byte*, std::size_t> segments{};
+  std::size_t used = 0;
+  std::byte* next = reinterpret_cast<std::byte*>(std::uintptr_t{1} << 32);
+
+  std::byte* allocate(std::size_t bytes) {
+    if (bytes > capacity - used) return nullptr;
+    used += bytes;
+    std::byte* segment = std::exchange(next, next + bytes);
+    segments[segment] = bytes;
+    return segment;
+  }
+  void release(std::byte* segment) {
+    used -= segments.at(segment);
+    segments.erase(segment);
+  }
+  bool holds(const std::byte* begin, std::size_t bytes) const {
+    const auto after = segments.upper_bound(const_cast<std::byte*>(begin));
+    if (after == segments.begin()) return false;
+    const auto& [segment, size] = *std::prev(after);
+    return begin + bytes <= segment + size;
+  }
+  cuda::SegmentSource source() {
+    return {[this](std::size_t bytes) { return allocate(bytes); },
+            [this](std::byte* segment) { release(segment); }, [] { return "the fake device"; }};
+  }
+};
+
+std::byte* allocate(Allocator& allocator, std::size_t bytes) {
+  return static_cast<std::byte*>(allocator.allocate(bytes));
+}
+
+}  // namespace
+
+TEST_CASE("a segment serves many requests, and a released block the next one at once", "[cuda]") {
+  FakeDevice device{1024 * megabyte};
+  CudaAllocator allocator(device.source());
+  std::byte* a = allocate(allocator, 1000);
+  std::byte* b = allocate(allocator, 0);
+  CHECK(b == a + 1024);
+  CHECK(device.used == 64 * megabyte);
+  CHECK(allocator.use().live_bytes == 1280);
+  allocator.release(a, 1000);
+  CHECK(allocator.use().live_bytes == 256);
+  CHECK(allocator.use().peak_bytes == 1280);
+  CHECK(allocate(allocator, 1024) == a);
+  allocator.reset_peak();
+  CHECK(allocator.use().peak_bytes == 1280);
+}
+
+TEST_CASE("a large request has a segment of its size, rounded to 2 MiB", "[cuda]") {
+  FakeDevice device{1024 * megabyte};
+  CudaAllocator allocator(device.source());
+  allocator.release(allocator.allocate(100 * megabyte), 100 * megabyte);
+  CHECK(device.used == 102 * megabyte);  // 256 bytes more than 100 MiB
+  allocator.release(nullptr, 0);
+}
+
+TEST_CASE("blocks of adjacent segments do not become one", "[cuda]") {
+  FakeDevice device{1024 * megabyte};
+  CudaAllocator allocator(device.source());
+  std::byte* a = allocate(allocator, 60 * megabyte);
+  std::byte* b = allocate(allocator, 60 * megabyte);
+  allocator.release(a, 60 * megabyte);
+  allocator.release(b, 60 * megabyte);
+  REQUIRE(device.segments.size() == 2);
+  std::byte* wide = allocate(allocator, 100 * megabyte);
+  CHECK(device.holds(wide, 100 * megabyte));
+  CHECK(device.segments.size() == 3);
+}
+
+TEST_CASE("empty_cache gives back whole free segments alone", "[cuda]") {
+  FakeDevice device{1024 * megabyte};
+  CudaAllocator allocator(device.source());
+  std::byte* first = allocate(allocator, 40 * megabyte);
+  std::byte* second = allocate(allocator, 40 * megabyte);
+  std::byte* small = allocate(allocator, megabyte);
+  allocator.release(first, 40 * megabyte);
+  allocator.release(second, 40 * megabyte);
+  allocator.empty_cache();
+  CHECK(device.used == 64 * megabyte);
+  CHECK(device.holds(small, megabyte));
+  CHECK(allocator.use().cached_bytes == 63 * megabyte - 256);
+  allocator.release(small, megabyte);
+  allocator.empty_cache();
+  CHECK(device.used == 0);
+  CHECK(allocator.use().cached_bytes == 0);
+}
+
+TEST_CASE("near the end of the memory segments are no larger than needed, and cached ones are given up",
+          "[cuda]") {
+  FakeDevice device{100 * megabyte};
+  CudaAllocator allocator(device.source());
+  std::byte* a = allocate(allocator, 63 * megabyte);
+  allocator.allocate(10 * megabyte);  // 36 MiB are left: less than a segment
+  CHECK(device.used == 76 * megabyte);
+  allocator.release(a, 63 * megabyte);
+  CHECK(device.holds(allocate(allocator, 80 * megabyte), 80 * megabyte));
+}
+
+TEST_CASE("GPU memory that cannot be had is an error that names the sizes and the way out", "[cuda]") {
+  FakeDevice device{100 * megabyte};
+  CudaAllocator allocator(device.source());
+  std::byte* live = allocate(allocator, 1024);
+  for (const std::size_t bytes : {std::numeric_limits<std::size_t>::max(), 200 * megabyte}) {
+    CAPTURE(bytes);
+    CHECK(unexplained([&] { allocator.allocate(bytes); }, {std::to_string(bytes).c_str(), "1024 bytes live",
+                                                           "the fake device", "--micro-batch"}) == "nothing");
+    CHECK(allocator.use().live_bytes == 1024);
+  }
+  CHECK(allocate(allocator, 1024) == live + 1024);  // still usable
+}
+
+TEST_CASE("whatever comes and goes, blocks lie inside a segment and never overlap", "[cuda]") {
+  FakeDevice device{200 * megabyte};
+  std::map<std::byte*, std::size_t> live;  // the model: sizes as asked for
+  {
+    CudaAllocator allocator(device.source());
+    const Random random{.stream = Stream::probe};
+    std::uint32_t draw = 0;
+    const auto below = [&](std::size_t n) { return random.below(draw++, static_cast<std::uint32_t>(n)); };
+    std::size_t refused = 0, live_bytes = 0;
+    for (int i = 0; i < 20'000; ++i) {
+      if (below(500) == 0) allocator.empty_cache();
+      if (!live.empty() && (live.size() > 60 || below(5) < 2)) {
+        const auto block = std::next(live.begin(), static_cast<std::ptrdiff_t>(below(live.size())));
+        allocator.release(block->first, block->second);
+        live_bytes -= (std::max<std::size_t>(block->second, 1) + 255) / 256 * 256;
+        live.erase(block);
+      } else {
+        const std::size_t bytes = below(std::size_t{1} << (8 + below(19)));
+        try {
+          std::byte* begin = allocate(allocator, bytes);
+          REQUIRE(device.holds(begin, bytes));
+          const auto after = live.lower_bound(begin);
+          if (after != live.end()) REQUIRE(begin + bytes <= after->first);
+          if (after != live.begin()) REQUIRE(std::prev(after)->first + std::prev(after)->second <= begin);
+          live[begin] = bytes;
+          live_bytes += (std::max<std::size_t>(bytes, 1) + 255) / 256 * 256;
+        } catch (const Error&) {
+          ++refused;
+        }
+      }
+      const MemoryUse use = allocator.use();
+      REQUIRE(use.live_bytes == live_bytes);
+      REQUIRE(use.live_bytes + use.cached_bytes + 256 * device.segments.size() == device.used);
+    }
+    CHECK(refused > 0);  // or the end of the memory was never reached
+    for (const auto& [begin, bytes] : live) allocator.release(begin, bytes);
+    allocator.empty_cache();
+    CHECK(device.used == 0);
+    allocator.allocate(1);
+  }
+  CHECK(device.segments.empty());  // the destructor gives everything back
+}
+
+}  // namespace lamina::tests
