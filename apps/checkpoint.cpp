@@ -5,21 +5,19 @@
 namespace lamina {
 namespace {
 
-using nlohmann::json;
-
-json to_json(const Metrics& m) {
+nlohmann::json to_json(const Metrics& m) {
   return {{"loss_sum", m.loss_sum}, {"correct", m.correct}, {"samples", m.samples}};
 }
-Metrics metrics_from(const json& j) { return {j.at("loss_sum"), j.at("correct"), j.at("samples")}; }
+Metrics metrics_from(const nlohmann::json& j) { return {j.at("loss_sum"), j.at("correct"), j.at("samples")}; }
 
-json to_json(const EpochResult& r) {
+nlohmann::json to_json(const EpochResult& r) {
   return {{"epoch", r.epoch}, {"train", to_json(r.train)}, {"test", to_json(r.test)}, {"seconds", r.seconds}};
 }
-EpochResult result_from(const json& j) {
+EpochResult result_from(const nlohmann::json& j) {
   return {j.at("epoch"), metrics_from(j.at("train")), metrics_from(j.at("test")), j.at("seconds")};
 }
 
-json to_json(const Position& p) {
+nlohmann::json to_json(const Position& p) {
   return {{"step", p.step},
           {"epoch", p.epoch},
           {"batch", p.batch},
@@ -29,7 +27,7 @@ json to_json(const Position& p) {
           {"best", to_json(p.best)},
           {"last", to_json(p.last)}};
 }
-Position position_from(const json& j) {
+Position position_from(const nlohmann::json& j) {
   return {.step = j.at("step"),
           .epoch = j.at("epoch"),
           .batch = j.at("batch"),
@@ -67,9 +65,9 @@ Checkpoint read_checkpoint(const std::filesystem::path& path) {
         "{}: weights without a position in a run: not a checkpoint that training could go on from",
         path.string());
   try {
-    checkpoint.position = position_from(json::parse(metadata.at("position")));
-    checkpoint.config = json::parse(metadata.at("config"));
-  } catch (const json::exception& error) {
+    checkpoint.position = position_from(nlohmann::json::parse(metadata.at("position")));
+    checkpoint.config = nlohmann::json::parse(metadata.at("config"));
+  } catch (const nlohmann::json::exception& error) {
     fail("{}: its position or configuration is damaged: {}", path.string(), error.what());
   }
   return checkpoint;
