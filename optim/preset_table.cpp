@@ -154,7 +154,8 @@ std::string wrapped(std::string_view text, std::size_t indent) {
     const std::string_view word = text.substr(0, text.find(' '));
     text.remove_prefix(std::min(text.size(), word.size() + 1));
     if (column == 0 || column + 1 + word.size() > width) {
-      lines += (column == 0 ? "" : "\n") + std::string(indent, ' ');
+      if (column > 0) lines += '\n';
+      lines.append(indent, ' ');
       column = indent;
     } else {
       lines += ' ';
