@@ -85,7 +85,7 @@ KernelCalls batch_norm_kernels(const Shape& x, Fused fused, Device device) {
                 added = fused.residual ? on.random(x) : Tensor(), running_mean = on.random(channels),
                 running_var = on.random(channels), y = on.empty(x), mean = on.empty(channels),
                 inv_std = on.empty(channels)]() mutable {
-          on.backend->batch_norm(in, weight, bias, added, o, running_mean, running_var, y, mean, inv_std);
+          on.backend->batch_norm(in, weight, bias, added, o, {running_mean, running_var}, y, mean, inv_std);
         };
       }};
   KernelCall backward = forward;

@@ -1,14 +1,15 @@
 // `lamina bench train`: training steps on one batch that is on the device already. What a step does is what
 // training does; the loader is not part of it. With --trace every other step is traced, so that both kinds
-// meet the same disturbances.
-#include <cmath>
+// meet the same disturbances. A GPU is not waited for after each step, but after every so many: training does
+// not wait for it either.
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
 
 #include "apps/bench.h"
 #include "apps/table.h"
 #include "apps/trace.h"
-#include "apps/training.h"
+#include "apps/training_step.h"
 #include "core/allocator.h"
 #include "core/error.h"
 #include "optim/presets.h"
@@ -21,7 +22,7 @@ struct BenchTrain {
   std::string optimizer = "sgd";
   std::int64_t batch = 128, micro_batch = 0;
   int steps = 10, warmup = 2;
-  bool trace = false, json = false;
+  bool trace = false, eager = false, json = false;
 };
 
 void check_options(const BenchTrain& command) {
@@ -34,7 +35,7 @@ void check_options(const BenchTrain& command) {
   find_preset(command.optimizer);
 }
 
-// Milliseconds of a step, and of its parts, which add up to it.
+// Milliseconds of a step, and of its parts, which add up to it. A step that a GPU replays has no parts.
 struct StepTime {
   double total = 0;
   double forward = 0;    // of the model
@@ -59,27 +60,72 @@ std::vector<data::Batch> make_batch(const BenchTrain& command, Device device) {
   return parts;
 }
 
-StepTime time_step(ResNet& net, Optimizer& optimizer, const std::vector<data::Batch>& parts, Trace* trace) {
-  optimizer.set_tracing(trace != nullptr);
-  const Stopwatch watch(net.options().device);
-  double part_start = 0, forward = 0;
-  const ForwardObserver observer([&](const Module& module, const Tensor&, const Tensor&) {
-    if (&module == &net) forward += watch.ms() - part_start;
-  });
-  for (const data::Batch& part : parts) {
-    part_start = watch.ms();
-    const Metrics metrics = accumulate_gradients(net, part, /*label_smoothing=*/0);
-    check(std::isfinite(metrics.loss_sum), "bench train: the loss is {}; try another --optimizer",
-          metrics.loss_sum);
+class StepTimer {
+ public:
+  StepTimer(const BenchTrain& command, ResNet& net, Optimizer& optimizer, Trace* trace)
+      : device_(net.options().device),
+        net_(net),
+        optimizer_(optimizer),
+        trace_(trace),
+        replayed_(device_.type != DeviceType::cpu && !command.eager),
+        step_(net, optimizer,
+              {.record = !command.eager,
+               .after_part = replayed_ ? std::function<void(const data::Batch&)>()
+                                       : [this](const data::Batch&) { gradients_ = watch_->ms(); }}) {}
+
+  StepTime time(const std::vector<data::Batch>& parts) {
+    optimizer_.set_tracing(trace_ != nullptr);
+    return replayed_ ? time_replayed(parts) : time_in_parts(parts);
   }
-  const double gradients = watch.ms();
-  optimizer.step();
-  if (trace != nullptr) trace->add(optimizer.report());
-  optimizer.zero_grad();
-  const double total = watch.ms();
-  return {
-      .total = total, .forward = forward, .backward = gradients - forward, .optimizer = total - gradients};
-}
+
+ private:
+  static constexpr int replays = 10;  // between two waits for the GPU
+
+  StepTime time_replayed(const std::vector<data::Batch>& parts) {
+    const Stopwatch watch(device_);
+    for (int i = 0; i < replays; ++i) take_step(parts);
+    read_results();
+    return {.total = watch.ms() / replays};
+  }
+
+  StepTime time_in_parts(const std::vector<data::Batch>& parts) {
+    watch_.emplace(device_);
+    double part_start = 0, forward = 0;
+    const ForwardObserver observer([&](const Module& module, const Tensor&, const Tensor&) {
+      if (&module == &net_) forward += watch_->ms() - part_start;
+    });
+    double gradients = 0;
+    for (const data::Batch& part : parts) {
+      part_start = watch_->ms();
+      step_.run(part);
+      gradients += gradients_ - part_start;
+    }
+    read_results();
+    const double total = watch_->ms();
+    return {
+        .total = total, .forward = forward, .backward = gradients - forward, .optimizer = total - gradients};
+  }
+
+  void take_step(const std::vector<data::Batch>& parts) {
+    for (const data::Batch& part : parts) step_.run(part);
+  }
+
+  void read_results() {
+    const StepResults results = step_.results();
+    check(results.failure.empty(), "bench train: {}; try another --optimizer", results.failure);
+    if (trace_ == nullptr) return;
+    for (const StepResult& step : results.steps) trace_->add(step.report);
+  }
+
+  Device device_;
+  ResNet& net_;
+  Optimizer& optimizer_;
+  Trace* trace_;
+  bool replayed_;
+  std::optional<Stopwatch> watch_;
+  double gradients_ = 0;  // when those of the last part were there
+  TrainingStep step_;
+};
 
 struct StepTimes {
   Samples<StepTime> plain, traced;  // none traced unless asked for
@@ -88,24 +134,33 @@ struct StepTimes {
 StepTimes time_steps(const BenchTrain& command, ResNet& net, Optimizer& optimizer,
                      const std::vector<data::Batch>& parts) {
   Trace trace(optimizer.segments());
-  const auto once = [&](Trace* trace_or_none) { return time_step(net, optimizer, parts, trace_or_none); };
+  StepTimer plain_step(command, net, optimizer, nullptr), traced_step(command, net, optimizer, &trace);
   std::vector<StepTime> plain, traced;
   for (int i = -command.warmup; i < command.steps; ++i) {
-    const StepTime time = once(nullptr);
+    const StepTime time = plain_step.time(parts);
     if (i >= 0) plain.push_back(time);
     if (!command.trace) continue;
-    const StepTime traced_time = once(&trace);
+    const StepTime traced_time = traced_step.time(parts);
     if (i >= 0) traced.push_back(traced_time);
   }
   return {.plain = Samples(std::move(plain)), .traced = Samples(std::move(traced))};
 }
 
-// The optimizer's part is all that a trace adds to; compared alone, the noise of the rest stays out.
+// Where a step has parts, the optimizer's is all that a trace adds to; compared alone, the noise of the rest
+// stays out.
 void add_trace_overhead(const StepTimes& times, nlohmann::json& result) {
   const StepTime &plain = times.plain.median(), &traced = times.traced.median();
+  const double more = plain.optimizer > 0 ? traced.optimizer - plain.optimizer : traced.total - plain.total;
   result["traced_step_ms"] = traced.total;
-  result["traced_optimizer_ms"] = traced.optimizer;
-  result["trace_overhead"] = (traced.optimizer - plain.optimizer) / plain.total;
+  if (plain.optimizer > 0) result["traced_optimizer_ms"] = traced.optimizer;
+  result["trace_overhead"] = more / plain.total;
+}
+
+void add_parts(const StepTime& step, nlohmann::json& result) {
+  if (step.forward == 0) return;
+  result["forward_ms"] = step.forward;
+  result["backward_ms"] = step.backward;
+  result["optimizer_ms"] = step.optimizer;
 }
 
 nlohmann::json measure(const BenchTrain& command) {
@@ -137,13 +192,11 @@ nlohmann::json measure(const BenchTrain& command) {
       {"warmup", command.warmup},
       {"median_step_ms", step.total},
       {"min_step_ms", times.plain.least().total},
-      {"forward_ms", step.forward},
-      {"backward_ms", step.backward},
-      {"optimizer_ms", step.optimizer},
       {"images_per_s", images_per_s},
       {"gflops", images_per_s * flop_per_image * 1e-9},
       {"peak_rss_mb", peak_rss_mb()},
       {"peak_tensor_mb", static_cast<double>(backend_for(device).allocator().use().peak_bytes) / megabyte}};
+  add_parts(step, result);
   if (command.trace) add_trace_overhead(times, result);
   return result;
 }
@@ -159,9 +212,11 @@ void print(const nlohmann::json& result) {
     table.add({name, fmt::format("{:.2f}", number(key)),
                fmt::format("{:.1f}", 100 * number(key) / number("median_step_ms"))});
   };
-  row("forward", "forward_ms");
-  row("loss and backward", "backward_ms");
-  row("optimizer", "optimizer_ms");
+  if (result.contains("forward_ms")) {
+    row("forward", "forward_ms");
+    row("loss and backward", "backward_ms");
+    row("optimizer", "optimizer_ms");
+  }
   row("step", "median_step_ms");
   fmt::print(
       "{}\n{:.1f} images/s, {:.0f} GFLOP/s; fastest step {:.2f} ms; peak memory {:.0f} MB, of tensors {:.0f} "
@@ -169,8 +224,8 @@ void print(const nlohmann::json& result) {
       table.str(), number("images_per_s"), number("gflops"), number("min_step_ms"), number("peak_rss_mb"),
       number("peak_tensor_mb"));
   if (result.contains("trace_overhead")) {
-    fmt::print("traced: optimizer {:.2f} ms, {:.2f} % of a step more; step {:.2f} ms\n",
-               number("traced_optimizer_ms"), 100 * number("trace_overhead"), number("traced_step_ms"));
+    fmt::print("traced: {:.2f} % of a step more; step {:.2f} ms\n", 100 * number("trace_overhead"),
+               number("traced_step_ms"));
   }
 }
 
@@ -191,6 +246,8 @@ void add_bench_train(const Command& bench) {
   train.option("--steps", command->steps, "steps that are measured");
   train.option("--warmup", command->warmup, "steps before them");
   train.option("--trace", command->trace, "every other step traced, as train --trace does, and compared");
+  train.option("--eager", command->eager,
+               "CUDA: kernels one by one, not as a recorded step; shows a step's parts");
   train.option("--json", command->json, "one JSON object on standard output, nothing else");
   train.runs([command] { return run_bench_train(*command); });
 }

@@ -1,6 +1,6 @@
 #include "apps/divergence.h"
 
-#include "apps/training.h"
+#include "apps/training_step.h"
 #include "core/autograd.h"
 #include "core/backend.h"
 #include "core/error.h"
@@ -14,10 +14,11 @@ std::string find_non_finite(Module& net, const data::Loader& loader, std::int64_
       return fmt::format("{} holds values that are not finite", param->name);
     }
   }
+  Tensor sums = Tensor::zeros({2}, {DType::f32, device});
   const FiniteCheck check_every_op;
   try {
     for (const data::Batch& part : loader.epoch(epoch, device, batch)) {
-      accumulate_gradients(net, part, label_smoothing);
+      accumulate_gradients(net, part, label_smoothing, sums);
       if (part.last_part) break;
     }
   } catch (const Error& error) {

@@ -33,7 +33,7 @@ struct TrainOptions {
   std::int64_t limit_train = 0, limit_test = 0;
   std::uint64_t seed = 1;
   std::string device = "cpu", precision = "f32";
-  bool trace = false, noise_scale = false;
+  bool trace = false, noise_scale = false, eager = false;
   std::int64_t eval_every = 1, checkpoint_every = 1, checkpoint_steps = 0;
   int threads = 0, workers = 2;
 };
@@ -89,6 +89,8 @@ void visit_options(Options& o, const Visit& visit) {
   visit(OptionInfo{"trace", "record norms and trust ratios of every layer and step"}, o.trace);
   visit(OptionInfo{"noise_scale", "record the gradient noise scale of every step; needs --micro-batch"},
         o.noise_scale);
+  visit(OptionInfo{"eager", "CUDA: hand out every kernel by itself, not as a recorded step; to debug", true},
+        o.eager);
   visit(OptionInfo{"eval_every", "epochs between tests; 0: only after the last", true}, o.eval_every);
   visit(OptionInfo{"checkpoint_every", "epochs between checkpoints; 0: only at the end", true},
         o.checkpoint_every);

@@ -16,27 +16,29 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
+// A GPU's results are read every so many steps: so rarely that it does not wait for the host, so often that a
+// watcher does not notice.
+constexpr std::int64_t steps_between_results = 16;
+static_assert(steps_between_results <= TrainingStep::most_unread);
+
 double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
 }  // namespace
 
-Metrics accumulate_gradients(Module& net, const data::Batch& part, double label_smoothing) {
-  const auto batch_size = static_cast<double>(part.batch_size);
-  const Tensor logits = net(part.images);
-  const Tensor losses = cross_entropy_per_sample(logits, part.labels, {.label_smoothing = label_smoothing});
-  const Tensor loss = sum(losses) / batch_size;
-  const Metrics metrics{.loss_sum = loss.item() * batch_size,
-                        .correct = count_correct(logits, part.labels),
-                        .samples = part.labels.size(0)};
-  if (std::isfinite(metrics.loss_sum)) loss.backward();
-  return metrics;
-}
-
 Training::Training(const TrainOptions& options, TrainingSetup& setup, const RunDirectory& run,
                    Progress& progress, nlohmann::json config)
-    : options_(options), setup_(setup), run_(run), progress_(progress), config_(std::move(config)) {
+    : options_(options),
+      setup_(setup),
+      run_(run),
+      progress_(progress),
+      config_(std::move(config)),
+      step_(setup.net, *setup.optimizer,
+            {.label_smoothing = options.label_smoothing,
+             .record = !options.eager,
+             .after_part = options.noise_scale ? [this](const data::Batch& part) { add_noise(part); }
+                                               : std::function<void(const data::Batch&)>()}) {
   if (options.trace) trace_.emplace(setup.optimizer->segments());
   if (options.noise_scale) noise_.emplace(setup.optimizer->arena().grads());
   if (!progress.watching()) return;
@@ -78,47 +80,49 @@ void Training::open_logs() {
 
 void Training::train_epoch() {
   if (position_.batch == setup_.loader.batches()) return;  // resumed between the epoch's end and its test
-  Metrics step;
   auto start = Clock::now();
   for (const data::Batch& part : setup_.loader.epoch(position_.epoch, setup_.device, position_.batch)) {
-    const Metrics metrics = accumulate_gradients(setup_.net, part, options_.label_smoothing);
-    if (!std::isfinite(metrics.loss_sum)) fail_diverged(fmt::format("the loss is {}", metrics.loss_sum));
-    step.add(metrics);
-    if (noise_) noise_->add_part(metrics.samples, part.batch_size);
-    if (!part.last_part) continue;
-    take_step(step);
-    log_step(step, seconds_since(start));
+    step_.run(part);
+    if (!part.last_part || !results_due()) continue;
+    record_results(seconds_since(start));
     if (InterruptHandler::signal() != 0) return;
     start = Clock::now();
-    step = {};
   }
 }
 
-void Training::take_step(const Metrics& metrics) {
-  try {
-    setup_.optimizer->step();
-  } catch (const Error& error) {
-    fail_diverged(error.what());
-  }
-  setup_.optimizer->zero_grad();
+void Training::add_noise(const data::Batch& part) { noise_->add_part(part.labels.size(0), part.batch_size); }
+
+// The CPU has each step's results at once, and so must have what is measured between steps.
+bool Training::results_due() const {
+  const std::int64_t issued = position_.step + step_.unread();
+  return setup_.device.type == DeviceType::cpu || noise_ || step_.unread() == steps_between_results ||
+         position_.batch + step_.unread() == setup_.loader.batches() || InterruptHandler::signal() != 0 ||
+         (options_.checkpoint_steps > 0 && issued % options_.checkpoint_steps == 0);
+}
+
+void Training::record_results(double seconds) {
+  const auto steps = static_cast<double>(step_.unread());
+  const StepResults results = step_.results();
+  for (const StepResult& result : results.steps) record_step(result, seconds / steps);
+  if (!results.failure.empty()) fail_diverged(results.failure);
+  if (options_.checkpoint_steps > 0 && position_.step % options_.checkpoint_steps == 0) save();
+  show_progress();
+}
+
+void Training::record_step(const StepResult& result, double seconds) {
+  const auto& [metrics, report] = result;
   ++position_.step;
   ++position_.batch;
   position_.metrics.add(metrics);
-  saved_ = false;
-}
-
-void Training::log_step(const Metrics& metrics, double seconds) {
   position_.epoch_seconds += seconds;
+  saved_ = false;
   step_seconds_ = step_seconds_ == 0 ? seconds : 0.9 * step_seconds_ + 0.1 * seconds;
-  const StepReport& report = setup_.optimizer->report();
   const std::optional<GradientNoise> noise = noise_ ? noise_->finish() : std::nullopt;
   steps_->add(fmt::format(
       "{},{},{},{},{},{},{:.6f},{:.1f}{}", position_.step, position_.epoch + 1, report.lr, report.phi,
       metrics.loss(), metrics.accuracy(), seconds, static_cast<double>(metrics.samples) / seconds,
       noise ? fmt::format(",{},{},{}", noise->variance, noise->squared, noise->scale()) : ""));
   if (trace_) trace_->add(report);
-  if (options_.checkpoint_steps > 0 && position_.step % options_.checkpoint_steps == 0) save();
-  show_progress();
 }
 
 void Training::show_progress() {

@@ -13,16 +13,11 @@
 #include "apps/trace.h"
 #include "apps/train_options.h"
 #include "apps/training_setup.h"
+#include "apps/training_step.h"
 #include "apps/watch.h"
 #include "core/error.h"
 
 namespace lamina {
-
-// Forward and backward of one part of a batch. The loss is the sum over the part's samples divided by the
-// size of the whole batch, so that the gradients of all parts add up to that of the mean loss of the unsplit
-// batch (up to batch normalisation, which sees each part for itself). A loss that is not finite is returned
-// without a backward pass.
-Metrics accumulate_gradients(Module& net, const data::Batch& part, double label_smoothing);
 
 // The loss, a gradient or a trust ratio stopped being finite: nothing is wrong but the options.
 class Diverged : public Error {
@@ -47,11 +42,13 @@ class Training {
  private:
   void open_logs();
   void train_epoch();
-  void take_step(const Metrics& metrics);
+  void add_noise(const data::Batch& part);
+  bool results_due() const;
+  void record_results(double seconds);
   bool finish_epoch();  // tests and records it; false: interrupted
   void record_epoch(const EpochResult& result);
   void save();
-  void log_step(const Metrics& metrics, double seconds);
+  void record_step(const StepResult& result, double seconds);
   void show_progress();
   [[noreturn]] void fail_diverged(const std::string& symptom);
 
@@ -68,6 +65,7 @@ class Training {
   std::optional<Trace> trace_;
   std::optional<Watch> watch_;
   std::optional<NoiseScale> noise_;
+  TrainingStep step_;
   bool saved_ = false;       // the newest checkpoint is of this position
   double step_seconds_ = 0;  // recent mean
   double test_seconds_ = 0;  // of the last test

@@ -7,6 +7,8 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
+#include <memory>
 #include <span>
 #include <string>
 
@@ -49,6 +51,12 @@ struct BatchNormOptions {
   double eps = 1e-5;      // added to the variance
 };
 
+// Moved in place by batches.
+struct RunningStatistics {
+  Tensor mean, var;     // [C]
+  Tensor batches = {};  // i32 []: how many have moved them; undefined: not counted
+};
+
 // Standard augmentation of one image: where its crop starts in the zero-padded source, and whether it is
 // mirrored.
 struct Crop {
@@ -56,6 +64,16 @@ struct Crop {
   std::int16_t top = 0;     // of the crop, in source pixels; negative: in the padding above
   std::int16_t left = 0;
   bool flip = false;  // mirror left to right, after cropping
+};
+
+// Work that a device does again as a whole.
+class Recording {
+ public:
+  Recording() = default;
+  virtual ~Recording() = default;
+  Recording(const Recording&) = delete;
+  Recording& operator=(const Recording&) = delete;
+  virtual void replay() = 0;  // hands it to the device
 };
 
 class Backend {
@@ -68,8 +86,10 @@ class Backend {
   virtual void copy_to_host(const Tensor& from, void* destination) = 0;
   virtual void copy(const Tensor& from, Tensor& to) = 0;  // same device, dtype and number of elements
   virtual void synchronize() = 0;                         // waits until all work handed out is done
-  virtual void fill(Tensor& out, double value) = 0;       // any dtype
-  virtual void cast(const Tensor& x, Tensor& out) = 0;    // between any two dtypes; to u8/i32 truncates
+  // What `work` hands to the device, without doing it. To be used through core/recorded.h.
+  virtual std::unique_ptr<Recording> record(const std::function<void()>& work) = 0;
+  virtual void fill(Tensor& out, double value) = 0;     // any dtype
+  virtual void cast(const Tensor& x, Tensor& out) = 0;  // between any two dtypes; to u8/i32 truncates
 
   // Measured: the most 10^9 f32 operations a second, a multiply-add being two, that any kernel could reach on
   // threads() threads without saving operations. Takes a few hundredths of a second.
@@ -93,7 +113,9 @@ class Backend {
   virtual void write_slice(const Tensor& x, const Slice& slice,
                            Tensor& out) = 0;  // out[slice] = x; the rest of out stays
   virtual void argmax(const Tensor& x,
-                      Tensor& index) = 0;        // [rows, C] -> i32 [rows]; first of equals; a NaN wins
+                      Tensor& index) = 0;  // [rows, C] -> i32 [rows]; first of equals; a NaN wins
+  // [rows, C], i32 [rows] -> [rows] of x's dtype: 1 where the argmax is the label, else 0
+  virtual void is_argmax(const Tensor& x, const Tensor& labels, Tensor& out) = 0;
   virtual bool all_finite(const Tensor& x) = 0;  // waits for the device
 
   // Products.
@@ -108,11 +130,11 @@ class Backend {
   // Batch normalisation over rows, per channel (Ioffe & Szegedy 2015), fused with an optional residual and
   // ReLU:
   //   y = relu?((x - mean) * inv_std * weight + bias + residual?)
-  // batch_norm uses batch statistics, writes mean and inv_std = 1/sqrt(var + eps) [C], and moves running_*
-  // (in place). `residual` may be undefined.
+  // batch_norm uses batch statistics, writes mean and inv_std = 1/sqrt(var + eps) [C], and moves `running`.
+  // `residual` may be undefined.
   virtual void batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, const Tensor& residual,
-                          const BatchNormOptions& options, Tensor& running_mean, Tensor& running_var,
-                          Tensor& y, Tensor& mean, Tensor& inv_std) = 0;
+                          const BatchNormOptions& options, const RunningStatistics& running, Tensor& y,
+                          Tensor& mean, Tensor& inv_std) = 0;
   virtual void batch_norm_inference(const Tensor& x, const Tensor& weight, const Tensor& bias,
                                     const Tensor& residual, const BatchNormOptions& options,
                                     const Tensor& running_mean, const Tensor& running_var, Tensor& y,

@@ -4,11 +4,12 @@
 #include <algorithm>
 #include <cstdint>
 #include <functional>
-#include <vector>
+#include <optional>
 
 #include "core/autograd.h"
 #include "core/ops/loss.h"
 #include "core/ops/reduce.h"
+#include "core/recorded.h"
 #include "data/loader.h"
 #include "layers/module.h"
 
@@ -27,32 +28,62 @@ struct EvaluateOptions {
   std::function<bool(std::int64_t samples)> keep_going = {};  // called after every batch; false ends it there
 };
 
-// How many rows of logits have their maximum at the label.
-inline std::int64_t count_correct(const Tensor& logits, const Tensor& labels) {
-  const std::vector<std::int32_t> guesses = argmax(logits.detach()).to_vector<std::int32_t>();
-  const std::vector<std::int32_t> truth = labels.to_vector<std::int32_t>();
-  std::int64_t correct = 0;
-  for (std::size_t i = 0; i < truth.size(); ++i) correct += guesses[i] == truth[i] ? 1 : 0;
-  return correct;
-}
+// Measures batches of images; what it finds stays on the device until it is asked for.
+class Evaluator {
+ public:
+  Evaluator(Module& net, Device device, std::int64_t samples)
+      : net_(net), losses_(Tensor::empty({samples}, {DType::f32, device})), hits_(losses_.clone()) {}
+
+  void add(const Tensor& images, const Tensor& labels) {
+    if (images.device().type != DeviceType::cpu && images_.defined() && images_.shape() == images.shape()) {
+      images_.copy_from(images), labels_.copy_from(labels);
+    } else {
+      images_ = images, labels_ = labels;
+      work_.emplace(images.device(), [this] { measure(); });
+    }
+    work_->run();
+    const std::int64_t count = labels.size(0);
+    losses_.rows(samples_, count).copy_from(batch_losses_);
+    hits_.rows(samples_, count).copy_from(batch_hits_);
+    samples_ += count;
+  }
+  std::int64_t samples() const { return samples_; }
+
+  Evaluation result() const {  // waits for the device
+    Evaluation result{.loss = 0, .accuracy = 0, .correct = 0, .samples = samples_};
+    if (samples_ == 0) return result;
+    for (const float loss : losses_.rows(0, samples_).to_vector<float>()) result.loss += loss;
+    for (const float hit : hits_.rows(0, samples_).to_vector<float>()) result.correct += hit > 0 ? 1 : 0;
+    result.loss /= static_cast<double>(samples_);
+    result.accuracy = static_cast<double>(result.correct) / static_cast<double>(samples_);
+    return result;
+  }
+
+ private:
+  void measure() {
+    const Tensor logits = net_(images_);
+    batch_losses_ = cross_entropy_per_sample(logits, labels_);
+    batch_hits_ = is_argmax(logits, labels_);
+  }
+
+  Module& net_;
+  Tensor images_, labels_;  // where a recording reads them
+  Tensor batch_losses_, batch_hits_;
+  Tensor losses_, hits_;  // of all samples so far
+  std::int64_t samples_ = 0;
+  std::optional<Recorded> work_;
+};
 
 inline Evaluation evaluate(Module& net, const data::Split& split, const EvaluateOptions& options = {}) {
   const NoGrad no_grad;
   const EvalMode eval_mode(net);
-  Evaluation result;
-  double loss_sum = 0;
+  Evaluator evaluator(net, options.device, split.size());
   const data::Loader loader = data::evaluation_loader(split, options.batch, options.workers);
   for (const auto& [images, labels] : loader.epoch(0, options.device)) {
-    const Tensor logits = net(images);
-    for (const float loss : cross_entropy_per_sample(logits, labels).to_vector<float>()) loss_sum += loss;
-    result.correct += count_correct(logits, labels);
-    result.samples += labels.size(0);
-    if (options.keep_going && !options.keep_going(result.samples)) break;
+    evaluator.add(images, labels);
+    if (options.keep_going && !options.keep_going(evaluator.samples())) break;
   }
-  const auto samples = static_cast<double>(std::max<std::int64_t>(result.samples, 1));
-  result.loss = loss_sum / samples;
-  result.accuracy = static_cast<double>(result.correct) / samples;
-  return result;
+  return evaluator.result();
 }
 
 // The share of images whose most likely class is the right one, on the device the model is on.

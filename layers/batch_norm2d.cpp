@@ -11,8 +11,8 @@ BatchNorm2d::BatchNorm2d(int channels, const BatchNorm2dLayerOptions& options) :
   bias_ = add_param("bias", ParamKind::norm, Tensor::zeros(shape, options.tensor));
   running_mean_ = add_param("running_mean", ParamKind::buffer, Tensor::zeros(shape, options.tensor));
   running_var_ = add_param("running_var", ParamKind::buffer, Tensor::full(shape, 1, options.tensor));
-  num_batches_tracked_ =
-      add_param("num_batches_tracked", ParamKind::buffer, Tensor::zeros({}, {.dtype = DType::i32}));
+  num_batches_tracked_ = add_param("num_batches_tracked", ParamKind::buffer,
+                                   Tensor::zeros({}, {DType::i32, options.tensor.device}));
 }
 
 std::string BatchNorm2d::kind() const { return fmt::format("BatchNorm2d {}", weight_->value.elements()); }
@@ -24,12 +24,11 @@ Tensor BatchNorm2d::normalise(const Tensor& x, const Tensor& residual, bool relu
 Tensor BatchNorm2d::forward(const Tensor& x) { return compute(x, {}, false); }
 
 Tensor BatchNorm2d::compute(const Tensor& x, const Tensor& residual, bool relu) {
-  BatchNormState state{weight_->value, bias_->value, running_mean_->value, running_var_->value};
-  Tensor y = batch_norm(
+  BatchNormState state{weight_->value, bias_->value, running_mean_->value, running_var_->value,
+                       num_batches_tracked_->value};
+  return batch_norm(
       x, state, {.training = training(), .relu = relu, .momentum = options_.momentum, .eps = options_.eps},
       residual);
-  if (training()) ++*num_batches_tracked_->value.data<std::int32_t>();
-  return y;
 }
 
 void BatchNorm2d::zero_weight() { weight_->value.fill(0); }

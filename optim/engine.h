@@ -17,33 +17,38 @@ OptimizerOf<Rule>::OptimizerOf(const ParamList& params, const Options& options)
 }
 
 template <template <typename> class Rule>
-void OptimizerOf<Rule>::run(const Step& step, StepReport& report) {
-  if (arena_.device().type == DeviceType::cuda) return run_on_gpu(step, report);
-  visit_floating(arena_.dtype(), name(), [&](auto zero) {
-    using Real = decltype(zero);
-    const Rule<Real> rule(options_, step);
-    if constexpr (requires { rule.phi; }) report.phi = rule.phi;
-    engine::CpuStep<Rule<Real>, Real>(arena_, settings_, rule, step)
-        .run({.trace = tracing_, .finite_check = finite_check_}, report);
-  });
-}
-
-template <template <typename> class Rule>
-void OptimizerOf<Rule>::run_on_gpu(const Step& step, StepReport& report) {
+void OptimizerOf<Rule>::prepare(const Step& step, StepReport& report) {
+  const Rule<float> rule(options_, step);
+  if constexpr (requires { rule.phi; }) report.phi = rule.phi;
+  if (arena_.device().type != DeviceType::cuda) return;
   if constexpr (engine::built_for_cuda<Rule<float>>) {
     check(arena_.dtype() == DType::f32, "{}: parameters on {} are {}; expected f32", name(),
           arena_.device().str(), name_of(arena_.dtype()));
-    const Rule<float> rule(options_, step);
-    if constexpr (requires { rule.phi; }) report.phi = rule.phi;
     if (cuda_ == nullptr) cuda_ = std::make_shared<engine::CudaState>();
-    engine::cuda_step(arena_, settings_, rule, step, {.trace = tracing_, .finite_check = finite_check_},
-                      *cuda_);
+    engine::cuda_prepare(arena_, settings_, rule, step, request(), report, *cuda_);
   } else {
     fail(
         "{}: parameters are on {}, but this rule was not compiled for CUDA; see built_for_cuda in "
         "optim/engine_cuda.h, or use the CPU",
         name(), arena_.device().str());
   }
+}
+
+template <template <typename> class Rule>
+void OptimizerOf<Rule>::apply(const Step& step, StepReport& report) {
+  if constexpr (engine::built_for_cuda<Rule<float>>) {
+    if (cuda_ != nullptr) return engine::cuda_apply(arena_, Rule<float>(options_, step), request(), *cuda_);
+  }
+  visit_floating(arena_.dtype(), name(), [&](auto zero) {
+    using Real = decltype(zero);
+    const Rule<Real> rule(options_, step);
+    engine::CpuStep<Rule<Real>, Real>(arena_, settings_, rule, step).run(request(), report);
+  });
+}
+
+template <template <typename> class Rule>
+engine::Request OptimizerOf<Rule>::request() const {
+  return {.trace = tracing_, .finite_check = finite_check_};
 }
 
 template <template <typename> class Rule>

@@ -7,36 +7,66 @@
 
 namespace lamina::engine {
 
-// What an optimizer keeps on the GPU between steps.
-struct CudaState {
-  std::vector<Measure> measure;  // of each tensor, in the last step
-  Request request;               // of the last step
-  Tensor chunks;                 // Chunk [chunks]
-  Tensor first_chunk;            // i32 [tensors + 1]
-  Tensor layers;                 // LayerConstants [tensors]
-  Tensor step;                   // StepValues<Rule>
-  Tensor partial;                // Squares [chunks]
-  Tensor sums;                   // Squares [tensors]
-  Tensor elements;               // Element<float> [tensors]: decay, learning rate and ratio that are applied
-  Tensor updates;                // double [tensors]: squared norms of the weights' change
-  Tensor failed;                 // i32 [1]: the step in which something was not finite; 0: none
-  Tensor grad_scale;             // f32 [1]: what clips the gradient by the norm of the whole model
+// What a step leaves behind for its report, one after another in device memory, where the next step
+// overwrites it.
+struct ResultLayout {
+  std::int64_t tensors;
+
+  std::int64_t sums() const { return 0; }  // Squares [tensors]; what follows also starts at a byte
+  std::int64_t updates() const { return sums() + size<Squares>(tensors); }  // double [tensors]: |change|^2
+  std::int64_t elements() const { return updates() + size<double>(tensors); }
+  // Element<float> [tensors]: decay, learning rate and ratio that are applied
+  std::int64_t grad_scale() const { return elements() + size<Element<float>>(tensors); }
+  // float: what clips the gradient by the norm of the whole model
+  std::int64_t failed() const { return grad_scale() + size<float>(1); }
+  // i32: the step in which something was not finite; 0: none
+  std::int64_t bytes() const { return failed() + size<std::int32_t>(1); }
+
+  template <typename T>
+  static std::int64_t size(std::int64_t count) {
+    return count * static_cast<std::int64_t>(sizeof(T));
+  }
 };
 
-// Whether this build has cuda_step for a rule. A rule of one's own gets it in a .cu file that includes
-// optim/engine_cuda_step.h, specialises this and instantiates cuda_step.
+// A step whose report has not been read.
+struct UnreadStep {
+  StepReport report;  // all but the layers
+  std::vector<Measure> measure;
+  bool trace = false;
+};
+
+// What an optimizer keeps on the GPU between steps.
+struct CudaState {
+  std::vector<Measure> measure;    // of each tensor, in the last step
+  std::vector<UnreadStep> unread;  // the oldest first; at most Optimizer::reports_kept
+  Tensor chunks;                   // Chunk [chunks]
+  Tensor first_chunk;              // i32 [tensors + 1]
+  Tensor layers;                   // LayerConstants [tensors]
+  Tensor step;                     // StepValues<Rule>
+  Tensor partial;                  // Squares [chunks]
+  Tensor results;                  // of the last step, as ResultLayout has them
+  Tensor kept;                     // [reports_kept, as many bytes]: those of the unread steps before it
+};
+
+// Whether this build has the steps of a rule. A rule of one's own gets it in a .cu file that includes
+// optim/engine_cuda_step.h, specialises this and instantiates cuda_prepare and cuda_apply.
 template <typename Rule>
 inline constexpr bool built_for_cuda = false;
 
-// Hands a step to the GPU. If a norm or a ratio is not finite, neither this step nor a later one changes
-// anything until read_report() has told so.
+// A step in two halves, of which the second may be recorded (core/recorded.h): what differs from step to step
+// is handed to the GPU by the first. If a norm or a ratio is not finite, neither this step nor a later one
+// changes anything until read_reports() has told so.
 template <typename Rule>
-void cuda_step(const Arena& arena, std::span<const LayerSettings> settings, const Rule& rule,
-               const Step& step, const Request& request, CudaState& state);
+void cuda_prepare(const Arena& arena, std::span<const LayerSettings> settings, const Rule& rule,
+                  const Step& step, const Request& request, const StepReport& report, CudaState& state);
+template <typename Rule>
+void cuda_apply(const Arena& arena, const Rule& rule, const Request& request, CudaState& state);
 
-// Waits for the GPU. Throws Error as the CPU's step does, naming the step and the tensor.
-void read_report(const Arena& arena, std::span<const LayerSettings> settings, CudaState& state,
-                 StepReport& report);
+// Waits for the GPU and adds the reports of all unread steps, the oldest first. Throws Error as the CPU's
+// step does, naming the step and the tensor, with the steps before that one added; those after it have not
+// been.
+void read_reports(const Arena& arena, std::span<const LayerSettings> settings, CudaState& state,
+                  std::vector<StepReport>& reports);
 
 #ifdef LAMINA_CUDA
 template <>

@@ -79,9 +79,8 @@ struct CudaStep {
     }
   };
 
-  CudaStep(const Arena& arena, CudaState& state)
+  CudaStep(const Arena& arena, const CudaState& state)
       : backend_(static_cast<CudaBackend&>(backend_for(arena.device()))),
-        state_(state),
         chunks_(state.partial.elements() / static_cast<std::int64_t>(sizeof(Squares))),
         tensors_(static_cast<std::int64_t>(arena.segments().size())),
         arrays_{.chunks = device_array<Chunk>(state.chunks),
@@ -89,20 +88,24 @@ struct CudaStep {
                 .layers = device_array<LayerConstants>(state.layers),
                 .step = device_array<Values>(state.step),
                 .partial = device_array<Squares>(state.partial),
-                .sums = device_array<Squares>(state.sums),
-                .elements = device_array<Element<float>>(state.elements),
-                .updates = device_array<double>(state.updates),
-                .failed = state.failed.data<std::int32_t>(),
-                .grad_scale = state.grad_scale.data<float>(),
+                .sums = result<Squares>(state, layout().sums()),
+                .elements = result<Element<float>>(state, layout().elements()),
+                .updates = result<double>(state, layout().updates()),
+                .failed = result<std::int32_t>(state, layout().failed()),
+                .grad_scale = result<float>(state, layout().grad_scale()),
                 .weights = arena.values().data<float>(),
                 .grads = arena.grads().data<float>(),
                 .slot = {}} {
     for (std::size_t k = 0; k < slots; ++k) arrays_.slot[k] = arena.slot(k).data<float>();
   }
 
-  void run(const Rule& rule, const Step& step, const Request& request) {
-    const Values values{rule, step.lr, static_cast<std::int32_t>(step.number)};
-    backend_.copy_from_host(&values, state_.step);
+  ResultLayout layout() const { return {tensors_}; }
+  template <typename T>
+  static T* result(const CudaState& state, std::int64_t offset) {
+    return reinterpret_cast<T*>(state.results.raw() + offset);
+  }
+
+  void run(const Rule& rule, const Request& request) {
     if (max_grad_norm(rule) > 0) clip(max_grad_norm(rule));
     measure();
     adapt(request.finite_check);
@@ -220,7 +223,6 @@ struct CudaStep {
   }
 
   CudaBackend& backend_;
-  CudaState& state_;
   std::int64_t chunks_, tensors_;
   Arrays arrays_;
 };
@@ -242,36 +244,60 @@ void prepare(const Arena& arena, CudaState& state) {
   const auto room = [&](std::size_t bytes, std::int64_t count) {
     return Tensor::empty({static_cast<std::int64_t>(bytes) * count}, {DType::u8, arena.device()});
   };
+  const ResultLayout layout{tensors};
   state.chunks = device_copy(chunks, arena.device());
   state.first_chunk = Tensor::from(first, {tensors + 1}, arena.device());
   state.step = room(sizeof(StepValues<Rule>), 1);
   state.partial = room(sizeof(Squares), static_cast<std::int64_t>(chunks.size()));
-  state.sums = room(sizeof(Squares), tensors);
-  state.elements = room(sizeof(Element<float>), tensors);
-  state.updates = room(sizeof(double), tensors);
-  state.failed = Tensor::zeros({1}, {DType::i32, arena.device()});
-  state.grad_scale = Tensor::full({1}, 1, {DType::f32, arena.device()});
+  state.results = room(1, layout.bytes());
+  state.results.fill(0);
+  Tensor grad_scale = state.results.flat(layout.grad_scale(), {sizeof(float)});
+  constexpr float one = 1;
+  backend_for(arena.device()).copy_from_host(&one, grad_scale);
+  state.kept = Tensor::empty({Optimizer::reports_kept, layout.bytes()}, {DType::u8, arena.device()});
+}
+
+// What is to be measured of each tensor. What was clipped is measured again.
+template <typename Rule>
+std::vector<Measure> measures(std::span<const LayerSettings> settings, const Rule& rule,
+                              const Request& request) {
+  std::vector<Measure> measure;
+  for (const LayerSettings& layer : settings) {
+    const Measure wanted = measured(rule, layer, request);
+    measure.push_back(max_grad_norm(rule) > 0 ? std::max(wanted, Measure::grad) : wanted);
+  }
+  return measure;
 }
 
 template <typename Rule>
-void cuda_step(const Arena& arena, std::span<const LayerSettings> settings, const Rule& rule,
-               const Step& step, const Request& request, CudaState& state) {
+void cuda_prepare(const Arena& arena, std::span<const LayerSettings> settings, const Rule& rule,
+                  const Step& step, const Request& request, const StepReport& report, CudaState& state) {
   if (!state.chunks.defined()) prepare<Rule>(arena, state);
-  std::vector<Measure> measure;
-  for (const LayerSettings& layer : settings) {
-    const Measure wanted = measured(rule, layer, request);  // what was clipped is measured again
-    measure.push_back(max_grad_norm(rule) > 0 ? std::max(wanted, Measure::grad) : wanted);
-  }
+  std::vector<Measure> measure = measures(settings, rule, request);
   if (measure != state.measure) {
     std::vector<LayerConstants> layers;
     for (std::size_t i = 0; i < settings.size(); ++i)
       layers.push_back({static_cast<float>(settings[i].weight_decay),
                         static_cast<float>(settings[i].lr_scale), measure[i], settings[i].adapts});
-    state.layers = device_copy(layers, arena.device());
-    state.measure = std::move(measure);
+    if (!state.layers.defined())
+      state.layers =
+          Tensor::empty({ResultLayout::size<LayerConstants>(std::ssize(layers))}, {DType::u8, arena.device()});
+    backend_for(arena.device())
+        .copy_from_host(layers.data(), state.layers);  // in place: recordings read it there
+    state.measure = measure;
   }
-  state.request = request;
-  CudaStep<Rule>(arena, state).run(rule, step, request);
+  if (!state.unread.empty()) {
+    const auto last = static_cast<std::int64_t>(state.unread.size()) - 1;
+    state.kept.rows(last, 1).view(state.results.shape()).copy_from(state.results);
+  }
+  const StepValues<Rule> values{rule, step.lr, static_cast<std::int32_t>(step.number)};
+  backend_for(arena.device()).copy_from_host(&values, state.step);
+  state.unread.push_back({report, std::move(measure), request.trace});
+}
+
+template <typename Rule>
+void cuda_apply(const Arena& arena, const Rule& rule, const Request& request, CudaState& state) {
+  CudaStep<Rule>(arena, state).run(rule, request);
 }
 
 }  // namespace lamina::engine

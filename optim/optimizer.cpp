@@ -1,6 +1,7 @@
 #include "optim/optimizer.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "optim/engine_cuda.h"
 
@@ -32,26 +33,64 @@ std::string TrustRatios::str() const {
 
 Optimizer::Optimizer(const ParamList& params, const std::vector<std::string>& slots, double lr)
     : arena_(params, slots), lr_(lr), peak_lr_(lr) {
-  report_.layers.resize(arena_.segments().size());
+  reports_.emplace_back().layers.resize(arena_.segments().size());
 }
 
 double Optimizer::lr() const { return schedule_ ? schedule_->lr(steps_) : lr_; }
 
-void Optimizer::step() {
+void Optimizer::prepare_step() {
   arena_.check_bound();
+  if (cuda_ != nullptr && std::ssize(cuda_->unread) == reports_kept) read_reports();
+  throw_failure();
   const double peak = schedule_ ? schedule_->peak() : peak_lr_;
-  const Step step{.number = steps_ + 1, .lr = lr(), .schedule = peak > 0 ? lr() / peak : 0};
-  StepReport report{.step = step.number, .lr = step.lr, .layers = {}};
-  run(step, report);
-  report_ = std::move(report);
-  steps_ = step.number;
-  unread_ = cuda_ != nullptr;
+  step_ = {.number = steps_ + 1, .lr = lr(), .schedule = peak > 0 ? lr() / peak : 0};
+  next_ = {.step = step_.number, .lr = step_.lr, .layers = {}};
+  prepare(step_, next_);
+  if (cuda_ != nullptr) steps_ = step_.number;
+}
+
+// On a GPU this may be recorded: nothing that the host keeps may change.
+void Optimizer::apply_step() {
+  apply(step_, next_);
+  if (cuda_ != nullptr) return;
+  steps_ = step_.number;
+  add(std::move(next_));
+}
+
+void Optimizer::add(StepReport report) const {
+  reports_.push_back(std::move(report));
+  if (std::ssize(reports_) > reports_kept) reports_.pop_front();
+  untaken_ = std::min(untaken_ + 1, reports_.size());
+}
+
+void Optimizer::read_reports() const {
+  if (cuda_ == nullptr) return;
+  std::vector<StepReport> reports;
+  try {
+    engine::read_reports(arena_, settings_, *cuda_, reports);
+  } catch (const Error&) {
+    failure_ = std::current_exception();
+  }
+  for (StepReport& report : reports) add(std::move(report));
+  if (failure_ != nullptr) steps_ = reports_.back().step;
+}
+
+void Optimizer::throw_failure() const {
+  if (failure_ != nullptr) std::rethrow_exception(std::exchange(failure_, nullptr));
 }
 
 const StepReport& Optimizer::report() const {
-  if (unread_) engine::read_report(arena_, settings_, *cuda_, report_);
-  unread_ = false;
-  return report_;
+  read_reports();
+  throw_failure();
+  return reports_.back();
+}
+
+std::vector<StepReport> Optimizer::take_reports() {
+  read_reports();
+  if (untaken_ == 0) throw_failure();
+  std::vector<StepReport> taken(reports_.end() - static_cast<std::ptrdiff_t>(std::exchange(untaken_, 0)),
+                                reports_.end());
+  return taken;
 }
 
 TrustRatios Optimizer::trust_ratios() const {

@@ -6,6 +6,8 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
+#include <exception>
 #include <limits>
 #include <memory>
 #include <optional>
@@ -27,7 +29,8 @@ namespace lamina {
 
 namespace engine {
 struct CudaState;  // optim/engine_cuda.h
-}
+struct Request;    // optim/engine_common.h
+}  // namespace engine
 
 inline constexpr double not_measured = std::numeric_limits<double>::quiet_NaN();
 
@@ -63,8 +66,15 @@ class Optimizer {
   void zero_grad() { arena_.zero_grad(); }
 
   // One update from the gradients, which stay as they are. Throws Error naming the step and the first tensor
-  // whose gradient or weights are not finite; parameters and state are then as before the call.
-  void step();
+  // whose gradient or weights are not finite; parameters and state are then as before the call. On a GPU the
+  // host learns of it when the report is read, and steps in between change nothing.
+  void step() { prepare_step(), apply_step(); }
+
+  // The two halves of a step that is recorded (core/recorded.h): prepare_step() before each run hands over
+  // what differs from step to step, apply_step() belongs into the recorded work. Tracing is recorded as it is
+  // set then.
+  void prepare_step();
+  void apply_step();
 
   // The learning rate of the next step: the schedule's where there is one, else the last one set.
   double lr() const;
@@ -72,9 +82,12 @@ class Optimizer {
   void set_schedule(Schedule schedule) { schedule_ = std::move(schedule); }
   std::int64_t steps() const { return steps_; }  // taken so far
 
-  // The last step. Tracing measures every norm of every tensor at each step. On a GPU the first call after a
-  // step waits for it, and throws what step() throws on the CPU; until then steps go on without the host.
+  // The last step. Tracing measures every norm of every tensor at each step. On a GPU this waits for it.
   const StepReport& report() const;
+  // Those of all steps since the last call, the oldest first: of the newest 64 at most. What step() throws
+  // comes with the call after the one that gave the steps before it.
+  std::vector<StepReport> take_reports();
+  static constexpr std::int64_t reports_kept = 64;
   void set_tracing(bool on) { tracing_ = on; }
   TrustRatios trust_ratios() const;
 
@@ -97,7 +110,8 @@ class Optimizer {
 
  protected:
   Optimizer(const ParamList& params, const std::vector<std::string>& slots, double lr);
-  virtual void run(const Step& step, StepReport& report) = 0;  // on a GPU, all but report.layers
+  virtual void prepare(const Step& step, StepReport& report) = 0;  // all of the report but norms and ratios
+  virtual void apply(const Step& step, StepReport& report) = 0;    // on a GPU the report stays as it is
 
   Arena arena_;
   std::vector<LayerSettings> settings_;
@@ -106,12 +120,20 @@ class Optimizer {
   std::shared_ptr<engine::CudaState> cuda_;  // where the parameters are on a GPU
 
  private:
+  void add(StepReport report) const;
+  void read_reports() const;  // from a GPU
+  void throw_failure() const;
+
   double lr_;
   double peak_lr_;
   std::optional<Schedule> schedule_;
-  std::int64_t steps_ = 0;
-  mutable StepReport report_;
-  mutable bool unread_ = false;  // the report's layers are still on the GPU
+  Step step_;        // that was prepared last
+  StepReport next_;  // its report
+  // What a GPU has done becomes known when it is read:
+  mutable std::int64_t steps_ = 0;
+  mutable std::deque<StepReport> reports_;  // never empty
+  mutable std::size_t untaken_ = 0;         // of them, at the end
+  mutable std::exception_ptr failure_;      // of the step after the last report
 };
 
 // The optimizer of a rule. Options are checked at construction: UsageError names the offending one.
@@ -126,8 +148,9 @@ class OptimizerOf final : public Optimizer {
   std::vector<std::pair<std::string, std::string>> knobs() const override;
 
  private:
-  void run(const Step& step, StepReport& report) override;
-  void run_on_gpu(const Step& step, StepReport& report);
+  void prepare(const Step& step, StepReport& report) override;
+  void apply(const Step& step, StepReport& report) override;
+  engine::Request request() const;
   Options options_;
 };
 

@@ -100,7 +100,8 @@ TEST_CASE("the gradients of micro-batches add up to that of the batch") {
     net.eval();  // batch normalisation by running statistics: the one thing that sees the parts is out of
                  // play
     const data::Loader loader(data.train, {.batch = 48, .micro_batch = micro_batch, .seed = 1});
-    for (const data::Batch& part : loader.epoch(0)) accumulate_gradients(net, part, 0.1);
+    Tensor sums = Tensor::zeros({2});
+    for (const data::Batch& part : loader.epoch(0)) accumulate_gradients(net, part, 0.1, sums);
     std::vector<std::vector<float>> all;
     for (const auto& param : net.parameters()) all.push_back(param->grad().to_vector<float>());
     return all;

@@ -105,7 +105,7 @@ BatchNormResult batch_norm(const Tensor& x, const Tensor& residual, const BatchN
   BatchNormResult r{poisoned(x.shape(), x.dtype()), poisoned(channels, x.dtype()),
                     poisoned(channels, x.dtype()), Tensor::zeros(channels, {x.dtype()}),
                     Tensor::full(channels, 1, {x.dtype()})};
-  cpu_backend().batch_norm(x, weight, bias, residual, options, r.running_mean, r.running_var, r.y, r.mean,
+  cpu_backend().batch_norm(x, weight, bias, residual, options, {r.running_mean, r.running_var}, r.y, r.mean,
                            r.inv_std);
   return r;
 }

@@ -44,6 +44,16 @@ void add_argmax_row(Rows& rows, const Extents& shape) {
                   .inputs = {constant(shape)},
                   .apply = [](const Tensors& in) { return argmax(in[0]); },
                   .reference = [](const Arrays& in) { return naive::argmax(in[0]); }});
+  rows.push_back({.op = "is_argmax",
+                  .inputs = {constant(shape), labels(shape[0], static_cast<int>(shape[1]))},
+                  .apply = [](const Tensors& in) { return is_argmax(in[0], in[1]); },
+                  .reference =
+                      [](const Arrays& in) {
+                        Array is = naive::argmax(in[0]);
+                        for (std::size_t n = 0; n < is.values.size(); ++n)
+                          is.values[n] = is.values[n] == in[1].values[n] ? 1 : 0;
+                        return is;
+                      }});
 }
 
 // A slice of `shape`, and the same slice filled.

@@ -132,6 +132,64 @@ TEST_CASE("GPU memory that cannot be had is an error that names the sizes and th
   CHECK(allocate(allocator, 1024) == live + 1024);  // still usable
 }
 
+TEST_CASE("what recorded work has released, nothing else is given while it may be replayed",
+          "[cuda][recorded]") {
+  FakeDevice device{1024 * megabyte};
+  CudaAllocator allocator(device.source());
+  std::byte* before = allocate(allocator, megabyte);
+  allocator.begin_recording();
+  std::byte* temporary = allocate(allocator, 2 * megabyte);
+  std::byte* result = allocate(allocator, megabyte);
+  allocator.release(temporary, 2 * megabyte);
+  CHECK(allocate(allocator, megabyte) == temporary);  // within the recording it is
+  allocator.release(temporary, megabyte);
+  allocator.release(before, megabyte);
+  allocator.end_recording();
+
+  CHECK(allocate(allocator, megabyte) == before);
+  CHECK(allocate(allocator, 2 * megabyte) != temporary);
+  allocator.release(result, megabyte);  // after the recording: still its memory
+  const std::size_t used = device.used;
+  allocator.empty_cache();
+  CHECK(device.used == used);
+
+  allocator.begin_recording();  // a second one shares it
+  CHECK(allocate(allocator, 2 * megabyte) == temporary);
+  allocator.release(temporary, 2 * megabyte);
+  allocator.end_recording();
+  allocator.drop_recording();
+  allocator.empty_cache();
+  CHECK(device.used == used);
+  allocator.drop_recording();
+  allocator.empty_cache();
+  CHECK(device.used < used);
+}
+
+TEST_CASE("memory that outlives its recording is free when it is released", "[cuda][recorded]") {
+  FakeDevice device{64 * megabyte};
+  CudaAllocator allocator(device.source());
+  allocator.begin_recording();
+  std::byte* result = allocate(allocator, 60 * megabyte);
+  allocator.end_recording();
+  allocator.drop_recording();
+  CHECK(unexplained([&] { allocator.allocate(10 * megabyte); }, {"out of GPU memory"}) == "nothing");
+  allocator.release(result, 60 * megabyte);
+  CHECK(allocate(allocator, 10 * megabyte) == result);
+}
+
+TEST_CASE("a recording that runs out of memory gives nothing back while it is made", "[cuda][recorded]") {
+  FakeDevice device{128 * megabyte};
+  CudaAllocator allocator(device.source());
+  allocator.release(allocator.allocate(50 * megabyte), 50 * megabyte);
+  allocator.begin_recording();
+  allocator.allocate(50 * megabyte);
+  CHECK(unexplained([&] { allocator.allocate(50 * megabyte); }, {"out of GPU memory"}) == "nothing");
+  CHECK(device.used == 128 * megabyte);
+  allocator.end_recording();
+  allocator.drop_recording();
+  CHECK(device.holds(allocate(allocator, 60 * megabyte), 60 * megabyte));
+}
+
 TEST_CASE("whatever comes and goes, blocks lie inside a segment and never overlap", "[cuda]") {
   FakeDevice device{200 * megabyte};
   std::map<std::byte*, std::size_t> live;  // the model: sizes as asked for

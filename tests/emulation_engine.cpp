@@ -2,8 +2,11 @@
 // on the host here.
 #include <algorithm>
 #include <cmath>
+#include <optional>
+#include <utility>
 
 #include "catch.h"
+#include "core/recorded.h"
 #include "message_of.h"
 #include "optim/engine_cuda.h"
 #include "optim_common.h"
@@ -27,9 +30,11 @@ struct Twin {
   Arena arena;
   engine::CudaState state;
   StepReport report;
+  bool record;
+  std::optional<Recorded> recording;
 
-  Twin(const ParamList& host, const std::vector<std::string>& slots)
-      : params(on_gpu(host)), arena(params, slots) {}
+  Twin(const ParamList& host, const std::vector<std::string>& slots, bool recorded = false)
+      : params(on_gpu(host)), arena(params, slots), record(recorded) {}
 
   void copy_grads(const ParamList& host) {
     for (std::size_t i = 0; i < params.size(); ++i) Tensor(params[i]->grad()).copy_from(host[i]->grad());
@@ -42,7 +47,11 @@ struct Twin {
                        step_as<TvLars>(optimizer, step, request);
     REQUIRE(found);
   }
-  void read(const Optimizer& optimizer) { engine::read_report(arena, optimizer.settings(), state, report); }
+  void read(const Optimizer& optimizer) {
+    std::vector<StepReport> reports;
+    engine::read_reports(arena, optimizer.settings(), state, reports);
+    report = reports.back();
+  }
 
  private:
   template <typename Kind>
@@ -53,9 +62,12 @@ struct Twin {
   }
   template <template <typename> class Rule>
   void run(const OptimizerOf<Rule>& optimizer, const Step& step, const engine::Request& request) {
-    report = {.step = step.number, .lr = step.lr, .layers = {}};
-    engine::cuda_step(arena, optimizer.settings(), Rule<float>(optimizer.options(), step), step, request,
-                      state);
+    const Rule<float> rule(optimizer.options(), step);
+    engine::cuda_prepare(arena, optimizer.settings(), rule, step, request,
+                         {.step = step.number, .lr = step.lr, .layers = {}}, state);
+    const auto apply = [this, rule, request] { engine::cuda_apply(arena, rule, request, state); };
+    if (!recording) recording.emplace(Device::cuda(), apply, RecordedOptions{.record = record});
+    recording->run();
   }
 };
 
@@ -85,12 +97,13 @@ constexpr double tolerance = 2e-6;
 
 TEST_CASE("on the GPU every preset takes the CPU's steps", "[engine]") {
   for (const std::string& name : all_presets())
-    for (const bool trace : {false, true}) {
-      INFO(name << (trace ? ", traced" : ""));
+    for (const auto& [trace, record] :
+         {std::pair(false, false), {false, true}, {true, false}, {true, true}}) {
+      INFO(name << (trace ? ", traced" : "") << (record ? ", recorded" : ""));
       const ParamList params = model<float>();
       const auto optimizer = make(name, params);
       optimizer->set_tracing(trace);
-      Twin twin(params, optimizer->arena().slot_names());
+      Twin twin(params, optimizer->arena().slot_names(), record);
       for (int t = 1; t <= 5; ++t) {
         set_grads<float>(params, static_cast<std::uint32_t>(t));
         if (t == 3 && !freezes_zeros(name)) Tensor(params[3]->grad()).fill(0);

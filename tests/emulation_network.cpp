@@ -26,7 +26,7 @@ struct BatchNorm {
     running_var = draw_exact(channels, 104, 0.5, 2).to(x.device());
     Backend& backend = backend_for(x.device());
     if (options.training) {
-      backend.batch_norm(x, weight(x), bias(x), residual, options, running_mean, running_var, y, mean,
+      backend.batch_norm(x, weight(x), bias(x), residual, options, {running_mean, running_var}, y, mean,
                          inv_std);
     } else {
       backend.batch_norm_inference(x, weight(x), bias(x), residual, options, running_mean, running_var, y,
@@ -265,7 +265,7 @@ TEST_CASE("the ReLU's mask is the same from x as from the y that was stored", "[
       const BatchNormOptions options{.relu = true};
       Tensor y = Tensor::empty_like(values), mean = on_gpu({24}), inv_std = on_gpu({24});
       Tensor running_mean = Tensor::zeros_like(mean), running_var = Tensor::zeros_like(mean);
-      gpu().batch_norm(values, weight, bias, none, options, running_mean, running_var, y, mean, inv_std);
+      gpu().batch_norm(values, weight, bias, none, options, {running_mean, running_var}, y, mean, inv_std);
       const auto gradients = [&](const Tensor& masks) {
         Tensors out{Tensor::empty_like(values), on_gpu({24}), on_gpu({24}), Tensor::empty_like(values)};
         gpu().batch_norm_grad(from_above, values, masks, weight, bias, mean, inv_std, options, out[0], out[1],

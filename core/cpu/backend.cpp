@@ -2,6 +2,7 @@
 #include <cstddef>
 #include <cstring>
 #include <memory>
+#include <utility>
 
 #include "core/cpu/cpu_backend.h"
 #include "core/cpu/parallel.h"
@@ -19,6 +20,15 @@ void copy_bytes(const void* source, void* destination, std::size_t bytes) {
   });
 }
 
+class Repetition final : public Recording {
+ public:
+  explicit Repetition(std::function<void()> work) : work_(std::move(work)) {}
+  void replay() override { work_(); }
+
+ private:
+  std::function<void()> work_;
+};
+
 }  // namespace
 
 Allocator& CpuBackend::allocator() { return allocator_; }
@@ -32,6 +42,11 @@ void CpuBackend::copy_to_host(const Tensor& from, void* destination) {
 void CpuBackend::copy(const Tensor& from, Tensor& to) { copy_bytes(from.raw(), to.raw(), to.bytes()); }
 
 void CpuBackend::synchronize() {}  // kernels have finished when they return
+
+// The CPU works as it is told: there is nothing to save.
+std::unique_ptr<Recording> CpuBackend::record(const std::function<void()>& work) {
+  return std::make_unique<Repetition>(work);
+}
 
 Backend& cpu_backend() {
   // Never destroyed: tensors held by static or thread-local objects may outlive any static of ours.

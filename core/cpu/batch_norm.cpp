@@ -209,22 +209,21 @@ auto gradients_kernel(bool relu, bool has_y) {
 }  // namespace
 
 void CpuBackend::batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, const Tensor& residual,
-                            const BatchNormOptions& options, Tensor& running_mean, Tensor& running_var,
-                            Tensor& y, Tensor& mean, Tensor& inv_std) {
+                            const BatchNormOptions& options, const RunningStatistics& running, Tensor& y,
+                            Tensor& mean, Tensor& inv_std) {
   visit_floating(x.dtype(), "batch_norm", [&](auto zero) {
     using T = decltype(zero);
     const Rows rows(x);
     const double unbiased = static_cast<double>(rows.count) / static_cast<double>(rows.count - 1);
     const std::vector<math::Moments> moments = batch_moments(rows, x.data<T>());
-    const auto move = [&](T& running, double batch) {
-      running = math::moved(running, batch, options.momentum);
-    };
+    const auto move = [&](T& moving, double batch) { moving = math::moved(moving, batch, options.momentum); };
     for (std::size_t c = 0; c < moments.size(); ++c) {
       mean.data<T>()[c] = static_cast<T>(moments[c].mean);
       inv_std.data<T>()[c] = static_cast<T>(math::inv_std(moments[c].variance, options.eps));
-      move(running_mean.data<T>()[c], moments[c].mean);
-      move(running_var.data<T>()[c], moments[c].variance * unbiased);
+      move(running.mean.data<T>()[c], moments[c].mean);
+      move(running.var.data<T>()[c], moments[c].variance * unbiased);
     }
+    if (running.batches.defined()) ++*running.batches.data<std::int32_t>();
     const auto kernel = normalise_kernel<T>(options.relu, residual.defined());
     kernel(x, weight, bias, residual, mean, inv_std, y);
   });

@@ -128,23 +128,46 @@ void CpuBackend::broadcast_to(const Tensor& x, Tensor& out) {
   });
 }
 
+namespace {
+
+// The first of the largest of a row; a NaN is larger than all.
+template <typename T>
+std::int64_t argmax_of(const T* row, std::int64_t columns) {
+  std::int64_t at = 0;
+  for (std::int64_t c = 1; c < columns; ++c) {
+    if (!(row[c] <= row[at]) && row[at] == row[at]) at = c;
+  }
+  return at;
+}
+
+// visit(r, argmax of row r) for every row of x.
+template <typename T, typename Visit>
+void for_each_argmax(const Tensor& x, const Visit& visit) {
+  const std::int64_t columns = x.shape().back(), rows = x.elements() / std::max<std::int64_t>(1, columns);
+  const T* values = x.data<T>();
+  const std::int64_t grain = std::max<std::int64_t>(1, chunk / std::max<std::int64_t>(1, columns));
+  cpu::parallel_for(rows, grain, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t r = begin; r < end; ++r) visit(r, argmax_of(values + r * columns, columns));
+  });
+}
+
+}  // namespace
+
 void CpuBackend::argmax(const Tensor& x, Tensor& index) {
-  const std::int64_t columns = x.shape().back();
   visit_floating(x.dtype(), "argmax", [&](auto zero) {
-    using T = decltype(zero);
-    const T* values = x.data<T>();
     std::int32_t* best = index.data<std::int32_t>();
-    const std::int64_t grain = std::max<std::int64_t>(1, chunk / std::max<std::int64_t>(1, columns));
-    cpu::parallel_for(index.elements(), grain, [&](std::int64_t begin, std::int64_t end) {
-      for (std::int64_t r = begin; r < end; ++r) {
-        const T* row = values + r * columns;
-        std::int64_t at = 0;
-        for (std::int64_t c = 1; c < columns; ++c) {
-          if (!(row[c] <= row[at]) && row[at] == row[at]) at = c;
-        }
-        best[r] = static_cast<std::int32_t>(at);
-      }
-    });
+    for_each_argmax<decltype(zero)>(
+        x, [best](std::int64_t r, std::int64_t at) { best[r] = static_cast<std::int32_t>(at); });
+  });
+}
+
+void CpuBackend::is_argmax(const Tensor& x, const Tensor& labels, Tensor& out) {
+  visit_floating(x.dtype(), "is_argmax", [&](auto zero) {
+    using T = decltype(zero);
+    const std::int32_t* label = labels.data<std::int32_t>();
+    T* is = out.data<T>();
+    for_each_argmax<T>(
+        x, [=](std::int64_t r, std::int64_t at) { is[r] = static_cast<T>(at == label[r] ? 1 : 0); });
   });
 }
 

@@ -25,7 +25,7 @@ constexpr std::size_t block_size(std::size_t bytes) {
 }  // namespace
 
 CudaAllocator::~CudaAllocator() {
-  for (const auto& [begin, size] : segments_) source_.release(begin);
+  for (const auto& [begin, segment] : segments_) source_.release(begin);
 }
 
 void* CudaAllocator::allocate(std::size_t bytes) {
@@ -40,8 +40,9 @@ void* CudaAllocator::allocate(std::size_t bytes) {
 }
 
 std::byte* CudaAllocator::take(std::size_t size) {
-  std::byte* block = free_.take(size);
-  if (block == nullptr && grow(size)) block = free_.take(size);
+  FreeBlocks& free = free_blocks(recording_);
+  std::byte* block = free.take(size);
+  if (block == nullptr && grow(size)) block = free.take(size);
   if (block == nullptr) return nullptr;
   use_.cached_bytes -= size;
   use_.live_bytes += size;
@@ -52,6 +53,7 @@ std::byte* CudaAllocator::take(std::size_t size) {
 bool CudaAllocator::grow(std::size_t size) {
   const std::size_t needed = round_up(size + gap, granularity);
   if (add_segment(std::max(needed, smallest_segment)) || add_segment(needed)) return true;
+  if (recording_) return false;  // nothing may wait for the device
   give_back_segments();
   return add_segment(needed);
 }
@@ -61,8 +63,8 @@ bool CudaAllocator::add_segment(std::size_t bytes) {
   if (begin == nullptr) return false;
   const std::size_t usable = bytes - gap;
   try {
-    segments_.emplace(begin, usable);
-    free_.give(begin, usable);
+    segments_.emplace(begin, Segment{usable, recording_});
+    free_blocks(recording_).give(begin, usable);
   } catch (const std::bad_alloc&) {
     segments_.erase(begin);
     source_.release(begin);
@@ -78,10 +80,37 @@ void CudaAllocator::release(void* data, std::size_t bytes) noexcept {
   const std::size_t size = block_size(bytes);
   use_.live_bytes -= size;
   try {
-    free_.give(static_cast<std::byte*>(data), size);
+    auto* block = static_cast<std::byte*>(data);
+    free_blocks(is_recorded(block)).give(block, size);
     use_.cached_bytes += size;
   } catch (const std::bad_alloc&) {  // no memory to remember it by: the block is lost
   }
+}
+
+bool CudaAllocator::is_recorded(std::byte* block) const {
+  return recordings_ > 0 && std::prev(segments_.upper_bound(block))->second.recorded;
+}
+
+void CudaAllocator::begin_recording() {
+  const std::lock_guard lock(mutex_);
+  recording_ = true;
+  ++recordings_;
+}
+
+void CudaAllocator::end_recording() {
+  const std::lock_guard lock(mutex_);
+  recording_ = false;
+}
+
+void CudaAllocator::drop_recording() noexcept {
+  const std::lock_guard lock(mutex_);
+  if (--recordings_ > 0) return;
+  for (auto& [begin, segment] : segments_) segment.recorded = false;
+  try {
+    free_recorded_.for_each([this](std::byte* begin, std::size_t size) { free_.give(begin, size); });
+  } catch (const std::bad_alloc&) {  // no memory to remember them by: the blocks are lost
+  }
+  free_recorded_ = {};
 }
 
 MemoryUse CudaAllocator::use() const {
@@ -101,8 +130,8 @@ void CudaAllocator::empty_cache() noexcept {
 
 void CudaAllocator::give_back_segments() noexcept {
   for (auto segment = segments_.begin(); segment != segments_.end();) {
-    const auto [begin, size] = *segment;
-    if (!free_.take_exactly(begin, size)) {
+    const auto [begin, size] = std::pair(segment->first, segment->second.bytes);
+    if (segment->second.recorded || !free_.take_exactly(begin, size)) {
       ++segment;
       continue;
     }

@@ -41,7 +41,20 @@ class CudaAllocator final : public Allocator {
   void reset_peak() override;
   void empty_cache() noexcept override;  // waits for the device if there is anything to give back
 
+  // Between the two, requests are served from segments that all recorded work shares, and nothing else uses,
+  // until the last recording is dropped. Recordings are replayed one after another, so that what one has
+  // released the next may use.
+  void begin_recording();
+  void end_recording();
+  void drop_recording() noexcept;  // once for each recording, when it will not be replayed again
+
  private:
+  struct Segment {
+    std::size_t bytes;  // that can be used
+    bool recorded;
+  };
+  FreeBlocks& free_blocks(bool recorded) { return recorded ? free_recorded_ : free_; }
+  bool is_recorded(std::byte* block) const;
   std::byte* take(std::size_t size);
   bool grow(std::size_t size);
   bool add_segment(std::size_t bytes);
@@ -49,8 +62,10 @@ class CudaAllocator final : public Allocator {
 
   SegmentSource source_;
   mutable std::mutex mutex_;
-  std::map<std::byte*, std::size_t> segments_;  // their usable bytes
-  FreeBlocks free_;
+  std::map<std::byte*, Segment> segments_;
+  FreeBlocks free_, free_recorded_;
+  bool recording_ = false;
+  int recordings_ = 0;  // that may be replayed, or are being made
   MemoryUse use_;
 };
 

@@ -1,6 +1,7 @@
-// A GPU's memory and copies, and the one instance of its backend.
+// A GPU's memory, copies and recordings, and the one instance of its backend.
 #include "core/backend.h"
 
+#include <exception>
 #include <map>
 #include <mutex>
 
@@ -55,6 +56,72 @@ cuda::SegmentSource segments_of(int index, cudaStream_t stream) {
           .describe = [index] { return describe_memory(index); }};
 }
 
+// Memory for recorded work, while it may be replayed.
+class RecordingMemory {
+ public:
+  explicit RecordingMemory(cuda::CudaAllocator& allocator) : allocator_(allocator) {
+    allocator_.begin_recording();
+  }
+  ~RecordingMemory() { allocator_.drop_recording(); }
+  RecordingMemory(const RecordingMemory&) = delete;
+  RecordingMemory& operator=(const RecordingMemory&) = delete;
+  void end() { allocator_.end_recording(); }
+
+ private:
+  cuda::CudaAllocator& allocator_;
+};
+
+cuda::OwnedGraph capture(cudaStream_t stream, const std::function<void()>& work) {
+  check_cuda(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal), "recording");
+  std::exception_ptr error;
+  try {
+    work();
+  } catch (...) {
+    error = std::current_exception();
+  }
+  cudaGraph_t graph = nullptr;
+  const cudaError_t status = cudaStreamEndCapture(stream, &graph);
+  cuda::OwnedGraph owned(graph);
+  if (error) {
+    cudaGetLastError();  // the recording's end reports the failure once more
+    std::rethrow_exception(error);
+  }
+  check_cuda(status, "recording");
+  return owned;
+}
+
+class CudaGraph final : public Recording {
+ public:
+  CudaGraph(cuda::CudaAllocator& allocator, cudaStream_t stream, const std::function<void()>& work)
+      : memory_(allocator), stream_(stream), graph_(record(work)) {}
+  ~CudaGraph() override { cudaStreamSynchronize(stream_); }  // its memory may be needed until then
+
+  void replay() override {
+    cuda::check_not_recording(stream_, "replaying a recording");
+    check_cuda(cudaGraphLaunch(graph_.get(), stream_), "replaying a recording");
+  }
+
+ private:
+  cuda::OwnedExecutableGraph record(const std::function<void()>& work) {
+    struct AtEnd {
+      RecordingMemory& memory;
+      ~AtEnd() { memory.end(); }
+    };
+    cuda::OwnedGraph graph;
+    {
+      const AtEnd at_end{memory_};
+      graph = capture(stream_, work);
+    }
+    cudaGraphExec_t executable = nullptr;
+    check_cuda(cudaGraphInstantiate(&executable, graph.get(), 0), "preparing a recording");
+    return cuda::OwnedExecutableGraph(executable);
+  }
+
+  RecordingMemory memory_;
+  cudaStream_t stream_;
+  cuda::OwnedExecutableGraph graph_;
+};
+
 struct Backends {
   std::mutex mutex;
   std::map<int, CudaBackend> by_index;
@@ -84,10 +151,12 @@ cuda::Stream CudaBackend::stream() const { return gpu_->stream.get(); }
 Allocator& CudaBackend::allocator() { return gpu_->allocator; }
 
 void CudaBackend::copy_from_host(const void* source, Tensor& to) {
+  cuda::check_not_recording(stream(), "copying to the GPU");
   gpu_->staging.upload(source, to.bytes(), to.raw(), stream());
 }
 
 void CudaBackend::copy_to_host(const Tensor& from, void* destination) {
+  cuda::check_not_recording(stream(), "reading from the GPU");
   if (from.bytes() > 0)
     check_cuda(cudaMemcpyAsync(destination, from.raw(), from.bytes(), cudaMemcpyDeviceToHost, stream()),
                "copying from the GPU");
@@ -100,7 +169,17 @@ void CudaBackend::copy(const Tensor& from, Tensor& to) {
              "copying on the GPU");
 }
 
-void CudaBackend::synchronize() { check_cuda(cudaStreamSynchronize(stream()), "waiting for the GPU"); }
+void CudaBackend::synchronize() {
+  cuda::check_not_recording(stream(), "waiting for the GPU");
+  check_cuda(cudaStreamSynchronize(stream()), "waiting for the GPU");
+}
+
+// Free memory goes back first: until now the work ran in it, from now on it runs in the recordings' own.
+std::unique_ptr<Recording> CudaBackend::record(const std::function<void()>& work) {
+  cuda::check_not_recording(stream(), "recording");
+  allocator().empty_cache();
+  return std::make_unique<CudaGraph>(gpu_->allocator, stream(), work);
+}
 
 std::string CudaBackend::plan_report() const { return gpu_->convolutions.report(); }
 

@@ -43,13 +43,16 @@ void rough_mean(Stream stream, const Tensor& x, std::int64_t channels, float* me
 }
 
 struct Statistics {
-  Statistics(Tensor& running_means, Tensor& running_vars, Tensor& means, Tensor& inv_stds)
-      : running_mean(running_means.data<float>()),
-        running_var(running_vars.data<float>()),
+  Statistics(const RunningStatistics& running, Tensor& means, Tensor& inv_stds)
+      : running_mean(running.mean.data<float>()),
+        running_var(running.var.data<float>()),
+        batches(running.batches.defined() ? running.batches.data<std::int32_t>() : nullptr),
         mean(means.data<float>()),
         inv_std(inv_stds.data<float>()) {}
 
-  float *running_mean, *running_var, *mean, *inv_std;  // [C]
+  float *running_mean, *running_var;  // [C]
+  std::int32_t* batches;              // nullptr: not counted
+  float *mean, *inv_std;              // [C]
 };
 
 template <typename T>
@@ -76,6 +79,7 @@ void batch_statistics(Stream stream, Allocator& allocator, const Tensor& x, cons
         to.inv_std[c] = static_cast<float>(math::inv_std(batch.variance, eps));
         to.running_mean[c] = math::moved(to.running_mean[c], batch.mean, momentum);
         to.running_var[c] = math::moved(to.running_var[c], batch.variance * (n / (n - 1)), momentum);
+        if (c == 0 && to.batches != nullptr) ++*to.batches;
       });
 }
 
@@ -160,13 +164,12 @@ void write_grad_x(Stream stream, const MaskedGradient<T>& g, const T* kept, cons
 }  // namespace
 
 void CudaBackend::batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias,
-                             const Tensor& residual, const BatchNormOptions& options, Tensor& running_mean,
-                             Tensor& running_var, Tensor& y, Tensor& mean, Tensor& inv_std) {
+                             const Tensor& residual, const BatchNormOptions& options,
+                             const RunningStatistics& running, Tensor& y, Tensor& mean, Tensor& inv_std) {
   const std::int64_t channels = weight.elements();
   cuda::visit_floating(x.dtype(), "batch_norm", [&](auto zero) {
     using T = decltype(zero);
-    batch_statistics<T>(stream(), allocator(), x, options, channels,
-                        {running_mean, running_var, mean, inv_std});
+    batch_statistics<T>(stream(), allocator(), x, options, channels, {running, mean, inv_std});
     normalise<T>(stream(), x, {mean, inv_std, weight, bias}, channels, residual, options.relu, y);
   });
 }

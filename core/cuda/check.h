@@ -16,4 +16,12 @@ inline void check_cuda(cudaError_t status, const char* doing) {
 // Of a kernel just handed to the GPU. What goes wrong while it runs shows at the next synchronisation.
 inline void check_launch() { check_cuda(cudaGetLastError(), "starting a kernel"); }
 
+// What is recorded to be replayed must not wait for the GPU, nor copy from memory that will have changed.
+inline void check_not_recording(cudaStream_t stream, const std::string& what) {
+  cudaStreamCaptureStatus status = cudaStreamCaptureStatusNone;
+  check_cuda(cudaStreamIsCapturing(stream, &status), "asking about the stream");
+  check(status == cudaStreamCaptureStatusNone, "{}: impossible while work is recorded (core/recorded.h)",
+        what);
+}
+
 }  // namespace lamina::cuda

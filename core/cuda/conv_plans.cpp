@@ -25,14 +25,6 @@ std::string key_of(const ConvProblem& problem, std::size_t engines) {
                      problem.deterministic, engines);
 }
 
-void check_not_capturing(const ConvProblem& problem, cudaStream_t stream) {
-  cudaStreamCaptureStatus status = cudaStreamCaptureStatusNone;
-  check_cuda(cudaStreamIsCapturing(stream, &status), "asking about the stream");
-  check(status == cudaStreamCaptureStatusNone,
-        "{}: met for the first time while a CUDA graph is captured; run the step once before capturing it",
-        problem.str());
-}
-
 }  // namespace
 
 void ConvPlans::run(const ConvProblem& problem, const ConvPointers& pointers, const Resources& resources) {
@@ -60,7 +52,7 @@ const ConvPlans::Choice& ConvPlans::choice_for(const ConvProblem& problem, const
                                                const Resources& resources) {
   const auto known = choices_.find(problem);
   if (known != choices_.end()) return known->second;
-  check_not_capturing(problem, resources.stream);
+  check_not_recording(resources.stream, "choosing how to compute " + problem.str());
   if (handle_ == nullptr) {
     cudnnHandle_t made = nullptr;
     check_cudnn(cudnn().cudnnCreate(&made), "starting");

@@ -25,6 +25,7 @@ class CudaBackend final : public Backend {
   void copy_to_host(const Tensor& from, void* destination) override;
   void copy(const Tensor& from, Tensor& to) override;
   void synchronize() override;
+  std::unique_ptr<Recording> record(const std::function<void()>& work) override;
   double peak_gflops() override;
   void fill(Tensor& out, double value) override;
   void cast(const Tensor& x, Tensor& out) override;
@@ -39,6 +40,7 @@ class CudaBackend final : public Backend {
   void read_slice(const Tensor& x, const Slice& slice, Tensor& out) override;
   void write_slice(const Tensor& x, const Slice& slice, Tensor& out) override;
   void argmax(const Tensor& x, Tensor& index) override;
+  void is_argmax(const Tensor& x, const Tensor& labels, Tensor& out) override;
   bool all_finite(const Tensor& x) override;
   void matmul(const Tensor& a, const Tensor& b, const MatmulOptions& options, Tensor& out) override;
   void conv2d(const Tensor& x, const Tensor& weight, const Conv2dOptions& options, Tensor& y) override;
@@ -47,8 +49,8 @@ class CudaBackend final : public Backend {
   void conv2d_grad_weight(const Tensor& grad, const Tensor& x, const Conv2dOptions& options,
                           Tensor& grad_weight) override;
   void batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, const Tensor& residual,
-                  const BatchNormOptions& options, Tensor& running_mean, Tensor& running_var, Tensor& y,
-                  Tensor& mean, Tensor& inv_std) override;
+                  const BatchNormOptions& options, const RunningStatistics& running, Tensor& y, Tensor& mean,
+                  Tensor& inv_std) override;
   void batch_norm_inference(const Tensor& x, const Tensor& weight, const Tensor& bias, const Tensor& residual,
                             const BatchNormOptions& options, const Tensor& running_mean,
                             const Tensor& running_var, Tensor& y, Tensor& mean, Tensor& inv_std) override;

@@ -16,6 +16,7 @@
 #include "core/cuda/check.h"
 #define LAMINA_DEVICE __device__
 #else
+#include <functional>
 #define LAMINA_DEVICE
 #endif
 
@@ -185,26 +186,36 @@ void sum_parts(Stream stream, const SumPlan& plan, const Value& value, const Fin
 
 #else
 
+// Runs what is handed to the stream, or keeps it while a recording is made.
+void hand_out(Stream stream, std::function<void()> work);  // tests/emulation_backend.cpp
+
 template <typename Body>
-void for_each(Stream, std::int64_t n, const Body& body) {
-  for (std::int64_t i = 0; i < n; ++i) body(i);
+void for_each(Stream stream, std::int64_t n, const Body& body) {
+  hand_out(stream, [=] {
+    for (std::int64_t i = 0; i < n; ++i) body(i);
+  });
 }
 
 template <typename Body>
-void for_each_row(Stream, std::int64_t rows, const Body& body) {
-  for (std::int64_t row = 0; row < rows; ++row) body(Team{}, row);
+void for_each_row(Stream stream, std::int64_t rows, const Body& body) {
+  hand_out(stream, [=] {
+    for (std::int64_t row = 0; row < rows; ++row) body(Team{}, row);
+  });
 }
 
 template <int K, typename Value, typename Finish>
-void sum_parts(Stream, const SumPlan& plan, const Value& value, const Finish& finish) {
-  for (std::int64_t block = 0; block < plan.blocks(); ++block) {
-    Sums<K> shared[block_threads];
-    for (int thread = 0; thread < block_threads; ++thread) shared[thread] += plan.share(block, thread, value);
-    for (int threads = block_threads / 2; threads >= plan.columns; threads /= 2)
-      for (int thread = 0; thread < threads; ++thread) shared[thread] += shared[thread + threads];
-    for (int thread = 0; thread < plan.columns && plan.column(block, thread) < plan.inner; ++thread)
-      finish(plan.output(block, thread), plan.part(block), shared[thread]);
-  }
+void sum_parts(Stream stream, const SumPlan& plan, const Value& value, const Finish& finish) {
+  hand_out(stream, [=] {
+    for (std::int64_t block = 0; block < plan.blocks(); ++block) {
+      Sums<K> shared[block_threads];
+      for (int thread = 0; thread < block_threads; ++thread)
+        shared[thread] += plan.share(block, thread, value);
+      for (int threads = block_threads / 2; threads >= plan.columns; threads /= 2)
+        for (int thread = 0; thread < threads; ++thread) shared[thread] += shared[thread + threads];
+      for (int thread = 0; thread < plan.columns && plan.column(block, thread) < plan.inner; ++thread)
+        finish(plan.output(block, thread), plan.part(block), shared[thread]);
+    }
+  });
 }
 
 #endif

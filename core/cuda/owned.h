@@ -20,6 +20,8 @@ struct Destroy {
 
 using OwnedStream = std::unique_ptr<CUstream_st, Destroy<cudaStreamDestroy>>;
 using OwnedEvent = std::unique_ptr<CUevent_st, Destroy<cudaEventDestroy>>;
+using OwnedGraph = std::unique_ptr<CUgraph_st, Destroy<cudaGraphDestroy>>;
+using OwnedExecutableGraph = std::unique_ptr<CUgraphExec_st, Destroy<cudaGraphExecDestroy>>;
 using PinnedMemory = std::unique_ptr<std::byte, Destroy<cudaFreeHost>>;  // host memory the GPU reads directly
 
 inline OwnedStream make_stream() {

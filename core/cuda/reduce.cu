@@ -60,19 +60,36 @@ void broadcast_kernel(Stream stream, const Tensor& x, Tensor& out) {
   });
 }
 
+// The first of the largest of a row; a NaN is larger than all.
+template <typename T>
+LAMINA_HD std::int64_t argmax_of(const T* row, std::int64_t columns) {
+  std::int64_t at = 0;
+  auto largest = static_cast<float>(row[0]);
+  for (std::int64_t c = 1; c < columns; ++c) {
+    const auto value = static_cast<float>(row[c]);
+    if (!(value <= largest) && largest == largest) at = c, largest = value;
+  }
+  return at;
+}
+
 template <typename T>
 void argmax_kernel(Stream stream, const Tensor& x, Tensor& index) {
   const std::int64_t columns = x.shape().back();
   const T* values = x.data<T>();
   std::int32_t* best = index.data<std::int32_t>();
   cuda::for_each(stream, index.elements(), [=] LAMINA_DEVICE(std::int64_t r) {
-    std::int64_t at = 0;
-    auto largest = static_cast<float>(values[r * columns]);
-    for (std::int64_t c = 1; c < columns; ++c) {
-      const auto value = static_cast<float>(values[r * columns + c]);
-      if (!(value <= largest) && largest == largest) at = c, largest = value;
-    }
-    best[r] = static_cast<std::int32_t>(at);
+    best[r] = static_cast<std::int32_t>(argmax_of(values + r * columns, columns));
+  });
+}
+
+template <typename T>
+void is_argmax_kernel(Stream stream, const Tensor& x, const Tensor& labels, Tensor& out) {
+  const std::int64_t columns = x.shape().back();
+  const T* values = x.data<T>();
+  const std::int32_t* label = labels.data<std::int32_t>();
+  T* is = out.data<T>();
+  cuda::for_each(stream, out.elements(), [=] LAMINA_DEVICE(std::int64_t r) {
+    is[r] = static_cast<T>(argmax_of(values + r * columns, columns) == label[r] ? 1.0f : 0.0f);
   });
 }
 
@@ -93,6 +110,11 @@ void CudaBackend::broadcast_to(const Tensor& x, Tensor& out) {
 void CudaBackend::argmax(const Tensor& x, Tensor& index) {
   cuda::visit_floating(x.dtype(), "argmax",
                        [&](auto zero) { argmax_kernel<decltype(zero)>(stream(), x, index); });
+}
+
+void CudaBackend::is_argmax(const Tensor& x, const Tensor& labels, Tensor& out) {
+  cuda::visit_floating(x.dtype(), "is_argmax",
+                       [&](auto zero) { is_argmax_kernel<decltype(zero)>(stream(), x, labels, out); });
 }
 
 }  // namespace lamina

@@ -22,6 +22,10 @@ void check_batch_norm(const Tensor& x, const BatchNormState& state, const BatchN
           "batch_norm: {} does not fit x {}; weight, bias and running statistics must be {}{} on its device",
           t->str(), x.str(), name_of(dtype), channels.str());
   }
+  const Tensor& batches = state.batches_tracked;
+  check(!batches.defined() ||
+            (batches.elements() == 1 && batches.dtype() == DType::i32 && batches.device() == x.device()),
+        "batch_norm: batches_tracked {} must be one i32 on the device of x {}", batches.str(), x.str());
   check(!residual.defined() || (residual.shape() == x.shape() && residual.dtype() == x.dtype() &&
                                 residual.device() == x.device()),
         "batch_norm: residual {} must be shaped like x {}", residual.str(), x.str());
@@ -42,8 +46,8 @@ Tensor batch_norm(const Tensor& x, BatchNormState& state, const BatchNormOptions
          inv_std = Tensor::empty_like(state.weight);
   Backend& backend = backend_for(x.device());
   if (options.training) {
-    backend.batch_norm(x, state.weight, state.bias, residual, options, state.running_mean, state.running_var,
-                       y, mean, inv_std);
+    backend.batch_norm(x, state.weight, state.bias, residual, options,
+                       {state.running_mean, state.running_var, state.batches_tracked}, y, mean, inv_std);
   } else {
     backend.batch_norm_inference(x, state.weight, state.bias, residual, options, state.running_mean,
                                  state.running_var, y, mean, inv_std);

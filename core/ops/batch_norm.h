@@ -9,6 +9,7 @@ namespace lamina {
 struct BatchNormState {
   Tensor weight, bias;               // [C]
   Tensor running_mean, running_var;  // [C]; updated in place when training
+  Tensor batches_tracked = {};       // i32 []; incremented when training, if defined
 };
 
 // y = relu?((x - mean) / sqrt(var + eps) * weight + bias + residual?). residual: undefined or shaped like x.

@@ -46,4 +46,15 @@ Tensor argmax(const Tensor& x) {
   return no_gradient("argmax", index, {x});
 }
 
+Tensor is_argmax(const Tensor& x, const Tensor& labels) {
+  check_floating("is_argmax", "the operand", x);
+  check(x.rank() == 2 && x.size(1) > 0, "is_argmax: {} is not a matrix [rows, C] with C > 0", x.str());
+  check(labels.defined() && labels.dtype() == DType::i32 && labels.shape() == Shape{x.size(0)} &&
+            labels.device() == x.device(),
+        "is_argmax: labels {} do not fit {}; expected i32 [rows] on the same device", labels.str(), x.str());
+  Tensor is = Tensor::empty(labels.shape(), x.options());
+  backend_for(x.device()).is_argmax(x, labels, is);
+  return no_gradient("is_argmax", is, {x});
+}
+
 }  // namespace lamina

@@ -1,0 +1,229 @@
+// Training on the emulated GPU: steps that are recorded and replayed, results that are read late.
+#include <cmath>
+
+#include "apps/training_step.h"
+#include "catch.h"
+#include "core/ops/ops.h"
+#include "data/synthetic.h"
+#include "lamina/evaluate.h"
+#include "layers/resnet.h"
+#include "message_of.h"
+#include "optim/engine.h"
+#include "optim/engine_cuda_step.h"
+
+namespace lamina {
+
+// The optimizers of the library may have been built without CUDA.
+namespace rules {
+template <typename Real>
+struct EmulatedLars : Lars<Real> {
+  using Lars<Real>::Lars;
+};
+}  // namespace rules
+namespace engine {
+template <>
+inline constexpr bool built_for_cuda<rules::EmulatedLars<float>> = true;
+}
+
+namespace tests {
+namespace {
+
+using EmulatedLars = OptimizerOf<rules::EmulatedLars>;
+
+const data::Dataset& images() {
+  static const data::Dataset data =
+      data::synthetic({.classes = 4, .height = 8, .width = 8, .train = 40, .test = 50});
+  return data;
+}
+
+data::Split on_gpu(data::Split split) {
+  split.images = split.images.to(Device::cuda());
+  return split;
+}
+
+struct Run {
+  ResNet net;
+  EmulatedLars optimizer;
+  TrainingStep step;
+
+  explicit Run(Device device, bool record = true)
+      : net("resnet8", {.classes = 4, .device = device, .seed = 3}),
+        optimizer(net.parameters(), {.lr = 0.5, .weight_decay = 1e-3, .trust_coefficient = 0.01}),
+        step(net, optimizer, {.label_smoothing = 0.1, .record = record}) {
+    optimizer.set_tracing(true);
+    optimizer.set_schedule(Schedule({.kind = ScheduleOptions::Kind::cosine,
+                                     .lr = 0.5,
+                                     .epochs = 4,
+                                     .steps_per_epoch = 2,
+                                     .warmup_epochs = 1}));
+  }
+
+  // Parts of 8, 8 and 4 images to a batch of 20, two batches an epoch.
+  void train(int epochs, std::int64_t micro_batch = 8) {
+    const Device device = net.options().device;
+    const data::Loader loader(
+        device.type == DeviceType::cpu ? images().train : on_gpu(images().train),
+        {.batch = 20, .micro_batch = micro_batch, .augment = data::standard(), .seed = 3});
+    for (int epoch = 0; epoch < epochs; ++epoch)
+      for (const data::Batch& part : loader.epoch(epoch, device)) step.run(part);
+  }
+  std::vector<float> weights() const { return optimizer.arena().values().to_vector<float>(); }
+  std::vector<double> buffers() const {
+    std::vector<double> all;
+    for (const auto& param : net.state())
+      if (param->kind == ParamKind::buffer)
+        for (std::int64_t i = 0; i < param->value.elements(); ++i)
+          all.push_back(param->value.flat(i, {}).item());
+    return all;
+  }
+};
+
+bool same(double a, double b) { return a == b || (std::isnan(a) && std::isnan(b)); }
+
+void check_same(const StepResult& a, const StepResult& b) {
+  CHECK(a.metrics.loss_sum == b.metrics.loss_sum);
+  CHECK(a.metrics.correct == b.metrics.correct);
+  CHECK(a.metrics.samples == b.metrics.samples);
+  CHECK(a.report.step == b.report.step);
+  CHECK(a.report.lr == b.report.lr);
+  REQUIRE(a.report.layers.size() == b.report.layers.size());
+  for (std::size_t i = 0; i < a.report.layers.size(); ++i) {
+    const LayerReport &x = a.report.layers[i], &y = b.report.layers[i];
+    CHECK(same(x.weight_norm, y.weight_norm));
+    CHECK(same(x.grad_norm, y.grad_norm));
+    CHECK(same(x.update_norm, y.update_norm));
+    CHECK(same(x.trust, y.trust));
+  }
+}
+
+}  // namespace
+
+TEST_CASE("replayed steps are the steps", "[recorded]") {
+  for (const std::int64_t micro_batch : {0, 8}) {
+    Run eager(Device::cuda(), false), recorded(Device::cuda());
+    eager.train(4, micro_batch), recorded.train(4, micro_batch);
+    CHECK(recorded.step.unread() == 8);
+    const StepResults expected = eager.step.results(), found = recorded.step.results();
+    CHECK(found.failure.empty());
+    REQUIRE(found.steps.size() == 8);
+    REQUIRE(expected.steps.size() == 8);
+    for (std::size_t i = 0; i < 8; ++i) {
+      INFO("step " << i + 1);
+      check_same(found.steps[i], expected.steps[i]);
+      CHECK(found.steps[i].report.step == static_cast<std::int64_t>(i) + 1);
+    }
+    CHECK(found.steps[1].report.lr != found.steps[2].report.lr);
+    CHECK(recorded.weights() == eager.weights());
+    CHECK(recorded.buffers() == eager.buffers());  // among them how many batches they are of
+    CHECK(recorded.step.results().steps.empty());
+  }
+}
+
+TEST_CASE("replayed steps are the CPU's", "[recorded]") {
+  Run cpu(Device::cpu()), gpu(Device::cuda());
+  cpu.train(2), gpu.train(2);
+  const StepResults expected = cpu.step.results(), found = gpu.step.results();
+  REQUIRE(found.steps.size() == expected.steps.size());
+  for (std::size_t i = 0; i < found.steps.size(); ++i) {
+    INFO("step " << i + 1);  // f32 in another order, over four steps
+    CHECK(std::abs(found.steps[i].metrics.loss() / expected.steps[i].metrics.loss() - 1) < 1e-4);
+    CHECK(found.steps[i].report.lr == expected.steps[i].report.lr);
+    CHECK(found.steps[i].metrics.correct <= 20);
+    CHECK(found.steps[i].metrics.loss() < 3);  // log(4) at first: those of the step before are not in it
+  }
+}
+
+TEST_CASE("a step that diverges changes nothing, and is told after those before it", "[recorded]") {
+  for (const Device device : {Device::cpu(), Device::cuda()}) {
+    INFO(device.str());
+    Run run(device);
+    run.train(2, 0);
+    const std::vector<float> before = run.weights();
+    data::Batch bad{.images = Tensor::full({20, 8, 8, 3}, NAN, {.device = device}),
+                    .labels = Tensor::zeros({20}, {DType::i32, device}),
+                    .samples = {},
+                    .batch_size = 20,
+                    .last_part = true};
+    run.step.run(bad);
+    run.train(1, 0);
+    CHECK(run.step.unread() == 7);
+    const StepResults results = run.step.results();
+    CHECK(results.steps.size() == 4);
+    CHECK(results.failure == "the loss is nan");
+    CHECK(run.weights() == before);
+    CHECK(run.optimizer.steps() == 4);
+  }
+}
+
+TEST_CASE("a gradient that is not finite is named when the report is read", "[recorded]") {
+  Run run(Device::cuda());
+  run.train(1, 0);
+  run.optimizer.prepare_step();
+  run.optimizer.arena().grads().rows(5, 1).fill(INFINITY);
+  run.optimizer.apply_step();
+  run.optimizer.zero_grad();
+  run.optimizer.step();
+  CHECK(run.optimizer.take_reports().size() == 2);
+  CHECK(unexplained([&] { run.optimizer.take_reports(); }, {"step 3", "conv1.weight", "not finite"}) ==
+        "nothing");
+  CHECK(run.optimizer.steps() == 2);
+  run.optimizer.step();
+  CHECK(run.optimizer.report().step == 3);
+}
+
+TEST_CASE("as many reports are kept as were promised", "[recorded]") {
+  Run run(Device::cuda());
+  for (int i = 0; i < 100; ++i) run.optimizer.step();
+  const std::vector<StepReport> reports = run.optimizer.take_reports();
+  REQUIRE(std::ssize(reports) == Optimizer::reports_kept);
+  CHECK(reports.front().step == 101 - Optimizer::reports_kept);
+  CHECK(reports.back().step == 100);
+}
+
+TEST_CASE("tests on the GPU are the CPU's, also with a last batch that is smaller", "[recorded]") {
+  Run cpu(Device::cpu()), gpu(Device::cuda());
+  const Evaluation expected = evaluate(cpu.net, images().test, {.batch = 8}),
+                   found = evaluate(gpu.net, on_gpu(images().test), {.batch = 8, .device = Device::cuda()});
+  CHECK(found.samples == 50);
+  CHECK(found.correct == expected.correct);
+  CHECK(std::abs(found.loss / expected.loss - 1) < 1e-5);  // f32 in another order
+}
+
+TEST_CASE("recorded work that waits or uploads is an error, and nothing stays recorded",
+          "[recorded][errors]") {
+  const Device gpu = Device::cuda();
+  const Tensor x = Tensor::full({3}, 2, {.device = gpu});
+  Tensor total = Tensor::zeros({}, {.device = gpu});
+  enum { add, read, upload, wait, leave } what = add;
+  Recorded work(gpu, [&] {
+    backend_for(gpu).accumulate(sum(x), total);
+    if (what == read) total.item();
+    if (what == upload) Tensor::from<float>({1}, {1}, gpu);
+    if (what == wait) backend_for(gpu).synchronize();
+    if (what == leave) fail("enough");
+  });
+  work.run();
+  for (const auto& [kind, message] : {std::pair(read, "reading from the GPU"),
+                                      {upload, "copying to the GPU"},
+                                      {wait, "waiting for the GPU"},
+                                      {leave, "enough"}}) {
+    what = kind;
+    CHECK(unexplained([&] { work.run(); }, {message}) == "nothing");
+    CHECK(total.item() == 6);
+  }
+  what = add;
+  work.run();
+  what = leave;  // no longer called
+  work.run();
+  CHECK(total.item() == 18);
+}
+
+TEST_CASE("on the CPU recorded work is simply done", "[recorded]") {
+  int runs = 0;
+  Recorded work(Device::cpu(), [&] { ++runs; });
+  for (int i = 0; i < 3; ++i) work.run();
+  CHECK(runs == 3);
+}
+
+}  // namespace tests
+}  // namespace lamina
