@@ -67,6 +67,23 @@ struct CudaStep {
       e.grad = *grad_scale * grads[i];
       return e;
     }
+    // What one element adds to the sums, as its tensor wants it.
+    LAMINA_HD cuda::Sums<3> squares(const Chunk& chunk, const LayerConstants& layer, std::int64_t i) const {
+      cuda::Sums<3> terms;
+      if (i >= chunk.end || layer.measure == Measure::nothing) return terms;
+      const Element<float> e = element({0, 0, layer.weight_decay, 0, 1}, i);
+      terms.value[1] = static_cast<double>(e.grad) * static_cast<double>(e.grad);
+      if (layer.measure == Measure::grad) return terms;
+      terms.value[0] = static_cast<double>(e.weight) * static_cast<double>(e.weight);
+      if constexpr (Rule::layerwise) {
+        if (layer.measure == Measure::all) {
+          const std::array<float, slots> state = slots_at(i);
+          const auto u = static_cast<double>(step->rule.normed(e, state.data()));
+          terms.value[2] = u * u;
+        }
+      }
+      return terms;
+    }
     // Changes one element; the square of the weight's change.
     LAMINA_HD double apply(const Chunk& chunk, std::int64_t i) const {
       std::array<float, slots> s = slots_at(i);
@@ -117,10 +134,13 @@ struct CudaStep {
     const Arrays a = arrays_;
     cuda::sum_middle<1>(
         backend_.stream(), backend_.allocator(), {chunks_, cuda_chunk, 1},
-        [=] LAMINA_DEVICE(std::int64_t c, std::int64_t s, std::int64_t) {
-          const std::int64_t i = a.chunks[c].begin + s;
-          const double g = i < a.chunks[c].end ? static_cast<double>(a.grads[i]) : 0;
-          return cuda::Sums<1>{{g * g}};
+        [=] LAMINA_DEVICE(std::int64_t c, std::int64_t) {
+          const Chunk chunk = a.chunks[c];
+          return [=](std::int64_t s) {
+            const std::int64_t i = chunk.begin + s;
+            const double g = i < chunk.end ? static_cast<double>(a.grads[i]) : 0;
+            return cuda::Sums<1>{{g * g}};
+          };
         },
         [=] LAMINA_DEVICE(std::int64_t c, const cuda::Sums<1>& sums) {
           a.partial[c] = {0, sums.value[0], 0};
@@ -139,24 +159,10 @@ struct CudaStep {
     const Arrays a = arrays_;
     cuda::sum_middle<3>(
         backend_.stream(), backend_.allocator(), {chunks_, cuda_chunk, 1},
-        [=] LAMINA_DEVICE(std::int64_t c, std::int64_t s, std::int64_t) {
-          const Chunk& chunk = a.chunks[c];
-          const LayerConstants& layer = a.layers[chunk.segment];
-          const std::int64_t i = chunk.begin + s;
-          cuda::Sums<3> terms;
-          if (i >= chunk.end || layer.measure == Measure::nothing) return terms;
-          const Element<float> e = a.element({0, 0, layer.weight_decay, 0, 1}, i);
-          terms.value[1] = static_cast<double>(e.grad) * static_cast<double>(e.grad);
-          if (layer.measure == Measure::grad) return terms;
-          terms.value[0] = static_cast<double>(e.weight) * static_cast<double>(e.weight);
-          if constexpr (Rule::layerwise) {
-            if (layer.measure == Measure::all) {
-              const std::array<float, slots> state = a.slots_at(i);
-              const auto u = static_cast<double>(a.step->rule.normed(e, state.data()));
-              terms.value[2] = u * u;
-            }
-          }
-          return terms;
+        [=] LAMINA_DEVICE(std::int64_t c, std::int64_t) {
+          const Chunk chunk = a.chunks[c];
+          const LayerConstants layer = a.layers[chunk.segment];
+          return [=](std::int64_t s) { return a.squares(chunk, layer, chunk.begin + s); };
         },
         [=] LAMINA_DEVICE(std::int64_t c, const cuda::Sums<3>& sums) {
           a.partial[c] = {sums.value[0], sums.value[1], sums.value[2]};
@@ -205,10 +211,13 @@ struct CudaStep {
     const Arrays a = arrays_;
     cuda::sum_middle<1>(
         backend_.stream(), backend_.allocator(), {chunks_, cuda_chunk, 1},
-        [=] LAMINA_DEVICE(std::int64_t c, std::int64_t s, std::int64_t) {
-          const Chunk& chunk = a.chunks[c];
-          const std::int64_t i = chunk.begin + s;
-          return cuda::Sums<1>{{i < chunk.end && *a.failed == 0 ? a.apply(chunk, i) : 0}};
+        [=] LAMINA_DEVICE(std::int64_t c, std::int64_t) {
+          const Chunk chunk = a.chunks[c];
+          const bool taken = *a.failed == 0;
+          return [=](std::int64_t s) {
+            const std::int64_t i = chunk.begin + s;
+            return cuda::Sums<1>{{i < chunk.end && taken ? a.apply(chunk, i) : 0}};
+          };
         },
         [=] LAMINA_DEVICE(std::int64_t c, const cuda::Sums<1>& sums) { a.partial[c].other = sums.value[0]; });
     cuda::for_each_row(backend_.stream(), tensors_,
@@ -280,8 +289,8 @@ void cuda_prepare(const Arena& arena, std::span<const LayerSettings> settings, c
       layers.push_back({static_cast<float>(settings[i].weight_decay),
                         static_cast<float>(settings[i].lr_scale), measure[i], settings[i].adapts});
     if (!state.layers.defined())
-      state.layers =
-          Tensor::empty({ResultLayout::size<LayerConstants>(std::ssize(layers))}, {DType::u8, arena.device()});
+      state.layers = Tensor::empty({ResultLayout::size<LayerConstants>(std::ssize(layers))},
+                                   {DType::u8, arena.device()});
     backend_for(arena.device())
         .copy_from_host(layers.data(), state.layers);  // in place: recordings read it there
     state.measure = measure;

@@ -3,6 +3,7 @@
 // gradients are f32 or bf16; statistics and parameters, and their gradients, are always f32.
 #include "core/cuda/cuda_backend.h"
 #include "core/cuda/dtypes.h"
+#include "core/cuda/pack.h"
 #include "core/math/batch_norm.h"
 #include "core/math/unary.h"
 #include "core/scratch.h"
@@ -21,26 +22,30 @@ struct Normalisation {
         bias(biases.data<float>()) {}
 
   LAMINA_HD float scale(std::int64_t c) const { return inv_std[c] * weight[c]; }
-  LAMINA_HD float operator()(float x, std::int64_t c) const {
-    return math::normalise(x, mean[c], scale(c), bias[c]);
-  }
 
   const float *mean, *inv_std, *weight, *bias;  // [C]
 };
 
-// A value near the mean of each channel: the mean of 16 rows spread over the tensor, as in
-// core/cpu/batch_norm.cpp.
-template <typename T>
-void rough_mean(Stream stream, const Tensor& x, std::int64_t channels, float* mean) {
-  const std::int64_t rows = x.elements() / channels, samples = rows < 16 ? rows : 16;
-  const T* from = x.data<T>();
-  cuda::for_each(stream, channels, [=] LAMINA_DEVICE(std::int64_t c) {
-    double sum = 0;
-    for (std::int64_t s = 0; s < samples; ++s)
-      sum += static_cast<double>(static_cast<float>(from[s * rows / samples * channels + c]));
-    mean[c] = static_cast<float>(sum / static_cast<double>(samples));
-  });
-}
+// The same of `width` neighbouring channels, in registers.
+template <int width>
+struct Channels {
+  LAMINA_HD Channels(const Normalisation& all, std::int64_t column) {
+    const auto means = cuda::load<width>(all.mean, column), inv_stds = cuda::load<width>(all.inv_std, column);
+    const auto weights = cuda::load<width>(all.weight, column), biases = cuda::load<width>(all.bias, column);
+    for (int k = 0; k < width; ++k) {
+      mean[k] = means.value[k];
+      scale[k] = inv_stds.value[k] * weights.value[k];
+      bias[k] = biases.value[k];
+    }
+  }
+  LAMINA_HD float operator()(float x, int k) const { return math::normalise(x, mean[k], scale[k], bias[k]); }
+
+  float mean[width], scale[width], bias[width];
+};
+
+// Rows that a thread adds up where it takes several channels at once: with more, too few threads would be at
+// work.
+constexpr std::int64_t rows_of_packs = 16;
 
 struct Statistics {
   Statistics(const RunningStatistics& running, Tensor& means, Tensor& inv_stds)
@@ -50,36 +55,49 @@ struct Statistics {
         mean(means.data<float>()),
         inv_std(inv_stds.data<float>()) {}
 
+  LAMINA_HD void write(std::int64_t c, const math::Moments& batch, double n, double momentum,
+                       double eps) const {
+    mean[c] = static_cast<float>(batch.mean);
+    inv_std[c] = static_cast<float>(math::inv_std(batch.variance, eps));
+    running_mean[c] = math::moved(running_mean[c], batch.mean, momentum);
+    running_var[c] = math::moved(running_var[c], batch.variance * (n / (n - 1)), momentum);
+    if (c == 0 && batches != nullptr) ++*batches;
+  }
+
   float *running_mean, *running_var;  // [C]
   std::int32_t* batches;              // nullptr: not counted
   float *mean, *inv_std;              // [C]
 };
 
-template <typename T>
+// Sums of d = x - shift and of d², with the first row for a shift.
+template <typename T, int width>
 void batch_statistics(Stream stream, Allocator& allocator, const Tensor& x, const BatchNormOptions& o,
                       std::int64_t channels, const Statistics& to) {
   if (channels == 0) return;
-  const Scratch<float> shifts(allocator, channels);
-  const float* shift = shifts.data();
-  rough_mean<T>(stream, x, channels, shifts.data());
-  const std::int64_t count = x.elements() / channels;
+  const std::int64_t count = x.elements() / channels, columns = channels / width;
   const auto n = static_cast<double>(count);
   const double momentum = o.momentum, eps = o.eps;
   const T* from = x.data<T>();
-  cuda::sum_middle<2>(
-      stream, allocator, {1, count, channels},
-      [=] LAMINA_DEVICE(std::int64_t, std::int64_t row, std::int64_t c) {
-        const float d = static_cast<float>(from[row * channels + c]) - shift[c];
-        return cuda::Sums<2, float>{{d, d * d}};
+  cuda::sum_middle<2 * width>(
+      stream, allocator, {1, count, columns, rows_of_packs},
+      [=] LAMINA_DEVICE(std::int64_t, std::int64_t column) {
+        const cuda::Pack<T, width> shift = cuda::load<width>(from, column);
+        return [=](std::int64_t row) {
+          const cuda::Pack<T, width> in = cuda::load<width>(from, row * columns + column);
+          cuda::Sums<2 * width, float> terms;
+          for (int k = 0; k < width; ++k) {
+            const float d = static_cast<float>(in.value[k]) - static_cast<float>(shift.value[k]);
+            terms.value[k] = d, terms.value[width + k] = d * d;
+          }
+          return terms;
+        };
       },
-      [=] LAMINA_DEVICE(std::int64_t c, const cuda::Sums<2>& sums) {
-        const math::Moments batch =
-            math::moments(static_cast<double>(shift[c]), sums.value[0], sums.value[1], n);
-        to.mean[c] = static_cast<float>(batch.mean);
-        to.inv_std[c] = static_cast<float>(math::inv_std(batch.variance, eps));
-        to.running_mean[c] = math::moved(to.running_mean[c], batch.mean, momentum);
-        to.running_var[c] = math::moved(to.running_var[c], batch.variance * (n / (n - 1)), momentum);
-        if (c == 0 && to.batches != nullptr) ++*to.batches;
+      [=] LAMINA_DEVICE(std::int64_t column, const cuda::Sums<2 * width>& sums) {
+        for (int k = 0; k < width; ++k) {
+          const std::int64_t c = column * width + k;
+          const auto shift = static_cast<double>(static_cast<float>(from[c]));
+          to.write(c, math::moments(shift, sums.value[k], sums.value[width + k], n), n, momentum, eps);
+        }
       });
 }
 
@@ -92,72 +110,139 @@ void inv_std_of(Stream stream, const Tensor& running_var, double eps, Tensor& in
 }
 
 // y = relu?((x - mean) * inv_std * weight + bias + residual?)
-template <typename T>
-void normalise(Stream stream, const Tensor& x, const Normalisation& normalised, std::int64_t channels,
+template <typename T, int width>
+void normalise(Stream stream, const Tensor& x, const Normalisation& normalisation, std::int64_t channels,
                const Tensor& residual, bool relu, Tensor& y) {
   const T *from = x.data<T>(), *added = residual.defined() ? residual.data<T>() : nullptr;
   T* to = y.data<T>();
-  cuda::for_each(stream, y.elements(), [=] LAMINA_DEVICE(std::int64_t i) {
-    float value = normalised(static_cast<float>(from[i]), i % channels);
-    if (added != nullptr) value += static_cast<float>(added[i]);
-    to[i] = static_cast<T>(relu ? math::Relu{}.f(value) : value);
-  });
-}
-
-enum class Mask { none, from_y, from_x };
-
-// g, the gradient before the ReLU. Without y its sign is found again, rounded as it was stored.
-template <typename T>
-struct MaskedGradient {
-  LAMINA_HD float operator()(std::int64_t i, std::int64_t c) const {
-    const auto g = static_cast<float>(grad[i]);
-    if (mask == Mask::none) return g;
-    if (mask == Mask::from_y) return g * math::Relu{}.df(static_cast<float>(y[i]));
-    const float output = math::Relu{}.f(normalised(static_cast<float>(x[i]), c));
-    return g * math::Relu{}.df(static_cast<float>(static_cast<T>(output)));
-  }
-
-  Mask mask;
-  const T *grad, *x, *y;
-  Normalisation normalised;
-};
-
-// grad_bias and grad_weight, and offset and slope [C] of grad_x; g goes to `kept` unless that is null.
-template <typename T>
-void reduce_gradients(Stream stream, Allocator& allocator, const MaskedGradient<T>& g,
-                      const cuda::SumPlan& plan, bool training, T* kept, float* grad_weight, float* grad_bias,
-                      float* offset, float* slope) {
-  const std::int64_t channels = plan.inner;
-  const double share = training ? 1 / static_cast<double>(plan.middle) : 0;
-  cuda::sum_middle<2>(
-      stream, allocator, plan,
-      [=] LAMINA_DEVICE(std::int64_t, std::int64_t row, std::int64_t c) {
-        const std::int64_t i = row * channels + c;
-        const float value = g(i, c);
-        if (kept != nullptr) kept[i] = static_cast<T>(value);
-        return cuda::Sums<2, float>{{value, value * (static_cast<float>(g.x[i]) - g.normalised.mean[c])}};
-      },
-      [=] LAMINA_DEVICE(std::int64_t c, const cuda::Sums<2>& sums) {
-        const math::BatchNormGradient<float> gradient(sums.value[0], sums.value[1],
-                                                      static_cast<double>(g.normalised.inv_std[c]),
-                                                      static_cast<double>(g.normalised.scale(c)), share);
-        grad_weight[c] = gradient.weight;
-        grad_bias[c] = gradient.bias;
-        offset[c] = gradient.offset;
-        slope[c] = gradient.slope;
+  cuda::for_each_column(
+      stream, y.elements() / channels, channels / width, [=] LAMINA_DEVICE(std::int64_t column) {
+        const Channels<width> channel(normalisation, column);
+        return [=](std::int64_t i) {
+          const cuda::Pack<T, width> in = cuda::load<width>(from, i);
+          const cuda::Pack<T, width> more = added != nullptr ? cuda::load<width>(added, i) : in;
+          cuda::Pack<T, width> out;
+          for (int k = 0; k < width; ++k) {
+            float value = channel(static_cast<float>(in.value[k]), k);
+            if (added != nullptr) value += static_cast<float>(more.value[k]);
+            out.value[k] = static_cast<T>(relu ? math::Relu{}.f(value) : value);
+          }
+          cuda::store(out, to, i);
+        };
       });
 }
 
 template <typename T>
-void write_grad_x(Stream stream, const MaskedGradient<T>& g, const T* kept, const float* offset,
-                  const float* slope, std::int64_t channels, Tensor& grad_x) {
+void normalise(Stream stream, const Tensor& x, const Normalisation& n, std::int64_t channels,
+               const Tensor& residual, bool relu, Tensor& y) {
+  if (channels == 0) return;
+  const void* added = residual.defined() ? residual.raw() : nullptr;
+  cuda::visit_width<T>(channels, {x.raw(), added, y.raw(), n.mean, n.inv_std, n.weight, n.bias},
+                       [&](auto width) { normalise<T, width()>(stream, x, n, channels, residual, relu, y); });
+}
+
+enum class Mask { none, from_y, from_x };
+
+template <int width>
+struct MaskedPack {
+  float grad[width];     // g, the gradient before the ReLU
+  float centred[width];  // x - mean
+};
+
+template <typename T, int width>
+struct MaskedGradient {
+  // Without y its sign is found again, rounded as it was stored.
+  LAMINA_HD MaskedPack<width> at(std::int64_t i, const Channels<width>& channel) const {
+    const cuda::Pack<T, width> above = cuda::load<width>(grad, i), in = cuda::load<width>(x, i);
+    const cuda::Pack<T, width> out = mask == Mask::from_y ? cuda::load<width>(y, i) : in;
+    MaskedPack<width> g;
+    for (int k = 0; k < width; ++k) {
+      const auto value = static_cast<float>(in.value[k]);
+      g.grad[k] = static_cast<float>(above.value[k]);
+      g.centred[k] = value - channel.mean[k];
+      if (mask == Mask::from_y) g.grad[k] *= math::Relu{}.df(static_cast<float>(out.value[k]));
+      if (mask == Mask::from_x) {
+        const auto stored = static_cast<T>(math::Relu{}.f(channel(value, k)));
+        g.grad[k] *= math::Relu{}.df(static_cast<float>(stored));
+      }
+    }
+    return g;
+  }
+
+  Mask mask;
+  const T *grad, *x, *y;
+  Normalisation normalisation;
+};
+
+// What the two passes over the gradient share: the first writes it, the second reads it. [C] each.
+struct Coefficients {
+  float *grad_weight, *grad_bias, *offset, *slope;
+};
+
+// All the coefficients; g goes to `kept` unless that is null.
+template <typename T, int width>
+void reduce_gradients(Stream stream, Allocator& allocator, const MaskedGradient<T, width>& g,
+                      const cuda::SumPlan& plan, bool training, T* kept, const Coefficients& to) {
+  const std::int64_t columns = plan.inner;
+  const double share = training ? 1 / static_cast<double>(plan.middle) : 0;
+  cuda::sum_middle<2 * width>(
+      stream, allocator, plan,
+      [=] LAMINA_DEVICE(std::int64_t, std::int64_t column) {
+        const Channels<width> channel(g.normalisation, column);
+        return [=](std::int64_t row) {
+          const std::int64_t i = row * columns + column;
+          const MaskedPack<width> masked = g.at(i, channel);
+          cuda::Sums<2 * width, float> terms;
+          cuda::Pack<T, width> stored;
+          for (int k = 0; k < width; ++k) {
+            stored.value[k] = static_cast<T>(masked.grad[k]);
+            terms.value[k] = masked.grad[k];
+            terms.value[width + k] = masked.grad[k] * masked.centred[k];
+          }
+          if (kept != nullptr) cuda::store(stored, kept, i);
+          return terms;
+        };
+      },
+      [=] LAMINA_DEVICE(std::int64_t column, const cuda::Sums<2 * width>& sums) {
+        for (int k = 0; k < width; ++k) {
+          const std::int64_t c = column * width + k;
+          const math::BatchNormGradient<float> gradient(sums.value[k], sums.value[width + k],
+                                                        static_cast<double>(g.normalisation.inv_std[c]),
+                                                        static_cast<double>(g.normalisation.scale(c)), share);
+          to.grad_weight[c] = gradient.weight;
+          to.grad_bias[c] = gradient.bias;
+          to.offset[c] = gradient.offset;
+          to.slope[c] = gradient.slope;
+        }
+      });
+}
+
+template <typename T, int width>
+void write_grad_x(Stream stream, const MaskedGradient<T, width>& g, const T* kept,
+                  const Coefficients& coefficients, std::int64_t columns, Tensor& grad_x) {
   T* to = grad_x.data<T>();
-  cuda::for_each(stream, grad_x.elements(), [=] LAMINA_DEVICE(std::int64_t i) {
-    const std::int64_t c = i % channels;
-    const float value = kept != nullptr ? static_cast<float>(kept[i]) : g(i, c);
-    const float centred = static_cast<float>(g.x[i]) - g.normalised.mean[c];
-    to[i] =
-        static_cast<T>(math::batch_norm_grad_x(value, centred, g.normalised.scale(c), offset[c], slope[c]));
+  const float *offsets = coefficients.offset, *slopes = coefficients.slope;
+  const std::int64_t rows = grad_x.elements() / width / columns;
+  cuda::for_each_column(stream, rows, columns, [=] LAMINA_DEVICE(std::int64_t column) {
+    const Channels<width> channel(g.normalisation, column);
+    const auto offset = cuda::load<width>(offsets, column), slope = cuda::load<width>(slopes, column);
+    return [=](std::int64_t i) {
+      MaskedPack<width> masked;
+      if (kept == nullptr) {
+        masked = g.at(i, channel);
+      } else {
+        const cuda::Pack<T, width> in = cuda::load<width>(g.x, i), grad = cuda::load<width>(kept, i);
+        for (int k = 0; k < width; ++k) {
+          masked.grad[k] = static_cast<float>(grad.value[k]);
+          masked.centred[k] = static_cast<float>(in.value[k]) - channel.mean[k];
+        }
+      }
+      cuda::Pack<T, width> out;
+      for (int k = 0; k < width; ++k)
+        out.value[k] = static_cast<T>(math::batch_norm_grad_x(
+            masked.grad[k], masked.centred[k], channel.scale[k], offset.value[k], slope.value[k]));
+      cuda::store(out, to, i);
+    };
   });
 }
 
@@ -169,7 +254,9 @@ void CudaBackend::batch_norm(const Tensor& x, const Tensor& weight, const Tensor
   const std::int64_t channels = weight.elements();
   cuda::visit_floating(x.dtype(), "batch_norm", [&](auto zero) {
     using T = decltype(zero);
-    batch_statistics<T>(stream(), allocator(), x, options, channels, {running, mean, inv_std});
+    cuda::visit_width<T>(channels, {x.raw()}, [&](auto width) {
+      batch_statistics<T, width()>(stream(), allocator(), x, options, channels, {running, mean, inv_std});
+    });
     normalise<T>(stream(), x, {mean, inv_std, weight, bias}, channels, residual, options.relu, y);
   });
 }
@@ -193,21 +280,26 @@ void CudaBackend::batch_norm_grad(const Tensor& grad, const Tensor& x, const Ten
                                   Tensor& grad_bias, Tensor& grad_residual) {
   const std::int64_t channels = weight.elements();
   if (channels == 0) return;
-  const cuda::SumPlan plan(1, x.elements() / channels, channels);
-  const Scratch<float> coefficients(allocator(), 2 * channels);
-  float *offset = coefficients.data(), *slope = offset + channels;
+  const Scratch<float> scratch(allocator(), 2 * channels);
+  float* offset = scratch.data();
   const Mask mask = !options.relu ? Mask::none : y.defined() ? Mask::from_y : Mask::from_x;
   cuda::visit_floating(x.dtype(), "batch_norm_grad", [&](auto zero) {
     using T = decltype(zero);
-    const MaskedGradient<T> g{mask,
-                              grad.data<T>(),
-                              x.data<T>(),
-                              mask == Mask::from_y ? y.data<T>() : nullptr,
-                              {mean, inv_std, weight, bias}};
+    const Normalisation n(mean, inv_std, weight, bias);
+    const T* masks = mask == Mask::from_y ? y.data<T>() : nullptr;
     T* kept = grad_residual.defined() ? grad_residual.data<T>() : nullptr;
-    reduce_gradients(stream(), allocator(), g, plan, options.training, kept, grad_weight.data<float>(),
-                     grad_bias.data<float>(), offset, slope);
-    write_grad_x(stream(), g, kept, offset, slope, channels, grad_x);
+    const Coefficients coefficients{grad_weight.data<float>(), grad_bias.data<float>(), offset,
+                                    offset + channels};
+    const auto compute = [&](auto width) {
+      const std::int64_t columns = channels / width();
+      const MaskedGradient<T, width()> g{mask, grad.data<T>(), x.data<T>(), masks, n};
+      const cuda::SumPlan plan(1, x.elements() / channels, columns, rows_of_packs);
+      reduce_gradients(stream(), allocator(), g, plan, options.training, kept, coefficients);
+      write_grad_x(stream(), g, kept, coefficients, columns, grad_x);
+    };
+    cuda::visit_width<T>(
+        channels, {grad.raw(), x.raw(), masks, kept, grad_x.raw(), n.mean, n.inv_std, n.weight, n.bias},
+        compute);
   });
 }
 

@@ -4,6 +4,7 @@
 
 #include "core/cuda/cuda_backend.h"
 #include "core/cuda/dtypes.h"
+#include "core/cuda/pack.h"
 #include "core/math/convert.h"
 #include "core/walk.h"
 
@@ -74,12 +75,16 @@ void binary_kernel(Stream stream, const F& f, const Tensor& a, const Tensor& b, 
   });
 }
 
-template <typename T>
+template <typename T, int width>
 void accumulate_kernel(Stream stream, const Tensor& x, Tensor& total) {
   const T* from = x.data<T>();
   T* to = total.data<T>();
-  cuda::for_each(stream, total.elements(), [=] LAMINA_DEVICE(std::int64_t i) {
-    to[i] = static_cast<T>(static_cast<float>(to[i]) + static_cast<float>(from[i]));
+  cuda::for_each(stream, total.elements() / width, [=] LAMINA_DEVICE(std::int64_t i) {
+    const cuda::Pack<T, width> more = cuda::load<width>(from, i);
+    cuda::Pack<T, width> sum = cuda::load<width>(to, i);
+    for (int k = 0; k < width; ++k)
+      sum.value[k] = static_cast<T>(static_cast<float>(sum.value[k]) + static_cast<float>(more.value[k]));
+    cuda::store(sum, to, i);
   });
 }
 
@@ -88,11 +93,13 @@ void count_not_finite(Stream stream, Allocator& allocator, const Tensor& x, doub
   const T* values = x.data<T>();
   cuda::sum_middle<1>(
       stream, allocator, {1, x.elements(), 1},
-      [=] LAMINA_DEVICE(std::int64_t, std::int64_t i, std::int64_t) {
-        const auto value = static_cast<float>(values[i]);
-        const bool finite =
-            value >= -std::numeric_limits<float>::max() && value <= std::numeric_limits<float>::max();
-        return cuda::Sums<1, float>{{finite ? 0.0f : 1.0f}};
+      [=] LAMINA_DEVICE(std::int64_t, std::int64_t) {
+        return [=](std::int64_t i) {
+          const auto value = static_cast<float>(values[i]);
+          const bool finite =
+              value >= -std::numeric_limits<float>::max() && value <= std::numeric_limits<float>::max();
+          return cuda::Sums<1, float>{{finite ? 0.0f : 1.0f}};
+        };
       },
       [=] LAMINA_DEVICE(std::int64_t, const cuda::Sums<1>& sums) { *count = sums.value[0]; });
 }
@@ -154,8 +161,11 @@ void CudaBackend::binary(const math::Binary& function, const Tensor& a, const Te
 }
 
 void CudaBackend::accumulate(const Tensor& x, Tensor& total) {
-  cuda::visit_floating(x.dtype(), "accumulate",
-                       [&](auto zero) { accumulate_kernel<decltype(zero)>(stream(), x, total); });
+  cuda::visit_floating(x.dtype(), "accumulate", [&](auto zero) {
+    using T = decltype(zero);
+    cuda::visit_width<T>(x.elements(), {x.raw(), total.raw()},
+                         [&](auto width) { accumulate_kernel<T, width()>(stream(), x, total); });
+  });
 }
 
 bool CudaBackend::all_finite(const Tensor& x) {

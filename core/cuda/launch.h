@@ -1,4 +1,4 @@
-// How kernels are started: four shapes of loops over device memory. A kernel's body is a lambda marked
+// How kernels are started: five shapes of loops over device memory. A kernel's body is a lambda marked
 // LAMINA_DEVICE, which holds all of its arithmetic and indexing.
 //
 // nvcc turns the loops into launches on a stream. Any other compiler turns them into loops on the host, over
@@ -87,11 +87,12 @@ struct SumPlan {
   int columns = 1, lanes = block_threads;
   std::int64_t part_rows = 0, parts = 0, column_blocks = 0;
 
-  SumPlan(std::int64_t outer_extent, std::int64_t middle_extent, std::int64_t inner_extent)
+  SumPlan(std::int64_t outer_extent, std::int64_t middle_extent, std::int64_t inner_extent,
+          std::int64_t most_rows_per_thread = rows_per_thread)
       : outer(outer_extent), middle(middle_extent), inner(inner_extent) {
     while (columns < 32 && columns < inner) columns *= 2;
     lanes = block_threads / columns;
-    part_rows = lanes * rows_per_thread;
+    part_rows = lanes * most_rows_per_thread;
     parts = std::max<std::int64_t>(1, ceil_div(middle, part_rows));
     column_blocks = ceil_div(inner, columns);
   }
@@ -108,14 +109,18 @@ struct SumPlan {
     return outer_index(block) * inner + column(block, thread);
   }
 
-  // What one thread adds up: value(a, s, b) over its share of s.
+  // What one thread adds up: value(a, b)(s) over its share of s.
   template <typename Value>
   LAMINA_HD auto share(std::int64_t block, int thread, const Value& value) const {
-    decltype(value(0, 0, 0)) sums;
+    decltype(value(0, 0)(0)) sums;
     const std::int64_t a = outer_index(block), b = column(block, thread), first = part(block) * part_rows;
     if (b >= inner) return sums;
     const std::int64_t end = first + part_rows < middle ? first + part_rows : middle;
-    for (std::int64_t s = first + thread / columns; s < end; s += lanes) sums += value(a, s, b);
+    const auto term = value(a, b);
+#ifdef __CUDA_ARCH__
+#pragma unroll 4  // as many loads are under way at once
+#endif
+    for (std::int64_t s = first + thread / columns; s < end; s += lanes) sums += term(s);
     return sums;
   }
 };
@@ -132,6 +137,20 @@ __global__ void for_each(std::int64_t n, Body body) {
 #pragma unroll
   for (int k = 0; k < unroll; ++k, i += block_threads)
     if (i < n) body(i);
+}
+
+inline constexpr int rows_in_turn = 4;  // of a thread, in for_each_column
+
+template <typename Prepare>
+__global__ void for_each_column(std::int64_t rows, std::int64_t columns, Prepare prepare) {
+  const std::int64_t thread = static_cast<std::int64_t>(blockIdx.x) * block_threads + threadIdx.x;
+  const std::int64_t groups = (rows + rows_in_turn - 1) / rows_in_turn, column = thread % columns;
+  std::int64_t row = thread / columns;
+  if (row >= groups) return;
+  const auto body = prepare(column);
+#pragma unroll
+  for (int k = 0; k < rows_in_turn; ++k, row += groups)
+    if (row < rows) body(row * columns + column);
 }
 
 template <typename Body>
@@ -162,6 +181,17 @@ void for_each(Stream stream, std::int64_t n, const Body& body) {
   if (n == 0) return;
   const std::int64_t blocks = ceil_div(n, block_threads * kernel::unroll);
   kernel::for_each<<<static_cast<unsigned>(blocks), block_threads, 0, stream>>>(n, body);
+  check_launch();
+}
+
+// prepare(column)(row * columns + column) for every row and column, in any order; prepare() loads what the
+// elements of a column have in common.
+template <typename Prepare>
+void for_each_column(Stream stream, std::int64_t rows, std::int64_t columns, const Prepare& prepare) {
+  if (rows * columns == 0) return;
+  const std::int64_t blocks = ceil_div(ceil_div(rows, kernel::rows_in_turn) * columns, block_threads);
+  kernel::for_each_column<<<static_cast<unsigned>(blocks), block_threads, 0, stream>>>(rows, columns,
+                                                                                       prepare);
   check_launch();
 }
 
@@ -196,6 +226,16 @@ void for_each(Stream stream, std::int64_t n, const Body& body) {
   });
 }
 
+template <typename Prepare>
+void for_each_column(Stream stream, std::int64_t rows, std::int64_t columns, const Prepare& prepare) {
+  hand_out(stream, [=] {
+    for (std::int64_t column = 0; column < columns; ++column) {
+      const auto body = prepare(column);
+      for (std::int64_t row = 0; row < rows; ++row) body(row * columns + column);
+    }
+  });
+}
+
 template <typename Body>
 void for_each_row(Stream stream, std::int64_t rows, const Body& body) {
   hand_out(stream, [=] {
@@ -220,9 +260,9 @@ void sum_parts(Stream stream, const SumPlan& plan, const Value& value, const Fin
 
 #endif
 
-// K sums over the middle axis of [outer, middle, inner]: value(a, s, b) gives the terms, as Sums<K, float> or
-// <K, double>, and finish(a * inner + b, sums) is called once for each output. The order of additions depends
-// on the extents alone.
+// K sums over the middle axis of [outer, middle, inner]: value(a, b)(s) gives the terms, as Sums<K, float> or
+// <K, double>, where value(a, b) loads what they have in common; and finish(a * inner + b, sums) is called
+// once for each output. The order of additions depends on the extents alone.
 template <int K, typename Value, typename Finish>
 void sum_middle(Stream stream, Allocator& allocator, const SumPlan& plan, const Value& value,
                 const Finish& finish) {

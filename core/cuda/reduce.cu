@@ -14,8 +14,9 @@ void sum_middle(Stream stream, Allocator& allocator, const From* x, const cuda::
   const std::int64_t middle = plan.middle, inner = plan.inner;
   cuda::sum_middle<1>(
       stream, allocator, plan,
-      [=] LAMINA_DEVICE(std::int64_t a, std::int64_t s, std::int64_t b) {
-        return cuda::Sums<1, float>{{static_cast<float>(x[(a * middle + s) * inner + b])}};
+      [=] LAMINA_DEVICE(std::int64_t a, std::int64_t b) {
+        const From* column = x + a * middle * inner + b;
+        return [=](std::int64_t s) { return cuda::Sums<1, float>{{static_cast<float>(column[s * inner])}}; };
       },
       [=] LAMINA_DEVICE(std::int64_t output, const cuda::Sums<1>& sums) {
         out[output] = static_cast<To>(static_cast<float>(sums.value[0]));
