@@ -131,7 +131,9 @@ nlohmann::json measure(const BenchTrain& command) {
       {"batch", command.batch},
       {"micro_batch", command.micro_batch},
       {"device", device.str()},
-      {"precision", "f32"},
+      {"precision", command.model.device.precision},
+      {"tf32", tf32()},
+      {"deterministic", deterministic()},
       {"threads", threads()},
       {"steps", command.steps},
       {"warmup", command.warmup},
@@ -185,6 +187,7 @@ void add_bench_train(const Command& bench) {
   const Command train = bench.add("train", "Training steps on a batch of random images");
   auto command = std::make_shared<BenchTrain>();
   add_options(train, command->model);
+  add_precision(train, command->model.device);
   train.option("--batch", command->batch, "images per step");
   train.option("--micro-batch", command->micro_batch, "images computed at once; 0: the whole batch");
   train.option("--optimizer", command->optimizer, "O[:PRESET]; lamina info --presets lists them");

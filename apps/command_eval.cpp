@@ -60,9 +60,9 @@ int run_eval(EvalCommand command) {
   if (command.data.empty()) take_data_of_run(command);
   LoadedModel model = load_model(command.file, command.model);
   const data::Split split = open_split(command, model);
-  const Evaluation result = evaluate(
-      model.net, split,
-      {.batch = command.batch, .workers = command.workers, .device = Device::parse(command.model.device)});
+  const Evaluation result =
+      evaluate(model.net, split,
+               {.batch = command.batch, .workers = command.workers, .device = model.net.options().device});
   check(std::isfinite(result.loss), "eval: {}: the loss is {}: the weights are of no use",
         model.file.string(), result.loss);
   if (command.json) {
