@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "apps/bench.h"
+#include "apps/memory_advice.h"
 #include "apps/table.h"
 #include "apps/trace.h"
 #include "apps/training.h"
@@ -108,6 +109,25 @@ void add_trace_overhead(const StepTimes& times, nlohmann::json& result) {
   result["trace_overhead"] = (traced.optimizer - plain.optimizer) / plain.total;
 }
 
+OutOfMemory explain(const OutOfMemory& error, const BenchTrain& command, ResNet& net) {
+  const Device device = net.options().device;
+  const bool split = command.micro_batch > 0;
+  const std::int64_t at_once = split ? command.micro_batch : command.batch;
+  const auto run = [&](std::int64_t images) {
+    const data::Batch part{.images = Tensor::zeros(command.model.images(images), {.device = device}),
+                           .labels = Tensor::zeros({images}, {DType::i32, device}),
+                           .samples = {},
+                           .batch_size = images};
+    accumulate_gradients(net, part, /*label_smoothing=*/0);
+  };
+  return explain(error, {.device = device,
+                         .request = fmt::format("{} {}", split ? "--micro-batch" : "--batch", at_once),
+                         .option = "--micro-batch",
+                         .images = at_once,
+                         .batch = command.batch,
+                         .run = run});
+}
+
 nlohmann::json measure(const BenchTrain& command) {
   ResNet net = make_net(command.model);
   const Device device = net.options().device;
@@ -116,7 +136,13 @@ nlohmann::json measure(const BenchTrain& command) {
   // A learning rate at which no optimizer diverges; the time does not depend on it.
   const auto optimizer = make_optimizer(command.optimizer, net.parameters(), {{"lr", "1e-4"}},
                                         {.batch = command.batch, .steps_per_epoch = 100});
-  const StepTimes times = time_steps(command, net, *optimizer, parts);
+  const StepTimes times = [&] {
+    try {
+      return time_steps(command, net, *optimizer, parts);
+    } catch (const OutOfMemory& error) {
+      throw explain(error, command, net);
+    }
+  }();
 
   const StepTime& step = times.plain.median();
   const double images_per_s = 1e3 * static_cast<double>(command.batch) / step.total;
