@@ -110,6 +110,17 @@ TEST_CASE("flags that are on by default can be turned off, in a config file too"
   CHECK(deterministic("both", {"--config", file, "--deterministic"}));
 }
 
+TEST_CASE("--verbose says where memory goes, after the first step and at the end") {
+  const TemporaryFolder folder;
+  const Outcome outcome = run(tiny_training(folder / "run", 1) + Arguments{"--verbose"});
+  CHECK(outcome.status == 0);
+  const std::string line = "memory     cpu: ";
+  CHECK(outcome.err.find(line) < outcome.err.find("epoch 1/1"));
+  CHECK(outcome.out.find(line) > outcome.out.find("images/s"));
+  CHECK(outcome.out.find(line) != std::string::npos);
+  CHECK(run(tiny_training(folder / "quiet", 1)).err.find(line) == std::string::npos);
+}
+
 TEST_CASE("training learns") {
   const TemporaryFolder folder;
   const Outcome outcome =
