@@ -21,14 +21,15 @@ OutOfMemory explain(const OutOfMemory& error, const TrainOptions& options, Train
 }
 
 // In the first step it is the options that ask for too much; later, another program took what there was.
-int train(Training& training, const TrainOptions& options, TrainingSetup& setup, const RunDirectory& run) {
+int train(Training& training, const TrainOptions& options, TrainingSetup& setup, const RunDirectory& run,
+          bool resume) {
   const std::int64_t first = training.position().step;
   try {
     return training.run();
   } catch (const OutOfMemory& error) {
     if (training.position().step > first) throw;
     const OutOfMemory explained = explain(error, options, setup);
-    if (first == 0) run.remove_unstarted();
+    if (!resume) run.remove_unstarted();
     throw explained;
   }
 }
@@ -55,7 +56,7 @@ RunOutcome train_run(const TrainOptions& options, TrainingSetup& setup, const Ru
     progress.print(checkpoint ? fmt::format("resuming from {}", checkpoint->path.string())
                               : "resuming: no checkpoint yet, so from the start");
   }
-  const int signal = train(training, options, setup, run);
+  const int signal = train(training, options, setup, run, resume);
   progress.clear();
   return {signal, training.position()};
 }
