@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "apps/command.h"
+#include "apps/device_options.h"
 #include "core/backend.h"
 #include "layers/resnet.h"
 #include "layers/summary.h"
@@ -24,8 +25,9 @@ void add_bench_optimizer(const Command& bench);
 
 // The model to measure, its images, and where.
 struct BenchModel {
-  std::string model = "resnet18", stem = "cifar", device = "cpu";
-  int classes = 10, image_size = 32, threads = 0;
+  std::string model = "resnet18", stem = "cifar";
+  int classes = 10, image_size = 32;
+  DeviceOptions device;
 
   Shape images(std::int64_t count) const { return {count, image_size, image_size, 3}; }
 };

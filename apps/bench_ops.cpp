@@ -151,11 +151,17 @@ nlohmann::json measure_all(const BenchOps& command) {
     ops.push_back(measure(kernel, command, device));
     total += ops.back()["total_ms"].get<double>();
   }
-  return {{"model", net.model()},     {"stem", name_of(*net.options().stem)},
-          {"batch", command.batch},   {"image_size", command.model.image_size},
-          {"device", device.str()},   {"threads", threads()},
-          {"repeat", command.repeat}, {"ops", ops},
-          {"total_ms", total},        {"peak_gflops", backend_for(device).peak_gflops()}};
+  return {{"model", net.model()},
+          {"stem", name_of(*net.options().stem)},
+          {"batch", command.batch},
+          {"image_size", command.model.image_size},
+          {"device", device.str()},
+          {"threads", threads()},
+          {"tf32", tf32()},
+          {"repeat", command.repeat},
+          {"ops", ops},
+          {"total_ms", total},
+          {"peak_gflops", backend_for(device).peak_gflops()}};
 }
 
 void print(const nlohmann::json& result) {

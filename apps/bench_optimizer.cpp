@@ -102,6 +102,7 @@ nlohmann::json measure(const BenchOptimizer& command) {
           {"trace", command.trace},
           {"device", net.options().device.str()},
           {"threads", threads()},
+          {"tf32", tf32()},
           {"repeat", command.repeat},
           {"parameters", optimizer->arena().elements()},
           {"median_ms", step},

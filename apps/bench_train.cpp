@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "apps/bench.h"
+#include "apps/memory_advice.h"
 #include "apps/table.h"
 #include "apps/trace.h"
 #include "apps/training_step.h"
@@ -163,6 +164,26 @@ void add_parts(const StepTime& step, nlohmann::json& result) {
   result["optimizer_ms"] = step.optimizer;
 }
 
+OutOfMemory explain(const OutOfMemory& error, const BenchTrain& command, ResNet& net) {
+  const Device device = net.options().device;
+  const bool split = command.micro_batch > 0;
+  const std::int64_t at_once = split ? command.micro_batch : command.batch;
+  const auto run = [&](std::int64_t images) {
+    const data::Batch part{.images = Tensor::zeros(command.model.images(images), {.device = device}),
+                           .labels = Tensor::zeros({images}, {DType::i32, device}),
+                           .samples = {},
+                           .batch_size = images};
+    Tensor sums = Tensor::zeros({2}, {.device = device});
+    accumulate_gradients(net, part, /*label_smoothing=*/0, sums);
+  };
+  return explain(error, {.device = device,
+                         .request = fmt::format("{} {}", split ? "--micro-batch" : "--batch", at_once),
+                         .option = "--micro-batch",
+                         .images = at_once,
+                         .batch = command.batch,
+                         .run = run});
+}
+
 nlohmann::json measure(const BenchTrain& command) {
   ResNet net = make_net(command.model);
   const Device device = net.options().device;
@@ -171,7 +192,13 @@ nlohmann::json measure(const BenchTrain& command) {
   // A learning rate at which no optimizer diverges; the time does not depend on it.
   const auto optimizer = make_optimizer(command.optimizer, net.parameters(), {{"lr", "1e-4"}},
                                         {.batch = command.batch, .steps_per_epoch = 100});
-  const StepTimes times = time_steps(command, net, *optimizer, parts);
+  const StepTimes times = [&] {
+    try {
+      return time_steps(command, net, *optimizer, parts);
+    } catch (const OutOfMemory& error) {
+      throw explain(error, command, net);
+    }
+  }();
 
   const StepTime& step = times.plain.median();
   const double images_per_s = 1e3 * static_cast<double>(command.batch) / step.total;
@@ -186,7 +213,9 @@ nlohmann::json measure(const BenchTrain& command) {
       {"batch", command.batch},
       {"micro_batch", command.micro_batch},
       {"device", device.str()},
-      {"precision", "f32"},
+      {"precision", command.model.device.precision},
+      {"tf32", tf32()},
+      {"deterministic", deterministic()},
       {"threads", threads()},
       {"steps", command.steps},
       {"warmup", command.warmup},
@@ -240,6 +269,7 @@ void add_bench_train(const Command& bench) {
   const Command train = bench.add("train", "Training steps on a batch of random images");
   auto command = std::make_shared<BenchTrain>();
   add_options(train, command->model);
+  add_precision(train, command->model.device);
   train.option("--batch", command->batch, "images per step");
   train.option("--micro-batch", command->micro_batch, "images computed at once; 0: the whole batch");
   train.option("--optimizer", command->optimizer, "O[:PRESET]; lamina info --presets lists them");

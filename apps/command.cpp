@@ -74,7 +74,7 @@ template <typename T>
 void Command::option(const std::string& flag, T& value, const std::string& help,
                      const char* value_name) const {
   if constexpr (std::is_same_v<T, bool>) {
-    parser_->add_flag(flag, value, help);
+    parser_->add_flag(value ? flag + ",!--no-" + flag.substr(2) : flag, value, help);
   } else {
     CLI::Option* option = parser_->add_option(flag, value, help);
     if constexpr (std::is_same_v<T, std::vector<std::string>>) {

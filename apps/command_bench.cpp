@@ -6,7 +6,6 @@
 
 #include "apps/bench.h"
 #include "apps/commands.h"
-#include "apps/device_options.h"
 #include "core/error.h"
 #include "core/random.h"
 
@@ -24,16 +23,19 @@ void add_options(const Command& command, BenchModel& options) {
   command.option("--stem", options.stem, "cifar or imagenet (resnet18|34|50)");
   command.option("--image-size", options.image_size, "height and width of the images");
   command.option("--classes", options.classes, "outputs of the model");
-  command.option("--device", options.device, "cpu, cuda or cuda:INDEX");
-  command.option("--threads", options.threads, "of computation; 0: all cores");
+  add_options(command, options.device);
 }
 
 ResNet make_net(const BenchModel& options) {
   check_at_least_1("--image-size", options.image_size);
   check_at_least_1("--classes", options.classes);
   const Stem stem = parse_stem(options.stem);
-  const Device device = use_device(options.device, options.threads);
-  return ResNet(options.model, {.classes = options.classes, .stem = stem, .device = device, .seed = 1});
+  const Device device = use_device(options.device);
+  return ResNet(options.model, {.classes = options.classes,
+                                .stem = stem,
+                                .device = device,
+                                .activations = activations_of(options.device),
+                                .seed = 1});
 }
 
 void check_at_least_1(const char* flag, std::int64_t value) {

@@ -4,6 +4,7 @@
 
 #include "apps/commands.h"
 #include "apps/load_model.h"
+#include "apps/memory_advice.h"
 #include "apps/run_directory.h"
 #include "apps/table.h"
 #include "apps/train_options.h"
@@ -50,6 +51,28 @@ data::Split open_split(const EvalCommand& command, const LoadedModel& model) {
   return split;
 }
 
+Evaluation evaluate_split(const EvalCommand& command, ResNet& net, const data::Split& split) {
+  const Device device = net.options().device;
+  try {
+    return evaluate(net, split, {.batch = command.batch, .workers = command.workers, .device = device});
+  } catch (const OutOfMemory& error) {
+    const data::Loader loader = data::evaluation_loader(split, command.batch, command.workers);
+    const std::int64_t batch = loader.options().batch;
+    const auto run = [&](std::int64_t images) {
+      const NoGrad no_grad;
+      const EvalMode eval_mode(net);
+      const BlankPart blank(loader, device, images);
+      net(blank.part.images);
+    };
+    throw explain(error, {.device = device,
+                          .request = fmt::format("--batch {}", batch),
+                          .option = "--batch",
+                          .images = batch,
+                          .batch = batch,
+                          .run = run});
+  }
+}
+
 int run_eval(EvalCommand command) {
   if (command.split != "test" && command.split != "train") {
     fail_usage("--split {}: expected test or train", command.split);
@@ -60,9 +83,7 @@ int run_eval(EvalCommand command) {
   if (command.data.empty()) take_data_of_run(command);
   LoadedModel model = load_model(command.file, command.model);
   const data::Split split = open_split(command, model);
-  const Evaluation result = evaluate(
-      model.net, split,
-      {.batch = command.batch, .workers = command.workers, .device = Device::parse(command.model.device)});
+  const Evaluation result = evaluate_split(command, model.net, split);
   check(std::isfinite(result.loss), "eval: {}: the loss is {}: the weights are of no use",
         model.file.string(), result.loss);
   if (command.json) {

@@ -87,7 +87,7 @@ int run_predict(const PredictCommand& command) {
   if (command.top < 1) fail_usage("--top {}: expected at least 1", command.top);
   if (command.size < 0) fail_usage("--size {}: expected at least 1, or 0 to keep the size", command.size);
   LoadedModel model = load_model(command.file, command.model);
-  const Device device = Device::parse(command.model.device);
+  const Device device = model.net.options().device;
   const NoGrad no_grad;
   model.net.eval();
   std::vector<Prediction> predictions;

@@ -1,9 +1,12 @@
 #include <filesystem>
 #include <memory>
 
+#include "apps/bench.h"
 #include "apps/commands.h"
 #include "apps/table.h"
 #include "apps/train_run.h"
+#include "core/allocator.h"
+#include "core/backend.h"
 #include "core/error.h"
 
 namespace lamina {
@@ -15,7 +18,7 @@ struct TrainCommand {
   TrainOptions options;
   std::set<std::string> given;
   std::string out, config;  // config: already read, see config_file.h
-  bool resume = false, watch = false;
+  bool resume = false, watch = false, verbose = false;
   std::string progress = "auto";
 };
 
@@ -64,17 +67,37 @@ std::string result_table(const Position& position, const TrainingSetup& setup, c
       position.step, fs::exists(run.file("trace.safetensors")) ? "  trace.safetensors" : "");
 }
 
+// What --verbose adds, once the first step has been taken and at the end: where memory went, and how a GPU
+// computes each convolution.
+std::string describe_memory(Device device) {
+  const MemoryUse use = backend_for(device).allocator().use();
+  return fmt::format("memory     {}: {} of tensors at the most, {} now; this process: {} at the most",
+                     device.str(), format_bytes(static_cast<double>(use.peak_bytes)),
+                     format_bytes(static_cast<double>(use.live_bytes)),
+                     format_bytes(peak_rss_mb() * megabyte));
+}
+
+std::string describe_step(Device device) {
+  std::string text = describe_memory(device);
+  if (device.type != DeviceType::cuda) return text;
+  text += fmt::format("\ngpu        {}; {}", cuda_device_description(device.index), cuda_build_description());
+  const std::string plans = cuda_plan_report();
+  return plans.empty() ? text : text + "\nconvolutions\n" + plans;
+}
+
 int train_in(const TrainOptions& options, TrainingSetup& setup, const RunDirectory& run, bool resume,
-             ProgressMode mode) {
+             ProgressMode mode, bool verbose) {
   fmt::print("{:<10} {}\n{}\n", "run", run.path().string(), describe(options, setup));
   std::fflush(stdout);
   Progress progress(mode);
   if (mode == ProgressMode::watch && !progress.watching()) {
     progress.print("--watch: standard error is not a terminal; plain lines instead");
   }
+  if (verbose) progress.set_remark([&] { return describe_step(setup.device); });
   const auto [signal, position] = train_run(options, setup, run, resume, progress);
   if (signal == 0) {
     fmt::print("{}", result_table(position, setup, run));
+    if (verbose) fmt::print("{}\n", describe_memory(setup.device));
     return 0;
   }
   fmt::print(
@@ -98,14 +121,14 @@ int run_train(TrainCommand command) {
     const TrainOptions options = resume_options(saved, command.options, command.given, out.string());
     check_options(options);
     TrainingSetup setup = make_training_setup(options);
-    return train_in(options, setup, run, true, progress);
+    return train_in(options, setup, run, true, progress, command.verbose);
   }
   check_options(command.options);
   RunDirectory::check_free(out);
   TrainingSetup setup = make_training_setup(command.options);
   RunDirectory run = RunDirectory::create(out);
   run.lock();
-  return train_in(command.options, setup, run, false, progress);
+  return train_in(command.options, setup, run, false, progress, command.verbose);
 }
 
 }  // namespace
@@ -121,6 +144,8 @@ void add_train_command(const Command& program) {
   train.option("--watch", command->watch,
                "draw every layer's trust ratio and norms while training; plain lines where standard error is "
                "not a terminal; does not change results");
+  train.option("--verbose", command->verbose,
+               "say where memory goes, and how a GPU computes each convolution");
   train.option("--config", command->config, "read options from a file; the command line wins", "FILE.toml");
   train.runs([train, command] {
     command->given = given_options(train);

@@ -1,7 +1,6 @@
 #include "apps/load_model.h"
 
 #include "apps/checkpoint.h"
-#include "apps/device_options.h"
 #include "core/error.h"
 
 namespace lamina {
@@ -66,12 +65,12 @@ void add_options(const Command& command, ModelOptions& options) {
   command.option("--mean", options.mean,
                  "per channel, of pixels in 0 ... 1; default: the file's, else ImageNet's");
   command.option("--std", options.std, "per channel");
-  command.option("--device", options.device, "cpu, cuda or cuda:INDEX");
-  command.option("--threads", options.threads, "of computation; 0: all cores");
+  add_options(command, options.device);
+  add_precision(command, options.device);
 }
 
 LoadedModel load_model(const fs::path& run_or_file, const ModelOptions& options) {
-  const Device device = use_device(options.device, options.threads);
+  const Device device = use_device(options.device);
   const auto [path, file] = find_weights(run_or_file);
   const TensorFile weights = weights_of(file);
   WeightInfo info = info_from_metadata(file.metadata);
@@ -83,8 +82,10 @@ LoadedModel load_model(const fs::path& run_or_file, const ModelOptions& options)
         path.string());
   check(probable.classes > 0, "{}: no last layer (fc.weight): not the weights of a ResNet", path.string());
 
-  ResNetOptions net_options{
-      .classes = probable.classes, .channels = input_channels(weights), .device = device};
+  ResNetOptions net_options{.classes = probable.classes,
+                            .channels = input_channels(weights),
+                            .device = device,
+                            .activations = activations_of(options.device)};
   if (!info.stem.empty()) net_options.stem = parse_stem(info.stem);
   if (!info.shortcut.empty()) net_options.shortcut = parse_shortcut(info.shortcut);
   LoadedModel loaded{

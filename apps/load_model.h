@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "apps/command.h"
+#include "apps/device_options.h"
 #include "layers/resnet.h"
 #include "layers/weights.h"
 
@@ -17,8 +18,7 @@ namespace lamina {
 struct ModelOptions {
   std::optional<std::string> model, stem, shortcut;
   std::vector<float> mean, std;
-  std::string device = "cpu";
-  int threads = 0;
+  DeviceOptions device;
 };
 void add_options(const Command& command, ModelOptions& options);
 

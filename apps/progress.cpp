@@ -74,6 +74,7 @@ std::string Progress::describe(const ProgressState& s) const {
 }
 
 void Progress::update(const ProgressState& state, const LinesBelow& below) {
+  if (remark_) print(std::exchange(remark_, {})());
   if (mode_ == ProgressMode::none || !due(terminal_ ? redraw_interval : plain_interval)) return;
   state_ = state;
   if (!terminal_) return print((heading_ ? heading_(state) + "  " : "") + describe(state));

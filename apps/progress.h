@@ -9,6 +9,7 @@
 #include <functional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace lamina {
@@ -46,6 +47,9 @@ class Progress {
   // to show.
   void set_heading(ProgressHeading heading);
 
+  // A line that stays, asked for at the first update.
+  void set_remark(std::function<std::string()> remark) { remark_ = std::move(remark); }
+
   bool watching() const { return mode_ == ProgressMode::watch && terminal_; }
 
   // Shown at most ten times a second; plain: every ten seconds. `below` is asked only when it is shown.
@@ -68,6 +72,7 @@ class Progress {
   ProgressMode mode_;
   bool terminal_;
   ProgressHeading heading_;
+  std::function<std::string()> remark_;
   ProgressState state_;  // the last one shown
   std::vector<std::string> below_;
   std::size_t shown_ = 0;  // lines that may be rewritten; the cursor stands behind the last

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <set>
 
+#include "apps/interrupt.h"
 #include "apps/report_configurations.h"
 #include "apps/report_figures.h"
 #include "apps/report_files.h"
@@ -54,6 +55,7 @@ void write_report(const std::vector<RunResult>& all_runs, const fs::path& output
   const std::vector<RunResult> runs = without_repetitions(all_runs);
   check(!runs.empty(), "report: there are no runs to report on");
   const std::vector<Group> groups = group_runs(runs);
+  const InterruptHandler interrupts;  // Ctrl-C is an error like any other: what is half made goes
   ReportFolder folder(output);
   folder.write("comparison.csv", comparison_csv(groups));
   const FiguresHtml figures = make_figures(groups, folder, options.all_layers);

@@ -116,6 +116,17 @@ std::string csv(const CurveFigure& figure, const std::vector<Group>& groups) {
   return text;
 }
 
+// As many characters as the figure is wide; the page's tables have the whole label.
+std::string legend_text(const std::string& label) {
+  constexpr std::size_t most = 60;
+  std::size_t characters = 0, cut = 0;
+  for (std::size_t i = 0; i < label.size(); ++i) {
+    if ((label[i] & 0xC0) == 0x80) continue;  // within a character of UTF-8
+    if (++characters == most) cut = i;
+  }
+  return characters > most ? label.substr(0, cut) + "…" : label;
+}
+
 std::string line_styles(std::size_t count) {
   std::string script;
   for (std::size_t i = 0; i < count; ++i) {
@@ -154,7 +165,7 @@ std::string plot(const CurveFigure& figure, const std::vector<Group>& groups) {
     }
     lines += fmt::format("  {} using {}:(column(\"mean\")) with {} ls {} title {}, \\\n", file, x,
                          curve.size() <= most_marked_points ? "linespoints" : "lines", i + 1,
-                         gnuplot_string(groups[i].label));
+                         gnuplot_string(legend_text(groups[i].label)));
   }
   lines.erase(lines.size() - 4);  // the last comma and continuation
   return "plot \\\n" + bands + lines + "\n";

@@ -12,6 +12,7 @@
 #include <fstream>
 #include <iterator>
 
+#include "apps/interrupt.h"
 #include "apps/report_html.h"
 #include "core/error.h"
 
@@ -128,6 +129,7 @@ void draw(const fs::path& folder, const std::vector<Drawing>& drawings) {
   std::ofstream(folder / commands_file) << commands;
   const int status = run_gnuplot(fs::absolute(folder));
   const std::string messages = read_text(folder / messages_file);
+  check(InterruptHandler::signal() == 0, "report: interrupted; an earlier one is as it was");
   check(status == 0, "report: gnuplot failed with exit status {}:\n{}", status, messages);
   for (const Drawing& drawing : drawings) {
     check(is_whole(folder / drawing.picture), "report: gnuplot left {} unfinished; check the free space\n{}",

@@ -67,15 +67,22 @@ std::string training_images(const std::vector<Group>& groups) {
   return counts.size() == 1 ? fmt::format(" ({} training images)", format_count(*counts.begin())) : "";
 }
 
+// Where not all left the images as they are: ", --image-size 64 and 96".
+std::string image_sizes(const std::vector<Group>& groups) {
+  const std::string sizes = values_of(groups, "image_size");
+  return sizes == "0" ? "" : ", --image-size " + sizes;
+}
+
 std::string what_was_compared(const std::vector<Group>& groups) {
   const std::size_t runs =
       std::accumulate(groups.begin(), groups.end(), std::size_t{0},
                       [](std::size_t sum, const Group& group) { return sum + group.runs.size(); });
   const std::string epochs = values_of(groups, "epochs");
-  return fmt::format("{}: {} on {}{}, batch {}, {} epoch{}, {}{}.",
+  return fmt::format("{}: {} on {}{}{}, batch {}, {} epoch{}, {}{}.",
                      groups.size() == 1 ? "One contender" : fmt::format("{} contenders", groups.size()),
                      values_of(groups, "model"), values_of(groups, "data"), training_images(groups),
-                     values_of(groups, "batch"), epochs, epochs == "1" ? "" : "s", count_seeds(groups),
+                     image_sizes(groups), values_of(groups, "batch"), epochs, epochs == "1" ? "" : "s",
+                     count_seeds(groups),
                      groups.size() == 1 ? "" : fmt::format(" each; {} runs in all", runs));
 }
 

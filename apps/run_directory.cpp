@@ -105,6 +105,12 @@ void RunDirectory::remove_half_written() const {
   }
 }
 
+void RunDirectory::remove_unstarted() const {
+  std::error_code ignored;
+  for (const char* name : {"steps.csv", "epochs.csv", "config.json"}) fs::remove(file(name), ignored);
+  fs::remove(path_, ignored);
+}
+
 nlohmann::json RunDirectory::read_config() const {
   std::ifstream stream(file("config.json"));
   nlohmann::json config = nlohmann::json::parse(stream, nullptr, /*allow_exceptions=*/false);

@@ -33,6 +33,7 @@ class RunDirectory {
   std::vector<std::int64_t> checkpoint_steps() const;  // newest first
   void remove_old_checkpoints(std::size_t keep) const;
   void remove_half_written() const;  // temporary files a killed process left behind
+  void remove_unstarted() const;     // of a run without a step: its files, and the folder if that empties it
 
   nlohmann::json read_config() const;  // throws Error if it cannot be read or is not a JSON object
   void write_config(const nlohmann::json& config) const;

@@ -68,6 +68,13 @@ std::string format_duration(double seconds) {
                    : fmt::format("{}:{:02}", minutes, rest);
 }
 
+std::string format_bytes(double bytes) {
+  constexpr double kibi = 1024;
+  if (bytes >= kibi * kibi * kibi) return fmt::format("{:.1f} GiB", bytes / (kibi * kibi * kibi));
+  if (bytes >= kibi * kibi) return fmt::format("{:.1f} MiB", bytes / (kibi * kibi));
+  return fmt::format("{:.1f} KiB", bytes / kibi);
+}
+
 std::string format_count(std::int64_t count) {
   const std::string digits = std::to_string(count);
   const std::size_t sign = count < 0 ? 1 : 0;

@@ -22,6 +22,8 @@ class Table {
 
 // "1:02:03" or "2:03".
 std::string format_duration(double seconds);
+// "1.5 GiB", "23.4 MiB", "5.0 KiB".
+std::string format_bytes(double bytes);
 // "272,474".
 std::string format_count(std::int64_t count);
 

@@ -121,15 +121,28 @@ void add_options(const Command& command, TrainOptions& options) {
   });
 }
 
+DeviceOptions device_options(const TrainOptions& o) {
+  return {.device = o.device,
+          .threads = o.threads,
+          .precision = o.precision,
+          .tf32 = o.tf32,
+          .deterministic = o.deterministic,
+          .memory_limit = o.memory_limit};
+}
+
 std::string command_line(const TrainOptions& options) {
   const nlohmann::json defaults = to_json(default_options);
   std::string text = "lamina train";
   visit_options(options, [&](const OptionInfo& info, const auto& member) {
     const nlohmann::json value = value_to_json(member);
     if (value == defaults[info.name]) return;
+    if (value.is_boolean()) {
+      text += " " + flag_of(value.get<bool>() ? info.name : fmt::format("no-{}", info.name));
+      return;
+    }
     for (const nlohmann::json& one : value.is_array() ? value : nlohmann::json::array({value})) {
       text += " " + flag_of(info.name);
-      if (!one.is_boolean()) text += " " + (one.is_string() ? one.get<std::string>() : one.dump());
+      text += " " + (one.is_string() ? one.get<std::string>() : one.dump());
     }
   });
   return text;
@@ -151,10 +164,10 @@ nlohmann::json to_json(const TrainOptions& options) {
 }
 
 TrainOptions train_options_from_json(const nlohmann::json& json, const std::string& source) {
+  check(json.contains("data"), "{}: no \"data\": not the options of a run, or damaged", source);
   TrainOptions options;
   visit_options(options, [&](const OptionInfo& info, auto& member) {
-    check(json.contains(info.name), "{}: no \"{}\": written by another version of lamina, or damaged", source,
-          info.name);
+    if (!json.contains(info.name)) return;
     const nlohmann::json& value = json[info.name];
     if (is_optional<std::decay_t<decltype(member)>> && value.is_null()) return;
     check(assign(value, member), "{}: \"{}\" is {}; expected {}", source, info.name, value.dump(),
@@ -195,7 +208,6 @@ void check_options(const TrainOptions& o) {
   at_least("--eval-every", static_cast<double>(o.eval_every), 0);
   at_least("--checkpoint-every", static_cast<double>(o.checkpoint_every), 0);
   at_least("--checkpoint-steps", static_cast<double>(o.checkpoint_steps), 0);
-  at_least("--threads", o.threads, 0);
   at_least("--workers", o.workers, 0);
   if (!(o.label_smoothing >= 0 && o.label_smoothing < 1)) {
     fail_usage("--label-smoothing {}: expected 0 or more, and less than 1", o.label_smoothing);
@@ -207,9 +219,7 @@ void check_options(const TrainOptions& o) {
     fail_usage("--noise-scale compares the parts of a batch: give a --micro-batch smaller than --batch {}",
                o.batch);
   }
-  if (o.precision != "f32" && o.precision != "bf16") {
-    fail_usage("--precision {}: expected f32 or bf16", o.precision);
-  }
+  check_options(device_options(o));
 }
 
 TrainOptions resume_options(const TrainOptions& saved, const TrainOptions& given,

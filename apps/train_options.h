@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "apps/command.h"
+#include "apps/device_options.h"
 
 namespace lamina {
 
@@ -33,6 +34,8 @@ struct TrainOptions {
   std::int64_t limit_train = 0, limit_test = 0;
   std::uint64_t seed = 1;
   std::string device = "cpu", precision = "f32";
+  bool tf32 = false, deterministic = true;
+  double memory_limit = 0;
   bool trace = false, noise_scale = false, eager = false;
   std::int64_t eval_every = 1, checkpoint_every = 1, checkpoint_steps = 0;
   int threads = 0, workers = 2;
@@ -84,8 +87,11 @@ void visit_options(Options& o, const Visit& visit) {
   visit(OptionInfo{"limit_train", "use only N training images; 0: all"}, o.limit_train);
   visit(OptionInfo{"limit_test", "use only N test images; 0: all"}, o.limit_test);
   visit(OptionInfo{"seed", "of weights, order and augmentation"}, o.seed);
-  visit(OptionInfo{"device", "cpu, cuda or cuda:INDEX"}, o.device);
-  visit(OptionInfo{"precision", "f32, or bf16 (CUDA only)"}, o.precision);
+  visit(OptionInfo{"device", device_help::device}, o.device);
+  visit(OptionInfo{"precision", device_help::precision}, o.precision);
+  visit(OptionInfo{"tf32", device_help::tf32}, o.tf32);
+  visit(OptionInfo{"deterministic", device_help::deterministic}, o.deterministic);
+  visit(OptionInfo{"memory_limit", device_help::memory_limit, true}, o.memory_limit);
   visit(OptionInfo{"trace", "record norms and trust ratios of every layer and step"}, o.trace);
   visit(OptionInfo{"noise_scale", "record the gradient noise scale of every step; needs --micro-batch"},
         o.noise_scale);
@@ -95,9 +101,11 @@ void visit_options(Options& o, const Visit& visit) {
   visit(OptionInfo{"checkpoint_every", "epochs between checkpoints; 0: only at the end", true},
         o.checkpoint_every);
   visit(OptionInfo{"checkpoint_steps", "also every N steps; 0: never", true}, o.checkpoint_steps);
-  visit(OptionInfo{"threads", "of computation; 0: all cores; does not change results", true}, o.threads);
+  visit(OptionInfo{"threads", device_help::threads, true}, o.threads);
   visit(OptionInfo{"workers", "threads that prepare batches; does not change results", true}, o.workers);
 }
+
+DeviceOptions device_options(const TrainOptions& options);
 
 // The command that repeats a run: every option whose value is not the default.
 std::string command_line(const TrainOptions& options);
@@ -107,7 +115,8 @@ void add_options(const Command& command, TrainOptions& options);
 std::set<std::string> given_options(const Command& command);
 
 nlohmann::json to_json(const TrainOptions& options);  // unset ones as null
-// Throws Error naming a key that is missing or of the wrong type (`source`: where it was read).
+// An option that is missing has its default: the version that wrote this did not know it. Throws Error naming
+// a key of the wrong type, or if not even the data are named (`source`: where it was read).
 TrainOptions train_options_from_json(const nlohmann::json& json, const std::string& source);
 
 // Sets the option called `name`, as in config.json. Throws UsageError if there is none, with the nearest one,

@@ -20,7 +20,8 @@ struct RunOutcome {
 };
 
 // Writes config.json and trains, `resume`: from the newest checkpoint, if there is one. The directory must be
-// locked. Throws as Training::run() does.
+// locked. Throws as Training::run() does; OutOfMemory in the first step says what would fit, and a new run
+// then leaves nothing behind, so that the next one may have its directory.
 RunOutcome train_run(const TrainOptions& options, TrainingSetup& setup, const RunDirectory& run, bool resume,
                      Progress& progress);
 

@@ -7,6 +7,7 @@
 #include "apps/divergence.h"
 #include "apps/interrupt.h"
 #include "apps/table.h"
+#include "core/allocator.h"
 #include "core/error.h"
 #include "core/ops/ops.h"
 #include "lamina/evaluate.h"
@@ -153,8 +154,9 @@ bool Training::finish_epoch() {
   Metrics test;
   if (test_due()) {
     const auto start = Clock::now();
+    // No more at once than in training: what fits there fits here.
     const std::int64_t batch =
-        options_.micro_batch > 0 ? std::min<std::int64_t>(options_.micro_batch, 500) : 500;
+        std::min<std::int64_t>(options_.micro_batch > 0 ? options_.micro_batch : options_.batch, 500);
     const auto keep_going = [&](std::int64_t samples) {
       progress_.status(fmt::format("epoch {}/{}  testing: {} of {} images", position_.epoch + 1,
                                    options_.epochs, samples, setup_.data.test.size()));

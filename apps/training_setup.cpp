@@ -28,19 +28,11 @@ void check_names(const TrainOptions& options) {
   data::augment_named(options.augment);
 }
 
-Device make_device(const TrainOptions& options) {
-  const Device device = use_device(options.device, options.threads);
-  if (options.precision == "bf16" && device.type != DeviceType::cuda) {
-    fail_usage("--precision bf16: not available on {}; use f32", device.str());
-  }
-  return device;
-}
-
 ResNetOptions net_options(const TrainOptions& options, const data::Dataset& data, Device device) {
   ResNetOptions net{.classes = static_cast<int>(data.classes.size()),
                     .channels = static_cast<int>(data.train.channels()),
                     .device = device,
-                    .activations = options.precision == "bf16" ? DType::bf16 : DType::f32,
+                    .activations = activations_of(device_options(options)),
                     .seed = options.seed};
   if (options.stem) net.stem = parse_stem(*options.stem);
   if (options.shortcut) net.shortcut = parse_shortcut(*options.shortcut);
@@ -136,13 +128,13 @@ data::Loader make_loader(const TrainOptions& options, const data::Dataset& data)
 
 TrainingSetup make_training_setup(const TrainOptions& options) {
   check_setup(options);
-  make_device(options);  // before the data: they may take long to open
+  use_device(device_options(options));  // before the data: they may take long to open
   return make_training_setup(options, open_data(options));
 }
 
 TrainingSetup make_training_setup(const TrainOptions& options, data::Dataset data) {
   check_setup(options);
-  const Device device = make_device(options);
+  const Device device = use_device(device_options(options));
   for (data::Split* split : {&data.train, &data.test})
     if (split->size() > 0) split->images = split->images.to(device);
   data::Loader loader = make_loader(options, data);
@@ -206,8 +198,8 @@ std::string describe(const TrainOptions& options, TrainingSetup& setup) {
   line("optimizer", fmt::format("{}:{} ({})", preset.optimizer, preset.name, preset.source));
   line("", describe_knobs(*setup.optimizer, std::string(11, ' ')));
   line("schedule", setup.schedule.str());
-  line("device", fmt::format("{}, {} threads, {}; seed {}", setup.device.str(), threads(), options.precision,
-                             options.seed));
+  line("device", fmt::format("{}, {} threads, {}{}; seed {}", setup.device.str(), threads(),
+                             options.precision, options.tf32 ? ", products in TF32" : "", options.seed));
   return text + "\n" + setup.optimizer->group_table();
 }
 

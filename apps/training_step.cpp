@@ -3,6 +3,7 @@
 #include <cmath>
 #include <utility>
 
+#include "core/allocator.h"
 #include "core/error.h"
 #include "core/ops/ops.h"
 
@@ -76,6 +77,8 @@ void TrainingStep::apply_checked() {
   try {
     check(std::isfinite(loss), "the loss is {}", loss);
     optimizer_.apply_step();
+  } catch (const OutOfMemory&) {
+    throw;
   } catch (const Error& error) {
     failure_ = error.what();
   }

@@ -4,13 +4,11 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <fstream>
 #include <iterator>
 #include <limits>
 #include <new>
-#include <string>
 
-#include "core/error.h"
+#include "core/available_memory.h"
 
 #if defined(__SANITIZE_ADDRESS__)
 #include <sanitizer/asan_interface.h>
@@ -24,6 +22,7 @@ namespace {
 
 constexpr std::size_t alignment = 64;
 constexpr std::size_t growth = std::size_t{32} << 20;  // what the system is asked for at once
+constexpr std::size_t largest_request = std::numeric_limits<std::size_t>::max() / 2;
 #if defined(__SANITIZE_ADDRESS__)
 constexpr std::size_t red_zone = alignment;  // behind every block, so that writing past it is noticed
 #else
@@ -34,20 +33,6 @@ std::size_t round_up(std::size_t bytes, std::size_t step) { return (bytes + step
 
 std::size_t block_size(std::size_t bytes) {
   return round_up(std::max<std::size_t>(bytes, 1), alignment) + red_zone;
-}
-
-std::size_t physical_memory() {
-  return static_cast<std::size_t>(sysconf(_SC_PHYS_PAGES)) * static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
-}
-
-// What can be written without another program, or this one, being killed for it.
-std::size_t available_memory() {
-  std::ifstream meminfo("/proc/meminfo");
-  std::size_t available = 0, kilobytes = 0;
-  for (std::string name, unit; meminfo >> name >> kilobytes; std::getline(meminfo, unit)) {
-    if (name == "MemAvailable:" || name == "SwapFree:") available += kilobytes * 1024;
-  }
-  return available > 0 ? available : physical_memory();
 }
 
 }  // namespace
@@ -112,23 +97,36 @@ HostAllocator::~HostAllocator() {
 
 void* HostAllocator::allocate(std::size_t bytes) {
   const std::lock_guard lock(mutex_);
-  std::byte* block = nullptr;
-  if (bytes <= std::numeric_limits<std::size_t>::max() / 2) {
-    const std::size_t size = block_size(bytes);
-    block = free_.take(size);
-    if (block != nullptr) {
-      use_.cached_bytes -= size;
-    } else {
-      block = grow(size);
-    }
-    if (block != nullptr) use_.live_bytes += size;
+  std::byte* block = bytes <= largest_request ? take(block_size(bytes)) : nullptr;
+  if (block == nullptr) {
+    const MemoryShortage shortage{bytes, use_.live_bytes, most_live()};
+    throw OutOfMemory(fmt::format("out of memory: {} bytes asked for with {} bytes live and at most {} to be "
+                                  "had; use a smaller batch or --micro-batch",
+                                  bytes, shortage.live_bytes, shortage.most_bytes),
+                      shortage);
   }
-  check(block != nullptr,
-        "out of memory: {} bytes asked for with {} bytes live; use a smaller batch or --micro-batch", bytes,
-        use_.live_bytes);
-  use_.peak_bytes = std::max(use_.peak_bytes, use_.live_bytes);
   ASAN_UNPOISON_MEMORY_REGION(block, bytes);
   return block;
+}
+
+std::byte* HostAllocator::take(std::size_t size) {
+  if (use_.live_bytes + size > limit()) return nullptr;
+  std::byte* block = free_.take(size);
+  if (block != nullptr) {
+    use_.cached_bytes -= size;
+  } else {
+    block = grow(size);
+  }
+  if (block == nullptr) return nullptr;
+  use_.live_bytes += size;
+  use_.peak_bytes = std::max(use_.peak_bytes, use_.live_bytes);
+  return block;
+}
+
+std::size_t HostAllocator::most_live() const {
+  const auto usable = static_cast<std::size_t>(usable_ - begin_);
+  const std::size_t rest = begin_ == nullptr ? physical_memory() : static_cast<std::size_t>(end_ - usable_);
+  return std::min(limit(), usable + std::min(rest, available_memory()));
 }
 
 void HostAllocator::release(void* data, std::size_t bytes) noexcept {

@@ -5,11 +5,16 @@
 // more.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
+#include <limits>
 #include <map>
 #include <mutex>
 #include <set>
+#include <string>
 #include <utility>
+
+#include "core/error.h"
 
 namespace lamina {
 
@@ -19,15 +24,44 @@ struct MemoryUse {
   std::size_t cached_bytes = 0;  // free for reuse
 };
 
-// Throws Error (bytes asked for, bytes live) when the memory cannot be had. All members are thread-safe.
+// A request that cannot be met.
+struct MemoryShortage {
+  std::size_t asked_bytes = 0;
+  std::size_t live_bytes = 0;  // then
+  std::size_t most_bytes = 0;  // how many could have been live: these, the cached ones, and what is left
+};
+
+class OutOfMemory : public Error {
+ public:
+  OutOfMemory(const std::string& message, const MemoryShortage& shortage)
+      : Error(message), shortage_(shortage) {}
+  const MemoryShortage& shortage() const { return shortage_; }
+
+ private:
+  MemoryShortage shortage_;
+};
+
+// allocate() throws OutOfMemory when the memory cannot be had. All members are thread-safe.
 class Allocator {
  public:
+  Allocator() = default;
+  Allocator(const Allocator&) = delete;
+  Allocator& operator=(const Allocator&) = delete;
   virtual ~Allocator() = default;
   virtual void* allocate(std::size_t bytes) = 0;
   virtual void release(void* data, std::size_t bytes) noexcept = 0;  // bytes as given to allocate()
   virtual MemoryUse use() const = 0;
   virtual void reset_peak() = 0;
   virtual void empty_cache() noexcept = 0;  // gives what is free back to the system
+
+  // Refuses what would make more than this many bytes live. Default: no limit.
+  void set_limit(std::size_t live_bytes) { limit_ = live_bytes; }
+
+ protected:
+  std::size_t limit() const { return limit_; }
+
+ private:
+  std::atomic<std::size_t> limit_{std::numeric_limits<std::size_t>::max()};
 };
 
 // Free blocks of one range of addresses.
@@ -63,8 +97,6 @@ class HostAllocator final : public Allocator {
  public:
   HostAllocator() = default;
   ~HostAllocator() override;
-  HostAllocator(const HostAllocator&) = delete;
-  HostAllocator& operator=(const HostAllocator&) = delete;
 
   void* allocate(std::size_t bytes) override;
   void release(void* data, std::size_t bytes) noexcept override;
@@ -73,6 +105,8 @@ class HostAllocator final : public Allocator {
   void empty_cache() noexcept override;
 
  private:
+  std::byte* take(std::size_t size);
+  std::size_t most_live() const;
   bool reserve();
   bool make_usable(const std::byte* begin, std::size_t size);
   std::byte* grow(std::size_t size);

@@ -10,6 +10,7 @@
 #include <thread>
 #include <utility>
 
+#include "core/allocator.h"
 #include "core/backend.h"
 #include "core/random.h"
 
@@ -65,6 +66,8 @@ Batch Epoch::Plan::make(std::int64_t part) const {
 void Epoch::Plan::rethrow(std::exception_ptr error, std::int64_t part) const {
   try {
     std::rethrow_exception(std::move(error));
+  } catch (const OutOfMemory&) {
+    throw;  // whoever catches it looks at the numbers
   } catch (const std::exception& inner) {
     fail("loader: epoch {}, batch {}: {}", epoch, part / parts_per_batch(), inner.what());
   }

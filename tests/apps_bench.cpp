@@ -186,7 +186,10 @@ TEST_CASE("bench refuses what makes no sense") {
     check_refused({"bench", part, "--classes", "0"}, {"--classes 0", "at least 1"});
     check_refused({"bench", part, "--threads", "-1"}, {"--threads -1", "at least 0"});
     check_refused({"bench", part, "--device", "gpu"}, {"gpu", "cuda"});
+    check_refused({"bench", part, "--tf32"}, {"--tf32 concerns --device cuda"});
   }
+  check_refused({"bench", "train", "--precision", "bf16"}, {"--precision bf16 concerns --device cuda"});
+  check_refused({"bench", "ops", "--precision", "bf16"}, {"--precision"});
   check_refused({"bench", "train", "--optimizer", "adam"}, {"adam", "adamw", "tvlars"});
   check_refused({"bench", "train", "--batch", "0"}, {"--batch 0", "at least 1"});
   check_refused({"bench", "train", "--steps", "0"}, {"--steps 0", "at least 1"});

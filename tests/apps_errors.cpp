@@ -48,6 +48,11 @@ TEST_CASE("wrong usage is status 2 and lists what is right") {
       {"init", tiny + Arguments{"--init", "zero"}, 2, {"zero", "kaiming_normal"}},
       {"progress", tiny + Arguments{"--progress", "loud"}, 2, {"loud", "auto, plain or none"}},
       {"precision", tiny + Arguments{"--precision", "bf16"}, 2, {"bf16", "f32"}},
+      {"tf32", tiny + Arguments{"--tf32"}, 2, {"--tf32 concerns --device cuda", "cpu"}},
+      {"eval tf32", {"eval", "weights", "--data", "synthetic", "--tf32"}, 2, {"--tf32 concerns"}},
+      {"predict bf16", {"predict", "weights", "x.png", "--precision", "bf16"}, 2, {"--precision bf16"}},
+      {"half", tiny + Arguments{"--precision", "half"}, 2, {"half", "f32 or bf16"}},
+      {"limit", tiny + Arguments{"--memory-limit", "-1"}, 2, {"--memory-limit -1", "at least 0"}},
       {"device", tiny + Arguments{"--device", "gpu"}, 2, {"gpu", "cuda"}},
       {"epochs", tiny + Arguments{"--epochs", "0"}, 2, {"--epochs 0", "at least 1"}},
       {"smoothing", tiny + Arguments{"--label-smoothing", "1"}, 2, {"--label-smoothing 1"}},
@@ -70,7 +75,8 @@ TEST_CASE("what fails while running is status 1") {
   std::ofstream(folder / "others/notes.txt") << "mine";
   const std::string text = (folder / "text").string(), others = (folder / "others").string();
   const std::vector<ErrorCase> cases{
-      {"cuda", tiny + Arguments{"--device", "cuda"}, 1, {"cuda"}},
+      {"cuda", tiny + Arguments{"--device", "cuda:99"}, 1, {"device cuda:99", "--device cpu"}},
+      {"cuda with TF32", tiny + Arguments{"--device", "cuda:99", "--tf32"}, 1, {"device cuda:99"}},
       {"no data there", {"train", "--data", "cifar10:" + others}, 1, {others, "test_batch.bin"}},
       {"batch", tiny + Arguments{"--batch", "300"}, 1, {"300", "200"}},
       {"out is a file", tiny + Arguments{"--out", text}, 1, {text, "is a file"}},

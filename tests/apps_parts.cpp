@@ -87,9 +87,26 @@ TEST_CASE("options survive config.json") {
   nlohmann::json broken = json;
   broken["epochs"] = "many";
   CHECK(unexplained([&] { train_options_from_json(broken, "here"); }, {"here", "\"many\""}) == "nothing");
-  broken.erase("epochs");
-  CHECK(unexplained([&] { train_options_from_json(broken, "here"); }, {"here", "no \"epochs\""}) ==
-        "nothing");
+  broken.erase("data");
+  CHECK(unexplained([&] { train_options_from_json(broken, "here"); }, {"here", "no \"data\""}) == "nothing");
+}
+
+TEST_CASE("an option that config.json lacks has its default") {
+  TrainOptions options;
+  options.data = "synthetic";
+  options.batch = 7;
+  nlohmann::json json = to_json(options);
+  for (const char* newer : {"tf32", "deterministic", "memory_limit"}) json.erase(newer);
+  CHECK(to_json(train_options_from_json(json, "here")) == to_json(options));
+  CHECK(list_differences(train_options_from_json(json, "here"), options).empty());
+}
+
+TEST_CASE("an option that is on by default is repeated by its negation") {
+  TrainOptions options;
+  options.data = "synthetic";
+  options.trace = true;
+  options.deterministic = false;
+  CHECK(command_line(options) == "lamina train --data synthetic --no-deterministic --trace");
 }
 
 TEST_CASE("the gradients of micro-batches add up to that of the batch") {

@@ -129,6 +129,13 @@ class PathVariable {
   std::string before_;
 };
 
+// Whether the case must end, since it needs gnuplot, which is not installed.
+bool gnuplot_is_missing() {
+  static const bool missing = std::system("gnuplot --version >/dev/null 2>&1") != 0;
+  if (missing) WARN("skipped: gnuplot is not installed");
+  return missing;
+}
+
 void write_program(const fs::path& path, const std::string& script) {
   std::ofstream(path) << "#!/bin/sh\n" << script;
   fs::permissions(path, fs::perms::owner_all);
@@ -152,6 +159,7 @@ std::map<std::string, std::vector<std::string>> read_map(const fs::path& path) {
 }  // namespace
 
 TEST_CASE("the report is one whole page that needs nothing else", "[report]") {
+  if (gnuplot_is_missing()) return;
   const Study study;
   write_trace(study.run("lars-1"));
   const std::string html = study.report("", {.title = "A & B", .introduction = "One <1>.\n\nTwo."});
@@ -171,6 +179,7 @@ TEST_CASE("the report is one whole page that needs nothing else", "[report]") {
 }
 
 TEST_CASE("the report says what was compared and how sure the result is", "[report]") {
+  if (gnuplot_is_missing()) return;
   const Study study;
   const std::string html = study.report();
   CHECK(contains(
@@ -199,6 +208,15 @@ TEST_CASE("the report says what was compared and how sure the result is", "[repo
     CHECK(contains(read_file(study.page), "tested on different images, so their accuracies do not compare"));
     CHECK_FALSE(contains(read_file(study.page), "Most accurate"));
   }
+  SECTION("images of another size are mentioned") {
+    TrainOptions options = tiny_options();
+    options.image_size = 64;
+    write_run(study.run("tvlars-1"), options, {{2.0, 0.25}, {1.5, 0.45}});
+    std::vector<RunResult> runs = study.results();
+    runs.push_back(read_run_result(study.run("tvlars-1")));
+    write_report(runs, study.page);
+    CHECK(contains(read_file(study.page), "(100 training images), --image-size 0 and 64, batch 128"));
+  }
   SECTION("a run given twice counts once") {
     std::vector<RunResult> runs = study.results();
     runs.push_back(read_run_result(study.run("lars-1") / "."));
@@ -214,6 +232,7 @@ TEST_CASE("the report says what was compared and how sure the result is", "[repo
 }
 
 TEST_CASE("the curves' data are those of the runs", "[report]") {
+  if (gnuplot_is_missing()) return;
   const Study study;
   study.report();
   using Rows = std::vector<std::vector<double>>;
@@ -243,6 +262,7 @@ TEST_CASE("the curves' data are those of the runs", "[report]") {
 }
 
 TEST_CASE("the maps' data are those of the traces, on one colour scale", "[report]") {
+  if (gnuplot_is_missing()) return;
   const Study study;
   write_trace(study.run("lars-1"));
   write_trace(study.run("tvlars-2"),
@@ -278,6 +298,7 @@ TEST_CASE("the maps' data are those of the traces, on one colour scale", "[repor
 }
 
 TEST_CASE("what has no logarithm is left blank, and old traces are shown whole", "[report]") {
+  if (gnuplot_is_missing()) return;
   const Study study;
   write_trace(study.run("lars-1"), {.steps = 2, .kinds = {}, .scale = 0});
   write_trace(study.run("tvlars-2"), {.steps = 2, .kinds = {}, .scale = NAN});
@@ -289,6 +310,7 @@ TEST_CASE("what has no logarithm is left blank, and old traces are shown whole",
 }
 
 TEST_CASE("any label and layer name is drawn as it is", "[report]") {
+  if (gnuplot_is_missing()) return;
   const Study study;
   const std::string name = R"(_a^{b}@c'd"e%f\n<g>&`h`)";
   write_trace(study.run("tvlars-2"), {.layers = {name}, .kinds = {}});
@@ -306,7 +328,22 @@ TEST_CASE("any label and layer name is drawn as it is", "[report]") {
   CHECK_FALSE(fs::exists(study.folder / "touched"));
 }
 
+TEST_CASE("a legend's text is cut to the width of the figure", "[report]") {
+  if (gnuplot_is_missing()) return;
+  const Study study;
+  std::string label;
+  for (int i = 0; i < 60; ++i) label += "φ";
+  study.report(label);
+  CHECK(contains(read_file(study.files / "test-accuracy.svg"), label));
+  const std::string html = study.report(label + "φ");
+  const std::string svg = read_file(study.files / "test-accuracy.svg");
+  CHECK_FALSE(contains(svg, label));
+  CHECK(contains(svg, label.substr(0, label.size() - std::string("φ").size()) + "…"));
+  CHECK(contains(html, label + "φ"));
+}
+
 TEST_CASE("a figure can be drawn anew, for a paper", "[report]") {
+  if (gnuplot_is_missing()) return;
   const Study study;
   write_trace(study.run("lars-1"));
   study.report();
@@ -325,6 +362,7 @@ TEST_CASE("a figure can be drawn anew, for a paper", "[report]") {
 }
 
 TEST_CASE("a report replaces an earlier one but not what others put there", "[report]") {
+  if (gnuplot_is_missing()) return;
   const Study study;
   study.report();
   std::ofstream(study.files / "mine.pdf") << "mine";
@@ -343,6 +381,7 @@ TEST_CASE("a report replaces an earlier one but not what others put there", "[re
 }
 
 TEST_CASE("runs without results make a report all the same", "[report]") {
+  if (gnuplot_is_missing()) return;
   const TemporaryFolder folder;
   write_run(folder.path() / "run", tiny_options(), {});
   const fs::path page = folder.path() / "report.html";
@@ -370,6 +409,7 @@ TEST_CASE("runs without results make a report all the same", "[report]") {
 }
 
 TEST_CASE("a report that fails leaves the earlier one whole", "[report]") {
+  if (gnuplot_is_missing()) return;
   const Study study;
   const std::string earlier = study.report();
   const std::vector<std::string> names = study.names();
@@ -398,6 +438,14 @@ TEST_CASE("a report that fails leaves the earlier one whole", "[report]") {
     const PathVariable only((study.folder.path() / "bin").string());
     check_failed(study.command(), "test-accuracy.svg unfinished");
   }
+  SECTION("because of Ctrl-C") {
+    write_program(gnuplot, "exec /bin/sleep 1\n");
+    const PathVariable only((study.folder.path() / "bin").string());
+    Program program({"report", (study.folder.path() / "runs").string(), "-o", study.page.string()});
+    REQUIRE(wait_until([&] { return study.names().size() > names.size() + 1; }));  // bin and the new folder
+    program.kill(SIGINT);
+    check_failed(program.wait(), "report: interrupted");
+  }
   SECTION("because the disk is full") {
     const Arguments arguments{"report", (study.folder.path() / "runs").string(), "-o", study.page.string()};
     check_failed(run(arguments, {.largest_file = 8000}), "check the free space");
@@ -405,6 +453,7 @@ TEST_CASE("a report that fails leaves the earlier one whole", "[report]") {
 }
 
 TEST_CASE("lamina report finds runs in folders and takes labels", "[report]") {
+  if (gnuplot_is_missing()) return;
   const Study study;
   const Outcome outcome = study.command({"--title", "From the command line"});
   INFO(outcome.err);
@@ -417,6 +466,7 @@ TEST_CASE("lamina report finds runs in folders and takes labels", "[report]") {
 }
 
 TEST_CASE("lamina report reads what lamina train writes", "[report]") {
+  if (gnuplot_is_missing()) return;
   const TemporaryFolder folder;
   const fs::path out = folder / "run", page = folder / "report.html";
   REQUIRE(run(tiny_training(out, 1) + Arguments{"--trace"}).status == 0);

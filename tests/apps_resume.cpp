@@ -1,4 +1,5 @@
 // However a run is stopped, --resume takes it to the same bytes.
+#include <nlohmann/json.hpp>
 #include <random>
 
 #include "apps_program.h"
@@ -145,6 +146,23 @@ TEST_CASE("a resumed run keeps its options") {
     CHECK(outcome.status == 1);
     CHECK(outcome.err.find("not a checkpoint") != std::string::npos);
   }
+}
+
+TEST_CASE("a run of a version without some of the options goes on, with their defaults") {
+  const TemporaryFolder folder;
+  const fs::path whole = folder / "whole", out = folder / "run";
+  REQUIRE(run(tiny_training(whole, 8) + every_step).status == 0);
+  REQUIRE(start_and_stop(out, 8, SIGINT).status == 130);
+  auto config = nlohmann::json::parse(read_file(out / "config.json"));
+  for (const char* newer : {"tf32", "deterministic", "memory_limit", "noise_scale"})
+    REQUIRE(config["options"].erase(newer) == 1);
+  std::ofstream(out / "config.json") << config;
+
+  const Outcome refused = run({"train", "--resume", "--no-deterministic", "--out", out.string()});
+  CHECK(refused.status == 2);
+  CHECK(refused.err.find("--deterministic: false here, true there") != std::string::npos);
+  finish(out);
+  check_same_run(whole, out);
 }
 
 TEST_CASE("resuming what is finished or not yet begun") {

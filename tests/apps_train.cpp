@@ -95,6 +95,32 @@ TEST_CASE("seed and every other option of the recipe change the weights") {
   CHECK(train("schedule", {"--schedule", "cosine"}) != reference);
 }
 
+TEST_CASE("flags that are on by default can be turned off, in a config file too") {
+  const TemporaryFolder folder;
+  std::ofstream(folder / "a.toml") << "deterministic = false\n";
+  const auto deterministic = [&](const std::string& name, const Arguments& more) {
+    const fs::path out = folder / name;
+    REQUIRE(run(tiny_training(out, 1) + more).status == 0);
+    return nlohmann::json::parse(read_file(out / "config.json"))["options"]["deterministic"].get<bool>();
+  };
+  const std::string file = (folder / "a.toml").string();
+  CHECK(deterministic("default", {}));
+  CHECK_FALSE(deterministic("off", {"--no-deterministic"}));
+  CHECK_FALSE(deterministic("file", {"--config", file}));
+  CHECK(deterministic("both", {"--config", file, "--deterministic"}));
+}
+
+TEST_CASE("--verbose says where memory goes, after the first step and at the end") {
+  const TemporaryFolder folder;
+  const Outcome outcome = run(tiny_training(folder / "run", 1) + Arguments{"--verbose"});
+  CHECK(outcome.status == 0);
+  const std::string line = "memory     cpu: ";
+  CHECK(outcome.err.find(line) < outcome.err.find("epoch 1/1"));
+  CHECK(outcome.out.find(line) > outcome.out.find("images/s"));
+  CHECK(outcome.out.find(line) != std::string::npos);
+  CHECK(run(tiny_training(folder / "quiet", 1)).err.find(line) == std::string::npos);
+}
+
 TEST_CASE("training learns") {
   const TemporaryFolder folder;
   const Outcome outcome =

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "catch.h"
+#include "core/available_memory.h"
 #include "core/backend.h"
 #include "core/error.h"
 #include "core/random.h"
@@ -194,6 +195,39 @@ TEST_CASE("memory that cannot be had is an error that names the sizes") {
   }
   CHECK(allocator.allocate(4096) == cached);
   allocator.release(live, 1024);
+}
+
+TEST_CASE("a limit holds for what is live at once") {
+  HostAllocator allocator;
+  allocator.set_limit(10'000);
+  CHECK_THROWS_AS(allocator.allocate(20'000), OutOfMemory);
+  void* block = allocator.allocate(6'000);
+  try {
+    allocator.allocate(5'000);
+    FAIL("more than the limit");
+  } catch (const OutOfMemory& error) {
+    CHECK(error.shortage().asked_bytes == 5'000);
+    CHECK(error.shortage().live_bytes == allocator.use().live_bytes);
+    CHECK(error.shortage().most_bytes == 10'000);
+  }
+  allocator.release(block, 6'000);
+  block = allocator.allocate(9'000);  // what is only cached does not count
+  allocator.release(block, 9'000);
+  allocator.set_limit(20'000);
+  allocator.release(allocator.allocate(19'000), 19'000);
+}
+
+TEST_CASE("without a limit at most the machine's memory can be live") {
+  HostAllocator allocator;
+  void* block = allocator.allocate(1 << 20);
+  try {
+    allocator.allocate(std::size_t{1} << 60);
+    FAIL("an impossible allocation succeeded");
+  } catch (const OutOfMemory& error) {
+    CHECK(error.shortage().most_bytes > (1 << 20));
+    CHECK(error.shortage().most_bytes <= 2 * physical_memory());
+  }
+  allocator.release(block, 1 << 20);
 }
 
 TEST_CASE("threads may allocate and release at the same time") {

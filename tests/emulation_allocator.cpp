@@ -233,4 +233,26 @@ TEST_CASE("whatever comes and goes, blocks lie inside a segment and never overla
   CHECK(device.segments.empty());  // the destructor gives everything back
 }
 
+TEST_CASE("a GPU's allocator keeps to its limit, and says how much there could have been", "[cuda]") {
+  FakeDevice device{100 * megabyte};
+  cuda::SegmentSource source = device.source();
+  source.free_bytes = [&device] { return device.capacity - device.used; };
+  CudaAllocator allocator(source);
+  const auto most_bytes = [&](std::size_t bytes) {
+    try {
+      allocator.allocate(bytes);
+    } catch (const OutOfMemory& error) {
+      return error.shortage().most_bytes;
+    }
+    return std::size_t{0};
+  };
+  std::byte* block = allocate(allocator, megabyte);
+  CHECK(most_bytes(100 * megabyte) == 100 * megabyte - CudaAllocator::alignment);  // all but a segment's gap
+  allocator.set_limit(10 * megabyte);
+  CHECK(most_bytes(9 * megabyte + 1) == 10 * megabyte);
+  CHECK(device.used == 64 * megabyte);  // nothing was asked of the device
+  allocator.release(allocate(allocator, 9 * megabyte), 9 * megabyte);
+  allocator.release(block, megabyte);
+}
+
 }  // namespace lamina::tests

@@ -32,14 +32,21 @@ void* CudaAllocator::allocate(std::size_t bytes) {
   const std::lock_guard lock(mutex_);
   std::byte* block = nullptr;
   if (bytes <= std::numeric_limits<std::size_t>::max() / 2) block = take(block_size(bytes));
-  check(block != nullptr,
-        "out of GPU memory: {} bytes asked for with {} bytes live and {} cached ({}); use a smaller batch or "
-        "--micro-batch",
-        bytes, use_.live_bytes, use_.cached_bytes, source_.describe());
+  if (block == nullptr) fail_out_of_memory(bytes);
   return block;
 }
 
+void CudaAllocator::fail_out_of_memory(std::size_t bytes) const {
+  const std::size_t free = source_.free_bytes ? source_.free_bytes() : 0;
+  throw OutOfMemory(
+      fmt::format("out of GPU memory: {} bytes asked for with {} bytes live and {} cached ({}); use a "
+                  "smaller batch or --micro-batch",
+                  bytes, use_.live_bytes, use_.cached_bytes, source_.describe()),
+      {bytes, use_.live_bytes, std::min(limit(), use_.live_bytes + use_.cached_bytes + free)});
+}
+
 std::byte* CudaAllocator::take(std::size_t size) {
+  if (use_.live_bytes + size > limit()) return nullptr;
   FreeBlocks& free = free_blocks(recording_);
   std::byte* block = free.take(size);
   if (block == nullptr && grow(size)) block = free.take(size);

@@ -21,6 +21,7 @@ struct SegmentSource {
       allocate;                                     // aligned to 256 bytes; nullptr: no such memory left
   std::function<void(std::byte* segment)> release;  // waits for what still uses it; does not throw
   std::function<std::string()> describe;            // "cuda: 0.3 of 139.8 GiB free", for the Error
+  std::function<std::size_t()> free_bytes = {};     // what the device has left; unset: nothing
 };
 
 class CudaAllocator final : public Allocator {
@@ -31,10 +32,8 @@ class CudaAllocator final : public Allocator {
 
   explicit CudaAllocator(SegmentSource source) : source_(std::move(source)) {}
   ~CudaAllocator() override;  // blocks still live are lost with their segments
-  CudaAllocator(const CudaAllocator&) = delete;
-  CudaAllocator& operator=(const CudaAllocator&) = delete;
 
-  // Throws Error with the bytes asked for, live and cached, and what the device says of itself.
+  // Throws OutOfMemory with the bytes asked for, live and cached, and what the device says of itself.
   void* allocate(std::size_t bytes) override;
   void release(void* data, std::size_t bytes) noexcept override;
   MemoryUse use() const override;
@@ -56,6 +55,7 @@ class CudaAllocator final : public Allocator {
   FreeBlocks& free_blocks(bool recorded) { return recorded ? free_recorded_ : free_; }
   bool is_recorded(std::byte* block) const;
   std::byte* take(std::size_t size);
+  [[noreturn]] void fail_out_of_memory(std::size_t bytes) const;
   bool grow(std::size_t size);
   bool add_segment(std::size_t bytes);
   void give_back_segments() noexcept;

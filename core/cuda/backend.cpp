@@ -40,6 +40,12 @@ std::string describe_memory(int index) {
   return fmt::format("cuda:{} has {} of {} bytes free", index, free, total);
 }
 
+std::size_t free_memory() {  // of the GPU in use
+  std::size_t free = 0, total = 0;
+  if (cudaMemGetInfo(&free, &total) != cudaSuccess) cudaGetLastError();
+  return free;
+}
+
 cuda::OwnedStream make_stream_on(int index) {
   cuda::check_device(index);
   check_cuda(cudaSetDevice(index), "choosing a GPU");
@@ -53,7 +59,8 @@ cuda::SegmentSource segments_of(int index, cudaStream_t stream) {
                 cudaStreamSynchronize(stream);
                 cudaFree(segment);
               },
-          .describe = [index] { return describe_memory(index); }};
+          .describe = [index] { return describe_memory(index); },
+          .free_bytes = free_memory};
 }
 
 // Memory for recorded work, while it may be replayed.

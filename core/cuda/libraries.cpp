@@ -45,12 +45,13 @@ const Cublas& cublas() {
 
 const Cudnn& cudnn() {
   static const Cudnn opened = [] {
-    Cudnn library{SharedLibrary("cuDNN", {LAMINA_CUDNN, "libcudnn.so.9"},
-                                "Install cuDNN 9, or set LD_LIBRARY_PATH to its folder")};
-    const std::size_t version = library.cudnnGetVersion();
+    const SharedLibrary library("cuDNN", {LAMINA_CUDNN, "libcudnn.so.9"},
+                                "Install cuDNN 9, or set LD_LIBRARY_PATH to its folder");
+    const decltype(&cudnnGetVersion) version_of = library.function("cudnnGetVersion");
+    const std::size_t version = version_of();  // before asking for functions that older ones lack
     check(version >= 90000, "CUDA: cuDNN {}.{} is too old; version 9 or newer is needed", version / 1000,
           version / 100 % 10);
-    return library;
+    return Cudnn{library};
   }();
   return opened;
 }

@@ -1,0 +1,16 @@
+// How much memory the machine has, and leaves to this program.
+#pragma once
+
+#include <cstddef>
+#include <filesystem>
+
+namespace lamina {
+
+std::size_t physical_memory();  // bytes
+
+// Bytes that can be written without another program, or this one, being killed for it: what the system calls
+// available, and no more than the control groups that this program is in allow it (containers and batch
+// systems set such limits; versions 1 and 2). `root`: where proc and sys are.
+std::size_t available_memory(const std::filesystem::path& root = "/");
+
+}  // namespace lamina
