@@ -1,5 +1,6 @@
 // The policy of the GPU's allocator, on a stand-in for the device: addresses that nobody writes to.
 #include <algorithm>
+#include <cmath>
 #include <cstdint>
 #include <limits>
 #include <map>
@@ -8,6 +9,7 @@
 #include "catch.h"
 #include "core/cuda/allocator.h"
 #include "core/random.h"
+#include "core/tensor.h"
 #include "message_of.h"
 
 namespace lamina::tests {
@@ -173,6 +175,11 @@ TEST_CASE("whatever comes and goes, blocks lie inside a segment and never overla
     allocator.allocate(1);
   }
   CHECK(device.segments.empty());  // the destructor gives everything back
+}
+
+TEST_CASE("new memory of the emulated GPU is poisoned", "[cuda]") {
+  const Tensor x = Tensor::empty({1000}, {DType::f32, Device::cuda()});
+  for (const float value : x.to_vector<float>()) REQUIRE(std::isnan(value));
 }
 
 }  // namespace lamina::tests
