@@ -66,10 +66,12 @@ def run_json(command: list, seconds: float) -> dict:
     lines = (done.stderr.strip() or done.stdout.strip()).splitlines() or [""]
     if done.returncode != 0:
         return {"error": f"exit status {done.returncode}: {lines[-1][:200]}"}
-    try:
-        return json.loads(done.stdout)
-    except json.JSONDecodeError:
-        return {"error": f"printed no JSON: {lines[-1][:200]}"}
+    for text in (done.stdout, done.stdout.strip().split("\n")[-1]):  # a library may have printed before
+        try:
+            return json.loads(text)
+        except json.JSONDecodeError:
+            pass
+    return {"error": f"printed no JSON: {lines[-1][:200]}"}
 
 
 def lamina(options, part: str, settings: dict, seconds: float = 120) -> dict:
