@@ -61,7 +61,10 @@ TEST_CASE("a NaN among the inputs shows on CUDA where it shows on the CPU", "[cu
       if (row.op.find("conv2d") == std::string::npos) {
         CHECK(found == expected);
       } else {  // how far it spreads depends on the algorithm: by tiles, by zeros of the padding
-        CHECK(std::count(found.begin(), found.end(), true) > 0);
+        const auto any = [](const std::vector<bool>& mask) {
+          return std::count(mask.begin(), mask.end(), true) > 0;
+        };
+        CHECK((any(found) || !any(expected)));
       }
     }
 }

@@ -4,7 +4,8 @@ source "$(dirname "${BASH_SOURCE[0]}")/part.sh"
 
 # cases WHAT PROGRAM [FILTER]: a case that is skipped for want of a GPU is a failure here.
 cases() {
-  local what=$1 program=$build/tests/$2 status=0 started=$SECONDS output=$out/parity-$2.txt
+  local what=$1 program=$build/tests/$2 status=0 started=$SECONDS output
+  output=$out/parity-$(tr -cs 'a-z0-9\n' - <<<"$what").txt
   shift 2
   [ -x "$program" ] || { row "$what" FAILED "$program was not built"; return; }
   "$program" "$@" >"$output" 2>&1 || status=$?
@@ -18,7 +19,8 @@ cases() {
   fi
 }
 
-cases "every op, f32: value and derivatives" test_core "[cuda]"
-cases "every kernel in bf16; every preset's steps" test_gpu
-cases "whole models, f32 and bf16" test_apps "[cuda]"
+ops="the CPU and CUDA agree on every op"
+cases "every op, f32: value and derivatives" test_gpu "$ops"
+cases "every kernel in bf16; presets' steps" test_gpu "~$ops~[model]"
+cases "whole models, f32 and bf16" test_gpu "[model]"
 if [ -x "$build/tests/test_cudnn" ]; then cases "what cuDNN proposes" test_cudnn; fi

@@ -61,5 +61,4 @@ for tool in "${tools[@]}"; do
       --out "$work/run" "${small[@]}" --precision "$precision"
   done
 done
-sanitize memcheck "every op" "$build/tests/test_core" "[cuda]"
-sanitize memcheck "every kernel in bf16" "$build/tests/test_gpu"
+sanitize memcheck "every op and kernel" "$build/tests/test_gpu" "~[model]"
