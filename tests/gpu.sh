@@ -39,7 +39,7 @@ check "a bundle" "$root/scripts/bundle" --build "$build" "$scratch/bundle"
 check "no GPU" refuses 1 "no GPU: nothing was run" "$scratch/bundle/scripts/test-gpu" --out "$scratch/out"
 check "a part that does not exist" refuses 2 "no part 'speed'" "$root/scripts/test-gpu" --only speed
 for program in "$scratch/bundle/build/release/tests"/test_*; do
-  check "$(basename "$program") starts" env -i "$program" --help
+  [ ! -x "$program" ] || check "$(basename "$program") starts" env -i "$program" --help
 done
 check "lamina starts" env -i "$scratch/bundle/build/release/lamina" info
 rm "$scratch/bundle/build/release/lib"/libfmt.so.*
