@@ -178,7 +178,7 @@ def compare(config: tuple, options, report: gpu.Report) -> None:
                   + (f"; {lacking} of {len(theirs)} variants lack)" if lacking else ")"))
         if "error" not in loose:
             figure += f"; not deterministic {1e3 * batch / loose['median_step_ms']:.0f}"
-        target = TARGETS.get((model, precision))
+        target = None if options.quick else TARGETS.get((model, precision))
         report.judged(what, ratio, target, figure, f"{target} x")
 
 
