@@ -55,6 +55,11 @@ std::byte* allocate(Allocator& allocator, std::size_t bytes) {
 
 }  // namespace
 
+TEST_CASE("new memory of the emulated GPU is poisoned", "[cuda]") {
+  const Tensor x = Tensor::empty({1000}, {DType::f32, Device::cuda()});
+  for (const float value : x.to_vector<float>()) REQUIRE(std::isnan(value));
+}
+
 TEST_CASE("a segment serves many requests, and a released block the next one at once", "[cuda]") {
   FakeDevice device{1024 * megabyte};
   CudaAllocator allocator(device.source());
@@ -175,11 +180,6 @@ TEST_CASE("whatever comes and goes, blocks lie inside a segment and never overla
     allocator.allocate(1);
   }
   CHECK(device.segments.empty());  // the destructor gives everything back
-}
-
-TEST_CASE("new memory of the emulated GPU is poisoned", "[cuda]") {
-  const Tensor x = Tensor::empty({1000}, {DType::f32, Device::cuda()});
-  for (const float value : x.to_vector<float>()) REQUIRE(std::isnan(value));
 }
 
 }  // namespace lamina::tests
