@@ -23,4 +23,30 @@ ops="the CPU and CUDA agree on every op"
 cases "every op, f32: value and derivatives" test_gpu "$ops"
 cases "every kernel in bf16; presets' steps" test_gpu "~$ops~[model]"
 cases "whole models, f32 and bf16" test_gpu "[model]"
+
+# The program's own steps, recorded and replayed, with augmentation, schedule and an optimizer: losses of ten steps. Both
+# round in f32, in different orders, and a step makes of the difference what it will: 1e-3.
+losses() { # OPTIMIZER LR
+  local what="the program's losses for 10 steps, $1" work=$out/parity device worst
+  for device in cpu cuda; do
+    rm -rf "${work:?}-$device"
+    if ! "$lamina" train --data synthetic --limit-train 320 --limit-test 10 --model resnet8 --optimizer "$1" --lr "$2" \
+      --schedule cosine --warmup-epochs 1 --epochs 2 --batch 64 --device $device --progress none --out "$work-$device"; then
+      row "$what" FAILED "training on $device failed: $(tail -n 1 "$out/$part.log" | cut -c1-120)"
+      return
+    fi
+  done
+  worst=$(paste -d, "$work-cpu/steps.csv" "$work-cuda/steps.csv" | awk -F, '
+    NR == 1 { for (i = NF / 2; i > 0; --i) if ($i == "loss") loss = i; next }
+    { error = $(loss + NF / 2) / $loss - 1; if (error < 0) error = -error; if (!(error <= worst)) worst = error }
+    END { printf "%.1e", NR == 11 ? worst : 1 }')
+  if awk "BEGIN { exit !($worst <= 1e-3) }"; then
+    row "$what" passed "they differ by $worst at most"
+  else
+    row "$what" FAILED "they differ by $worst; $work-cpu and -cuda, steps.csv"
+  fi
+}
+losses tvlars 1
+losses lamb:paper 0.01
+
 if [ -x "$build/tests/test_cudnn" ]; then cases "what cuDNN proposes" test_cudnn; fi
