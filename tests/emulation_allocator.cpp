@@ -1,5 +1,6 @@
 // The policy of the GPU's allocator, on a stand-in for the device: addresses that nobody writes to.
 #include <algorithm>
+#include <cmath>
 #include <cstdint>
 #include <limits>
 #include <map>
@@ -8,6 +9,7 @@
 #include "catch.h"
 #include "core/cuda/allocator.h"
 #include "core/random.h"
+#include "core/tensor.h"
 #include "message_of.h"
 
 namespace lamina::tests {
@@ -52,6 +54,11 @@ std::byte* allocate(Allocator& allocator, std::size_t bytes) {
 }
 
 }  // namespace
+
+TEST_CASE("new memory of the emulated GPU is poisoned", "[cuda]") {
+  const Tensor x = Tensor::empty({1000}, {DType::f32, Device::cuda()});
+  for (const float value : x.to_vector<float>()) REQUIRE(std::isnan(value));
+}
 
 TEST_CASE("a segment serves many requests, and a released block the next one at once", "[cuda]") {
   FakeDevice device{1024 * megabyte};

@@ -1,4 +1,4 @@
-// Training on the emulated GPU: steps that are recorded and replayed, results that are read late.
+// Training on a GPU, emulated or not: steps that are recorded and replayed, results that are read late.
 #include <cmath>
 
 #include "apps/training_step.h"
@@ -8,27 +8,32 @@
 #include "lamina/evaluate.h"
 #include "layers/resnet.h"
 #include "message_of.h"
+
+#ifndef LAMINA_CUDA
 #include "optim/engine.h"
 #include "optim/engine_cuda_step.h"
+#endif
 
 namespace lamina {
 
-// The optimizers of the library may have been built without CUDA.
+#ifdef LAMINA_CUDA
+using GpuLars = Lars;
+#else  // the library's optimizers know no GPU
 namespace rules {
 template <typename Real>
-struct EmulatedLars : Lars<Real> {
+struct GpuLars : Lars<Real> {
   using Lars<Real>::Lars;
 };
 }  // namespace rules
 namespace engine {
 template <>
-inline constexpr bool built_for_cuda<rules::EmulatedLars<float>> = true;
+inline constexpr bool built_for_cuda<rules::GpuLars<float> > = true;
 }
+using GpuLars = OptimizerOf<rules::GpuLars>;
+#endif
 
 namespace tests {
 namespace {
-
-using EmulatedLars = OptimizerOf<rules::EmulatedLars>;
 
 const data::Dataset& images() {
   static const data::Dataset data =
@@ -43,7 +48,7 @@ data::Split on_gpu(data::Split split) {
 
 struct Run {
   ResNet net;
-  EmulatedLars optimizer;
+  GpuLars optimizer;
   TrainingStep step;
 
   explicit Run(Device device, bool record = true)

@@ -2,14 +2,17 @@
 # Kills a training run at random moments, resumes it each time, and compares its final weights, logs and traces byte
 # for byte with those of a run left alone; then does the same for other numbers of threads and workers.
 #
-#   tests/kill_and_resume.sh LAMINA NAME[:DIR] [KILLS]       e.g. build/release/lamina cifar10:datasets 20
+#   tests/kill_and_resume.sh LAMINA NAME[:DIR] [KILLS [OPTION...]]
+#
+#   tests/kill_and_resume.sh build/release/lamina cifar10:datasets 20 --device cuda
 
 set -euo pipefail
 lamina=$1 data=$2 kills=${3:-20}
+shift $(($# < 3 ? $# : 3))
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 recipe=(--data "$data" --model resnet8 --optimizer tvlars --lr 1 --batch 128 --limit-train 10240 --limit-test 1000
-  --epochs 4 --trace --checkpoint-steps 7 --progress none)
+  --epochs 4 --trace --checkpoint-steps 7 --progress none "$@")
 
 same() {
   cmp "$work/whole/weights.safetensors" "$work/$1/weights.safetensors"

@@ -3,6 +3,7 @@
 #include <dlfcn.h>
 
 #include <array>
+#include <climits>
 #include <string>
 
 // Where the build found them, tried before the system's search path: files of several versions may exist.
@@ -36,6 +37,11 @@ SharedLibrary::Function SharedLibrary::function(const char* symbol) const {
   return {address};
 }
 
+std::string SharedLibrary::folder() const {
+  std::array<char, PATH_MAX> found{};
+  return dlinfo(library_, RTLD_DI_ORIGIN, found.data()) == 0 ? std::string(found.data()) + "/" : "";
+}
+
 const Cublas& cublas() {
   static const Cublas opened{
       SharedLibrary("cuBLASLt", {LAMINA_CUBLASLT, "libcublasLt.so." LAMINA_TEXT_OF(CUBLAS_VER_MAJOR)},
@@ -45,8 +51,11 @@ const Cublas& cublas() {
 
 const Cudnn& cudnn() {
   static const Cudnn opened = [] {
-    const SharedLibrary library("cuDNN", {LAMINA_CUDNN, "libcudnn.so.9"},
-                                "Install cuDNN 9, or set LD_LIBRARY_PATH to its folder");
+    constexpr const char* advice = "Install cuDNN 9, or set LD_LIBRARY_PATH to its folder";
+    const SharedLibrary library("cuDNN", {LAMINA_CUDNN, "libcudnn.so.9"}, advice);
+    // What it calls lies in another library. If that cannot be loaded, cuDNN aborts without saying why.
+    const std::string behind = library.folder() + "libcudnn_graph.so.9";
+    const SharedLibrary loaded("cuDNN", {behind.c_str(), "libcudnn_graph.so.9"}, advice);
     const decltype(&cudnnGetVersion) version_of = library.function("cudnnGetVersion");
     const std::size_t version = version_of();  // before asking for functions that older ones lack
     check(version >= 90000, "CUDA: cuDNN {}.{} is too old; version 9 or newer is needed", version / 1000,

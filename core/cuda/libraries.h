@@ -6,6 +6,7 @@
 #include <cudnn.h>
 
 #include <initializer_list>
+#include <string>
 
 #include "core/cuda/check.h"
 
@@ -24,6 +25,7 @@ class SharedLibrary {  // stays open until the program ends
     }
   };
   Function function(const char* symbol) const;  // throws Error if the library lacks it
+  std::string folder() const;                   // where it was found, with a slash at the end
 
  private:
   const char* name_;

@@ -1,0 +1,49 @@
+#!/usr/bin/env bash
+# Without a GPU scripts/test-gpu says so and fails, also from a bundle; a bundle has every library.
+#
+#   tests/gpu.sh BUILD
+
+set -uo pipefail
+root=$(cd "$(dirname "$0")/.." && pwd)
+build=$(readlink -f "$1")
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+export CUDA_VISIBLE_DEVICES="" # where there is a GPU
+passed=0 failed=0
+
+# check WHAT COMMAND...
+check() {
+  local what=$1
+  shift
+  if "$@" >"$scratch/output" 2>&1; then
+    passed=$((passed + 1))
+  else
+    failed=$((failed + 1))
+    echo "failed: $what"
+    cat "$scratch/output"
+  fi
+}
+
+refuses() { # STATUS TEXT COMMAND...
+  local expected=$1 text=$2 status=0
+  shift 2
+  "$@" >"$scratch/refused" 2>&1 || status=$?
+  cat "$scratch/refused"
+  [ $status = "$expected" ] && grep -q "$text" "$scratch/refused" && ! grep -q "passed or measured" "$scratch/refused"
+}
+
+mkdir "$scratch/tree"
+ln -s "$root/tests" "$root/scripts" "$scratch/tree"
+check "no programs" refuses 1 "there is no program" "$root/scripts/test-gpu" --bundle "$scratch/tree" --out "$scratch/out"
+check "a bundle" "$root/scripts/bundle" --build "$build" "$scratch/bundle"
+check "no GPU" refuses 1 "no GPU: nothing was run" "$scratch/bundle/scripts/test-gpu" --out "$scratch/out"
+check "a part that does not exist" refuses 2 "no part 'speed'" "$root/scripts/test-gpu" --only speed
+for program in "$scratch/bundle/build/release/tests"/test_*; do
+  [ ! -x "$program" ] || check "$(basename "$program") starts" env -i "$program" --help
+done
+check "lamina starts" env -i "$scratch/bundle/build/release/lamina" info
+rm "$scratch/bundle/build/release/lib"/libfmt.so.*
+check "a library that is lacking shows" bash -c "! env -i ldd '$scratch/bundle/build/release/lamina' | grep libfmt | grep -q '$scratch'"
+check "a folder of something else is left alone" refuses 1 "something else than a bundle" "$root/scripts/bundle" "$root/docs"
+echo "test cases: $((passed + failed)) | $passed passed | $failed failed"
+[ $failed = 0 ]

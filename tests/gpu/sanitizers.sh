@@ -1,0 +1,64 @@
+#!/usr/bin/env bash
+# compute-sanitizer: memory errors, races, reads of memory that nothing wrote, and misused barriers in a small training
+# run with a trace; memory errors in every op and kernel too.
+source "$(dirname "${BASH_SOURCE[0]}")/part.sh"
+work=$out/sanitizers
+mkdir -p "$work"
+
+sanitizer=$(command -v compute-sanitizer || ls /usr/local/cuda/bin/compute-sanitizer \
+  /usr/local/cuda/compute-sanitizer/compute-sanitizer 2>/dev/null | head -n 1)
+if [ -z "$sanitizer" ]; then
+  row "compute-sanitizer" FAILED "not found on the PATH nor in /usr/local/cuda"
+  exit 1
+fi
+
+# The errors that a log reports. Reads of memory that nothing wrote count where one of our kernels made them: NVIDIA's
+# read beyond the channels there are, and drop what they read.
+count_errors() { # TOOL LOG
+  case $1 in
+    initcheck) awk '/^========= Uninitialized/ { getline; if (/lamina/) ++n } END { print n + 0 }' "$2" ;;
+    racecheck) sed -n 's/^========= RACECHECK SUMMARY: .*(\([0-9]*\) errors\?.*/\1/p' "$2" | tail -n 1 ;;
+    *) sed -n 's/^========= ERROR SUMMARY: \([0-9]*\) errors\?.*/\1/p' "$2" | tail -n 1 ;;
+  esac
+}
+
+# sanitize TOOL WHAT COMMAND...
+sanitize() {
+  local tool=$1 what="$1: $2" log status=0 started=$SECONDS errors
+  log=$work/$(tr -c 'a-z0-9\n' - <<<"$what").txt
+  shift 2
+  # Calls that fail are no error here: whoever makes them looks at what they return.
+  local options=(--tool "$tool" --print-limit 10000 --log-file "$log")
+  if [ "$tool" = memcheck ]; then options+=(--report-api-errors no); fi
+  # NVIDIA's kernels are not ours to check for races. initcheck must see all, or it would not know what they wrote.
+  case $tool in racecheck | synccheck) options+=(--kernel-name kernel_substring=lamina) ;; esac
+  timeout 170 "$sanitizer" "${options[@]}" "$@" || status=$?
+  if ! grep -q 'SUMMARY' "$log" 2>/dev/null; then
+    row "$what" FAILED "no result, exit status $status after $((SECONDS - started)) s; $log"
+    return
+  fi
+  errors=$(count_errors "$tool" "$log")
+  if [ "${errors:-unknown}" != 0 ]; then
+    row "$what" FAILED "errors: ${errors:-unknown}; $log"
+  elif [ $status != 0 ]; then
+    row "$what" FAILED "exit status $status; $log"
+  else
+    row "$what" passed "no error, $((SECONDS - started)) s"
+  fi
+}
+
+precisions=(bf16 f32)
+tools=(memcheck racecheck initcheck synccheck)
+[ "$quick" = false ] || precisions=(bf16) tools=(memcheck racecheck)
+small=(--model resnet8 --optimizer tvlars --lr 1 --batch 32 --limit-train 128 --limit-test 32 --epochs 1 --trace)
+for precision in "${precisions[@]}"; do
+  train synthetic "$work/run" "${small[@]}" --precision "$precision" || row "without a tool, $precision" FAILED "training failed"
+done # and cuDNN's engines are chosen: trying them under a tool takes minutes
+for tool in "${tools[@]}"; do
+  for precision in "${precisions[@]}"; do
+    rm -rf "$work/run"
+    sanitize "$tool" "training, $precision" "$lamina" train --data synthetic --device cuda --progress none \
+      --out "$work/run" "${small[@]}" --precision "$precision"
+  done
+done
+sanitize memcheck "every op and kernel" "$build/tests/test_gpu" "~[model]"
