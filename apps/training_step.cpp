@@ -44,6 +44,7 @@ void TrainingStep::run(const data::Batch& part) {
   put(part, place);
   if (part.last_part) optimizer_.prepare_step();
   place.work->run();
+  if (!recorded_) place.part = {};  // the next part may need its memory
   if (part.last_part) finish_step(part);
 }
 
