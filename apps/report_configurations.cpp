@@ -11,8 +11,6 @@ namespace {
 
 using Settings = std::vector<DescribedOption>;
 
-constexpr const char* none = "–";
-
 std::string flag_of(std::string name) {
   std::replace(name.begin(), name.end(), '_', '-');
   return "--" + name;
@@ -32,8 +30,8 @@ std::vector<std::string> names_in(const std::vector<Settings>& contenders) {
 std::string value_in(const Settings& settings, const std::string& name) {
   const auto found = std::find_if(settings.begin(), settings.end(),
                                   [&](const auto& setting) { return setting.name == name; });
-  if (found == settings.end()) return none;
-  return found->value.empty() ? none : found->value;
+  if (found == settings.end()) return no_value;
+  return found->value.empty() ? no_value : found->value;
 }
 
 bool all_share(const std::vector<Settings>& contenders, const std::string& name) {

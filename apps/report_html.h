@@ -15,6 +15,8 @@ struct LineStyle {
 };
 LineStyle line_style(std::size_t contender);
 
+inline constexpr const char* no_value = "–";  // in a table
+
 std::string escape_html(const std::string& text);
 
 // A piece of line in the contender's style, and its label; both stay on one line.

@@ -14,10 +14,8 @@
 namespace lamina {
 namespace {
 
-constexpr const char* none = "–";
-
 std::string with_std(const Statistic& s, double scale, int digits) {
-  if (s.count == 0) return none;
+  if (s.count == 0) return no_value;
   if (s.count == 1) return fmt::format("{:.{}f}", scale * s.mean, digits);
   return fmt::format("{:.{}f} ± {:.{}f}", scale * s.mean, digits, scale * s.std, digits);
 }
@@ -39,7 +37,7 @@ std::string option_of(const Group& group, const std::string& name) {
   for (const DescribedOption& option : describe_options(group.representative())) {
     if (option.name == name) return option.value;
   }
-  return none;
+  return no_value;
 }
 
 // The values that the groups have of an option: "batch 256", or "batch 256, 512 and 1024".
@@ -168,12 +166,12 @@ std::string repeated_seeds(const std::vector<Group>& groups) {
 }
 
 std::string best_epoch(const Statistic& s) {
-  if (s.count == 0) return none;
+  if (s.count == 0) return no_value;
   return s.count == 1 || s.std == 0 ? fmt::format("{:.0f}", s.mean)
                                     : fmt::format("{:.1f} ± {:.1f}", s.mean, s.std);
 }
 
-std::string duration(const Statistic& s) { return s.count == 0 ? none : format_duration(s.mean); }
+std::string duration(const Statistic& s) { return s.count == 0 ? no_value : format_duration(s.mean); }
 
 // For a CSV cell: nothing where there is nothing.
 std::string csv_cells(const Statistic& s) { return s.count == 0 ? "," : fmt::format("{},{}", s.mean, s.std); }
@@ -212,7 +210,7 @@ std::string comparison_table(const std::vector<Group>& groups) {
 std::string run_table(const std::vector<Group>& groups) {
   HtmlTable table{{"Run", "Contender", "Seed", "Epochs done", "Best, %", "Last, %", "State"}, {1, 6}};
   const auto accuracy = [](const EpochRow* row) {
-    return row == nullptr ? none : fmt::format("{:.2f}", 100 * row->test_accuracy);
+    return row == nullptr ? no_value : fmt::format("{:.2f}", 100 * row->test_accuracy);
   };
   for (std::size_t i = 0; i < groups.size(); ++i) {
     for (const RunResult& run : groups[i].runs) {

@@ -36,27 +36,28 @@ double scaled(const ScheduleOptions& o) {
   return o.lr;
 }
 
-void expect(bool ok, const char* what, double value, const char* expected) {
+void check_option(bool ok, const char* what, double value, const char* expected) {
   if (!ok) fail_usage("schedule: {} is {}; expected {}", what, value, expected);
 }
 
 void check_options(const ScheduleOptions& o) {
-  expect(o.lr >= 0 && std::isfinite(o.lr), "lr", o.lr, "a finite number of at least 0");
-  expect(o.batch >= 1, "batch", static_cast<double>(o.batch), "at least 1");
-  expect(o.base_batch >= 1, "base_batch", static_cast<double>(o.base_batch), "at least 1");
-  expect(o.epochs > 0 && std::isfinite(o.epochs), "epochs", o.epochs, "more than 0");
-  expect(o.steps_per_epoch >= 1, "steps_per_epoch", static_cast<double>(o.steps_per_epoch), "at least 1");
-  expect(o.warmup_epochs >= 0 && o.warmup_epochs <= o.epochs, "warmup_epochs", o.warmup_epochs,
-         "between 0 and the number of epochs");
-  expect(o.warmup_start >= 0 && o.warmup_start <= 1, "warmup_start", o.warmup_start,
-         "a share of the peak between 0 and 1");
-  expect(o.end >= 0 && o.end <= 1, "end", o.end, "a share of the peak between 0 and 1");
-  expect(o.power > 0, "power", o.power, "more than 0");
-  expect(o.factor > 0, "factor", o.factor, "more than 0");
-  expect(o.kind != ScheduleOptions::Kind::step || !o.milestones.empty(), "the number of milestones", 0,
-         "at least one epoch for the schedule 'step'");
-  expect(std::is_sorted(o.milestones.begin(), o.milestones.end()), "the first milestone",
-         o.milestones.empty() ? 0 : o.milestones.front(), "rising milestones");
+  check_option(o.lr >= 0 && std::isfinite(o.lr), "lr", o.lr, "a finite number of at least 0");
+  check_option(o.batch >= 1, "batch", static_cast<double>(o.batch), "at least 1");
+  check_option(o.base_batch >= 1, "base_batch", static_cast<double>(o.base_batch), "at least 1");
+  check_option(o.epochs > 0 && std::isfinite(o.epochs), "epochs", o.epochs, "more than 0");
+  check_option(o.steps_per_epoch >= 1, "steps_per_epoch", static_cast<double>(o.steps_per_epoch),
+               "at least 1");
+  check_option(o.warmup_epochs >= 0 && o.warmup_epochs <= o.epochs, "warmup_epochs", o.warmup_epochs,
+               "between 0 and the number of epochs");
+  check_option(o.warmup_start >= 0 && o.warmup_start <= 1, "warmup_start", o.warmup_start,
+               "a share of the peak between 0 and 1");
+  check_option(o.end >= 0 && o.end <= 1, "end", o.end, "a share of the peak between 0 and 1");
+  check_option(o.power > 0, "power", o.power, "more than 0");
+  check_option(o.factor > 0, "factor", o.factor, "more than 0");
+  check_option(o.kind != ScheduleOptions::Kind::step || !o.milestones.empty(), "the number of milestones", 0,
+               "at least one epoch for the schedule 'step'");
+  check_option(std::is_sorted(o.milestones.begin(), o.milestones.end()), "the first milestone",
+               o.milestones.empty() ? 0 : o.milestones.front(), "rising milestones");
 }
 
 }  // namespace

@@ -11,6 +11,8 @@
 
 namespace lamina::tests {
 
+inline constexpr float not_a_number = std::numeric_limits<float>::quiet_NaN();
+
 inline Backend& gpu() { return backend_for(Device::cuda()); }
 
 inline Tensor on_gpu(const Shape& shape, DType dtype = DType::f32) {

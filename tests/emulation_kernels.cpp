@@ -9,8 +9,6 @@
 namespace lamina::tests {
 namespace {
 
-constexpr float not_a_number = std::numeric_limits<float>::quiet_NaN();
-
 // Every function, and a range in which it and its derivatives are finite.
 struct Function {
   math::Unary function;

@@ -8,8 +8,6 @@
 namespace lamina::tests {
 namespace {
 
-constexpr float not_a_number = std::numeric_limits<float>::quiet_NaN();
-
 // What f32 arithmetic in another order may add to statistics and their gradients: 32 terms are summed in f32,
 // 32 roundings of 2^-24 of the sum of their magnitudes, which is at most a few times the result here.
 constexpr double sum_rounding = 1e-5;

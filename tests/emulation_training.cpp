@@ -187,8 +187,9 @@ TEST_CASE("as many reports are kept as were promised", "[recorded]") {
 
 TEST_CASE("tests on the GPU are the CPU's, also with a last batch that is smaller", "[recorded]") {
   Run cpu(Device::cpu()), gpu(Device::cuda());
-  const Evaluation expected = evaluate(cpu.net, images().test, {.batch = 8}),
-                   found = evaluate(gpu.net, on_gpu(images().test), {.batch = 8, .device = Device::cuda()});
+  const lamina::Evaluation expected = evaluate(cpu.net, images().test, {.batch = 8}),
+                           found = evaluate(gpu.net, on_gpu(images().test),
+                                            {.batch = 8, .device = Device::cuda()});
   CHECK(found.samples == 50);
   CHECK(found.correct == expected.correct);
   CHECK(std::abs(found.loss / expected.loss - 1) < 1e-5);  // f32 in another order
