@@ -6,6 +6,7 @@
 #include "apps/knob_options.h"
 #include "apps/table.h"
 #include "apps/version.h"
+#include "core/allocator.h"
 #include "core/backend.h"
 #include "core/error.h"
 #include "layers/summary.h"
@@ -136,7 +137,7 @@ TrainingSetup make_training_setup(const TrainOptions& options, data::Dataset dat
   check_setup(options);
   const Device device = use_device(device_options(options));
   for (data::Split* split : {&data.train, &data.test})
-    if (split->size() > 0) split->images = split->images.to(device);
+    if (split->size() > 0) split->images = place_images(split->images, device);
   data::Loader loader = make_loader(options, data);
   ResNet net(options.model, net_options(options, data, device));
   auto optimizer = make_optimizer(options, net.parameters(), loader.batches());
@@ -156,6 +157,16 @@ TrainingSetup make_training_setup(const TrainOptions& options, data::Dataset dat
           .optimizer = std::move(optimizer),
           .schedule = std::move(schedule),
           .info = std::move(info)};
+}
+
+Tensor place_images(const Tensor& images, Device device) {
+  if (device.type == DeviceType::cpu) return images;
+  try {
+    const Tensor room = Tensor::empty({2, static_cast<std::int64_t>(images.bytes())}, {DType::u8, device});
+  } catch (const OutOfMemory&) {
+    return images;
+  }
+  return images.to(device);
 }
 
 nlohmann::json make_config(const TrainOptions& options, const TrainingSetup& setup) {
@@ -188,9 +199,11 @@ std::string describe(const TrainOptions& options, TrainingSetup& setup) {
   const auto line = [&](const char* name, const std::string& what) {
     text += fmt::format("{:<10} {}\n", name, what);
   };
-  line("data", fmt::format("{}: {} training and {} test images of {}, {} classes; augmentation: {}",
-                           setup.data.name, format_count(train.size()), format_count(setup.data.test.size()),
-                           shape_of(train), setup.data.classes.size(), options.augment));
+  line("data",
+       fmt::format("{}: {} training and {} test images of {}, {} classes; augmentation: {}{}",
+                   setup.data.name, format_count(train.size()), format_count(setup.data.test.size()),
+                   shape_of(train), setup.data.classes.size(), options.augment,
+                   train.images.device() == setup.device ? "" : ", by the CPU: too many for the GPU"));
   line("model", fmt::format("{}, {} stem, shortcut {}: {} parameters, {:.1f} M multiply-adds an image",
                             setup.info.model, setup.info.stem, setup.info.shortcut,
                             format_count(model.parameters), static_cast<double>(model.multiply_adds) * 1e-6));

@@ -22,6 +22,8 @@ class PoisoningAllocator final : public Allocator {
  public:
   void* allocate(std::size_t bytes) override {
     const std::lock_guard lock(mutex_);
+    if (use_.live_bytes + bytes > limit())
+      throw OutOfMemory("out of memory on the emulated GPU", {bytes, use_.live_bytes, limit()});
     use_.live_bytes += bytes;
     use_.peak_bytes = std::max(use_.peak_bytes, use_.live_bytes);
     void* block = std::memset(::operator new(bytes, alignment), 0xFF, bytes);

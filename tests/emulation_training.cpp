@@ -1,6 +1,8 @@
 // Training on a GPU, emulated or not: steps that are recorded and replayed, results that are read late.
 #include <cmath>
+#include <limits>
 
+#include "apps/training_setup.h"
 #include "apps/training_step.h"
 #include "catch.h"
 #include "core/ops/ops.h"
@@ -222,6 +224,20 @@ TEST_CASE("recorded work that waits or uploads is an error, and nothing stays re
   what = leave;  // no longer called
   work.run();
   CHECK(total.item() == 18);
+}
+
+TEST_CASE("images that would leave too little memory for training stay on the CPU", "[memory]") {
+  Allocator& allocator = backend_for(Device::cuda()).allocator();
+  const Tensor pixels = images().train.images;
+  const auto place = [&](double times) {
+    allocator.set_limit(allocator.use().live_bytes +
+                        static_cast<std::size_t>(times * static_cast<double>(pixels.bytes())));
+    const Tensor placed = place_images(pixels, Device::cuda());
+    allocator.set_limit(std::numeric_limits<std::size_t>::max());
+    return placed.device();
+  };
+  CHECK(place(2.5) == Device::cuda());
+  CHECK(place(1.5) == Device::cpu());
 }
 
 TEST_CASE("on the CPU recorded work is simply done", "[recorded]") {
