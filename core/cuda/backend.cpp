@@ -35,12 +35,14 @@ std::byte* allocate_segment(std::size_t bytes) {
 }
 
 std::string describe_memory(int index) {
+  const OutsideCapture outside;
   std::size_t free = 0, total = 0;
   if (cudaMemGetInfo(&free, &total) != cudaSuccess) cudaGetLastError();
   return fmt::format("cuda:{} has {} of {} bytes free", index, free, total);
 }
 
 std::size_t free_memory() {  // of the GPU in use
+  const OutsideCapture outside;
   std::size_t free = 0, total = 0;
   if (cudaMemGetInfo(&free, &total) != cudaSuccess) cudaGetLastError();
   return free;
