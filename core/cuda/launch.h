@@ -161,16 +161,19 @@ __global__ void for_each_row(std::int64_t rows, Body body) {
 
 template <int K, typename Value, typename Finish>
 __global__ void sum_parts(SumPlan plan, Value value, Finish finish) {
-  __shared__ Sums<K> shared[block_threads];
+  __shared__ double shared[K][block_threads];  // a warp's threads side by side: in different banks
   const int thread = static_cast<int>(threadIdx.x);
-  shared[thread] = {};
-  shared[thread] += plan.share(blockIdx.x, thread, value);
+  Sums<K> sums;
+  sums += plan.share(blockIdx.x, thread, value);
+  for (int k = 0; k < K; ++k) shared[k][thread] = sums.value[k];
   for (int threads = block_threads / 2; threads >= plan.columns; threads /= 2) {
     __syncthreads();
-    if (thread < threads) shared[thread] += shared[thread + threads];
+    if (thread >= threads) continue;
+    for (int k = 0; k < K; ++k) sums.value[k] += shared[k][thread + threads];
+    for (int k = 0; k < K; ++k) shared[k][thread] = sums.value[k];
   }
   if (thread < plan.columns && plan.column(blockIdx.x, thread) < plan.inner)
-    finish(plan.output(blockIdx.x, thread), plan.part(blockIdx.x), shared[thread]);
+    finish(plan.output(blockIdx.x, thread), plan.part(blockIdx.x), sums);
 }
 
 }  // namespace kernel
