@@ -115,12 +115,14 @@ struct SumPlan {
     decltype(value(0, 0)(0)) sums;
     const std::int64_t a = outer_index(block), b = column(block, thread), first = part(block) * part_rows;
     if (b >= inner) return sums;
+    const std::int64_t own = first + thread / columns;
     const std::int64_t end = first + part_rows < middle ? first + part_rows : middle;
+    const auto terms = static_cast<int>((end - own + lanes - 1) / lanes);  // known before: loads may go ahead
     const auto term = value(a, b);
 #ifdef __CUDA_ARCH__
 #pragma unroll 4  // as many loads are under way at once
 #endif
-    for (std::int64_t s = first + thread / columns; s < end; s += lanes) sums += term(s);
+    for (int k = 0; k < terms; ++k) sums += term(own + static_cast<std::int64_t>(k) * lanes);
     return sums;
   }
 };
