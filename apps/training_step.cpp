@@ -93,7 +93,8 @@ void TrainingStep::finish_step(const data::Batch& part) {
 
 StepResults TrainingStep::results() {
   StepResults results;
-  const std::vector<float> sums = unread_sums_.to_vector<float>();  // of each step: losses, right answers
+  const std::vector<float> sums =
+      unread_sums_.rows(0, unread()).to_vector<float>();  // of each step: losses, right answers
   const std::vector<std::int64_t> samples = std::exchange(samples_, {});
   const auto add = [&](StepReport report) {
     const std::size_t i = results.steps.size();

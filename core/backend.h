@@ -88,6 +88,8 @@ class Backend {
   virtual void synchronize() = 0;                         // waits until all work handed out is done
   // What `work` hands to the device, without doing it. To be used through core/recorded.h.
   virtual std::unique_ptr<Recording> record(const std::function<void()>& work) = 0;
+  // Does `work` once, in the memory that recordings share: beside theirs it would need as much again.
+  virtual void rehearse(const std::function<void()>& work) = 0;
   virtual void fill(Tensor& out, double value) = 0;     // any dtype
   virtual void cast(const Tensor& x, Tensor& out) = 0;  // between any two dtypes; to u8/i32 truncates
 

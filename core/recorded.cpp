@@ -10,8 +10,9 @@ Recorded::Recorded(Device device, std::function<void()> work, RecordedOptions op
       record_(options.record && device.type != DeviceType::cpu) {}
 
 void Recorded::run() {
-  if (!record_ || !has_run_) {
-    work_();
+  if (!record_) return work_();
+  if (!has_run_) {
+    backend_.rehearse(work_);
     has_run_ = true;
     return;
   }

@@ -130,6 +130,10 @@ std::unique_ptr<Recording> CudaBackend::record(const std::function<void()>& work
   check_not_recording("recording");
   return std::make_unique<HostRecording>(gpu_->allocator, work);
 }
+void CudaBackend::rehearse(const std::function<void()>& work) {
+  check_not_recording("recording");
+  work();
+}
 double CudaBackend::peak_gflops() { return cpu_backend().peak_gflops(); }
 
 namespace {

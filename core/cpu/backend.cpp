@@ -48,6 +48,8 @@ std::unique_ptr<Recording> CpuBackend::record(const std::function<void()>& work)
   return std::make_unique<Repetition>(work);
 }
 
+void CpuBackend::rehearse(const std::function<void()>& work) { work(); }
+
 Backend& cpu_backend() {
   // Never destroyed: tensors held by static or thread-local objects may outlive any static of ours.
   alignas(CpuBackend) static std::byte memory[sizeof(CpuBackend)];

@@ -35,12 +35,14 @@ std::byte* allocate_segment(std::size_t bytes) {
 }
 
 std::string describe_memory(int index) {
+  const OutsideCapture outside;
   std::size_t free = 0, total = 0;
   if (cudaMemGetInfo(&free, &total) != cudaSuccess) cudaGetLastError();
   return fmt::format("cuda:{} has {} of {} bytes free", index, free, total);
 }
 
 std::size_t free_memory() {  // of the GPU in use
+  const OutsideCapture outside;
   std::size_t free = 0, total = 0;
   if (cudaMemGetInfo(&free, &total) != cudaSuccess) cudaGetLastError();
   return free;
@@ -66,13 +68,22 @@ cuda::SegmentSource segments_of(int index, cudaStream_t stream) {
 // Memory for recorded work, while it may be replayed.
 class RecordingMemory {
  public:
-  explicit RecordingMemory(cuda::CudaAllocator& allocator) : allocator_(allocator) {
+  // Serves what `work` asks for. Free memory goes back first: from now on the work runs in this.
+  RecordingMemory(cuda::CudaAllocator& allocator, const std::function<void()>& work) : allocator_(allocator) {
+    allocator_.empty_cache();
     allocator_.begin_recording();
+    try {
+      work();
+    } catch (...) {
+      allocator_.end_recording();
+      allocator_.drop_recording();
+      throw;
+    }
+    allocator_.end_recording();
   }
   ~RecordingMemory() { allocator_.drop_recording(); }
   RecordingMemory(const RecordingMemory&) = delete;
   RecordingMemory& operator=(const RecordingMemory&) = delete;
-  void end() { allocator_.end_recording(); }
 
  private:
   cuda::CudaAllocator& allocator_;
@@ -100,33 +111,24 @@ cuda::OwnedGraph capture(cudaStream_t stream, const std::function<void()>& work)
 class CudaGraph final : public Recording {
  public:
   CudaGraph(cuda::CudaAllocator& allocator, cudaStream_t stream, const std::function<void()>& work)
-      : memory_(allocator), stream_(stream), graph_(record(work)) {}
+      : stream_(stream), memory_(allocator, [&] { graph_ = capture(stream, work); }) {
+    cudaGraphExec_t executable = nullptr;
+    check_cuda(cudaGraphInstantiate(&executable, graph_.get(), 0), "preparing a recording");
+    executable_.reset(executable);
+    graph_.reset();
+  }
   ~CudaGraph() override { cudaStreamSynchronize(stream_); }  // its memory may be needed until then
 
   void replay() override {
     cuda::check_not_recording(stream_, "replaying a recording");
-    check_cuda(cudaGraphLaunch(graph_.get(), stream_), "replaying a recording");
+    check_cuda(cudaGraphLaunch(executable_.get(), stream_), "replaying a recording");
   }
 
  private:
-  cuda::OwnedExecutableGraph record(const std::function<void()>& work) {
-    struct AtEnd {
-      RecordingMemory& memory;
-      ~AtEnd() { memory.end(); }
-    };
-    cuda::OwnedGraph graph;
-    {
-      const AtEnd at_end{memory_};
-      graph = capture(stream_, work);
-    }
-    cudaGraphExec_t executable = nullptr;
-    check_cuda(cudaGraphInstantiate(&executable, graph.get(), 0), "preparing a recording");
-    return cuda::OwnedExecutableGraph(executable);
-  }
-
-  RecordingMemory memory_;
   cudaStream_t stream_;
-  cuda::OwnedExecutableGraph graph_;
+  cuda::OwnedGraph graph_;  // until it is prepared
+  RecordingMemory memory_;
+  cuda::OwnedExecutableGraph executable_;
 };
 
 struct Backends {
@@ -181,11 +183,14 @@ void CudaBackend::synchronize() {
   check_cuda(cudaStreamSynchronize(stream()), "waiting for the GPU");
 }
 
-// Free memory goes back first: until now the work ran in it, from now on it runs in the recordings' own.
 std::unique_ptr<Recording> CudaBackend::record(const std::function<void()>& work) {
   cuda::check_not_recording(stream(), "recording");
-  allocator().empty_cache();
   return std::make_unique<CudaGraph>(gpu_->allocator, stream(), work);
+}
+
+void CudaBackend::rehearse(const std::function<void()>& work) {
+  cuda::check_not_recording(stream(), "recording");
+  const RecordingMemory memory(gpu_->allocator, work);
 }
 
 std::string CudaBackend::plan_report() const { return gpu_->convolutions.report(); }

@@ -10,6 +10,7 @@ namespace lamina::cuda {
 // check_cuda(cudaMalloc(…), "allocating"): throws Error naming what was being done.
 inline void check_cuda(cudaError_t status, const char* doing) {
   if (status == cudaSuccess) return;
+  cudaGetLastError();  // or the next launch would report it
   fail("CUDA: {} failed: {} ({})", doing, cudaGetErrorString(status), cudaGetErrorName(status));
 }
 

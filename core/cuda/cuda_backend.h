@@ -26,6 +26,7 @@ class CudaBackend final : public Backend {
   void copy(const Tensor& from, Tensor& to) override;
   void synchronize() override;
   std::unique_ptr<Recording> record(const std::function<void()>& work) override;
+  void rehearse(const std::function<void()>& work) override;
   double peak_gflops() override;
   void fill(Tensor& out, double value) override;
   void cast(const Tensor& x, Tensor& out) override;

@@ -115,12 +115,14 @@ struct SumPlan {
     decltype(value(0, 0)(0)) sums;
     const std::int64_t a = outer_index(block), b = column(block, thread), first = part(block) * part_rows;
     if (b >= inner) return sums;
+    const std::int64_t own = first + thread / columns;
     const std::int64_t end = first + part_rows < middle ? first + part_rows : middle;
+    const auto terms = static_cast<int>((end - own + lanes - 1) / lanes);  // known before: loads may go ahead
     const auto term = value(a, b);
 #ifdef __CUDA_ARCH__
 #pragma unroll 4  // as many loads are under way at once
 #endif
-    for (std::int64_t s = first + thread / columns; s < end; s += lanes) sums += term(s);
+    for (int k = 0; k < terms; ++k) sums += term(own + static_cast<std::int64_t>(k) * lanes);
     return sums;
   }
 };
@@ -161,16 +163,19 @@ __global__ void for_each_row(std::int64_t rows, Body body) {
 
 template <int K, typename Value, typename Finish>
 __global__ void sum_parts(SumPlan plan, Value value, Finish finish) {
-  __shared__ Sums<K> shared[block_threads];
+  __shared__ double shared[K][block_threads];  // a warp's threads side by side: in different banks
   const int thread = static_cast<int>(threadIdx.x);
-  shared[thread] = {};
-  shared[thread] += plan.share(blockIdx.x, thread, value);
+  Sums<K> sums;
+  sums += plan.share(blockIdx.x, thread, value);
+  for (int k = 0; k < K; ++k) shared[k][thread] = sums.value[k];
   for (int threads = block_threads / 2; threads >= plan.columns; threads /= 2) {
     __syncthreads();
-    if (thread < threads) shared[thread] += shared[thread + threads];
+    if (thread >= threads) continue;
+    for (int k = 0; k < K; ++k) sums.value[k] += shared[k][thread + threads];
+    for (int k = 0; k < K; ++k) shared[k][thread] = sums.value[k];
   }
   if (thread < plan.columns && plan.column(blockIdx.x, thread) < plan.inner)
-    finish(plan.output(blockIdx.x, thread), plan.part(blockIdx.x), shared[thread]);
+    finish(plan.output(blockIdx.x, thread), plan.part(blockIdx.x), sums);
 }
 
 }  // namespace kernel
