@@ -5,6 +5,7 @@
 #include "apps/training_setup.h"
 #include "apps/training_step.h"
 #include "catch.h"
+#include "core/allocator.h"
 #include "core/ops/ops.h"
 #include "data/synthetic.h"
 #include "lamina/evaluate.h"
