@@ -37,8 +37,8 @@ data::Loader make_loader(const TrainOptions& options, const data::Dataset& data)
 TrainingSetup make_training_setup(const TrainOptions& options);
 TrainingSetup make_training_setup(const TrainOptions& options, data::Dataset data);
 
-// On the device, where batches are made of them, if as much of its memory is left for the training; else where
-// they are.
+// On the device, where batches are made of them, if as much of its memory is left for the training; else
+// where they are.
 Tensor place_images(const Tensor& images, Device device);
 
 // config.json: the options, the command that repeats the run, and what the defaults came to.
