@@ -44,6 +44,7 @@ TEST_CASE("the same op twice gives the same bits on CUDA", "[cuda][ops]") {
 }
 
 TEST_CASE("a NaN among the inputs shows on CUDA where it shows on the CPU", "[cuda][nan]") {
+  const bool emulated = cuda_build_description() == "emulated on the host";
   for (const OpCase& row : op_cases())
     for (std::size_t i = 0; i < row.inputs.size(); ++i) {
       if (row.inputs[i].classes > 0 || row.op == "cast") continue;
@@ -56,9 +57,9 @@ TEST_CASE("a NaN among the inputs shows on CUDA where it shows on the CPU", "[cu
       const Tensor cpu = value(Device::cpu()), cuda = value(Device::cuda());
       if (!is_floating(cpu.dtype())) continue;
       const std::vector<bool> expected = nan_mask(cpu), found = nan_mask(cuda);
-      if (row.op.find("conv2d") == std::string::npos) {
+      if (emulated || row.op.find("conv2d") == std::string::npos) {
         CHECK(found == expected);
-      } else {  // how far it spreads depends on the algorithm: by tiles, by zeros of the padding
+      } else {  // how far it spreads depends on cuDNN's algorithm: by tiles, by zeros of the padding
         const auto any = [](const std::vector<bool>& mask) {
           return std::count(mask.begin(), mask.end(), true) > 0;
         };

@@ -130,6 +130,9 @@ TEST_CASE("replayed steps are the steps", "[recorded]") {
 TEST_CASE("replayed steps are the CPU's", "[recorded]") {
   Run cpu(Device::cpu()), gpu(Device::cuda());
   cpu.train(2), gpu.train(2);
+  for (const Run* run : {&cpu, &gpu})  // two epochs of two batches in three parts
+    for (const auto& param : run->net.state())
+      if (param->name.ends_with("num_batches_tracked")) CHECK(param->value.item() == 12);
   const StepResults expected = cpu.step.results(), found = gpu.step.results();
   REQUIRE(found.steps.size() == expected.steps.size());
   for (std::size_t i = 0; i < found.steps.size(); ++i) {

@@ -131,7 +131,7 @@ struct SumPlan {
 
 namespace kernel {
 
-inline constexpr int unroll = 4;  // elements of a thread: that many loads are under way at once
+inline constexpr int unroll = 4;  // elements of a thread
 
 template <typename Body>
 __global__ void for_each(std::int64_t n, Body body) {
