@@ -1,4 +1,5 @@
 #include "apps/bench_kernels.h"
+#include <fmt/format.h>
 
 #include "apps/bench.h"
 

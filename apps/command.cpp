@@ -1,4 +1,5 @@
 #include "apps/command.h"
+#include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>

@@ -1,4 +1,5 @@
 #include "apps/replay.h"
+#include <fmt/format.h>
 
 #include <algorithm>
 #include <cmath>

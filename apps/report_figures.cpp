@@ -1,4 +1,5 @@
 #include "apps/report_figures.h"
+#include <fmt/format.h>
 
 #include <algorithm>
 #include <map>

@@ -1,4 +1,5 @@
 #include "apps/study_table.h"
+#include <fmt/format.h>
 
 #include <algorithm>
 #include <map>

@@ -1,4 +1,5 @@
 #include "apps/training_setup.h"
+#include <fmt/format.h>
 
 #include <algorithm>
 

@@ -1,6 +1,6 @@
 #include "apps/version.h"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 namespace lamina {
 

@@ -1,7 +1,7 @@
 // Errors. Every message names the operation, the values seen, what was expected and what to do next.
 #pragma once
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <stdexcept>
 #include <string>

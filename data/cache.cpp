@@ -1,4 +1,5 @@
 #include "data/cache.h"
+#include <fmt/format.h>
 
 #include <zlib.h>
 

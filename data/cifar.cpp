@@ -1,4 +1,5 @@
 #include "data/cifar.h"
+#include <fmt/format.h>
 
 #include <iterator>
 #include <sstream>

@@ -1,4 +1,5 @@
 #include "data/dataset.h"
+#include <fmt/format.h>
 
 #include <algorithm>
 #include <cmath>

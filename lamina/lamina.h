@@ -3,7 +3,7 @@
 //   using namespace lamina;
 #pragma once
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <cstdio>
 #include <utility>

@@ -5,6 +5,7 @@
 //   optimizer.zero_grad();  loss.backward();  optimizer.step();
 #pragma once
 
+#include <fmt/format.h>
 #include <cstdint>
 #include <deque>
 #include <exception>

@@ -1,4 +1,5 @@
 #include "optim/presets.h"
+#include <fmt/format.h>
 
 #include <algorithm>
 #include <array>

@@ -1,4 +1,5 @@
 // lamina replay: steps worked out by hand, trajectories of other implementations, and files that do not fit.
+#include <fmt/format.h>
 #include <cmath>
 #include <nlohmann/json.hpp>
 

@@ -1,7 +1,7 @@
 // Run directories made up for tests, as `lamina train` writes them.
 #pragma once
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <cmath>
 #include <fstream>

@@ -1,7 +1,7 @@
 // Small data sets on disk for the tests, and ways to break them.
 #pragma once
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 #include <zlib.h>
 
 #include <algorithm>

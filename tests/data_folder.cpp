@@ -1,4 +1,5 @@
 // Image folders: layouts, what is said about broken ones, and the cache of decoded images.
+#include <fmt/format.h>
 #include "core/safetensors.h"
 #include "data/folder.h"
 #include "data_files.h"

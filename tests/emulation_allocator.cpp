@@ -262,4 +262,46 @@ TEST_CASE("a GPU's allocator keeps to its limit, and says how much there could h
   allocator.release(block, megabyte);
 }
 
+TEST_CASE("separate blocks have their own size, and are the device's again when released", "[cuda]") {
+  FakeDevice device{1000};
+  cuda::SeparateAllocator allocator(device.source());
+  std::byte* a = allocate(allocator, 700);
+  CHECK(device.segments.at(a) == 700);
+  CHECK(unexplained([&] { allocator.allocate(301); }, {"301 bytes", "700 bytes live", "the fake device"}) ==
+        "nothing");
+  std::byte* b = allocate(allocator, 300);
+  CHECK(allocator.use().live_bytes == 1000);
+  allocator.release(a, 700);
+  allocator.release(nullptr, 0);
+  CHECK(device.used == 300);
+  CHECK(allocator.use().live_bytes == 300);
+  CHECK(allocator.use().peak_bytes == 1000);
+  allocator.set_limit(400);
+  CHECK_THROWS_AS(allocator.allocate(101), OutOfMemory);
+  allocator.release(b, 300);
+  CHECK(device.segments.empty());
+}
+
+TEST_CASE("separate blocks of recorded work stay until the last recording is dropped", "[cuda][recorded]") {
+  FakeDevice device{1000};
+  cuda::SeparateAllocator allocator(device.source());
+  std::byte* before = allocate(allocator, 10);
+  allocator.begin_recording();
+  std::byte *kept = allocate(allocator, 100), *released = allocate(allocator, 200);
+  allocator.release(released, 200);
+  allocator.release(before, 10);
+  CHECK(device.used == 310);  // nothing is given back while a recording is made
+  allocator.end_recording();
+  CHECK(device.used == 300);
+  allocator.begin_recording();
+  allocator.end_recording();
+  allocator.drop_recording();
+  allocator.release(allocate(allocator, 500), 500);
+  CHECK(device.used == 300);
+  allocator.drop_recording();
+  CHECK(device.used == 100);
+  allocator.release(kept, 100);
+  CHECK(device.used == 0);
+}
+
 }  // namespace lamina::tests

@@ -1,7 +1,7 @@
 // Finite differences against analytic gradients, in f64.
 #pragma once
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <algorithm>
 #include <cmath>

@@ -22,6 +22,16 @@ constexpr std::size_t block_size(std::size_t bytes) {
   return round_up(std::max<std::size_t>(bytes, 1), CudaAllocator::alignment);
 }
 
+[[noreturn]] void fail_out_of_memory(std::size_t bytes, const MemoryUse& use, std::size_t limit,
+                                     const SegmentSource& source) {
+  const std::size_t free = source.free_bytes ? source.free_bytes() : 0;
+  throw OutOfMemory(
+      fmt::format("out of GPU memory: {} bytes asked for with {} bytes live and {} cached ({}); use a "
+                  "smaller batch or --micro-batch",
+                  bytes, use.live_bytes, use.cached_bytes, source.describe()),
+      {bytes, use.live_bytes, std::min(limit, use.live_bytes + use.cached_bytes + free)});
+}
+
 }  // namespace
 
 CudaAllocator::~CudaAllocator() {
@@ -32,17 +42,8 @@ void* CudaAllocator::allocate(std::size_t bytes) {
   const std::lock_guard lock(mutex_);
   std::byte* block = nullptr;
   if (bytes <= std::numeric_limits<std::size_t>::max() / 2) block = take(block_size(bytes));
-  if (block == nullptr) fail_out_of_memory(bytes);
+  if (block == nullptr) fail_out_of_memory(bytes, use_, limit(), source_);
   return block;
-}
-
-void CudaAllocator::fail_out_of_memory(std::size_t bytes) const {
-  const std::size_t free = source_.free_bytes ? source_.free_bytes() : 0;
-  throw OutOfMemory(
-      fmt::format("out of GPU memory: {} bytes asked for with {} bytes live and {} cached ({}); use a "
-                  "smaller batch or --micro-batch",
-                  bytes, use_.live_bytes, use_.cached_bytes, source_.describe()),
-      {bytes, use_.live_bytes, std::min(limit(), use_.live_bytes + use_.cached_bytes + free)});
 }
 
 std::byte* CudaAllocator::take(std::size_t size) {
@@ -146,6 +147,64 @@ void CudaAllocator::give_back_segments() noexcept {
     use_.cached_bytes -= size;
     segment = segments_.erase(segment);
   }
+}
+
+void* SeparateAllocator::allocate(std::size_t bytes) {
+  const std::lock_guard lock(mutex_);
+  const std::size_t size = std::max<std::size_t>(bytes, 1);
+  std::byte* block = nullptr;
+  if (size <= limit() && use_.live_bytes <= limit() - size) block = source_.allocate(size);
+  if (block == nullptr) fail_out_of_memory(bytes, use_, limit(), source_);
+  use_.live_bytes += size;
+  use_.peak_bytes = std::max(use_.peak_bytes, use_.live_bytes);
+  if (recording_) kept_.insert(block);
+  return block;
+}
+
+void SeparateAllocator::release(void* data, std::size_t bytes) noexcept {
+  if (data == nullptr) return;
+  const std::lock_guard lock(mutex_);
+  use_.live_bytes -= std::max<std::size_t>(bytes, 1);
+  auto* block = static_cast<std::byte*>(data);
+  if (!recording_ && !kept_.contains(block)) return source_.release(block);
+  try {
+    released_.insert(block);
+  } catch (const std::bad_alloc&) {  // no memory to remember it by: the block is lost
+  }
+}
+
+MemoryUse SeparateAllocator::use() const {
+  const std::lock_guard lock(mutex_);
+  return use_;
+}
+
+void SeparateAllocator::reset_peak() {
+  const std::lock_guard lock(mutex_);
+  use_.peak_bytes = use_.live_bytes;
+}
+
+void SeparateAllocator::begin_recording() {
+  const std::lock_guard lock(mutex_);
+  recording_ = true;
+  ++recordings_;
+}
+
+void SeparateAllocator::end_recording() {
+  const std::lock_guard lock(mutex_);
+  recording_ = false;
+  std::erase_if(released_, [this](std::byte* block) {
+    if (kept_.contains(block)) return false;
+    source_.release(block);
+    return true;
+  });
+}
+
+void SeparateAllocator::drop_recording() noexcept {
+  const std::lock_guard lock(mutex_);
+  if (--recordings_ > 0) return;
+  for (std::byte* block : released_) source_.release(block);
+  released_.clear();
+  kept_.clear();
 }
 
 }  // namespace lamina::cuda

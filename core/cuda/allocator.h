@@ -1,14 +1,11 @@
-// Memory of one GPU, kept for reuse. All work of a GPU runs on one stream, in order: a released block may be
-// handed out again at once, since whatever still uses it comes before whatever will.
-//
-// The device is asked for segments of at least 64 MiB. A request takes the smallest free block that holds it,
-// of any segment; neighbouring free blocks of a segment become one. When the device has no more, whole free
-// segments are given back and it is asked once more.
+// Memory of one GPU. All its work runs on one stream, in order: a released block may be handed out again at
+// once, since whatever still uses it comes before whatever will.
 #pragma once
 
 #include <functional>
 #include <map>
 #include <mutex>
+#include <set>
 #include <string>
 
 #include "core/allocator.h"
@@ -24,7 +21,21 @@ struct SegmentSource {
   std::function<std::size_t()> free_bytes = {};     // what the device has left; unset: nothing
 };
 
-class CudaAllocator final : public Allocator {
+// Memory of one GPU, also for recorded work.
+class GpuAllocator : public Allocator {
+ public:
+  // Between the two, requests are served from memory that all recorded work shares, and nothing else uses,
+  // until the last recording is dropped. Recordings are replayed one after another, so that what one has
+  // released the next may use.
+  virtual void begin_recording() = 0;
+  virtual void end_recording() = 0;
+  virtual void drop_recording() noexcept = 0;  // once for each, when it will not be replayed again
+};
+
+// Kept for reuse. The device is asked for segments of at least 64 MiB. A request takes the smallest free
+// block that holds it, of any segment; neighbouring free blocks of a segment become one. When the device has
+// no more, whole free segments are given back and it is asked once more.
+class CudaAllocator final : public GpuAllocator {
  public:
   static constexpr std::size_t alignment = 256;                     // of blocks and of their sizes
   static constexpr std::size_t granularity = std::size_t{2} << 20;  // of segments
@@ -40,12 +51,9 @@ class CudaAllocator final : public Allocator {
   void reset_peak() override;
   void empty_cache() noexcept override;  // waits for the device if there is anything to give back
 
-  // Between the two, requests are served from segments that all recorded work shares, and nothing else uses,
-  // until the last recording is dropped. Recordings are replayed one after another, so that what one has
-  // released the next may use.
-  void begin_recording();
-  void end_recording();
-  void drop_recording() noexcept;  // once for each recording, when it will not be replayed again
+  void begin_recording() override;
+  void end_recording() override;
+  void drop_recording() noexcept override;
 
  private:
   struct Segment {
@@ -55,7 +63,6 @@ class CudaAllocator final : public Allocator {
   FreeBlocks& free_blocks(bool recorded) { return recorded ? free_recorded_ : free_; }
   bool is_recorded(std::byte* block) const;
   std::byte* take(std::size_t size);
-  [[noreturn]] void fail_out_of_memory(std::size_t bytes) const;
   bool grow(std::size_t size);
   bool add_segment(std::size_t bytes);
   void give_back_segments() noexcept;
@@ -66,6 +73,32 @@ class CudaAllocator final : public Allocator {
   FreeBlocks free_, free_recorded_;
   bool recording_ = false;
   int recordings_ = 0;  // that may be replayed, or are being made
+  MemoryUse use_;
+};
+
+// Every block is memory of its own, given back when it is released. Slow, as that waits for the device; but
+// what checks every access can then tell blocks apart, and what was written from what was not.
+class SeparateAllocator final : public GpuAllocator {
+ public:
+  explicit SeparateAllocator(SegmentSource source) : source_(std::move(source)) {}
+
+  void* allocate(std::size_t bytes) override;  // throws as CudaAllocator does
+  void release(void* data, std::size_t bytes) noexcept override;
+  MemoryUse use() const override;
+  void reset_peak() override;
+  void empty_cache() noexcept override {}
+  void begin_recording() override;
+  void end_recording() override;
+  void drop_recording() noexcept override;
+
+ private:
+  SegmentSource source_;
+  mutable std::mutex mutex_;
+  // Those of recordings, given back with the last of these; and those to be given back: nothing may wait for
+  // the device while a recording is made.
+  std::set<std::byte*> kept_, released_;
+  bool recording_ = false;
+  int recordings_ = 0;
   MemoryUse use_;
 };
 

@@ -1,9 +1,11 @@
 // A GPU's memory, copies and recordings, and the one instance of its backend.
 #include "core/backend.h"
 
+#include <cstdlib>
 #include <exception>
 #include <map>
 #include <mutex>
+#include <string_view>
 
 #include "core/cuda/devices.h"
 #include "core/cuda/gpu.h"
@@ -65,11 +67,21 @@ cuda::SegmentSource segments_of(int index, cudaStream_t stream) {
           .free_bytes = free_memory};
 }
 
+// LAMINA_GPU_MEMORY=separate is for compute-sanitizer.
+std::unique_ptr<cuda::GpuAllocator> make_allocator(cuda::SegmentSource source) {
+  const char* wanted = std::getenv("LAMINA_GPU_MEMORY");
+  if (wanted == nullptr || std::string_view(wanted).empty())
+    return std::make_unique<cuda::CudaAllocator>(std::move(source));
+  check(std::string_view(wanted) == "separate",
+        "LAMINA_GPU_MEMORY is \"{}\"; expected nothing, or separate: every block by itself", wanted);
+  return std::make_unique<cuda::SeparateAllocator>(std::move(source));
+}
+
 // Memory for recorded work, while it may be replayed.
 class RecordingMemory {
  public:
   // Serves what `work` asks for. Free memory goes back first: from now on the work runs in this.
-  RecordingMemory(cuda::CudaAllocator& allocator, const std::function<void()>& work) : allocator_(allocator) {
+  RecordingMemory(cuda::GpuAllocator& allocator, const std::function<void()>& work) : allocator_(allocator) {
     allocator_.empty_cache();
     allocator_.begin_recording();
     try {
@@ -86,7 +98,7 @@ class RecordingMemory {
   RecordingMemory& operator=(const RecordingMemory&) = delete;
 
  private:
-  cuda::CudaAllocator& allocator_;
+  cuda::GpuAllocator& allocator_;
 };
 
 cuda::OwnedGraph capture(cudaStream_t stream, const std::function<void()>& work) {
@@ -110,7 +122,7 @@ cuda::OwnedGraph capture(cudaStream_t stream, const std::function<void()>& work)
 
 class CudaGraph final : public Recording {
  public:
-  CudaGraph(cuda::CudaAllocator& allocator, cudaStream_t stream, const std::function<void()>& work)
+  CudaGraph(cuda::GpuAllocator& allocator, cudaStream_t stream, const std::function<void()>& work)
       : stream_(stream), memory_(allocator, [&] { graph_ = capture(stream, work); }) {
     cudaGraphExec_t executable = nullptr;
     check_cuda(cudaGraphInstantiate(&executable, graph_.get(), 0), "preparing a recording");
@@ -151,13 +163,13 @@ Backends& backends() {
 }  // namespace
 
 CudaBackend::Gpu::Gpu(int index)
-    : stream(make_stream_on(index)), allocator(segments_of(index, stream.get())) {}
+    : stream(make_stream_on(index)), allocator(make_allocator(segments_of(index, stream.get()))) {}
 
 CudaBackend::CudaBackend(int index) : index_(index), gpu_(std::make_unique<Gpu>(index)) {}
 CudaBackend::~CudaBackend() = default;
 
 cuda::Stream CudaBackend::stream() const { return gpu_->stream.get(); }
-Allocator& CudaBackend::allocator() { return gpu_->allocator; }
+Allocator& CudaBackend::allocator() { return *gpu_->allocator; }
 
 void CudaBackend::copy_from_host(const void* source, Tensor& to) {
   cuda::check_not_recording(stream(), "copying to the GPU");
@@ -185,12 +197,12 @@ void CudaBackend::synchronize() {
 
 std::unique_ptr<Recording> CudaBackend::record(const std::function<void()>& work) {
   cuda::check_not_recording(stream(), "recording");
-  return std::make_unique<CudaGraph>(gpu_->allocator, stream(), work);
+  return std::make_unique<CudaGraph>(*gpu_->allocator, stream(), work);
 }
 
 void CudaBackend::rehearse(const std::function<void()>& work) {
   cuda::check_not_recording(stream(), "recording");
-  const RecordingMemory memory(gpu_->allocator, work);
+  const RecordingMemory memory(*gpu_->allocator, work);
 }
 
 std::string CudaBackend::plan_report() const { return gpu_->convolutions.report(); }

@@ -2,7 +2,10 @@
 
 #include <algorithm>
 #include <limits>
+#include <map>
+#include <mutex>
 
+#include "core/cuda/cudnn_graph.h"
 #include "core/cuda/owned.h"
 #include "core/cuda/plan_file.h"
 #include "core/scratch.h"
@@ -25,21 +28,58 @@ std::string key_of(const ConvProblem& problem, std::size_t engines) {
                      problem.deterministic, engines);
 }
 
+struct CudnnDestroy {
+  void operator()(cudnnContext* handle) const noexcept { cudnn().cudnnDestroy(handle); }
+};
+using CudnnHandle = std::unique_ptr<cudnnContext, CudnnDestroy>;
+
 }  // namespace
 
-void ConvPlans::run(const ConvProblem& problem, const ConvPointers& pointers, const Resources& resources) {
+class ConvPlans::Choices {
+ public:
+  void run(const ConvProblem& problem, const ConvPointers& pointers, const Resources& resources);
+  std::string report() const;
+
+ private:
+  struct Trial {
+    std::size_t engine;
+    ConvPlan plan;
+    std::string description;
+  };
+  struct Choice {
+    ConvGraph graph;
+    Engine engine;
+    Trial trial;
+  };
+  Target target() const { return {.handle = handle_.get()}; }
+  const Choice& choice_for(const ConvProblem& problem, const ConvPointers& pointers,
+                           const Resources& resources);
+  Choice choose(const ConvProblem& problem, const ConvPointers& pointers, const Resources& resources) const;
+  Trial try_engines(const ConvProblem& problem, const std::vector<Engine>& engines, int most,
+                    const ConvPointers& pointers, const Resources& resources) const;
+  std::optional<Trial> make_known(const std::vector<Engine>& engines, int engine) const;
+  void execute(const ConvPlan& plan, const ConvPointers& pointers, const Resources& resources) const;
+  double milliseconds(const ConvPlan& plan, const ConvPointers& pointers, const Resources& resources) const;
+
+  mutable std::mutex mutex_;
+  CudnnHandle handle_;  // made when first used
+  std::map<ConvProblem, Choice> choices_;
+};
+
+void ConvPlans::Choices::run(const ConvProblem& problem, const ConvPointers& pointers,
+                             const Resources& resources) {
   const std::lock_guard lock(mutex_);
   execute(choice_for(problem, pointers, resources).trial.plan, pointers, resources);
 }
 
-void ConvPlans::execute(const ConvPlan& plan, const ConvPointers& pointers,
-                        const Resources& resources) const {
+void ConvPlans::Choices::execute(const ConvPlan& plan, const ConvPointers& pointers,
+                                 const Resources& resources) const {
   const Scratch<std::byte> workspace(resources.allocator, static_cast<std::int64_t>(plan.workspace_bytes));
   cuda::execute(handle_.get(), plan, pointers, workspace.data());
 }
 
-double ConvPlans::milliseconds(const ConvPlan& plan, const ConvPointers& pointers,
-                               const Resources& resources) const {
+double ConvPlans::Choices::milliseconds(const ConvPlan& plan, const ConvPointers& pointers,
+                                        const Resources& resources) const {
   execute(plan, pointers, resources);  // the first run loads the kernel
   const Stopwatch stopwatch(resources.stream);
   double shortest = std::numeric_limits<double>::infinity();
@@ -48,8 +88,9 @@ double ConvPlans::milliseconds(const ConvPlan& plan, const ConvPointers& pointer
   return shortest;
 }
 
-const ConvPlans::Choice& ConvPlans::choice_for(const ConvProblem& problem, const ConvPointers& pointers,
-                                               const Resources& resources) {
+const ConvPlans::Choices::Choice& ConvPlans::Choices::choice_for(const ConvProblem& problem,
+                                                                 const ConvPointers& pointers,
+                                                                 const Resources& resources) {
   const auto known = choices_.find(problem);
   if (known != choices_.end()) return known->second;
   check_not_recording(resources.stream, "choosing how to compute " + problem.str());
@@ -65,8 +106,9 @@ const ConvPlans::Choice& ConvPlans::choice_for(const ConvProblem& problem, const
 
 // The engine that the file of plans names, or the fastest one. Where no file can be kept and runs must be
 // repeatable: the first that cuDNN proposes.
-ConvPlans::Choice ConvPlans::choose(const ConvProblem& problem, const ConvPointers& pointers,
-                                    const Resources& resources) const {
+ConvPlans::Choices::Choice ConvPlans::Choices::choose(const ConvProblem& problem,
+                                                      const ConvPointers& pointers,
+                                                      const Resources& resources) const {
   ConvGraph graph = make_graph(target(), problem);
   std::vector<Engine> engines = engines_for(target(), graph, problem);
   std::optional<Trial> trial;
@@ -83,7 +125,8 @@ ConvPlans::Choice ConvPlans::choose(const ConvProblem& problem, const ConvPointe
   return {std::move(graph), std::move(engines[trial->engine]), std::move(*trial)};
 }
 
-std::optional<ConvPlans::Trial> ConvPlans::make_known(const std::vector<Engine>& engines, int engine) const {
+std::optional<ConvPlans::Choices::Trial> ConvPlans::Choices::make_known(const std::vector<Engine>& engines,
+                                                                        int engine) const {
   const auto index = static_cast<std::size_t>(engine);
   if (index >= engines.size()) return std::nullopt;
   std::optional<ConvPlan> plan = make_plan(target(), engines[index]);
@@ -95,9 +138,10 @@ std::optional<ConvPlans::Trial> ConvPlans::make_known(const std::vector<Engine>&
 
 // The fastest of the first `most` engines that work, by their time on the problem itself: its output is
 // written by each in turn.
-ConvPlans::Trial ConvPlans::try_engines(const ConvProblem& problem, const std::vector<Engine>& engines,
-                                        int most, const ConvPointers& pointers,
-                                        const Resources& resources) const {
+ConvPlans::Choices::Trial ConvPlans::Choices::try_engines(const ConvProblem& problem,
+                                                          const std::vector<Engine>& engines, int most,
+                                                          const ConvPointers& pointers,
+                                                          const Resources& resources) const {
   constexpr double never = std::numeric_limits<double>::infinity();
   std::optional<Trial> best;
   double shortest = never, shortest_forgone = never;
@@ -133,12 +177,19 @@ ConvPlans::Trial ConvPlans::try_engines(const ConvProblem& problem, const std::v
   return std::move(*best);
 }
 
-std::string ConvPlans::report() const {
+std::string ConvPlans::Choices::report() const {
   const std::lock_guard lock(mutex_);
   std::string lines;
   for (const auto& [problem, choice] : choices_)
     lines += fmt::format("{}: {}\n", problem.str(), choice.trial.description);
   return lines;
 }
+
+ConvPlans::ConvPlans() : choices_(std::make_unique<Choices>()) {}
+ConvPlans::~ConvPlans() = default;
+void ConvPlans::run(const ConvProblem& problem, const ConvPointers& pointers, const Resources& resources) {
+  choices_->run(problem, pointers, resources);
+}
+std::string ConvPlans::report() const { return choices_->report(); }
 
 }  // namespace lamina::cuda

@@ -1,7 +1,7 @@
 // What a convolution on the GPU depends on, in cuDNN's terms: the key of its plan.
 #pragma once
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <array>
 #include <compare>

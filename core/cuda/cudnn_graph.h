@@ -7,7 +7,7 @@
 #include <span>
 #include <vector>
 
-#include "core/cuda/conv_problem.h"
+#include "core/cuda/conv_plans.h"
 #include "core/cuda/libraries.h"
 
 namespace lamina::cuda {
@@ -91,9 +91,6 @@ struct ConvPlan {
 // Nothing if the engine turns out not to support the graph on this GPU.
 std::optional<ConvPlan> make_plan(const Target& target, const Engine& engine);
 
-struct ConvPointers {
-  void *x, *weight, *y;
-};
 void execute(cudnnHandle_t handle, const ConvPlan& plan, const ConvPointers& pointers, void* workspace);
 
 }  // namespace lamina::cuda

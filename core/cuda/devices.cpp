@@ -1,4 +1,5 @@
 #include "core/cuda/devices.h"
+#include <fmt/format.h>
 
 #include <cudnn_version.h>
 

@@ -15,7 +15,7 @@ struct CudaBackend::Gpu {
   explicit Gpu(int index);  // throws Error if the GPU cannot be used
 
   cuda::OwnedStream stream;
-  cuda::CudaAllocator allocator;
+  std::unique_ptr<cuda::GpuAllocator> allocator;
   cuda::Staging staging;
   cuda::MatmulPlans matmuls;
   cuda::ConvPlans convolutions;

@@ -3,7 +3,7 @@
 //
 // nvcc turns the loops into launches on a stream. Any other compiler turns them into loops on the host, over
 // the same blocks and threads and with sums in the same order: so the kernels are tested, also under the
-// sanitizers, on machines without a GPU (tests/emulation).
+// sanitizers, on machines without a GPU (tests/emulated_cuda).
 #pragma once
 
 #include <algorithm>
@@ -222,7 +222,7 @@ void sum_parts(Stream stream, const SumPlan& plan, const Value& value, const Fin
 #else
 
 // Runs what is handed to the stream, or keeps it while a recording is made.
-void hand_out(Stream stream, std::function<void()> work);  // tests/emulation_backend.cpp
+void hand_out(Stream stream, std::function<void()> work);  // tests/emulated_cuda/runtime.cpp
 
 template <typename Body>
 void for_each(Stream stream, std::int64_t n, const Body& body) {

@@ -47,6 +47,7 @@ sanitize() {
   fi
 }
 
+export LAMINA_GPU_MEMORY=separate # in segments shared by many tensors an access past a tensor's end would not show
 precisions=(bf16 f32)
 tools=(memcheck racecheck initcheck synccheck)
 [ "$quick" = false ] || precisions=(bf16) tools=(memcheck racecheck)

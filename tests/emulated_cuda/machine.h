@@ -1,0 +1,19 @@
+// The machine that the emulated runtime pretends to be: what a test may change about it.
+#pragma once
+
+#include <cstddef>
+
+namespace lamina::tests {
+
+struct EmulatedMachine {
+  int driver = 13000;  // the newest CUDA it supports, here 13.0; 0: there is none
+  int gpus = 2;
+  int compute_capability = 90;
+  std::size_t memory = std::size_t{16} << 30;  // of each GPU, in bytes
+};
+EmulatedMachine& emulated_machine();
+
+// How much work was handed to streams and not yet done.
+std::size_t emulated_backlog();
+
+}  // namespace lamina::tests

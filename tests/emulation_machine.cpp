@@ -1,0 +1,146 @@
+// How core/cuda deals with the machine: GPUs that are not there, uploads, memory that runs out, and work that
+// the host does not wait for.
+#include "emulated_cuda/machine.h"
+
+#include <cstdlib>
+#include <numeric>
+
+#include "apps/training_step.h"
+#include "catch.h"
+#include "core/allocator.h"
+#include "data/loader.h"
+#include "data/synthetic.h"
+#include "layers/resnet.h"
+#include "message_of.h"
+#include "optim/optimizer.h"
+
+namespace lamina::tests {
+namespace {
+
+// Blocks of the first GPU are separate ones, so that what lies beyond them, and what was never written,
+// shows.
+const int separate_blocks = setenv("LAMINA_GPU_MEMORY", "separate", 1);
+
+// The machine, changed until the end of a test.
+class Pretence {
+ public:
+  explicit Pretence(const EmulatedMachine& machine) { emulated_machine() = machine; }
+  ~Pretence() { emulated_machine() = {}; }
+  Pretence(const Pretence&) = delete;
+  Pretence& operator=(const Pretence&) = delete;
+};
+
+constexpr int pooled_index = 1;  // of the GPU that keeps its memory for reuse, as those of users do
+
+// Backends stay, and know then how to get memory.
+Device pooled_gpu() {
+  unsetenv("LAMINA_GPU_MEMORY");
+  Tensor::zeros({1}, {.device = Device::cuda(pooled_index)});
+  setenv("LAMINA_GPU_MEMORY", "separate", 1);
+  return Device::cuda(pooled_index);
+}
+
+// What is said to somebody who asks for a GPU that was never used before.
+std::string refusal(const EmulatedMachine& machine, int index = 7) {
+  const Pretence pretence(machine);
+  return message_of([&] { Tensor::zeros({1}, {.device = Device::cuda(index)}); });
+}
+
+std::string missing(const std::string& message, std::initializer_list<const char*> parts) {
+  return unexplained([&] { fail("{}", message); }, parts);
+}
+
+}  // namespace
+
+TEST_CASE("a GPU that cannot be used is an error that says why, and what to do", "[cuda][errors]") {
+  CHECK(missing(refusal({.driver = 0}), {"device cuda:7", "no NVIDIA driver",
+                                         "install one for CUDA 12.8 or newer", "--device cpu"}) == "nothing");
+  CHECK(missing(refusal({.driver = 11040}), {"driver supports CUDA 11.4", "built with 12.8",
+                                             "update the driver", "--device cpu"}) == "nothing");
+  CHECK(missing(refusal({.gpus = 0}), {"no GPU that this program may use", "CUDA_VISIBLE_DEVICES"}) ==
+        "nothing");
+  CHECK(missing(refusal({.gpus = 1}), {"cuda:7 does not exist", "there is 1 GPU here, cuda:0"}) == "nothing");
+  CHECK(missing(refusal({.gpus = 3}), {"there are 3 GPUs here, cuda:0 to cuda:2"}) == "nothing");
+  CHECK(missing(refusal({.gpus = 8, .compute_capability = 75}),
+                {"compute capability 7.5", "built for sm_80, sm_90", "-DCMAKE_CUDA_ARCHITECTURES=75"}) ==
+        "nothing");
+  CHECK(cuda_device_description(0) ==
+        "the host, emulating a GPU, compute capability 9.0, 16.0 GiB, driver for CUDA 13.0");
+}
+
+TEST_CASE("how a GPU's memory is to be had is checked", "[cuda][errors]") {
+  setenv("LAMINA_GPU_MEMORY", "pooled", 1);
+  const std::string message = refusal({.gpus = 8});
+  setenv("LAMINA_GPU_MEMORY", "separate", 1);
+  CHECK(missing(message, {"LAMINA_GPU_MEMORY is \"pooled\"", "expected nothing, or separate"}) == "nothing");
+}
+
+TEST_CASE("what is uploaded may change as soon as the call returns", "[cuda]") {
+  constexpr std::int64_t size = std::int64_t{1} << 20;  // as much as a buffer for uploads holds
+  for (const Device device : {Device::cuda(), pooled_gpu()}) {
+    std::vector<float> values(size);
+    std::vector<Tensor> uploaded;
+    for (int i = 0; i < 11; ++i) {  // around all the buffers, and begun at every place of one
+      const std::int64_t count = size / 8 * (i % 3 + 3) + i;
+      std::iota(values.begin(), values.end(), static_cast<float>(1000 * i));
+      uploaded.push_back(Tensor::empty({count}, {.device = device}));
+      backend_for(device).copy_from_host(values.data(), uploaded.back());
+    }
+    std::fill(values.begin(), values.end(), -1.0f);
+    for (int i = 0; i < 11; ++i) {
+      const std::vector<float> seen = uploaded[static_cast<std::size_t>(i)].to_vector<float>();
+      std::iota(values.begin(), values.end(), static_cast<float>(1000 * i));
+      CHECK(std::equal(seen.begin(), seen.end(), values.begin()));
+    }
+  }
+}
+
+TEST_CASE("memory that a GPU lacks is an error that says what it has", "[cuda][errors]") {
+  const Device device = pooled_gpu();
+  Allocator& allocator = backend_for(device).allocator();
+  allocator.empty_cache();
+  const Tensor held = Tensor::zeros({1000}, {.device = device});
+  const Pretence small({.memory = std::size_t{1} << 30});
+  const std::size_t live = allocator.use().live_bytes;
+  try {
+    Tensor::zeros({std::int64_t{1} << 29}, {.device = device});  // 2 GiB
+    FAIL("2 GiB were found in 1");
+  } catch (const OutOfMemory& error) {
+    CHECK(missing(error.what(), {"2147483648 bytes asked for", "cuda:1 has ", " of 1073741824 bytes free"}) ==
+          "nothing");
+    CHECK(error.shortage().asked_bytes == std::size_t{1} << 31);
+    CHECK(error.shortage().live_bytes == live);
+    CHECK(error.shortage().most_bytes > live);
+    CHECK(error.shortage().most_bytes <= std::size_t{1} << 30);
+  }
+  CHECK(held.to_vector<float>() == std::vector<float>(1000));  // the failed call left nothing behind
+}
+
+#ifdef LAMINA_CUDA  // else the library's optimizers know no GPU
+
+TEST_CASE("a replayed step is handed out at once, and nothing in it waits", "[recorded]") {
+  const Device device = pooled_gpu();
+  data::Split split =
+      data::synthetic({.classes = 4, .height = 8, .width = 8, .train = 200, .test = 10}).train;
+  split.images = split.images.to(device);
+  ResNet net("resnet8", {.classes = 4, .device = device});
+  Sgd optimizer(net.parameters(), {.lr = 0.1});
+  TrainingStep step(net, optimizer);
+  const data::Loader loader(split, {.batch = 20, .augment = data::standard()});
+  std::vector<std::size_t> backlogs;
+  for (const data::Batch& part : loader.epoch(0, device)) {
+    step.run(part);
+    backlogs.push_back(emulated_backlog());
+  }
+  REQUIRE(backlogs.size() == 10);
+  CHECK(backlogs[9] - backlogs[8] == backlogs[8] - backlogs[7]);
+  CHECK(backlogs[9] - backlogs[8] < 20);  // uploads and augmentation, and the graph: one
+  for (std::size_t i = 3; i < backlogs.size(); ++i) CHECK(backlogs[i] > backlogs[i - 1]);
+  CAPTURE(backlogs);
+  CHECK(step.results().steps.size() == 10);
+  CHECK(emulated_backlog() == 0);
+}
+
+#endif
+
+}  // namespace lamina::tests
