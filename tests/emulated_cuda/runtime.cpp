@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "core/cuda/check.h"
 #include "core/cuda/launch.h"
 #include "machine.h"
 
