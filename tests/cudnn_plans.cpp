@@ -112,4 +112,15 @@ TEST_CASE("what cuDNN cannot do is an error with its reason", "[cuda]") {
           {"f64", "f32 or bf16"}) == "nothing");
 }
 
+TEST_CASE("a cuDNN that is missing or too old is an error that says so", "[cuda][errors]") {
+  CHECK(unexplained([] { cuda::open_cudnn({OLD_CUDNN "/libcudnn.so.9"}); },
+                    {"cuDNN 8.9 is too old", "version 9 or newer", "LD_LIBRARY_PATH"}) == "nothing");
+  CHECK(unexplained(
+            [] {
+              cuda::open_cudnn({"/nowhere/libcudnn.so.9", "libnothing.so"});
+            },
+            {"cuDNN cannot be loaded", "/nowhere/libcudnn.so.9", "libnothing.so", "Install cuDNN 9"}) ==
+        "nothing");
+}
+
 }  // namespace lamina::tests

@@ -3,12 +3,15 @@
 
 #include <cstdint>
 #include <fstream>
+#include <optional>
 #include <set>
 #include <stdexcept>
+#include <vector>
 
 #include "catch.h"
 #include "core/cuda/alignment.h"
 #include "core/cuda/conv_problem.h"
+#include "core/cuda/fastest.h"
 #include "core/cuda/plan_file.h"
 
 namespace lamina::tests {
@@ -113,6 +116,40 @@ TEST_CASE("a plan file that cannot be read is measured again, one that cannot be
   const auto failing = []() -> int { throw std::runtime_error("no GPU"); };
   CHECK_THROWS_AS(file.choose("new", failing), std::runtime_error);
   CHECK(file.choose("new", [] { return 2; }) == 2);
+}
+
+TEST_CASE("of several engines the fastest that is admitted is taken", "[cuda]") {
+  std::vector<std::size_t> tried;
+  const auto find = [&](const std::vector<double>& times, int most, std::size_t forgone = 99) {
+    tried.clear();
+    return cuda::find_fastest(
+        times.size(), most, [&](std::size_t i) { return i != forgone; },
+        [&](std::size_t i) -> std::optional<double> {
+          tried.push_back(i);
+          if (times[i] == 0) return std::nullopt;  // out of the question
+          if (times[i] < 0) fail("engine {} has failed", i);
+          return times[i];
+        });
+  };
+  const cuda::Fastest all = find({3, 2, 4, 1}, 16);
+  CHECK(all.way == 3u);
+  CHECK(all.milliseconds == 1);
+  CHECK(all.tried == 4);
+  CHECK(all.forgone_milliseconds == cuda::Fastest::never);
+  CHECK(find({3, 2, 4, 1}, 3).way == 1u);  // proposed later than those that are tried
+  CHECK(find({2, 2}, 16).way == 0u);
+
+  const cuda::Fastest admitted = find({3, 2, 4, 1}, 16, 3);
+  CHECK(admitted.way == 1u);
+  CHECK(admitted.forgone_milliseconds == 1);
+  CHECK(find({3, 2}, 1, 0).way == 1u);
+  CHECK(tried == std::vector<std::size_t>{1});  // no time for what may not be chosen
+
+  const cuda::Fastest working = find({-1, 0, 5, 4, 3}, 2);
+  CHECK(working.way == 3u);  // neither what failed nor what is out of the question counts as tried
+  CHECK(working.error == "engine 0 has failed");
+  CHECK(find({0, -1, -1}, 2).way == std::nullopt);
+  CHECK(find({}, 16).way == std::nullopt);
 }
 
 }  // namespace lamina::tests

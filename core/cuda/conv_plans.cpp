@@ -6,6 +6,7 @@
 #include <mutex>
 
 #include "core/cuda/cudnn_graph.h"
+#include "core/cuda/fastest.h"
 #include "core/cuda/owned.h"
 #include "core/cuda/plan_file.h"
 #include "core/scratch.h"
@@ -142,39 +143,30 @@ ConvPlans::Choices::Trial ConvPlans::Choices::try_engines(const ConvProblem& pro
                                                           const std::vector<Engine>& engines, int most,
                                                           const ConvPointers& pointers,
                                                           const Resources& resources) const {
-  constexpr double never = std::numeric_limits<double>::infinity();
-  std::optional<Trial> best;
-  double shortest = never, shortest_forgone = never;
-  int tried = 0;
-  std::string error = fmt::format("none of the {} that it proposes can be used", engines.size());
-  for (std::size_t i = 0; i < engines.size() && (tried < most || !best.has_value()); ++i) {
-    const bool forgone = problem.deterministic && !engines[i].deterministic;
-    if (forgone && most == 1) continue;
-    std::optional<ConvPlan> plan = make_plan(target(), engines[i]);
-    if (!plan.has_value() || plan->workspace_bytes > workspace_limit) continue;
-    try {
-      const double time = milliseconds(*plan, pointers, resources);
-      ++tried;
-      if (forgone) {
-        shortest_forgone = std::min(shortest_forgone, time);
-      } else if (time < shortest) {
-        shortest = time;
-        best = Trial{i, std::move(*plan), {}};
-      }
-    } catch (const Error& failed) {  // no memory for its workspace, perhaps; others need less
-      error = failed.what();
-      cudaGetLastError();
-    }
-  }
-  check(best.has_value(), "{}: cuDNN has no {}engine for it on this GPU: {}; {}", problem.str(),
-        problem.deterministic ? "deterministic " : "", error,
+  std::vector<std::optional<ConvPlan>> plans(engines.size());
+  const auto admitted = [&](std::size_t i) { return engines[i].deterministic || !problem.deterministic; };
+  const auto time = [&](std::size_t i) -> std::optional<double> {
+    cudaGetLastError();  // what an engine that failed has left behind
+    plans[i] = make_plan(target(), engines[i]);
+    if (!plans[i].has_value() || plans[i]->workspace_bytes > workspace_limit) return std::nullopt;
+    return milliseconds(*plans[i], pointers, resources);
+  };
+  const Fastest fastest = find_fastest(engines.size(), most, admitted, time);
+  cudaGetLastError();
+  check(fastest.way.has_value(), "{}: cuDNN has no {}engine for it on this GPU: {}; {}", problem.str(),
+        problem.deterministic ? "deterministic " : "",
+        fastest.error.empty() ? fmt::format("none of the {} that it proposes can be used", engines.size())
+                              : fastest.error,
         problem.deterministic ? "allow others with set_deterministic(false)"
                               : "use another dtype or --device cpu");
-  best->description = fmt::format("engine {}, {:.4f} ms, {} bytes of workspace, fastest of {}",
-                                  best->plan.engine, shortest, best->plan.workspace_bytes, tried);
-  if (shortest_forgone < shortest)
-    best->description += fmt::format("; one that is not deterministic takes {:.4f} ms", shortest_forgone);
-  return std::move(*best);
+  ConvPlan& plan = *plans[*fastest.way];
+  std::string description =
+      fmt::format("engine {}, {:.4f} ms, {} bytes of workspace, fastest of {}", plan.engine,
+                  fastest.milliseconds, plan.workspace_bytes, fastest.tried);
+  if (fastest.forgone_milliseconds < fastest.milliseconds)
+    description +=
+        fmt::format("; one that is not deterministic takes {:.4f} ms", fastest.forgone_milliseconds);
+  return {*fastest.way, std::move(plan), std::move(description)};
 }
 
 std::string ConvPlans::Choices::report() const {

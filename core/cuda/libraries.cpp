@@ -49,19 +49,21 @@ const Cublas& cublas() {
   return opened;
 }
 
+Cudnn open_cudnn(std::initializer_list<const char*> files) {
+  constexpr const char* advice = "Install cuDNN 9, or set LD_LIBRARY_PATH to its folder";
+  const SharedLibrary library("cuDNN", files, advice);
+  // What it calls lies in another library. If that cannot be loaded, cuDNN aborts without saying why.
+  const std::string behind = library.folder() + "libcudnn_graph.so.9";
+  const SharedLibrary loaded("cuDNN", {behind.c_str(), "libcudnn_graph.so.9"}, advice);
+  const decltype(&cudnnGetVersion) version_of = library.function("cudnnGetVersion");
+  const std::size_t version = version_of();  // before asking for functions that older ones lack
+  check(version >= 90000, "CUDA: cuDNN {}.{} is too old; version 9 or newer is needed. {}", version / 1000,
+        version / 100 % 10, advice);
+  return Cudnn{library};
+}
+
 const Cudnn& cudnn() {
-  static const Cudnn opened = [] {
-    constexpr const char* advice = "Install cuDNN 9, or set LD_LIBRARY_PATH to its folder";
-    const SharedLibrary library("cuDNN", {LAMINA_CUDNN, "libcudnn.so.9"}, advice);
-    // What it calls lies in another library. If that cannot be loaded, cuDNN aborts without saying why.
-    const std::string behind = library.folder() + "libcudnn_graph.so.9";
-    const SharedLibrary loaded("cuDNN", {behind.c_str(), "libcudnn_graph.so.9"}, advice);
-    const decltype(&cudnnGetVersion) version_of = library.function("cudnnGetVersion");
-    const std::size_t version = version_of();  // before asking for functions that older ones lack
-    check(version >= 90000, "CUDA: cuDNN {}.{} is too old; version 9 or newer is needed", version / 1000,
-          version / 100 % 10);
-    return Cudnn{library};
-  }();
+  static const Cudnn opened = open_cudnn({LAMINA_CUDNN, "libcudnn.so.9"});
   return opened;
 }
 

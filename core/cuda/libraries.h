@@ -71,6 +71,7 @@ struct Cudnn {
 // Throw Error if the library cannot be opened, or cuDNN is older than 9.
 const Cublas& cublas();
 const Cudnn& cudnn();
+Cudnn open_cudnn(std::initializer_list<const char*> files);  // the first of them that there is
 
 // As check_cuda.
 void check_cublas(cublasStatus_t status, const char* doing);
