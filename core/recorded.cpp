@@ -18,14 +18,24 @@ void Recorded::check_count(std::size_t given, std::size_t taken) {
 void Recorded::run_on(std::span<const Tensor> inputs) {
   if (!record_) return work_(inputs);
   place(inputs);
-  const auto work = [this] { work_(inputs_); };
   if (!has_run_) {
-    backend_.rehearse(work);
+    backend_.rehearse([this] { work_(inputs_); });
     has_run_ = true;
     return;
   }
-  if (recording_ == nullptr) recording_ = backend_.record(work);
+  if (recording_ == nullptr) recording_ = record();
   recording_->replay();
+}
+
+std::unique_ptr<Recording> Recorded::record() {
+  try {
+    return backend_.record([this] { work_(inputs_); });
+  } catch (const DeviceError& error) {
+    throw DeviceError(
+        fmt::format("{}. Without a recording it may work: --eager, or "
+                    "RecordedOptions{{.record = false}} in code",
+                    error.what()));
+  }
 }
 
 // Copies: the caller's tensors stay as they are when the next ones come.

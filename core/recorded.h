@@ -37,7 +37,8 @@ class Recorded {
       : Recorded(device, options, on_list(std::function(std::move(work)))) {}
 
   // Inputs: as many tensors on the device as the work takes, without gradients. Those of other shapes than
-  // the last start a new recording. Throws what the work throws; then nothing has been recorded.
+  // the last start a new recording. Throws what the work throws, and DeviceError for what cannot be recorded;
+  // then nothing has been.
   template <typename... Inputs>
   void run(const Inputs&... inputs) {
     run_on(std::array<Tensor, sizeof...(Inputs)>{inputs...});
@@ -57,6 +58,7 @@ class Recorded {
   }
   static void check_count(std::size_t given, std::size_t taken);
   void run_on(std::span<const Tensor> inputs);
+  std::unique_ptr<Recording> record();
   void place(std::span<const Tensor> inputs);
 
   Backend& backend_;

@@ -67,7 +67,7 @@ using HandedOut = std::vector<std::function<void()>>;
 HandedOut* recorded = nullptr;  // where work goes while a recording is made
 
 void check_not_recording(const char* what) {
-  check(recorded == nullptr, "{}: impossible while work is recorded", what);
+  if (recorded != nullptr) throw DeviceError(fmt::format("{}: impossible while work is recorded", what));
 }
 
 class HostRecording final : public Recording {
