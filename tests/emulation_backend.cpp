@@ -1,6 +1,5 @@
 // Stands in for a GPU: the kernels of core/cuda compiled for the host, on host memory. What NVIDIA's
 // libraries do on a GPU (products, convolutions) the CPU does here.
-#include <algorithm>
 #include <cstring>
 #include <map>
 #include <mutex>
@@ -22,10 +21,9 @@ class PoisoningAllocator final : public Allocator {
  public:
   void* allocate(std::size_t bytes) override {
     const std::lock_guard lock(mutex_);
-    if (use_.live_bytes + bytes > limit())
-      throw OutOfMemory("out of memory on the emulated GPU", {bytes, use_.live_bytes, limit()});
-    use_.live_bytes += bytes;
-    use_.peak_bytes = std::max(use_.peak_bytes, use_.live_bytes);
+    if (!is_within_limit(bytes))
+      throw OutOfMemory("out of memory on the emulated GPU", {bytes, use_.live_bytes, limit_});
+    add_live(bytes);
     void* block = std::memset(::operator new(bytes, alignment), 0xFF, bytes);
     if (recording_) released_[block] = false;
     return block;
@@ -44,20 +42,10 @@ class PoisoningAllocator final : public Allocator {
     for (const auto& [block, released] : std::exchange(released_, {}))
       if (released) ::operator delete(block, alignment);
   }
-  MemoryUse use() const override {
-    const std::lock_guard lock(mutex_);
-    return use_;
-  }
-  void reset_peak() override {
-    const std::lock_guard lock(mutex_);
-    use_.peak_bytes = use_.live_bytes;
-  }
   void empty_cache() noexcept override {}
 
  private:
   static constexpr std::align_val_t alignment{64};
-  mutable std::mutex mutex_;
-  MemoryUse use_;
   bool recording_ = false;
   int recordings_ = 0;
   std::map<void*, bool> released_;  // of the blocks made while recording

@@ -42,18 +42,17 @@ void CudaAllocator::fail_out_of_memory(std::size_t bytes) const {
       fmt::format("out of GPU memory: {} bytes asked for with {} bytes live and {} cached ({}); use a "
                   "smaller batch or --micro-batch",
                   bytes, use_.live_bytes, use_.cached_bytes, source_.describe()),
-      {bytes, use_.live_bytes, std::min(limit(), use_.live_bytes + use_.cached_bytes + free)});
+      {bytes, use_.live_bytes, std::min(limit_, use_.live_bytes + use_.cached_bytes + free)});
 }
 
 std::byte* CudaAllocator::take(std::size_t size) {
-  if (use_.live_bytes + size > limit()) return nullptr;
+  if (!is_within_limit(size)) return nullptr;
   FreeBlocks& free = free_blocks(recording_);
   std::byte* block = free.take(size);
   if (block == nullptr && grow(size)) block = free.take(size);
   if (block == nullptr) return nullptr;
   use_.cached_bytes -= size;
-  use_.live_bytes += size;
-  use_.peak_bytes = std::max(use_.peak_bytes, use_.live_bytes);
+  add_live(size);
   return block;
 }
 
@@ -84,14 +83,8 @@ bool CudaAllocator::add_segment(std::size_t bytes) {
 void CudaAllocator::release(void* data, std::size_t bytes) noexcept {
   if (data == nullptr) return;
   const std::lock_guard lock(mutex_);
-  const std::size_t size = block_size(bytes);
-  use_.live_bytes -= size;
-  try {
-    auto* block = static_cast<std::byte*>(data);
-    free_blocks(is_recorded(block)).give(block, size);
-    use_.cached_bytes += size;
-  } catch (const std::bad_alloc&) {  // no memory to remember it by: the block is lost
-  }
+  auto* block = static_cast<std::byte*>(data);
+  make_free(block, block_size(bytes), free_blocks(is_recorded(block)));
 }
 
 bool CudaAllocator::is_recorded(std::byte* block) const {
@@ -118,16 +111,6 @@ void CudaAllocator::drop_recording() noexcept {
   } catch (const std::bad_alloc&) {  // no memory to remember them by: the blocks are lost
   }
   free_recorded_ = {};
-}
-
-MemoryUse CudaAllocator::use() const {
-  const std::lock_guard lock(mutex_);
-  return use_;
-}
-
-void CudaAllocator::reset_peak() {
-  const std::lock_guard lock(mutex_);
-  use_.peak_bytes = use_.live_bytes;
 }
 
 void CudaAllocator::empty_cache() noexcept {

@@ -8,7 +8,6 @@
 
 #include <functional>
 #include <map>
-#include <mutex>
 #include <string>
 
 #include "core/allocator.h"
@@ -36,8 +35,6 @@ class CudaAllocator final : public Allocator {
   // Throws OutOfMemory with the bytes asked for, live and cached, and what the device says of itself.
   void* allocate(std::size_t bytes) override;
   void release(void* data, std::size_t bytes) noexcept override;
-  MemoryUse use() const override;
-  void reset_peak() override;
   void empty_cache() noexcept override;  // waits for the device if there is anything to give back
 
   // Between the two, requests are served from segments that all recorded work shares, and nothing else uses,
@@ -61,12 +58,10 @@ class CudaAllocator final : public Allocator {
   void give_back_segments() noexcept;
 
   SegmentSource source_;
-  mutable std::mutex mutex_;
   std::map<std::byte*, Segment> segments_;
   FreeBlocks free_, free_recorded_;
   bool recording_ = false;
   int recordings_ = 0;  // that may be replayed, or are being made
-  MemoryUse use_;
 };
 
 }  // namespace lamina::cuda
