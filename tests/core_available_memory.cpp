@@ -4,6 +4,7 @@
 #include <cstdlib>
 #include <fstream>
 #include <string>
+#include <vector>
 
 #include "catch.h"
 
@@ -77,6 +78,13 @@ TEST_CASE("version 1 has a hierarchy for memory alone") {
   machine.write("sys/fs/cgroup/memory/job/memory.usage_in_bytes", "600000\n");
   machine.write("sys/fs/cgroup/memory/job/memory.stat", "inactive_file 7\ntotal_inactive_file 100000\n");
   CHECK(available_memory(machine.root) == 500'000);
+}
+
+TEST_CASE("memory that was written is in the peak, also when it has been given back") {
+  constexpr std::size_t bytes = std::size_t{64} << 20;
+  CHECK(std::vector<char>(bytes, 1).back() == 1);
+  CHECK(peak_resident_memory() > bytes);
+  CHECK(peak_resident_memory() < physical_memory());
 }
 
 TEST_CASE("this machine has some memory left") {
