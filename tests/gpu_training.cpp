@@ -1,6 +1,7 @@
 // Training on a GPU, emulated or not: steps that are recorded and replayed, results that are read late.
 #include <cmath>
 #include <limits>
+#include <optional>
 
 #include "apps/training_setup.h"
 #include "apps/training_step.h"
@@ -141,6 +142,22 @@ TEST_CASE("replayed steps are the CPU's", "[recorded]") {
     CHECK(found.steps[i].report.lr == expected.steps[i].report.lr);
     CHECK(found.steps[i].metrics.correct <= 20);
     CHECK(found.steps[i].metrics.loss() < 3);  // log(4) at first: those of the step before are not in it
+  }
+}
+
+TEST_CASE("a smaller last batch is averaged over its own size", "[recorded]") {
+  for (const Device device : {Device::cpu(), Device::cuda()}) {
+    Run kept(device), renewed(device);  // the second with a new TrainingStep for every batch
+    std::optional<TrainingStep> step;
+    const data::Loader loader(images().train, {.batch = 16, .micro_batch = 8});  // 40 images
+    for (const data::Batch& part : loader.epoch(0, device)) {
+      kept.step.run(part);
+      if (!step) step.emplace(renewed.net, renewed.optimizer, TrainingStepOptions{.label_smoothing = 0.1});
+      step->run(part);
+      if (part.last_part) step.reset();
+    }
+    CHECK(kept.optimizer.steps() == 3);
+    CHECK(kept.weights() == renewed.weights());
   }
 }
 
