@@ -45,7 +45,6 @@ Tensor random_tensor(const Shape& shape, Device device);
 Tensor random_labels(std::int64_t count, int classes, Device device);
 
 inline constexpr double megabyte = 1e6;
-double peak_rss_mb();  // of this process so far
 
 // Milliseconds since it was made. Work handed to the device counts once it is done.
 class Stopwatch {

@@ -12,6 +12,7 @@
 #include "apps/trace.h"
 #include "apps/training_step.h"
 #include "core/allocator.h"
+#include "core/available_memory.h"
 #include "core/error.h"
 #include "optim/presets.h"
 
@@ -223,7 +224,7 @@ nlohmann::json measure(const BenchTrain& command) {
       {"min_step_ms", times.plain.least().total},
       {"images_per_s", images_per_s},
       {"gflops", images_per_s * flop_per_image * 1e-9},
-      {"peak_rss_mb", peak_rss_mb()},
+      {"peak_rss_mb", static_cast<double>(peak_resident_memory()) / megabyte},
       {"peak_tensor_mb", static_cast<double>(backend_for(device).allocator().use().peak_bytes) / megabyte}};
   add_parts(step, result);
   if (command.trace) add_trace_overhead(times, result);

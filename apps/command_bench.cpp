@@ -1,7 +1,4 @@
-#include <sys/resource.h>
-
 #include <cmath>
-#include <fstream>
 #include <nlohmann/json.hpp>
 
 #include "apps/bench.h"
@@ -86,16 +83,6 @@ std::vector<Samples<double>> time_in_turn(Device device, const Repeats& repeats,
   samples.reserve(times.size());
   for (auto& of_body : times) samples.emplace_back(std::move(of_body));
   return samples;
-}
-
-double peak_rss_mb() {
-  std::ifstream status("/proc/self/status");
-  for (std::string line; std::getline(status, line);) {
-    if (line.starts_with("VmHWM:")) return std::stod(line.substr(6)) * 1024 / megabyte;
-  }
-  rusage usage{};  // its maximum starts at that of the program that started this one
-  getrusage(RUSAGE_SELF, &usage);
-  return static_cast<double>(usage.ru_maxrss) * 1024 / megabyte;
 }
 
 }  // namespace lamina

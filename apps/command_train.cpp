@@ -1,11 +1,12 @@
+#include <algorithm>
 #include <filesystem>
 #include <memory>
 
-#include "apps/bench.h"
 #include "apps/commands.h"
 #include "apps/table.h"
 #include "apps/train_run.h"
 #include "core/allocator.h"
+#include "core/available_memory.h"
 #include "core/backend.h"
 #include "core/error.h"
 
@@ -74,7 +75,7 @@ std::string describe_memory(Device device) {
   return fmt::format("memory     {}: {} of tensors at the most, {} now; this process: {} at the most",
                      device.str(), format_bytes(static_cast<double>(use.peak_bytes)),
                      format_bytes(static_cast<double>(use.live_bytes)),
-                     format_bytes(peak_rss_mb() * megabyte));
+                     format_bytes(static_cast<double>(peak_resident_memory())));
 }
 
 std::string describe_step(Device device) {

@@ -3,6 +3,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 
@@ -30,11 +31,17 @@ TerminalSize terminal_size() {
   return known;
 }
 
-// The first `columns` columns; of UTF-8, no character in part.
+bool starts_column(char byte) { return (byte & 0xC0) != 0x80; }  // of UTF-8
+
+std::size_t columns_of(const std::string& text) {
+  return static_cast<std::size_t>(std::count_if(text.begin(), text.end(), starts_column));
+}
+
+// No character in part.
 std::string first_columns(const std::string& text, std::size_t columns) {
   std::size_t end = 0;
   for (std::size_t seen = 0; end < text.size(); ++end) {
-    if ((text[end] & 0xC0) != 0x80 && seen++ == columns) break;
+    if (starts_column(text[end]) && seen++ == columns) break;
   }
   return text.substr(0, end);
 }
@@ -96,13 +103,17 @@ void Progress::print(const std::string& line) {
 
 // After Ctrl-C its message stands below the lines, which are then left as they are.
 void Progress::clear() {
-  if (shown_ > 0 && InterruptHandler::signal() == 0) fmt::print(stderr, "{}\033[J", to_first_line());
+  if (!shown_.empty() && InterruptHandler::signal() == 0) fmt::print(stderr, "{}\033[J", to_first_line());
   std::fflush(stderr);
-  shown_ = 0;
+  shown_.clear();
 }
 
+// A terminal that has become narrower has wrapped the lines. (xterm has cut them: a few above are lost then.)
 std::string Progress::to_first_line() const {
-  return shown_ > 1 ? fmt::format("\r\033[{}A", shown_ - 1) : "\r";
+  const std::size_t width = terminal_size().columns;
+  std::size_t rows = 0;
+  for (const std::size_t columns : shown_) rows += std::max<std::size_t>(1, (columns + width - 1) / width);
+  return rows > 1 ? fmt::format("\r\033[{}A", rows - 1) : "\r";
 }
 
 // The heading has a line of its own.
@@ -115,11 +126,15 @@ void Progress::show(const std::string& line) {
 // Cut to the width of the terminal: a wrapped line could not be rewritten.
 void Progress::rewrite(const std::string& text) {
   if (InterruptHandler::signal() != 0) return;
-  std::string screen = to_first_line() + first_columns(text, terminal_size().columns - 1) + "\033[K";
-  for (const std::string& line : below_) screen += "\n" + line + "\033[K";
+  const std::string first = first_columns(text, terminal_size().columns - 1);
+  std::string screen = to_first_line() + first + "\033[K";
+  shown_ = {columns_of(first)};
+  for (const std::string& line : below_) {
+    screen += "\n" + line + "\033[K";
+    shown_.push_back(columns_of(line));
+  }
   fmt::print(stderr, "{}\033[J", screen);
   std::fflush(stderr);
-  shown_ = 1 + below_.size();
 }
 
 }  // namespace lamina

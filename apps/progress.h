@@ -75,7 +75,7 @@ class Progress {
   std::function<std::string()> remark_;
   ProgressState state_;  // the last one shown
   std::vector<std::string> below_;
-  std::size_t shown_ = 0;  // lines that may be rewritten; the cursor stands behind the last
+  std::vector<std::size_t> shown_;  // columns of the lines that may be rewritten; the cursor is behind them
   Clock::time_point last_;
 };
 

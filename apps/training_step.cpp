@@ -15,10 +15,6 @@ void add_to(const Tensor& total, const Tensor& amount) {
   backend_for(total.device()).accumulate(amount.detach(), sum);
 }
 
-bool same_form(const data::Batch& a, const data::Batch& b) {
-  return a.images.defined() && a.images.shape() == b.images.shape() && a.batch_size == b.batch_size;
-}
-
 }  // namespace
 
 void accumulate_gradients(Module& net, const data::Batch& part, double label_smoothing, Tensor& sums) {
@@ -32,31 +28,28 @@ void accumulate_gradients(Module& net, const data::Batch& part, double label_smo
 
 TrainingStep::TrainingStep(Module& net, Optimizer& optimizer, TrainingStepOptions options)
     : net_(net), optimizer_(optimizer), options_(std::move(options)) {
-  const Device device = optimizer.arena().device();
-  recorded_ = options_.record && !options_.after_part && device.type != DeviceType::cpu;
-  sums_ = Tensor::zeros({2}, {DType::f32, device});
+  options_.record = options_.record && !options_.after_part;
+  sums_ = Tensor::zeros({2}, {DType::f32, optimizer.arena().device()});
   unread_sums_ = Tensor::empty({most_unread, 2}, sums_.options());
 }
 
 void TrainingStep::run(const data::Batch& part) {
   check(unread() < most_unread, "training step: {} steps whose results were not read; read them", unread());
-  Place& place = part.last_part ? last_ : other_;
-  put(part, place);
   if (part.last_part) optimizer_.prepare_step();
-  place.work->run();
-  if (!recorded_) place.part = {};  // the next part may need its memory
+  work_for(part).run(part.images, part.labels);
   if (part.last_part) finish_step(part);
 }
 
-void TrainingStep::put(const data::Batch& part, Place& place) {
-  if (recorded_ && same_form(place.part, part)) {
-    place.part.images.copy_from(part.images);
-    place.part.labels.copy_from(part.labels);
-    return;
-  }
-  place.part = part;
-  place.work.emplace(
-      sums_.device(), [this, &place] { compute(place.part); }, RecordedOptions{.record = recorded_});
+Recorded& TrainingStep::work_for(const data::Batch& part) {
+  PartWork& of = part.last_part ? last_ : other_;
+  if (of.batch_size == part.batch_size) return *of.work;
+  const auto work = [this, size = part.batch_size, last = part.last_part](const Tensor& images,
+                                                                          const Tensor& labels) {
+    compute({.images = images, .labels = labels, .samples = {}, .batch_size = size, .last_part = last});
+  };
+  of.work.emplace(sums_.device(), work, RecordedOptions{.record = options_.record});
+  of.batch_size = part.batch_size;
+  return *of.work;
 }
 
 void TrainingStep::compute(const data::Batch& part) {

@@ -53,23 +53,21 @@ class TrainingStep {
   StepResults results();  // waits for the device
 
  private:
-  // A part's place in memory, which a recording reads.
-  struct Place {
-    data::Batch part;
+  struct PartWork {
+    std::int64_t batch_size = 0;  // a number that is recorded with the rest
     std::optional<Recorded> work;
   };
+  Recorded& work_for(const data::Batch& part);
   void compute(const data::Batch& part);
   void apply_checked();
-  void put(const data::Batch& part, Place& place);
   void finish_step(const data::Batch& part);
 
   Module& net_;
   Optimizer& optimizer_;
   TrainingStepOptions options_;
-  bool recorded_;
-  Place last_, other_;  // parts that complete a batch, and those before them
-  Tensor sums_;         // f32 [2], of the batch so far
-  Tensor unread_sums_;  // f32 [most_unread, 2], of the steps since the last results()
+  PartWork last_, other_;  // for parts that complete a batch, and those before them
+  Tensor sums_;            // f32 [2], of the batch so far
+  Tensor unread_sums_;     // f32 [most_unread, 2], of the steps since the last results()
   std::vector<std::int64_t> samples_;
   std::string failure_;
 };

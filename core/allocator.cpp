@@ -89,6 +89,35 @@ void FreeBlocks::erase(ByAddress::iterator block) {
   by_address_.erase(block);
 }
 
+MemoryUse Allocator::use() const {
+  const std::lock_guard lock(mutex_);
+  return use_;
+}
+
+void Allocator::reset_peak() {
+  const std::lock_guard lock(mutex_);
+  use_.peak_bytes = use_.live_bytes;
+}
+
+void Allocator::set_limit(std::size_t live_bytes) {
+  const std::lock_guard lock(mutex_);
+  limit_ = live_bytes;
+}
+
+void Allocator::add_live(std::size_t size) {
+  use_.live_bytes += size;
+  use_.peak_bytes = std::max(use_.peak_bytes, use_.live_bytes);
+}
+
+void Allocator::make_free(std::byte* block, std::size_t size, FreeBlocks& free) noexcept {
+  use_.live_bytes -= size;
+  try {
+    free.give(block, size);
+    use_.cached_bytes += size;
+  } catch (const std::bad_alloc&) {
+  }
+}
+
 HostAllocator::~HostAllocator() {
   if (begin_ == nullptr) return;
   ASAN_UNPOISON_MEMORY_REGION(begin_, static_cast<std::size_t>(end_ - begin_));
@@ -110,23 +139,21 @@ void* HostAllocator::allocate(std::size_t bytes) {
 }
 
 std::byte* HostAllocator::take(std::size_t size) {
-  if (use_.live_bytes + size > limit()) return nullptr;
+  if (!is_within_limit(size)) return nullptr;
   std::byte* block = free_.take(size);
   if (block != nullptr) {
     use_.cached_bytes -= size;
   } else {
     block = grow(size);
   }
-  if (block == nullptr) return nullptr;
-  use_.live_bytes += size;
-  use_.peak_bytes = std::max(use_.peak_bytes, use_.live_bytes);
+  if (block != nullptr) add_live(size);
   return block;
 }
 
 std::size_t HostAllocator::most_live() const {
   const auto usable = static_cast<std::size_t>(usable_ - begin_);
   const std::size_t rest = begin_ == nullptr ? physical_memory() : static_cast<std::size_t>(end_ - usable_);
-  return std::min(limit(), usable + std::min(rest, available_memory()));
+  return std::min(limit_, usable + std::min(rest, available_memory()));
 }
 
 void HostAllocator::release(void* data, std::size_t bytes) noexcept {
@@ -134,22 +161,7 @@ void HostAllocator::release(void* data, std::size_t bytes) noexcept {
   const std::lock_guard lock(mutex_);
   const std::size_t size = block_size(bytes);
   ASAN_POISON_MEMORY_REGION(data, size);
-  use_.live_bytes -= size;
-  try {
-    free_.give(static_cast<std::byte*>(data), size);
-    use_.cached_bytes += size;
-  } catch (const std::bad_alloc&) {  // no memory to remember it by: the block is lost
-  }
-}
-
-MemoryUse HostAllocator::use() const {
-  const std::lock_guard lock(mutex_);
-  return use_;
-}
-
-void HostAllocator::reset_peak() {
-  const std::lock_guard lock(mutex_);
-  use_.peak_bytes = use_.live_bytes;
+  make_free(static_cast<std::byte*>(data), size, free_);
 }
 
 void HostAllocator::empty_cache() noexcept {

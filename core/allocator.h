@@ -5,7 +5,6 @@
 // more.
 #pragma once
 
-#include <atomic>
 #include <cstddef>
 #include <limits>
 #include <map>
@@ -41,29 +40,6 @@ class OutOfMemory : public Error {
   MemoryShortage shortage_;
 };
 
-// allocate() throws OutOfMemory when the memory cannot be had. All members are thread-safe.
-class Allocator {
- public:
-  Allocator() = default;
-  Allocator(const Allocator&) = delete;
-  Allocator& operator=(const Allocator&) = delete;
-  virtual ~Allocator() = default;
-  virtual void* allocate(std::size_t bytes) = 0;
-  virtual void release(void* data, std::size_t bytes) noexcept = 0;  // bytes as given to allocate()
-  virtual MemoryUse use() const = 0;
-  virtual void reset_peak() = 0;
-  virtual void empty_cache() noexcept = 0;  // gives what is free back to the system
-
-  // Refuses what would make more than this many bytes live. Default: no limit.
-  void set_limit(std::size_t live_bytes) { limit_ = live_bytes; }
-
- protected:
-  std::size_t limit() const { return limit_; }
-
- private:
-  std::atomic<std::size_t> limit_{std::numeric_limits<std::size_t>::max()};
-};
-
 // Free blocks of one range of addresses.
 class FreeBlocks {
  public:
@@ -91,6 +67,34 @@ class FreeBlocks {
   std::set<std::pair<std::size_t, std::byte*>> by_size_;
 };
 
+// allocate() throws OutOfMemory when the memory cannot be had. All members are thread-safe.
+class Allocator {
+ public:
+  Allocator() = default;
+  Allocator(const Allocator&) = delete;
+  Allocator& operator=(const Allocator&) = delete;
+  virtual ~Allocator() = default;
+  virtual void* allocate(std::size_t bytes) = 0;
+  virtual void release(void* data, std::size_t bytes) noexcept = 0;  // bytes as given to allocate()
+  virtual void empty_cache() noexcept = 0;                           // gives what is free back to the system
+
+  MemoryUse use() const;
+  void reset_peak();
+  // Refuses what would make more than this many bytes live. Default: no limit.
+  void set_limit(std::size_t live_bytes);
+
+ protected:
+  // What follows is for holders of the mutex.
+  mutable std::mutex mutex_;
+  MemoryUse use_;
+  std::size_t limit_ = std::numeric_limits<std::size_t>::max();
+
+  bool is_within_limit(std::size_t more) const { return use_.live_bytes + more <= limit_; }
+  void add_live(std::size_t size);
+  // A live block becomes a free one. Without memory to remember it by, it is lost.
+  void make_free(std::byte* block, std::size_t size, FreeBlocks& free) noexcept;
+};
+
 // Host memory, aligned to 64 bytes, in one range of addresses as large as the machine's memory. The system
 // provides pages when they are first written.
 class HostAllocator final : public Allocator {
@@ -100,8 +104,6 @@ class HostAllocator final : public Allocator {
 
   void* allocate(std::size_t bytes) override;
   void release(void* data, std::size_t bytes) noexcept override;
-  MemoryUse use() const override;
-  void reset_peak() override;
   void empty_cache() noexcept override;
 
  private:
@@ -111,12 +113,10 @@ class HostAllocator final : public Allocator {
   bool make_usable(const std::byte* begin, std::size_t size);
   std::byte* grow(std::size_t size);
 
-  mutable std::mutex mutex_;
   std::byte *begin_ = nullptr, *end_ = nullptr;  // the range; [begin_, used_) is live or free
   std::byte *used_ = nullptr,
             *usable_ = nullptr;  // [used_, usable_) may be written without asking the system
   FreeBlocks free_;
-  MemoryUse use_;
 };
 
 }  // namespace lamina

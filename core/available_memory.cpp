@@ -1,12 +1,14 @@
 #include "core/available_memory.h"
 
 #include <fmt/core.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <fstream>
 #include <limits>
 #include <optional>
+#include <sstream>
 #include <string>
 
 namespace lamina {
@@ -24,8 +26,8 @@ std::optional<std::size_t> read_number(const fs::path& file) {
 std::size_t read_entry(const fs::path& file, const std::string& wanted) {
   std::ifstream stream(file);
   std::size_t number = 0;
-  for (std::string name, rest; stream >> name >> number; std::getline(stream, rest))
-    if (name == wanted) return number;
+  for (std::string line, name; std::getline(stream, line);)
+    if (std::istringstream(line) >> name >> number && name == wanted) return number;
   return 0;
 }
 
@@ -79,6 +81,14 @@ std::size_t left_in_groups(const fs::path& root) {
 
 std::size_t physical_memory() {
   return static_cast<std::size_t>(sysconf(_SC_PHYS_PAGES)) * static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
+}
+
+std::size_t peak_resident_memory() {
+  const std::size_t kibibytes = read_entry("/proc/self/status", "VmHWM:");
+  if (kibibytes > 0) return 1024 * kibibytes;
+  rusage usage{};  // its maximum starts at that of the program that started this one
+  getrusage(RUSAGE_SELF, &usage);
+  return 1024 * static_cast<std::size_t>(usage.ru_maxrss);
 }
 
 std::size_t available_memory(const fs::path& root) {

@@ -1,4 +1,4 @@
-// How much memory the machine has, and leaves to this program.
+// How much memory the machine has and leaves to this program, and what this program took.
 #pragma once
 
 #include <cstddef>
@@ -7,6 +7,8 @@
 namespace lamina {
 
 std::size_t physical_memory();  // bytes
+
+std::size_t peak_resident_memory();  // bytes of this process that were in memory at once, so far
 
 // Bytes that can be written without another program, or this one, being killed for it: what the system calls
 // available, and no more than the control groups that this program is in allow it (containers and batch

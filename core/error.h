@@ -21,6 +21,12 @@ class UsageError : public Error {
   using Error::Error;
 };
 
+// A device, or a library that drives it, did not do what it was asked.
+class DeviceError : public Error {
+ public:
+  using Error::Error;
+};
+
 template <typename... Args>
 [[noreturn]] void fail(fmt::format_string<Args...> format, Args&&... args) {
   throw Error(fmt::format(format, std::forward<Args>(args)...));

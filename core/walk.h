@@ -4,6 +4,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <vector>
 
 #include "core/host_device.h"
 #include "core/shape.h"
@@ -67,6 +68,29 @@ Walk<Tensors> walk_of(const Shape& space, const std::array<const Shape*, Tensors
     }
   }
   return result;
+}
+
+// out[a, b] = sum of x[a, s, b] over s.
+struct AxisSum {
+  std::int64_t outer, middle, inner;  // extents of a, s and b
+};
+
+// What makes a sum over all axes that `out` lacks: one for each (merged) axis, the innermost first, each of
+// the result of the one before.
+inline std::vector<AxisSum> axis_sums(const Shape& x, const Shape& out) {
+  const auto walk = walk_of<2>(x, {&x, &out});
+  std::vector<AxisSum> sums;
+  std::int64_t outer = x.elements(), inner = 1;
+  for (int i = 0; i < walk.rank; ++i) {
+    const auto& axis = walk.axes[static_cast<std::size_t>(i)];
+    outer /= axis.extent;
+    if (axis.stride[1] == 0) {
+      sums.push_back({outer, axis.extent, inner});
+    } else {
+      inner *= axis.extent;
+    }
+  }
+  return sums;
 }
 
 }  // namespace lamina

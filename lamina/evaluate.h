@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <cstdint>
 #include <functional>
-#include <optional>
 
 #include "core/autograd.h"
 #include "core/ops/loss.h"
@@ -32,16 +31,18 @@ struct EvaluateOptions {
 class Evaluator {
  public:
   Evaluator(Module& net, Device device, std::int64_t samples)
-      : net_(net), losses_(Tensor::empty({samples}, {DType::f32, device})), hits_(losses_.clone()) {}
+      : losses_(Tensor::empty({samples}, {DType::f32, device})),
+        hits_(losses_.clone()),
+        measure_(device, [this, &net](const Tensor& images, const Tensor& labels) {
+          const Tensor logits = net(images);
+          batch_losses_ = cross_entropy_per_sample(logits, labels);
+          batch_hits_ = is_argmax(logits, labels);
+        }) {}
+  Evaluator(const Evaluator&) = delete;
+  Evaluator& operator=(const Evaluator&) = delete;
 
   void add(const Tensor& images, const Tensor& labels) {
-    if (images.device().type != DeviceType::cpu && images_.defined() && images_.shape() == images.shape()) {
-      images_.copy_from(images), labels_.copy_from(labels);
-    } else {
-      images_ = images, labels_ = labels;
-      work_.emplace(images.device(), [this] { measure(); });
-    }
-    work_->run();
+    measure_.run(images, labels);
     const std::int64_t count = labels.size(0);
     losses_.rows(samples_, count).copy_from(batch_losses_);
     hits_.rows(samples_, count).copy_from(batch_hits_);
@@ -60,18 +61,10 @@ class Evaluator {
   }
 
  private:
-  void measure() {
-    const Tensor logits = net_(images_);
-    batch_losses_ = cross_entropy_per_sample(logits, labels_);
-    batch_hits_ = is_argmax(logits, labels_);
-  }
-
-  Module& net_;
-  Tensor images_, labels_;  // where a recording reads them
   Tensor batch_losses_, batch_hits_;
   Tensor losses_, hits_;  // of all samples so far
   std::int64_t samples_ = 0;
-  std::optional<Recorded> work_;
+  Recorded measure_;
 };
 
 inline Evaluation evaluate(Module& net, const data::Split& split, const EvaluateOptions& options = {}) {

@@ -11,6 +11,7 @@
 #include "core/autograd.h"
 #include "core/ops/ops.h"
 #include "core/random.h"
+#include "core/recorded.h"
 #include "core/safetensors.h"
 #include "core/tensor.h"
 #include "data/data.h"

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <chrono>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -15,6 +16,8 @@
 #include <string>
 #include <thread>
 #include <vector>
+
+#include "catch.h"
 
 namespace lamina::tests {
 
@@ -119,6 +122,13 @@ bool wait_until(const Condition& condition) {
     std::this_thread::sleep_for(std::chrono::milliseconds(1));
   }
   return false;
+}
+
+// Whether the case must end, since it needs gnuplot, which is not installed.
+inline bool gnuplot_is_missing() {
+  static const bool missing = std::system("gnuplot --version >/dev/null 2>&1") != 0;
+  if (missing) WARN("skipped: gnuplot is not installed");
+  return missing;
 }
 
 // A training small enough for tests: 8×8 images of four made-up classes, 6 steps an epoch.

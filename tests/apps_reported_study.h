@@ -2,7 +2,6 @@
 #pragma once
 
 #include <algorithm>
-#include <cstdlib>
 #include <fstream>
 #include <map>
 #include <string>
@@ -86,13 +85,6 @@ struct Study {
     return names;
   }
 };
-
-// Whether the case must end, since it needs gnuplot, which is not installed.
-inline bool gnuplot_is_missing() {
-  static const bool missing = std::system("gnuplot --version >/dev/null 2>&1") != 0;
-  if (missing) WARN("skipped: gnuplot is not installed");
-  return missing;
-}
 
 // Rows of a map's CSV: layer → its cells as text.
 inline std::map<std::string, std::vector<std::string>> read_map(const fs::path& path) {

@@ -171,6 +171,7 @@ TEST_CASE("--dry-run prints the cells and makes nothing; every shipped study has
 }
 
 TEST_CASE("a study killed at random moments ends in the same results") {
+  if (gnuplot_is_missing()) return;
   const TemporaryFolder folder;
   const fs::path file = write(folder / "tiny.toml", tiny_study), whole = folder / "whole",
                  broken = folder / "broken";
@@ -205,6 +206,7 @@ TEST_CASE("a study killed at random moments ends in the same results") {
 }
 
 TEST_CASE("Ctrl-C saves a study; half-written runs start over; a changed study is refused") {
+  if (gnuplot_is_missing()) return;
   const TemporaryFolder folder;
   const fs::path file = write(folder / "tiny.toml", tiny_study), out = folder / "out";
   {
@@ -246,6 +248,7 @@ TEST_CASE("Ctrl-C saves a study; half-written runs start over; a changed study i
 }
 
 TEST_CASE("the run in which a study was stopped goes on from its checkpoint") {
+  if (gnuplot_is_missing()) return;
   const TemporaryFolder folder;
   const fs::path out = folder / "out";
   std::string text = tiny_base;
@@ -264,6 +267,7 @@ TEST_CASE("the run in which a study was stopped goes on from its checkpoint") {
 }
 
 TEST_CASE("a run that diverges is noted, and the study goes on") {
+  if (gnuplot_is_missing()) return;
   const TemporaryFolder folder;
   const fs::path out = folder / "out";
   const fs::path file = write(folder / "tiny.toml",
@@ -284,6 +288,7 @@ TEST_CASE("a run that diverges is noted, and the study goes on") {
 }
 
 TEST_CASE("what would hit every run stops the study and leaves nothing") {
+  if (gnuplot_is_missing()) return;
   const TemporaryFolder folder;
   const fs::path file = write(folder / "tiny.toml", tiny_study), out = folder / "out";
   const Outcome nowhere =

@@ -38,13 +38,35 @@ class Screen {
       }
     }
   }
+  // Fewer columns: what no longer fits into a row goes on in the next, as terminals do it that keep all text.
+  void narrow(std::size_t columns) {
+    std::vector<std::string> rows;
+    std::size_t cursor = 0;
+    for (std::size_t i = 0; i <= row_; ++i) {
+      cursor = rows.size();
+      const std::string text = without_blanks(lines_[i]);
+      for (std::size_t at = 0; at == 0 || at < text.size(); at += columns) {
+        rows.push_back(text.substr(at, columns));
+        rows.back().resize(columns, ' ');
+      }
+    }
+    const std::size_t below = (std::max<std::size_t>(column_, 1) - 1) / columns;
+    row_ = cursor + below, column_ -= below * columns, columns_ = columns;
+    rows.resize(std::max(rows.size(), lines_.size()), std::string(columns, ' '));
+    for (; rows.size() > lines_.size(); rows.erase(rows.begin()), --row_)
+      scrolled_ += without_blanks(rows[0]) + "\n";
+    lines_ = rows;
+  }
   std::string text() const {  // everything that scrolled away included
     std::string all = scrolled_;
-    for (const std::string& line : lines_) all += line.substr(0, line.find_last_not_of(' ') + 1) + "\n";
+    for (const std::string& line : lines_) all += without_blanks(line) + "\n";
     return all;
   }
 
  private:
+  static std::string without_blanks(const std::string& line) {  // at its end
+    return line.substr(0, line.find_last_not_of(' ') + 1);
+  }
   void command(char letter, std::size_t count) {
     if (letter == 'A') {
       row_ -= std::min(row_, count);
@@ -58,7 +80,7 @@ class Screen {
   void next_line() {
     if (++row_ < lines_.size()) return;
     --row_;
-    scrolled_ += lines_[0].substr(0, lines_[0].find_last_not_of(' ') + 1) + "\n";
+    scrolled_ += without_blanks(lines_[0]) + "\n";
     lines_.erase(lines_.begin());
     lines_.emplace_back(columns_, ' ');
   }
@@ -74,10 +96,7 @@ class PseudoTerminal {
     REQUIRE(master_ >= 0);
     REQUIRE((grantpt(master_) == 0 && unlockpt(master_) == 0));
     slave_ = open(ptsname(master_), O_RDWR | O_NOCTTY);  // NOLINT(concurrency-mt-unsafe)
-    winsize window{};
-    window.ws_col = static_cast<unsigned short>(size.columns);
-    window.ws_row = static_cast<unsigned short>(size.rows);
-    REQUIRE(ioctl(slave_, TIOCSWINSZ, &window) == 0);
+    resize(size);
     modes_ = modes();
   }
   ~PseudoTerminal() { close(slave_), close(master_); }
@@ -99,6 +118,28 @@ class PseudoTerminal {
     execv(argv[0], argv.data());
     _exit(127);
   }
+
+  void resize(TerminalSize size) const {
+    winsize window{};
+    window.ws_col = static_cast<unsigned short>(size.columns);
+    window.ws_row = static_cast<unsigned short>(size.rows);
+    REQUIRE(ioctl(slave_, TIOCSWINSZ, &window) == 0);
+  }
+
+  // While it lives, what this process writes to standard error goes to the terminal.
+  class StandardError {
+   public:
+    explicit StandardError(const PseudoTerminal& terminal) : before_(dup(STDERR_FILENO)) {
+      REQUIRE(dup2(terminal.slave_, STDERR_FILENO) == STDERR_FILENO);
+      setenv("TERM", "xterm", 1);
+    }
+    ~StandardError() { dup2(before_, STDERR_FILENO), close(before_); }
+    StandardError(const StandardError&) = delete;
+    StandardError& operator=(const StandardError&) = delete;
+
+   private:
+    int before_;
+  };
 
   // What has been written to it since the last call.
   std::string read_waiting() const {

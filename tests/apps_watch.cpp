@@ -233,6 +233,42 @@ TEST_CASE("a training that diverges while watched leaves its message on a clean 
   CHECK(screen.text().find("||grad||") == std::string::npos);
 }
 
+TEST_CASE("a terminal that becomes narrower keeps no remnants") {
+  const PseudoTerminal terminal({.columns = 60, .rows = 20});
+  Screen screen({.columns = 60, .rows = 20});
+  const PseudoTerminal::StandardError redirected(terminal);
+  Progress progress(ProgressMode::watch);
+  const auto show = [&] {  // what ends in clearing the rest of the screen
+    std::string bytes;
+    REQUIRE(wait_until([&] { return (bytes += terminal.read_waiting()).ends_with("\033[J"); }));
+    screen.show(bytes);
+  };
+  const auto draw = [&] {
+    std::this_thread::sleep_for(std::chrono::milliseconds(110));  // frames are not drawn more often
+    progress.update({}, [](TerminalSize size) {
+      return std::vector<std::string>{std::string(size.columns, '#'), "short",
+                                      std::string(size.columns, '+')};
+    });
+    show();
+  };
+  progress.print("before");
+  draw();
+  for (const std::size_t columns : {20, 14}) {
+    terminal.resize({.columns = columns, .rows = 20});
+    screen.narrow(columns);
+    draw();
+    const std::string frame = std::string("epoch 0/0  step 0/0").substr(0, columns - 1) + "\n" +
+                              std::string(columns - 1, '#') + "\nshort\n" + std::string(columns - 1, '+') +
+                              "\n";
+    CHECK(screen.text() == "before\n" + frame + std::string(15, '\n'));
+  }
+  terminal.resize({.columns = 5, .rows = 20});
+  screen.narrow(5);
+  progress.clear();
+  show();
+  CHECK(screen.text() == "befor\ne\n" + std::string(18, '\n'));
+}
+
 TEST_CASE("--watch without a terminal prints plain lines, and contradicts --progress") {
   const TemporaryFolder folder;
   Arguments arguments = watched_training(folder / "run", 1);

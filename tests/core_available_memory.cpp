@@ -4,6 +4,7 @@
 #include <cstdlib>
 #include <fstream>
 #include <string>
+#include <vector>
 
 #include "catch.h"
 
@@ -58,6 +59,8 @@ TEST_CASE("a control group's limit counts, and that of the groups above it") {
   CHECK(available_memory(machine.root) == 400'000);  // files that were read go when memory is wanted
   machine.write("sys/fs/cgroup/job/step/memory.current", "900000\n");
   CHECK(available_memory(machine.root) == 0);  // above the limit already
+  machine.write("sys/fs/cgroup/job/step/memory.current", "200000\n");
+  CHECK(available_memory(machine.root) == 500'000);  // the two are not counted at the same time
 }
 
 TEST_CASE("a container sees its group's limit at the mount's root") {
@@ -77,6 +80,20 @@ TEST_CASE("version 1 has a hierarchy for memory alone") {
   machine.write("sys/fs/cgroup/memory/job/memory.usage_in_bytes", "600000\n");
   machine.write("sys/fs/cgroup/memory/job/memory.stat", "inactive_file 7\ntotal_inactive_file 100000\n");
   CHECK(available_memory(machine.root) == 500'000);
+  for (const char* group : {"sys/fs/cgroup/memory/other/", "sys/fs/cgroup/other/"}) {  // of other controllers
+    machine.write(std::string(group) + "memory.limit_in_bytes", "10\n");
+    machine.write(std::string(group) + "memory.usage_in_bytes", "0\n");
+    machine.write(std::string(group) + "memory.max", "10\n");
+    machine.write(std::string(group) + "memory.current", "0\n");
+  }
+  CHECK(available_memory(machine.root) == 500'000);
+}
+
+TEST_CASE("memory that was written is in the peak, also when it has been given back") {
+  constexpr std::size_t bytes = std::size_t{64} << 20;
+  CHECK(std::vector<char>(bytes, 1).back() == 1);
+  CHECK(peak_resident_memory() > bytes);
+  CHECK(peak_resident_memory() < physical_memory());
 }
 
 TEST_CASE("this machine has some memory left") {

@@ -5,6 +5,7 @@
 
 #include "core/cpu/cpu_backend.h"
 #include "core/cpu/parallel.h"
+#include "core/math/argmax.h"
 #include "core/walk.h"
 
 namespace lamina {
@@ -34,10 +35,11 @@ double sum_run(const T* x, std::int64_t n) {
   return sum;
 }
 
-// out[a, b] = sum of x[a, s, b] over s, in f64. The work is cut by columns and, where outputs are few, along
+// In f64. The work is cut by columns and, where outputs are few, along
 // s: parts of the sum go to `partial` [parts, outer, inner] and are added in order.
 template <typename T>
-void sum_middle(const T* x, std::int64_t outer, std::int64_t middle, std::int64_t inner, double* out) {
+void sum_middle(const T* x, const AxisSum& axis, double* out) {
+  const std::int64_t outer = axis.outer, middle = axis.middle, inner = axis.inner;
   const std::int64_t columns = std::min<std::int64_t>(inner, 1024);
   const std::int64_t blocks = ceil_div(inner, columns);
   const std::int64_t part_length =
@@ -70,24 +72,15 @@ void sum_middle(const T* x, std::int64_t outer, std::int64_t middle, std::int64_
   }
 }
 
-// Each (merged) axis that `out` lacks is summed in turn, the innermost first.
 template <typename T>
 std::vector<double> sum_axes(const T* x, const Shape& shape, const Shape& out) {
-  const auto walk = walk_of<2>(shape, {&shape, &out});
   std::vector<double> sums;
-  std::int64_t outer = shape.elements(), inner = 1;
-  for (int i = 0; i < walk.rank; ++i) {
-    const auto& axis = walk.axes[static_cast<std::size_t>(i)];
-    outer /= axis.extent;
-    if (axis.stride[1] != 0) {
-      inner *= axis.extent;
-      continue;
-    }
-    std::vector<double> result(static_cast<std::size_t>(outer * inner));
+  for (const AxisSum& axis : axis_sums(shape, out)) {
+    std::vector<double> result(static_cast<std::size_t>(axis.outer * axis.inner));
     if (sums.empty()) {
-      sum_middle(x, outer, axis.extent, inner, result.data());
+      sum_middle(x, axis, result.data());
     } else {
-      sum_middle(sums.data(), outer, axis.extent, inner, result.data());
+      sum_middle(sums.data(), axis, result.data());
     }
     sums.swap(result);
   }
@@ -130,16 +123,6 @@ void CpuBackend::broadcast_to(const Tensor& x, Tensor& out) {
 
 namespace {
 
-// The first of the largest of a row; a NaN is larger than all.
-template <typename T>
-std::int64_t argmax_of(const T* row, std::int64_t columns) {
-  std::int64_t at = 0;
-  for (std::int64_t c = 1; c < columns; ++c) {
-    if (!(row[c] <= row[at]) && row[at] == row[at]) at = c;
-  }
-  return at;
-}
-
 // visit(r, argmax of row r) for every row of x.
 template <typename T, typename Visit>
 void for_each_argmax(const Tensor& x, const Visit& visit) {
@@ -147,7 +130,7 @@ void for_each_argmax(const Tensor& x, const Visit& visit) {
   const T* values = x.data<T>();
   const std::int64_t grain = std::max<std::int64_t>(1, chunk / std::max<std::int64_t>(1, columns));
   cpu::parallel_for(rows, grain, [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t r = begin; r < end; ++r) visit(r, argmax_of(values + r * columns, columns));
+    for (std::int64_t r = begin; r < end; ++r) visit(r, math::argmax(values + r * columns, columns));
   });
 }
 

@@ -14,6 +14,8 @@ namespace {
 // become one.
 constexpr std::size_t gap = CudaAllocator::alignment;
 
+constexpr std::size_t largest_request = std::numeric_limits<std::size_t>::max() / 2;
+
 constexpr std::size_t round_up(std::size_t bytes, std::size_t step) {
   return (bytes + step - 1) / step * step;
 }
@@ -41,20 +43,19 @@ CudaAllocator::~CudaAllocator() {
 void* CudaAllocator::allocate(std::size_t bytes) {
   const std::lock_guard lock(mutex_);
   std::byte* block = nullptr;
-  if (bytes <= std::numeric_limits<std::size_t>::max() / 2) block = take(block_size(bytes));
-  if (block == nullptr) fail_out_of_memory(bytes, use_, limit(), source_);
+  if (bytes <= largest_request) block = take(block_size(bytes));
+  if (block == nullptr) fail_out_of_memory(bytes, use_, limit_, source_);
   return block;
 }
 
 std::byte* CudaAllocator::take(std::size_t size) {
-  if (use_.live_bytes + size > limit()) return nullptr;
+  if (!is_within_limit(size)) return nullptr;
   FreeBlocks& free = free_blocks(recording_);
   std::byte* block = free.take(size);
   if (block == nullptr && grow(size)) block = free.take(size);
   if (block == nullptr) return nullptr;
   use_.cached_bytes -= size;
-  use_.live_bytes += size;
-  use_.peak_bytes = std::max(use_.peak_bytes, use_.live_bytes);
+  add_live(size);
   return block;
 }
 
@@ -85,14 +86,8 @@ bool CudaAllocator::add_segment(std::size_t bytes) {
 void CudaAllocator::release(void* data, std::size_t bytes) noexcept {
   if (data == nullptr) return;
   const std::lock_guard lock(mutex_);
-  const std::size_t size = block_size(bytes);
-  use_.live_bytes -= size;
-  try {
-    auto* block = static_cast<std::byte*>(data);
-    free_blocks(is_recorded(block)).give(block, size);
-    use_.cached_bytes += size;
-  } catch (const std::bad_alloc&) {  // no memory to remember it by: the block is lost
-  }
+  auto* block = static_cast<std::byte*>(data);
+  make_free(block, block_size(bytes), free_blocks(is_recorded(block)));
 }
 
 bool CudaAllocator::is_recorded(std::byte* block) const {
@@ -121,16 +116,6 @@ void CudaAllocator::drop_recording() noexcept {
   free_recorded_ = {};
 }
 
-MemoryUse CudaAllocator::use() const {
-  const std::lock_guard lock(mutex_);
-  return use_;
-}
-
-void CudaAllocator::reset_peak() {
-  const std::lock_guard lock(mutex_);
-  use_.peak_bytes = use_.live_bytes;
-}
-
 void CudaAllocator::empty_cache() noexcept {
   const std::lock_guard lock(mutex_);
   give_back_segments();
@@ -153,10 +138,9 @@ void* SeparateAllocator::allocate(std::size_t bytes) {
   const std::lock_guard lock(mutex_);
   const std::size_t size = std::max<std::size_t>(bytes, 1);
   std::byte* block = nullptr;
-  if (size <= limit() && use_.live_bytes <= limit() - size) block = source_.allocate(size);
-  if (block == nullptr) fail_out_of_memory(bytes, use_, limit(), source_);
-  use_.live_bytes += size;
-  use_.peak_bytes = std::max(use_.peak_bytes, use_.live_bytes);
+  if (size <= largest_request && is_within_limit(size)) block = source_.allocate(size);
+  if (block == nullptr) fail_out_of_memory(bytes, use_, limit_, source_);
+  add_live(size);
   if (recording_) kept_.insert(block);
   return block;
 }
@@ -171,16 +155,6 @@ void SeparateAllocator::release(void* data, std::size_t bytes) noexcept {
     released_.insert(block);
   } catch (const std::bad_alloc&) {  // no memory to remember it by: the block is lost
   }
-}
-
-MemoryUse SeparateAllocator::use() const {
-  const std::lock_guard lock(mutex_);
-  return use_;
-}
-
-void SeparateAllocator::reset_peak() {
-  const std::lock_guard lock(mutex_);
-  use_.peak_bytes = use_.live_bytes;
 }
 
 void SeparateAllocator::begin_recording() {

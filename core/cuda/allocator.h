@@ -4,7 +4,6 @@
 
 #include <functional>
 #include <map>
-#include <mutex>
 #include <set>
 #include <string>
 
@@ -47,8 +46,6 @@ class CudaAllocator final : public GpuAllocator {
   // Throws OutOfMemory with the bytes asked for, live and cached, and what the device says of itself.
   void* allocate(std::size_t bytes) override;
   void release(void* data, std::size_t bytes) noexcept override;
-  MemoryUse use() const override;
-  void reset_peak() override;
   void empty_cache() noexcept override;  // waits for the device if there is anything to give back
 
   void begin_recording() override;
@@ -68,12 +65,10 @@ class CudaAllocator final : public GpuAllocator {
   void give_back_segments() noexcept;
 
   SegmentSource source_;
-  mutable std::mutex mutex_;
   std::map<std::byte*, Segment> segments_;
   FreeBlocks free_, free_recorded_;
   bool recording_ = false;
   int recordings_ = 0;  // that may be replayed, or are being made
-  MemoryUse use_;
 };
 
 // Every block is memory of its own, given back when it is released. Slow, as that waits for the device; but
@@ -84,8 +79,6 @@ class SeparateAllocator final : public GpuAllocator {
 
   void* allocate(std::size_t bytes) override;  // throws as CudaAllocator does
   void release(void* data, std::size_t bytes) noexcept override;
-  MemoryUse use() const override;
-  void reset_peak() override;
   void empty_cache() noexcept override {}
   void begin_recording() override;
   void end_recording() override;
@@ -93,13 +86,11 @@ class SeparateAllocator final : public GpuAllocator {
 
  private:
   SegmentSource source_;
-  mutable std::mutex mutex_;
   // Those of recordings, given back with the last of these; and those to be given back: nothing may wait for
   // the device while a recording is made.
   std::set<std::byte*> kept_, released_;
   bool recording_ = false;
   int recordings_ = 0;
-  MemoryUse use_;
 };
 
 }  // namespace lamina::cuda

@@ -3,15 +3,18 @@
 
 #include <cuda_runtime_api.h>
 
+#include <string>
+
 #include "core/error.h"
 
 namespace lamina::cuda {
 
-// check_cuda(cudaMalloc(…), "allocating"): throws Error naming what was being done.
+// check_cuda(cudaMalloc(…), "allocating"): throws DeviceError naming what was being done.
 inline void check_cuda(cudaError_t status, const char* doing) {
   if (status == cudaSuccess) return;
   cudaGetLastError();  // or the next launch would report it
-  fail("CUDA: {} failed: {} ({})", doing, cudaGetErrorString(status), cudaGetErrorName(status));
+  throw DeviceError(
+      fmt::format("CUDA: {} failed: {} ({})", doing, cudaGetErrorString(status), cudaGetErrorName(status)));
 }
 
 // Of a kernel just handed to the GPU. What goes wrong while it runs shows at the next synchronisation.
@@ -21,8 +24,8 @@ inline void check_launch() { check_cuda(cudaGetLastError(), "starting a kernel")
 inline void check_not_recording(cudaStream_t stream, const std::string& what) {
   cudaStreamCaptureStatus status = cudaStreamCaptureStatusNone;
   check_cuda(cudaStreamIsCapturing(stream, &status), "asking about the stream");
-  check(status == cudaStreamCaptureStatusNone, "{}: impossible while work is recorded (core/recorded.h)",
-        what);
+  if (status == cudaStreamCaptureStatusNone) return;
+  throw DeviceError(what + ": impossible while work is recorded (core/recorded.h)");
 }
 
 }  // namespace lamina::cuda

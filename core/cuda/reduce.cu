@@ -1,6 +1,9 @@
 // Sums along axes, their inverse, and argmax.
+#include <vector>
+
 #include "core/cuda/cuda_backend.h"
 #include "core/cuda/dtypes.h"
+#include "core/math/argmax.h"
 #include "core/walk.h"
 
 namespace lamina {
@@ -8,7 +11,6 @@ namespace {
 
 using cuda::Stream;
 
-// out[a, b] = sum of x[a, s, b] over s.
 template <typename From, typename To>
 void sum_middle(Stream stream, Allocator& allocator, const From* x, const cuda::SumPlan& plan, To* out) {
   const std::int64_t middle = plan.middle, inner = plan.inner;
@@ -23,24 +25,16 @@ void sum_middle(Stream stream, Allocator& allocator, const From* x, const cuda::
       });
 }
 
-// Each (merged) axis that `out` lacks is summed in turn, the innermost first; between them sums are float.
+// Between axes sums are float.
 template <typename T>
 void sum_axes(Stream stream, Allocator& allocator, const Tensor& x, Tensor& out) {
-  const auto walk = walk_of<2>(x.shape(), {&x.shape(), &out.shape()});
-  int left = 0;  // axes yet to be summed
-  for (int i = 0; i < walk.rank; ++i) left += walk.axes[static_cast<std::size_t>(i)].stride[1] == 0 ? 1 : 0;
-  std::int64_t outer = x.elements(), inner = 1;
+  const std::vector<AxisSum> axes = axis_sums(x.shape(), out.shape());
   Tensor sums;
-  for (int i = 0; i < walk.rank; ++i) {
-    const auto& axis = walk.axes[static_cast<std::size_t>(i)];
-    outer /= axis.extent;
-    if (axis.stride[1] != 0) {
-      inner *= axis.extent;
-      continue;
-    }
-    const cuda::SumPlan plan(outer, axis.extent, inner);
-    const bool first = !sums.defined(), last = --left == 0;
-    const Tensor result = last ? Tensor{} : Tensor::empty({outer * inner}, {DType::f32, x.device()});
+  for (const AxisSum& axis : axes) {
+    const cuda::SumPlan plan(axis.outer, axis.middle, axis.inner);
+    const bool first = &axis == &axes.front(), last = &axis == &axes.back();
+    const Tensor result =
+        last ? Tensor{} : Tensor::empty({axis.outer * axis.inner}, {DType::f32, x.device()});
     if (first && last) sum_middle(stream, allocator, x.data<T>(), plan, out.data<T>());
     if (first && !last) sum_middle(stream, allocator, x.data<T>(), plan, result.data<float>());
     if (!first && last) sum_middle(stream, allocator, sums.data<float>(), plan, out.data<T>());
@@ -61,25 +55,13 @@ void broadcast_kernel(Stream stream, const Tensor& x, Tensor& out) {
   });
 }
 
-// The first of the largest of a row; a NaN is larger than all.
-template <typename T>
-LAMINA_HD std::int64_t argmax_of(const T* row, std::int64_t columns) {
-  std::int64_t at = 0;
-  auto largest = static_cast<float>(row[0]);
-  for (std::int64_t c = 1; c < columns; ++c) {
-    const auto value = static_cast<float>(row[c]);
-    if (!(value <= largest) && largest == largest) at = c, largest = value;
-  }
-  return at;
-}
-
 template <typename T>
 void argmax_kernel(Stream stream, const Tensor& x, Tensor& index) {
   const std::int64_t columns = x.shape().back();
   const T* values = x.data<T>();
   std::int32_t* best = index.data<std::int32_t>();
   cuda::for_each(stream, index.elements(), [=] LAMINA_DEVICE(std::int64_t r) {
-    best[r] = static_cast<std::int32_t>(argmax_of(values + r * columns, columns));
+    best[r] = static_cast<std::int32_t>(math::argmax(values + r * columns, columns));
   });
 }
 
@@ -90,7 +72,7 @@ void is_argmax_kernel(Stream stream, const Tensor& x, const Tensor& labels, Tens
   const std::int32_t* label = labels.data<std::int32_t>();
   T* is = out.data<T>();
   cuda::for_each(stream, out.elements(), [=] LAMINA_DEVICE(std::int64_t r) {
-    is[r] = static_cast<T>(argmax_of(values + r * columns, columns) == label[r] ? 1.0f : 0.0f);
+    is[r] = static_cast<T>(math::argmax(values + r * columns, columns) == label[r] ? 1.0f : 0.0f);
   });
 }
 

@@ -1,6 +1,7 @@
 // Training on a GPU, emulated or not: steps that are recorded and replayed, results that are read late.
 #include <cmath>
 #include <limits>
+#include <optional>
 
 #include "apps/training_setup.h"
 #include "apps/training_step.h"
@@ -144,6 +145,22 @@ TEST_CASE("replayed steps are the CPU's", "[recorded]") {
   }
 }
 
+TEST_CASE("a smaller last batch is averaged over its own size", "[recorded]") {
+  for (const Device device : {Device::cpu(), Device::cuda()}) {
+    Run kept(device), renewed(device);  // the second with a new TrainingStep for every batch
+    std::optional<TrainingStep> step;
+    const data::Loader loader(images().train, {.batch = 16, .micro_batch = 8});  // 40 images
+    for (const data::Batch& part : loader.epoch(0, device)) {
+      kept.step.run(part);
+      if (!step) step.emplace(renewed.net, renewed.optimizer, TrainingStepOptions{.label_smoothing = 0.1});
+      step->run(part);
+      if (part.last_part) step.reset();
+    }
+    CHECK(kept.optimizer.steps() == 3);
+    CHECK(kept.weights() == renewed.weights());
+  }
+}
+
 TEST_CASE("a step that diverges changes nothing, and is told after those before it", "[recorded]") {
   for (const Device device : {Device::cpu(), Device::cuda()}) {
     INFO(device.str());
@@ -217,17 +234,69 @@ TEST_CASE("recorded work that waits or uploads is an error, and nothing stays re
   work.run();
   for (const auto& [kind, message] : {std::pair(read, "reading from the GPU"),
                                       {upload, "copying to the GPU"},
-                                      {wait, "waiting for the GPU"},
-                                      {leave, "enough"}}) {
+                                      {wait, "waiting for the GPU"}}) {
     what = kind;
-    CHECK(unexplained([&] { work.run(); }, {message}) == "nothing");
+    CHECK(unexplained([&] { work.run(); }, {message, "--eager", "record = false"}) == "nothing");
     CHECK(total.item() == 6);
   }
+  what = leave;
+  CHECK(message_of([&] { work.run(); }) == "enough");
   what = add;
+  Allocator& allocator = backend_for(gpu).allocator();
+  allocator.set_limit(allocator.use().live_bytes);
+  CHECK_THROWS_AS(work.run(), OutOfMemory);
+  allocator.set_limit(std::numeric_limits<std::size_t>::max());
+  CHECK(total.item() == 6);
   work.run();
   what = leave;  // no longer called
   work.run();
   CHECK(total.item() == 18);
+}
+
+TEST_CASE("recorded work reads its inputs in one place; other shapes start a new recording", "[recorded]") {
+  for (const bool record : {true, false}) {
+    const Device gpu = Device::cuda();
+    Tensor total = Tensor::zeros({}, {.device = gpu});
+    int calls = 0;
+    Recorded work(gpu,
+                  [&](const Tensor& x, const Tensor& y) {
+                    backend_for(gpu).accumulate(sum(x * y), total);
+                    ++calls;
+                  },
+                  {.record = record});
+    double expected = 0;
+    const auto run = [&](std::int64_t size, double x, double y) {
+      const Tensor a = Tensor::full({size}, x, {.device = gpu}), b = Tensor::full({size}, y, {.device = gpu});
+      work.run(a, b);
+      CHECK(total.item() == (expected += static_cast<double>(size) * x * y));
+      CHECK(a.to_vector<float>()[0] == static_cast<float>(x));
+      return a;
+    };
+    const Tensor first = run(3, 1, 2);
+    for (int x = 2; x < 6; ++x) run(3, x, 3);
+    CHECK(first.to_vector<float>()[0] == 1);  // a copy of it was written to
+    CHECK(calls == (record ? 2 : 5));
+    for (int x = 2; x < 6; ++x) run(2, x, 3);
+    CHECK(calls == (record ? 4 : 9));
+    CHECK(unexplained([&] { work.run(first); }, {"given 1 tensors", "takes 2"}) == "nothing");
+  }
+}
+
+TEST_CASE("without a recording nothing of a batch is copied or kept", "[recorded][memory]") {
+  for (const Device device : {Device::cpu(), Device::cuda()}) {
+    const Allocator& allocator = backend_for(device).allocator();
+    const bool on_cpu = device.type == DeviceType::cpu;  // which never records
+    Recorded work(device, [](const Tensor& x) { Tensor(x).fill(1); }, {.record = on_cpu});
+    const std::size_t before = allocator.use().live_bytes;
+    {
+      const Tensor x = Tensor::zeros({1000}, {.device = device});
+      const std::size_t with = allocator.use().live_bytes;
+      work.run(x);
+      CHECK(allocator.use().live_bytes == with);
+      CHECK(x.to_vector<float>()[999] == 1);  // not a copy of it
+    }
+    CHECK(allocator.use().live_bytes == before);
+  }
 }
 
 TEST_CASE("images that would leave too little memory for training stay on the CPU", "[memory]") {

@@ -1,5 +1,4 @@
-// The GPU's traversal (optim/engine_cuda_step.h) against the CPU's, for every preset. Its kernels are loops
-// on the host here.
+// The GPU's traversal (optim/engine_cuda_step.h) against the CPU's, for every preset.
 #include <algorithm>
 #include <cmath>
 #include <optional>
@@ -24,7 +23,7 @@ ParamList on_gpu(const ParamList& params) {
   return copies;
 }
 
-// A twin of an optimizer on the CPU: its parameters and state on the emulated GPU.
+// A twin of an optimizer on the CPU: its parameters and state on a GPU.
 struct Twin {
   ParamList params;
   Arena arena;
