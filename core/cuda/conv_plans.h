@@ -47,7 +47,8 @@ class ConvPlans {
                     const ConvPointers& pointers, const Resources& resources) const;
   std::optional<Trial> make_known(const std::vector<Engine>& engines, int engine) const;
   void execute(const ConvPlan& plan, const ConvPointers& pointers, const Resources& resources) const;
-  double milliseconds(const ConvPlan& plan, const ConvPointers& pointers, const Resources& resources) const;
+  double milliseconds(const ConvPlan& plan, const ConvPointers& pointers, const Resources& resources,
+                      double shortest) const;
 
   mutable std::mutex mutex_;
   CudnnHandle handle_;  // made when first used
