@@ -124,7 +124,8 @@ TEST_CASE("of several engines the fastest that is admitted is taken", "[cuda]") 
     tried.clear();
     return cuda::find_fastest(
         times.size(), most, [&](std::size_t i) { return i != forgone; },
-        [&](std::size_t i) -> std::optional<double> {
+        [&](std::size_t i, double shortest) -> std::optional<double> {
+          CHECK(shortest >= 1);
           tried.push_back(i);
           if (times[i] == 0) return std::nullopt;  // out of the question
           if (times[i] < 0) fail("engine {} has failed", i);

@@ -41,6 +41,13 @@ check "a part that does not exist" refuses 2 "no part 'speed'" "$root/scripts/te
 for program in "$scratch/bundle/build/release/tests"/test_*; do
   [ ! -x "$program" ] || check "$(basename "$program") starts" env -i "$program" --help
 done
+if [ -x "$build/tests/test_cudnn" ]; then
+  mkdir "$scratch/other"
+  for name in graph heuristic engines_precompiled; do
+    cp "$scratch/bundle/build/release/lib"/libfmt.so.* "$scratch/other/libcudnn_$name.so.9" # whatever it is
+  done
+  check "cuDNN takes the libraries beside it" env LD_LIBRARY_PATH="$scratch/other" "$build/tests/test_cudnn"
+fi
 check "lamina starts" env -i "$scratch/bundle/build/release/lamina" info
 rm "$scratch/bundle/build/release/lib"/libfmt.so.*
 check "a library that is lacking shows" bash -c "! env -i ldd '$scratch/bundle/build/release/lamina' | grep libfmt | grep -q '$scratch'"

@@ -21,16 +21,26 @@ same() {
   cmp <(cut -d, -f1-6 "$work/whole/steps.csv") <(cut -d, -f1-6 "$work/$1/steps.csv")
 }
 
+# Waits until the process trains, which a GPU lets begin seconds after the program: until it has written to its log.
+wait_for_steps() { # PID RUN
+  local log=$work/$2/steps.csv before
+  before=$(stat -c %y "$log" 2>/dev/null || true)
+  while kill -0 "$1" 2>/dev/null && [ "$(stat -c %y "$log" 2>/dev/null)" = "$before" ]; do sleep 0.01; done
+}
+
+"$lamina" train "${recipe[@]}" --out "$work/whole" >/dev/null &
+wait_for_steps $! whole
 start=$(date +%s%N)
-"$lamina" train "${recipe[@]}" --out "$work/whole" >/dev/null
+wait $!
 duration=$((($(date +%s%N) - start) / 1000000))
-echo "The whole run took $duration ms."
+echo "The whole run trained for $duration ms."
 
 killed=0
 "$lamina" train "${recipe[@]}" --out "$work/killed" >/dev/null 2>"$work/log" &
 while true; do
   pid=$!
   if [ "$killed" -lt "$kills" ]; then
+    wait_for_steps $pid killed
     sleep "$(awk -v seed="$RANDOM" -v most=$((2 * duration / kills)) 'BEGIN { srand(seed); print (100 + rand() * most) / 1000 }')"
     if kill -9 $pid 2>/dev/null; then killed=$((killed + 1)); fi
   fi

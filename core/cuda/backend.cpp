@@ -2,11 +2,11 @@
 #include "core/backend.h"
 
 #include <cstdlib>
-#include <exception>
 #include <map>
 #include <mutex>
 #include <string_view>
 
+#include "core/cuda/capture.h"
 #include "core/cuda/devices.h"
 #include "core/cuda/gpu.h"
 
@@ -101,46 +101,21 @@ class RecordingMemory {
   cuda::GpuAllocator& allocator_;
 };
 
-cuda::OwnedGraph capture(cudaStream_t stream, const std::function<void()>& work) {
-  check_cuda(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal), "recording");
-  std::exception_ptr error;
-  try {
-    work();
-  } catch (...) {
-    error = std::current_exception();
-  }
-  cudaGraph_t graph = nullptr;
-  const cudaError_t status = cudaStreamEndCapture(stream, &graph);
-  cuda::OwnedGraph owned(graph);
-  if (error) {
-    cudaGetLastError();  // the recording's end reports the failure once more
-    std::rethrow_exception(error);
-  }
-  check_cuda(status, "recording");
-  return owned;
-}
-
 class CudaGraph final : public Recording {
  public:
   CudaGraph(cuda::GpuAllocator& allocator, cudaStream_t stream, const std::function<void()>& work)
-      : stream_(stream), memory_(allocator, [&] { graph_ = capture(stream, work); }) {
-    cudaGraphExec_t executable = nullptr;
-    check_cuda(cudaGraphInstantiate(&executable, graph_.get(), 0), "preparing a recording");
-    executable_.reset(executable);
-    graph_.reset();
-  }
+      : stream_(stream), memory_(allocator, [&] { graph_ = cuda::capture(stream, work); }) {}
   ~CudaGraph() override { cudaStreamSynchronize(stream_); }  // its memory may be needed until then
 
   void replay() override {
     cuda::check_not_recording(stream_, "replaying a recording");
-    check_cuda(cudaGraphLaunch(executable_.get(), stream_), "replaying a recording");
+    check_cuda(cudaGraphLaunch(graph_.get(), stream_), "replaying a recording");
   }
 
  private:
   cudaStream_t stream_;
-  cuda::OwnedGraph graph_;  // until it is prepared
+  cuda::OwnedExecutableGraph graph_;
   RecordingMemory memory_;
-  cuda::OwnedExecutableGraph executable_;
 };
 
 struct Backends {

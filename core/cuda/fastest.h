@@ -21,16 +21,16 @@ struct Fastest {
   std::string error;  // of the last that failed
 };
 
-// milliseconds(i) tries way i: nothing if it is out of the question, Error if it fails. At least `most` ways
-// are tried, if there are so many, and then until one works. admitted(i): it may be chosen. With `most` one,
-// others are not even tried.
+// milliseconds(i, shortest so far) tries way i: nothing if it is out of the question, Error if it fails. At
+// least `most` ways are tried, if there are so many, and then until one works. admitted(i): it may be chosen.
+// With `most` one, others are not even tried.
 template <typename Admitted, typename Milliseconds>
 Fastest find_fastest(std::size_t ways, int most, const Admitted& admitted, const Milliseconds& milliseconds) {
   Fastest found;
   for (std::size_t i = 0; i < ways && (found.tried < most || !found.way.has_value()); ++i) {
     if (most == 1 && !admitted(i)) continue;
     try {
-      const std::optional<double> time = milliseconds(i);
+      const std::optional<double> time = milliseconds(i, found.milliseconds);
       if (!time.has_value()) continue;
       ++found.tried;
       if (!admitted(i)) {

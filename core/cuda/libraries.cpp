@@ -55,6 +55,10 @@ Cudnn open_cudnn(std::initializer_list<const char*> files) {
   // What it calls lies in another library. If that cannot be loaded, cuDNN aborts without saying why.
   const std::string behind = library.folder() + "libcudnn_graph.so.9";
   const SharedLibrary loaded("cuDNN", {behind.c_str(), "libcudnn_graph.so.9"}, advice);
+  // That one opens more, and looks into LD_LIBRARY_PATH before its own folder: another version may lie there.
+  for (const char* more : {"libcudnn_heuristic.so.9", "libcudnn_engines_precompiled.so.9",
+                           "libcudnn_engines_runtime_compiled.so.9"})
+    dlopen((library.folder() + more).c_str(), RTLD_NOW | RTLD_LOCAL);  // some packages leave one out
   const decltype(&cudnnGetVersion) version_of = library.function("cudnnGetVersion");
   const std::size_t version = version_of();  // before asking for functions that older ones lack
   check(version >= 90000, "CUDA: cuDNN {}.{} is too old; version 9 or newer is needed. {}", version / 1000,

@@ -19,10 +19,14 @@ cases() {
   fi
 }
 
-ops="the CPU and CUDA agree on every op"
+rm -f "$out"/parity-*.txt
+ops='"the CPU and CUDA agree on every op"' # without its quotes the name would go on until the next [
 cases "every op, f32: value and derivatives" test_gpu "$ops"
 cases "every kernel in bf16; presets' steps" test_gpu "~$ops~[model]"
 cases "whole models, f32 and bf16" test_gpu "[model]"
+ran=$(sed -n 's/^All tests passed (.* in \([0-9]*\) test case.*/\1/p' "$out"/parity-*.txt | awk '{ n += $1 } END { print n + 0 }')
+all=$("$build/tests/test_gpu" --list-tests | sed -n 's/^\([0-9]*\) test cases$/\1/p')
+[ "$ran" = "$all" ] || row "all of test_gpu" FAILED "$ran of $all cases passed"
 
 # The program's own steps, recorded and replayed, with augmentation, schedule and an optimizer: losses of ten steps. Both
 # round in f32, in different orders, and a step makes of the difference what it will: 1e-3.

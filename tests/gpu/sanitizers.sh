@@ -54,12 +54,18 @@ tools=(memcheck racecheck initcheck synccheck)
 small=(--model resnet8 --optimizer tvlars --lr 1 --batch 32 --limit-train 128 --limit-test 32 --epochs 1 --trace)
 for precision in "${precisions[@]}"; do
   train synthetic "$work/run" "${small[@]}" --precision "$precision" || row "without a tool, $precision" FAILED "training failed"
-done # and cuDNN's engines are chosen: trying them under a tool takes minutes
+done
+"$build/tests/test_gpu" "~[model]" # and cuDNN's engines are chosen: trying them under a tool takes minutes
 for tool in "${tools[@]}"; do
   for precision in "${precisions[@]}"; do
+    # Products in bf16 store their results by bulk copies on Hopper. Not all of those are seen to write (initcheck's
+    # release notes, 2025.4, and its known limitations): our kernels would seem to read what nothing wrote.
+    [ "$tool-$precision" != initcheck-bf16 ] || continue
     rm -rf "$work/run"
     sanitize "$tool" "training, $precision" "$lamina" train --data synthetic --device cuda --progress none \
       --out "$work/run" "${small[@]}" --precision "$precision"
   done
 done
 sanitize memcheck "every op and kernel" "$build/tests/test_gpu" "~[model]"
+[ "$quick" = true ] ||
+  sanitize initcheck "our kernels, bf16" "$build/tests/test_gpu" '[bf16]~"convolutions in bf16*"~"products in bf16*"'

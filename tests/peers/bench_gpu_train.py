@@ -72,6 +72,7 @@ def worker(spec: dict) -> dict:
 
     torch.manual_seed(1)
     torch.backends.cudnn.benchmark = True
+    torch.backends.cudnn.benchmark_limit = 16  # engines, as many as Lamina tries
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = spec["precision"] == "tf32"
     step = make_step(spec)
     if spec.get("graph"):
