@@ -82,6 +82,30 @@ class Walk {
   std::unordered_map<const Node*, Tensor> pending_;
 };
 
+// Gradients that have arrived at leaves. What arrives may be shared with other nodes, so a leaf adds to
+// memory of its own. A GPU is handed many at once: most are so small that starting a kernel takes longer than
+// adding.
+class Arrivals {
+ public:
+  void add(Node& leaf, const Tensor& grad) {
+    if (!leaf.grad.defined()) {
+      leaf.grad = grad.clone();
+    } else if (grad.device().type == DeviceType::cpu) {
+      backend_for(grad.device()).accumulate(grad, leaf.grad);
+    } else {
+      if (!sums_.empty() && sums_.back().x.device() != grad.device()) flush();
+      sums_.push_back({grad, leaf.grad});
+    }
+  }
+  void flush() {
+    if (!sums_.empty()) backend_for(sums_.front().x.device()).accumulate_all(sums_);
+    sums_.clear();
+  }
+
+ private:
+  std::vector<Backend::Accumulation> sums_;  // on one device
+};
+
 void check_not_released(const Node& node) {
   check(!node.released,
         "backward: the data saved by \"{}\" is gone: backward has already run through it; pass retain_graph "
@@ -89,16 +113,16 @@ void check_not_released(const Node& node) {
         node.name);
 }
 
-// Runs one node's backward function and hands its inputs' gradients to `walk`. Inputs that `wanted` refuses
-// get none.
+// Runs one node's backward function and hands its inputs' gradients to `walk`, or those of leaves to
+// `arrivals` if there are any. Inputs that `wanted` refuses get none.
 template <typename Wanted>
-void step(const std::shared_ptr<Node>& node, const Tensor& grad, bool retain, Walk& walk,
+void step(const std::shared_ptr<Node>& node, const Tensor& grad, bool retain, Walk& walk, Arrivals* arrivals,
           const Wanted& wanted) {
   check_not_released(*node);
   std::vector<bool> wants(node->inputs.size());
   for (std::size_t i = 0; i < wants.size(); ++i) wants[i] = node->inputs[i] && wanted(*node->inputs[i]);
   std::vector<Tensor> slots(node->inputs.size());
-  Grads grads(*node, slots, wants);
+  Grads grads(*node, slots, wants, arrivals != nullptr);
   if (retain) {
     node->backward(grad, grads);
   } else {
@@ -107,7 +131,12 @@ void step(const std::shared_ptr<Node>& node, const Tensor& grad, bool retain, Wa
     backward(grad, grads);
   }
   for (std::size_t i = 0; i < slots.size(); ++i) {
-    if (wants[i] && slots[i].defined()) walk.push(node->inputs[i], slots[i]);
+    if (!wants[i] || !slots[i].defined()) continue;
+    if (arrivals != nullptr && node->inputs[i]->is_leaf()) {
+      arrivals->add(*node->inputs[i], slots[i]);
+    } else {
+      walk.push(node->inputs[i], slots[i]);
+    }
   }
   if (!retain) node->inputs.clear();
 }
@@ -163,6 +192,12 @@ std::unordered_set<const Node*> leading_to(
 Tensor Grads::attach_output(const Tensor& detached_output) const {
   return recording() ? detached_output.with_node(std::const_pointer_cast<Node>(node_.shared_from_this()))
                      : detached_output;
+}
+
+bool Grads::widens(int input) const {
+  const Node& node = *node_.inputs[static_cast<std::size_t>(input)];
+  return arrivals_ && node.is_leaf() && node.grad.defined() && node.grad.dtype() == DType::f32 &&
+         node.grad.device().type == DeviceType::cuda;
 }
 
 Node::Node(const char* op, std::vector<std::shared_ptr<Node>> input_nodes, BackwardFunction function)
@@ -221,21 +256,18 @@ void Tensor::backward() const {
   Tensor grad = seed_gradient(*this, {});
   const NoGrad no_grad;
   Walk walk;
-  walk.push(node_, grad);
+  Arrivals arrivals;
+  if (node_->is_leaf()) {
+    arrivals.add(*node_, grad);
+  } else {
+    walk.push(node_, grad);
+  }
   grad = {};
   while (!walk.empty()) {
-    auto [node, gradient] = walk.pop();
-    if (node->is_leaf()) {
-      // The incoming gradient may be shared with other nodes, so a leaf adds to memory of its own.
-      if (node->grad.defined()) {
-        backend_for(gradient.device()).accumulate(gradient, node->grad);
-      } else {
-        node->grad = gradient.clone();
-      }
-    } else {
-      step(node, gradient, /*retain=*/false, walk, [](const Node&) { return true; });
-    }
+    const auto [node, gradient] = walk.pop();
+    step(node, gradient, /*retain=*/false, walk, &arrivals, [](const Node&) { return true; });
   }
+  arrivals.flush();
 }
 
 std::vector<Tensor> grad(const Tensor& output, std::span<const Tensor> inputs, const Tensor& grad_output,
@@ -263,7 +295,7 @@ std::vector<Tensor> grad(const Tensor& output, std::span<const Tensor> inputs, c
       return input && leading.contains(input.get());
     });
     if (leads_on) {
-      step(node, gradient, options.create_graph || options.retain_graph, walk,
+      step(node, gradient, options.create_graph || options.retain_graph, walk, nullptr,
            [&](const Node& input) { return leading.contains(&input); });
     }
   }

@@ -19,10 +19,13 @@ namespace lamina {
 // Handed to an op's backward function: which inputs want a gradient, and where to put it.
 class Grads {
  public:
-  Grads(const Node& node, std::vector<Tensor>& slots, std::vector<bool> wanted)
-      : node_(node), slots_(slots), wanted_(std::move(wanted)) {}
+  // `arrivals`: gradients of leaves are added to what these have.
+  Grads(const Node& node, std::vector<Tensor>& slots, std::vector<bool> wanted, bool arrivals)
+      : node_(node), slots_(slots), wanted_(std::move(wanted)), arrivals_(arrivals) {}
 
   bool wanted(int input) const { return wanted_[static_cast<std::size_t>(input)]; }
+  // Whether an input's gradient in bf16 is as good as one in f32: it is widened when it is added up.
+  bool widens(int input) const;
   void set(int input, Tensor grad) { slots_[static_cast<std::size_t>(input)] = std::move(grad); }
 
   // An op that saved its own output re-attaches it to the tape here; capturing it attached would be a cycle.
@@ -32,6 +35,7 @@ class Grads {
   const Node& node_;
   std::vector<Tensor>& slots_;
   std::vector<bool> wanted_;
+  bool arrivals_;
 };
 
 using BackwardFunction = std::function<void(const Tensor& grad_output, Grads& grads)>;

@@ -20,6 +20,13 @@ Backend& backend_for(Device device) {
   return device.type == DeviceType::cpu ? cpu_backend() : cuda_backend(device.index);
 }
 
+void Backend::accumulate_all(std::span<const Accumulation> sums) {
+  for (const Accumulation& sum : sums) {
+    Tensor total = sum.total;
+    accumulate(sum.x, total);
+  }
+}
+
 void set_threads(int threads) {
   check(threads >= 1 && threads <= 4096, "threads: {} is out of range; expected 1 to 4096", threads);
   thread_count = threads;

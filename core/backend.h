@@ -106,6 +106,12 @@ class Backend {
   virtual void binary(const math::Binary& function, const Tensor& a, const Tensor& b,
                       Tensor& out) = 0;                         // NumPy broadcasting to out's shape
   virtual void accumulate(const Tensor& x, Tensor& total) = 0;  // adds x to total, same shape
+  // Adds each x to its total, in turn; totals are the same or do not overlap. A GPU needs few kernels for
+  // many tensors, and takes x in bf16 where its total is f32.
+  struct Accumulation {
+    Tensor x, total;
+  };
+  virtual void accumulate_all(std::span<const Accumulation> sums);
 
   // Reductions and shapes. `out` broadcasts to x's shape (NumPy's rule): the axes where it is 1 or missing
   // are summed.

@@ -116,6 +116,23 @@ TEST_CASE("memory that a GPU lacks is an error that says what it has", "[cuda][e
   CHECK(held.to_vector<float>() == std::vector<float>(1000));  // the failed call left nothing behind
 }
 
+TEST_CASE("sums with the same total are not added up by the same kernel", "[cuda]") {
+  Backend& gpu = backend_for(Device::cuda());
+  std::vector<Backend::Accumulation> sums;
+  for (int i = 0; i < 10; ++i)
+    sums.push_back(
+        {Tensor::full({5}, 1, {.device = Device::cuda()}), Tensor::zeros({5}, {.device = Device::cuda()})});
+  const auto kernels = [&] {
+    gpu.synchronize();
+    gpu.accumulate_all(sums);
+    return emulated_backlog();
+  };
+  CHECK(kernels() == 1);
+  sums[6].total = sums[2].total;
+  CHECK(kernels() == 2);
+  CHECK(sums[2].total.to_vector<float>() == std::vector<float>(5, 3));
+}
+
 #ifdef LAMINA_CUDA  // else the library's optimizers know no GPU
 
 TEST_CASE("a replayed step is handed out at once, and nothing in it waits", "[recorded]") {

@@ -127,6 +127,54 @@ TEST_CASE("bf16 is filled, cast and accumulated", "[cuda][bf16]") {
   CHECK(same_bits(narrow, to_bf16(Tensor::full(shape, 1))));
 }
 
+TEST_CASE("many tensors are added to as many totals at once", "[cuda][bf16]") {
+  Tensor flat = on_gpu({4096});
+  const Tensor flat_expected = Tensor::zeros({4096});
+  std::vector<Backend::Accumulation> sums, expected;
+  gpu().fill(flat, 0);
+  const auto add = [&](const Tensor& x, const Tensor& total) {  // x as it is, or in bf16
+    const bool narrow = sums.size() % 2 == 1;
+    sums.push_back({narrow ? to_bf16(x) : x.to(Device::cuda()), total.to(Device::cuda())});
+    expected.push_back({x, total});
+  };
+  for (std::uint32_t i = 0; i < 300; ++i) {  // more than one kernel takes
+    const Shape shape{i % 7 == 3 ? 0 : 1 + 37 * (i % 11)};
+    add(draw_exact(shape, 2 * i), draw_exact(shape, 2 * i + 1));
+  }
+  for (const std::int64_t offset : {16, 1029}) {  // one where four elements are loaded at once, one where not
+    for (const std::int64_t place : {offset, offset + 300}) {
+      add(draw_exact({50}, 7), Tensor::zeros({50}));
+      sums.back().total = flat.flat(place, {50});
+      expected.back().total = flat_expected.flat(place, {50});
+    }
+  }
+  gpu().accumulate_all(sums);
+  cpu_backend().accumulate_all(expected);
+  for (std::size_t i = 0; i < sums.size(); ++i) {
+    INFO(i << " " << sums[i].x.str());
+    CHECK(same_bits(sums[i].total, expected[i].total));
+  }
+  CHECK(same_bits(flat, flat_expected));  // nothing beside them
+}
+
+TEST_CASE("a leaf on a GPU gets the gradients of all its uses, bf16 ones in f32", "[cuda][bf16]") {
+  const auto gradients = [](Device device, DType dtype) {
+    Tensor arena = Tensor::full({40}, 0.25, {.device = device});
+    Tensor a = draw_exact({6}, 1).to(device).requires_grad_(),
+           b = draw_exact({6}, 2).to(device).requires_grad_();
+    a.bind_grad(arena.flat(0, {6})), b.bind_grad(arena.flat(16, {6}));
+    const auto used = [&](const Tensor& x) { return cast(x, dtype); };
+    (sum(cast(used(a) * used(a), DType::f32)) + sum(b * b) + sum(cast(used(b), DType::f32))).backward();
+    return arena;
+  };
+  // bf16 is exact for what draw_exact gives, and for its double.
+  CHECK(same_bits(gradients(Device::cuda(), DType::bf16), gradients(Device::cpu(), DType::f32)));
+  Tensor x = to_bf16(draw_exact({6}, 1));
+  const Tensor w = draw_exact({6}, 2).to(Device::cuda()).requires_grad_();
+  const Tensor loss = sum(cast(x * cast(w, DType::bf16), DType::f32));
+  CHECK(grad(loss, std::span(&w, 1))[0].dtype() == DType::f32);  // of a result, not of what is added up
+}
+
 TEST_CASE("all_finite finds one NaN or Inf anywhere in bf16", "[cuda][bf16]") {
   const Tensor x = draw_exact({50'001}, 8);
   CHECK(gpu().all_finite(to_bf16(x)));

@@ -36,6 +36,7 @@ class CudaBackend final : public Backend {
                        Tensor& out) override;
   void binary(const math::Binary& function, const Tensor& a, const Tensor& b, Tensor& out) override;
   void accumulate(const Tensor& x, Tensor& total) override;
+  void accumulate_all(std::span<const Accumulation> sums) override;
   void sum_to(const Tensor& x, Tensor& out) override;
   void broadcast_to(const Tensor& x, Tensor& out) override;
   void read_slice(const Tensor& x, const Slice& slice, Tensor& out) override;

@@ -1,7 +1,9 @@
 // Kernels in which every output element depends on one element of each input.
+#include <algorithm>
 #include <limits>
 #include <variant>
 
+#include "core/cuda/alignment.h"
 #include "core/cuda/cuda_backend.h"
 #include "core/cuda/dtypes.h"
 #include "core/cuda/pack.h"
@@ -88,6 +90,66 @@ void accumulate_kernel(Stream stream, const Tensor& x, Tensor& total) {
   });
 }
 
+// Many tensors to be added to as many f32 ones by one kernel, whose arguments hold them: 4 KB at most.
+struct ManySums {
+  static constexpr int most = 96, width = 4;  // elements of a thread
+  struct One {
+    const void* x;
+    float* total;
+    std::int64_t elements;
+  };
+  One one[most];
+  bool narrow[most];             // x is bf16
+  std::int64_t first[most + 1];  // in the order of all threads, the first that adds to it
+  int count = 0;
+
+  // Nothing may be added to a total that is there already: the order of threads is not known.
+  bool has_room(const Tensor& total) const {
+    return count < most &&
+           std::none_of(one, one + count, [&](const One& sum) { return sum.total == total.data<float>(); });
+  }
+  void add(const Tensor& x, const Tensor& total) {
+    one[count] = {x.raw(), total.data<float>(), total.elements()};
+    narrow[count] = x.dtype() == DType::bf16;
+    first[count + 1] = first[count] + cuda::ceil_div(total.elements(), width);
+    ++count;
+  }
+  LAMINA_HD int holding(std::int64_t thread) const {
+    int low = 0, high = count - 1;
+    while (low < high) {
+      const int middle = (low + high + 1) / 2;
+      thread < first[middle] ? high = middle - 1 : low = middle;
+    }
+    return low;
+  }
+};
+
+template <typename T>
+LAMINA_HD void add_up(const T* x, float* total, std::int64_t elements, std::int64_t pack) {
+  constexpr int width = ManySums::width;
+  if ((pack + 1) * width <= elements) {
+    const cuda::Pack<T, width> more = cuda::load<width>(x, pack);
+    cuda::Pack<float, width> sum = cuda::load<width>(total, pack);
+    for (int k = 0; k < width; ++k) sum.value[k] += static_cast<float>(more.value[k]);
+    cuda::store(sum, total, pack);
+  } else {
+    for (std::int64_t i = pack * width; i < elements; ++i) total[i] += static_cast<float>(x[i]);
+  }
+}
+
+void add_many(Stream stream, const ManySums& sums) {
+  cuda::for_each(stream, sums.first[sums.count], [=] LAMINA_DEVICE(std::int64_t thread) {
+    const int k = sums.holding(thread);
+    const ManySums::One& sum = sums.one[k];
+    const std::int64_t pack = thread - sums.first[k];
+    if (sums.narrow[k]) {
+      add_up(static_cast<const Bf16*>(sum.x), sum.total, sum.elements, pack);
+    } else {
+      add_up(static_cast<const float*>(sum.x), sum.total, sum.elements, pack);
+    }
+  });
+}
+
 template <typename T>
 void count_not_finite(Stream stream, Allocator& allocator, const Tensor& x, double* count) {
   const T* values = x.data<T>();
@@ -166,6 +228,27 @@ void CudaBackend::accumulate(const Tensor& x, Tensor& total) {
     cuda::visit_width<T>(x.elements(), {x.raw(), total.raw()},
                          [&](auto width) { accumulate_kernel<T, width()>(stream(), x, total); });
   });
+}
+
+void CudaBackend::accumulate_all(std::span<const Accumulation> sums) {
+  ManySums many{};
+  const auto start = [&] {
+    if (many.count > 0) add_many(stream(), many);
+    many = {};
+  };
+  for (const auto& [x, total] : sums) {
+    if (total.dtype() == DType::f32 && (x.dtype() == DType::f32 || x.dtype() == DType::bf16) &&
+        cuda::common_alignment({x.raw(), total.raw()}, 16) == 16) {
+      if (!many.has_room(total)) start();
+      many.add(x, total);
+    } else {
+      start();
+      Tensor own = total, same = x;
+      if (x.dtype() != total.dtype()) cast(x, same = Tensor::empty(x.shape(), total.options()));
+      accumulate(same, own);
+    }
+  }
+  start();
 }
 
 bool CudaBackend::all_finite(const Tensor& x) {

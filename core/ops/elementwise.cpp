@@ -94,8 +94,9 @@ Tensor cast(const Tensor& x, DType dtype) {
   Tensor out = Tensor::empty(x.shape(), {dtype, x.device()});
   backend_for(x.device()).cast(x, out);
   if (!is_floating(dtype) || !is_floating(x.dtype())) return no_gradient("cast", out, {x});
-  return record("cast", out, {x},
-                [from = x.dtype()](const Tensor& grad, Grads& grads) { grads.set(0, cast(grad, from)); });
+  return record("cast", out, {x}, [from = x.dtype()](const Tensor& grad, Grads& grads) {
+    grads.set(0, grad.dtype() == DType::bf16 && grads.widens(0) ? grad : cast(grad, from));
+  });
 }
 
 }  // namespace lamina
