@@ -3,6 +3,7 @@
 
 #include "apps/config_file.h"
 #include "apps/csv.h"
+#include "apps/interrupt.h"
 #include "apps/progress.h"
 #include "apps/run_directory.h"
 #include "apps/table.h"
@@ -32,6 +33,51 @@ TEST_CASE("tables align text to the left and numbers to the right") {
   CHECK(format_count(0) == "0");
   CHECK(format_count(999) == "999");
   CHECK(format_count(-1234567) == "-1,234,567");
+}
+
+namespace {
+
+// How a process that does this ends: its exit status, or 128 + the signal that killed it.
+template <typename Action>
+int end_of(const Action& action) {
+  const pid_t pid = fork();
+  if (pid == 0) {
+    ::close(STDERR_FILENO);
+    for (const int number : {SIGINT, SIGTERM}) signal(number, SIG_DFL);  // not the test program's
+    action();
+    _exit(0);
+  }
+  int status = 0;
+  REQUIRE(waitpid(pid, &status, 0) == pid);
+  return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+}  // namespace
+
+TEST_CASE("a first Ctrl-C is noted, a second one ends the program") {
+  CHECK(end_of([] {
+          const InterruptHandler handler;
+          raise(SIGTERM);
+          _exit(InterruptHandler::signal());
+        }) == SIGTERM);
+  CHECK(end_of([] {
+          const InterruptHandler handler;
+          raise(SIGINT);
+          raise(SIGINT);
+        }) == 128 + SIGINT);
+  CHECK(end_of([] {
+          const InterruptHandler study;
+          {
+            const InterruptHandler first_run;
+            raise(SIGINT);
+          }
+          const InterruptHandler second_run;
+          _exit(InterruptHandler::signal());
+        }) == SIGINT);
+  CHECK(end_of([] {
+          { const InterruptHandler handler; }
+          raise(SIGINT);
+        }) == 128 + SIGINT);
 }
 
 TEST_CASE("a CSV file is cut back to its last kept row") {

@@ -1,4 +1,5 @@
 // However a run is stopped, --resume takes it to the same bytes.
+#include <algorithm>
 #include <nlohmann/json.hpp>
 #include <random>
 
@@ -84,6 +85,29 @@ TEST_CASE("Ctrl-C and SIGTERM save the run and say how to go on") {
     finish(stopped);
     check_same_run(whole, stopped);
   }
+}
+
+TEST_CASE("Ctrl-C stops within an epoch, and saves the step it has come to") {
+  const TemporaryFolder folder;
+  const fs::path whole = folder / "whole", stopped = folder / "stopped";
+  const Arguments options{"--batch", "2", "--trace"};  // 100 steps, half a second
+  REQUIRE(run(tiny_training(whole, 1) + options).status == 0);
+  const auto steps = [&] {
+    const std::string rows = read_file(stopped / "steps.csv");
+    return std::count(rows.begin(), rows.end(), '\n') - 1;  // but for the heading
+  };
+  {
+    Program program(tiny_training(stopped, 1) + options);
+    REQUIRE(wait_until([&] { return fs::exists(stopped / "epochs.csv"); }));
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));  // a few steps
+    program.kill(SIGINT);
+    REQUIRE(program.wait().status == 130);
+  }
+  CHECK(steps() < 100);
+  REQUIRE(checkpoints(stopped).size() == 1);
+  CHECK(checkpoints(stopped)[0].filename() == fmt::format("checkpoint-{}.safetensors", steps()));
+  finish(stopped);
+  check_same_run(whole, stopped);
 }
 
 TEST_CASE("a damaged newest checkpoint falls back to the one before") {

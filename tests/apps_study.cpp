@@ -221,6 +221,8 @@ TEST_CASE("Ctrl-C saves a study; half-written runs start over; a changed study i
     CHECK(outcome.status == 130);
     CHECK(outcome.err.find("The same command goes on") != std::string::npos);
     CHECK(!fs::exists(out / "results.csv"));
+    const auto begun = std::distance(fs::directory_iterator(out / "runs"), fs::directory_iterator{});
+    CHECK(begun < 6);  // no more of them
   }
   const fs::path runs = out / "runs";
   fs::create_directories(runs / "tvlars_lr=1_seed=1");  // whatever it was, it has lost its configuration

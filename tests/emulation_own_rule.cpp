@@ -19,12 +19,15 @@ TEST_CASE("a rule of one's own runs on the GPU", "[engine]") {
     on_gpu.push_back(
         std::make_shared<Param>(Param{param->name, param->kind, param->value.detach().to(Device::cuda())}));
   Mine cpu(params, {.lr = 0.1}), gpu(on_gpu, {.lr = 0.1});
+  const std::vector<float> before = params[0]->value.to_vector<float>();
   for (std::uint32_t step = 1; step <= 3; ++step) {
     testing::set_grads<float>(params, step);
     for (std::size_t i = 0; i < params.size(); ++i) Tensor(on_gpu[i]->grad()).copy_from(params[i]->grad());
     cpu.step();
     gpu.step();
   }
+  CHECK(params[0]->value.to_vector<float>() != before);
+  CHECK(cpu.report().layers[0].trust < 1);  // a weight's, whose gradient is not much smaller than itself
   for (std::size_t i = 0; i < params.size(); ++i) {
     INFO(params[i]->name);
     const auto expected = params[i]->value.to_vector<float>(),
