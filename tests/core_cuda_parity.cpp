@@ -1,5 +1,5 @@
 // The CPU and CUDA agree. Compiled twice: with the library's CUDA, whose cases are skipped without a GPU, and
-// with its kernels as loops on the host (emulation_backend.cpp).
+// with its kernels as loops on the host (tests/emulated_cuda).
 #include "catch.h"
 #include "core/backend.h"
 #include "op_inputs.h"
