@@ -32,7 +32,7 @@ class Evaluator {
  public:
   Evaluator(Module& net, Device device, std::int64_t samples)
       : losses_(Tensor::empty({samples}, {DType::f32, device})),
-        hits_(losses_.clone()),
+        hits_(Tensor::empty_like(losses_)),
         measure_(device, [this, &net](const Tensor& images, const Tensor& labels) {
           const Tensor logits = net(images);
           batch_losses_ = cross_entropy_per_sample(logits, labels);

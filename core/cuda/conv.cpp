@@ -5,11 +5,11 @@
 namespace lamina {
 namespace {
 
-constexpr std::size_t largest_alignment = 16;  // what the widest load of a thread wants
+constexpr std::size_t cudnn_alignment = 16;  // what the widest load of a thread wants
 
 cuda::ConvProblem problem_of(cuda::ConvDirection direction, const Tensor& x, const Tensor& weight,
                              const Tensor& y, const Conv2dOptions& options) {
-  const std::size_t alignment = cuda::common_alignment({x.raw(), weight.raw(), y.raw()}, largest_alignment);
+  const std::size_t alignment = cuda::common_alignment({x.raw(), weight.raw(), y.raw()}, cudnn_alignment);
   return {.direction = direction,
           .x = x,
           .weight = weight,
