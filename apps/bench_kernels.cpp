@@ -41,7 +41,8 @@ KernelCall matmul_kernel(const Shape& a, const Shape& b, const MatmulOptions& o,
 }  // namespace
 
 KernelCalls conv_kernels(const ConvShapes& shapes, bool grad_input, Device device) {
-  const auto [x, weight, y, o] = shapes;
+  const Shape x = shapes.x, weight = shapes.weight, y = shapes.y;
+  const Conv2dOptions o = shapes.options;
   const Workbench on(device);
   KernelCall forward{.name = "conv2d",
                      .shape = fmt::format("{} -> {}, {}x{}{}", text_of(x), weight[0], weight[1], weight[2],
@@ -193,6 +194,7 @@ KernelCall crop_kernel(const Shape& batch, Device device) {
             const auto channels = static_cast<std::size_t>(batch[3]);
             const std::vector<float> mean(channels, 0.5f), std(channels, 0.25f);
             std::vector<Crop> crops;
+            crops.reserve(static_cast<std::size_t>(batch[0]));
             for (std::int32_t n = 0; n < batch[0]; ++n) {  // every offset of a crop out of 4 padded pixels
               crops.push_back({.source = n,
                                .top = static_cast<std::int16_t>(n / 9 % 9 - 4),

@@ -32,8 +32,9 @@ bool cpu_has_avx2() {
 }
 
 std::vector<std::string> gpus() {
-  std::vector<std::string> descriptions;
-  for (int i = 0; i < cuda_device_count(); ++i) descriptions.push_back(cuda_device_description(i));
+  std::vector<std::string> descriptions(static_cast<std::size_t>(cuda_device_count()));
+  for (std::size_t i = 0; i < descriptions.size(); ++i)
+    descriptions[i] = cuda_device_description(static_cast<int>(i));
   return descriptions;
 }
 
