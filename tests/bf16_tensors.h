@@ -36,7 +36,7 @@ inline Tensor to_bf16(const Tensor& f32) {
 
 // f32 on the CPU, of f32 or bf16 on any device.
 inline Tensor to_f32(const Tensor& tensor) {
-  const Tensor host = tensor.to(Device::cpu());
+  Tensor host = tensor.to(Device::cpu());
   if (host.dtype() == DType::f32) return host;
   const std::vector<Bf16> narrow = host.to_vector<Bf16>();
   return Tensor::from(std::vector<float>(narrow.begin(), narrow.end()), host.shape());

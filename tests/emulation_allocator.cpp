@@ -24,7 +24,7 @@ struct FakeDevice {
   std::size_t capacity;
   std::map<std::byte*, std::size_t> segments{};
   std::size_t used = 0;
-  std::byte* next = reinterpret_cast<std::byte*>(std::uintptr_t{1} << 32);
+  std::byte* next = reinterpret_cast<std::byte*>(std::uintptr_t{1} << 32);  // NOLINT: never followed
 
   std::byte* allocate(std::size_t bytes) {
     if (bytes > capacity - used) return nullptr;

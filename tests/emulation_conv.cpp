@@ -78,7 +78,7 @@ TEST_CASE("problems that differ in anything have plans of their own", "[cuda]") 
 }
 
 TEST_CASE("the alignment of several addresses is that of the worst", "[cuda]") {
-  const auto at = [](std::uintptr_t address) { return reinterpret_cast<const void*>(address); };
+  const auto at = [](std::uintptr_t address) { return reinterpret_cast<const void*>(address); };  // NOLINT
   CHECK(cuda::common_alignment({at(0x1000), at(0x2000)}, 16) == 16);
   CHECK(cuda::common_alignment({at(0x1000), at(0x2000)}, 256) == 256);
   CHECK(cuda::common_alignment({at(0x1000), at(0x2004), at(0x2008)}, 256) == 4);

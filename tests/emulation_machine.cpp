@@ -118,10 +118,9 @@ TEST_CASE("memory that a GPU lacks is an error that says what it has", "[cuda][e
 
 TEST_CASE("sums with the same total are not added up by the same kernel", "[cuda]") {
   Backend& gpu = backend_for(Device::cuda());
-  std::vector<Backend::Accumulation> sums;
-  for (int i = 0; i < 10; ++i)
-    sums.push_back(
-        {Tensor::full({5}, 1, {.device = Device::cuda()}), Tensor::zeros({5}, {.device = Device::cuda()})});
+  std::vector<Backend::Accumulation> sums(10);
+  for (auto& sum : sums)
+    sum = {Tensor::full({5}, 1, {.device = Device::cuda()}), Tensor::zeros({5}, {.device = Device::cuda()})};
   const auto kernels = [&] {
     gpu.synchronize();
     gpu.accumulate_all(sums);

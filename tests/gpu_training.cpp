@@ -266,7 +266,8 @@ TEST_CASE("recorded work reads its inputs in one place; other shapes start a new
                   {.record = record});
     double expected = 0;
     const auto run = [&](std::int64_t size, double x, double y) {
-      const Tensor a = Tensor::full({size}, x, {.device = gpu}), b = Tensor::full({size}, y, {.device = gpu});
+      Tensor a = Tensor::full({size}, x, {.device = gpu});
+      const Tensor b = Tensor::full({size}, y, {.device = gpu});
       work.run(a, b);
       CHECK(total.item() == (expected += static_cast<double>(size) * x * y));
       CHECK(a.to_vector<float>()[0] == static_cast<float>(x));

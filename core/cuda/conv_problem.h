@@ -28,7 +28,7 @@ struct ConvTensor {
 
   ConvTensor(const Tensor& tensor)  // NHWC, or weights [out, kh, kw, in]
       : extents(nchw_extents(tensor.shape())), dtype(tensor.dtype()) {}
-  auto operator<=>(const ConvTensor&) const = default;
+  auto operator<=>(const ConvTensor&) const = default;  // NOLINT(modernize-use-nullptr): a false alarm
 
   std::string str() const {  // as Tensor::str, without the device
     return fmt::format("{} [{}, {}, {}, {}]", name_of(dtype), extents[0], extents[2], extents[3], extents[1]);
@@ -42,7 +42,7 @@ struct ConvProblem {
   std::int64_t alignment;  // of all three in memory, in bytes
   bool tf32, deterministic;
 
-  auto operator<=>(const ConvProblem&) const = default;
+  auto operator<=>(const ConvProblem&) const = default;  // NOLINT(modernize-use-nullptr)
 
   std::string str() const {
     static constexpr std::array<const char*, 3> names{"conv2d", "conv2d_grad_input", "conv2d_grad_weight"};
