@@ -36,6 +36,12 @@ constexpr std::size_t block_size(std::size_t bytes) {
 
 }  // namespace
 
+void GpuAllocator::begin_recording() {
+  const std::lock_guard lock(mutex_);
+  recording_ = true;
+  ++recordings_;
+}
+
 CudaAllocator::~CudaAllocator() {
   for (const auto& [begin, segment] : segments_) source_.release(begin);
 }
@@ -94,12 +100,6 @@ bool CudaAllocator::is_recorded(std::byte* block) const {
   return recordings_ > 0 && std::prev(segments_.upper_bound(block))->second.recorded;
 }
 
-void CudaAllocator::begin_recording() {
-  const std::lock_guard lock(mutex_);
-  recording_ = true;
-  ++recordings_;
-}
-
 void CudaAllocator::end_recording() {
   const std::lock_guard lock(mutex_);
   recording_ = false;
@@ -155,12 +155,6 @@ void SeparateAllocator::release(void* data, std::size_t bytes) noexcept {
     released_.insert(block);
   } catch (const std::bad_alloc&) {  // no memory to remember it by: the block is lost
   }
-}
-
-void SeparateAllocator::begin_recording() {
-  const std::lock_guard lock(mutex_);
-  recording_ = true;
-  ++recordings_;
 }
 
 void SeparateAllocator::end_recording() {

@@ -26,9 +26,13 @@ class GpuAllocator : public Allocator {
   // Between the two, requests are served from memory that all recorded work shares, and nothing else uses,
   // until the last recording is dropped. Recordings are replayed one after another, so that what one has
   // released the next may use.
-  virtual void begin_recording() = 0;
+  void begin_recording();
   virtual void end_recording() = 0;
   virtual void drop_recording() noexcept = 0;  // once for each, when it will not be replayed again
+
+ protected:
+  bool recording_ = false;
+  int recordings_ = 0;  // that may be replayed, or are being made
 };
 
 // Kept for reuse. The device is asked for segments of at least 64 MiB. A request takes the smallest free
@@ -48,7 +52,6 @@ class CudaAllocator final : public GpuAllocator {
   void release(void* data, std::size_t bytes) noexcept override;
   void empty_cache() noexcept override;  // waits for the device if there is anything to give back
 
-  void begin_recording() override;
   void end_recording() override;
   void drop_recording() noexcept override;
 
@@ -67,8 +70,6 @@ class CudaAllocator final : public GpuAllocator {
   SegmentSource source_;
   std::map<std::byte*, Segment> segments_;
   FreeBlocks free_, free_recorded_;
-  bool recording_ = false;
-  int recordings_ = 0;  // that may be replayed, or are being made
 };
 
 // Every block is memory of its own, given back when it is released. Slow, as that waits for the device; but
@@ -80,7 +81,6 @@ class SeparateAllocator final : public GpuAllocator {
   void* allocate(std::size_t bytes) override;  // throws as CudaAllocator does
   void release(void* data, std::size_t bytes) noexcept override;
   void empty_cache() noexcept override {}
-  void begin_recording() override;
   void end_recording() override;
   void drop_recording() noexcept override;
 
@@ -89,8 +89,6 @@ class SeparateAllocator final : public GpuAllocator {
   // Those of recordings, given back with the last of these; and those to be given back: nothing may wait for
   // the device while a recording is made.
   std::set<std::byte*> kept_, released_;
-  bool recording_ = false;
-  int recordings_ = 0;
 };
 
 }  // namespace lamina::cuda
