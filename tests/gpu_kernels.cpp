@@ -170,7 +170,8 @@ TEST_CASE("a leaf on a GPU gets the gradients of all its uses, bf16 ones in f32"
   // bf16 is exact for what draw_exact gives, and for its double.
   CHECK(same_bits(gradients(Device::cuda(), DType::bf16), gradients(Device::cpu(), DType::f32)));
   Tensor x = to_bf16(draw_exact({6}, 1));
-  const Tensor w = draw_exact({6}, 2).to(Device::cuda()).requires_grad_();
+  Tensor w = draw_exact({6}, 2).to(Device::cuda()).requires_grad_();
+  w.bind_grad(Tensor::zeros({6}, w.options()));
   const Tensor loss = sum(cast(x * cast(w, DType::bf16), DType::f32));
   CHECK(grad(loss, std::span(&w, 1))[0].dtype() == DType::f32);  // of a result, not of what is added up
 }
