@@ -9,11 +9,11 @@
 
 #include "apps/commands.h"
 #include "apps/config_file.h"
-#include "apps/nearest.h"
-#include "apps/version.h"
-#include "core/error.h"
+#include "core/base/error.h"
+#include "core/base/nearest.h"
+#include "core/base/version.h"
 
-namespace lamina {
+namespace lamina::app {
 namespace {
 
 std::vector<std::string> commands_below(const CLI::App& command) {
@@ -146,4 +146,4 @@ int run_command(int argc, char** argv) {
   return chosen();
 }
 
-}  // namespace lamina
+}  // namespace lamina::app

@@ -9,7 +9,7 @@ namespace CLI {
 class App;
 }
 
-namespace lamina {
+namespace lamina::app {
 
 class Command {
  public:
@@ -44,4 +44,4 @@ class Command {
 // while running.
 int run_command(int argc, char** argv);
 
-}  // namespace lamina
+}  // namespace lamina::app

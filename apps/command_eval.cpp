@@ -3,21 +3,22 @@
 #include <nlohmann/json.hpp>
 
 #include "apps/commands.h"
-#include "apps/load_model.h"
-#include "apps/memory_advice.h"
-#include "apps/run_directory.h"
-#include "apps/table.h"
-#include "apps/train_options.h"
-#include "core/error.h"
+#include "apps/options.h"
+#include "core/base/error.h"
+#include "core/base/table.h"
 #include "data/dataset.h"
-#include "lamina/evaluate.h"
+#include "train/evaluation.h"
+#include "train/load_model.h"
+#include "train/memory_advice.h"
+#include "train/recipe.h"
+#include "train/run_directory.h"
 
-namespace lamina {
+namespace lamina::app {
 namespace {
 
 struct EvalCommand {
   std::string file, data, split = "test";
-  ModelOptions model;
+  train::ModelOptions model;
   std::int64_t batch = 500, limit = 0;
   int workers = 2, image_size = 0;
   bool json = false;
@@ -25,17 +26,17 @@ struct EvalCommand {
 
 // `lamina eval RUN` without --data: what the run was trained on.
 void take_data_of_run(EvalCommand& command) {
-  if (!RunDirectory::holds_run(command.file)) {
+  if (!train::RunDirectory::holds_run(command.file)) {
     fail_usage("eval: --data NAME[:DIR] is missing: what to test {} on", command.file);
   }
-  const RunDirectory run = RunDirectory::open(command.file);
+  const auto run = train::RunDirectory::open(command.file);
   const nlohmann::json options = run.read_config().value("options", nlohmann::json());
-  const TrainOptions trained = train_options_from_json(options, run.file("config.json").string());
+  const train::Recipe trained = train::recipe_from_json(options, run.file("config.json").string());
   command.data = trained.data;
   command.image_size = trained.image_size;
 }
 
-data::Split open_split(const EvalCommand& command, const LoadedModel& model) {
+data::Split open_split(const EvalCommand& command, const train::LoadedModel& model) {
   const data::Dataset data =
       data::open(command.data, {.limit_train = command.split == "train" ? command.limit : 0,
                                 .limit_test = command.split == "test" ? command.limit : 0,
@@ -61,15 +62,15 @@ Evaluation evaluate_split(const EvalCommand& command, ResNet& net, const data::S
     const auto run = [&](std::int64_t images) {
       const NoGrad no_grad;
       const EvalMode eval_mode(net);
-      const BlankPart blank(loader, device, images);
-      net(blank.part.images);
+      const train::BlankPart blank(loader, device, images);
+      net(blank.part.images());
     };
-    throw explain(error, {.device = device,
-                          .request = fmt::format("--batch {}", batch),
-                          .option = "--batch",
-                          .images = batch,
-                          .batch = batch,
-                          .run = run});
+    throw train::explain(error, {.device = device,
+                                 .request = fmt::format("--batch {}", batch),
+                                 .option = "--batch",
+                                 .images = batch,
+                                 .batch = batch,
+                                 .run = run});
   }
 }
 
@@ -81,7 +82,7 @@ int run_eval(EvalCommand command) {
   if (command.limit < 0) fail_usage("--limit {}: expected at least 0", command.limit);
   if (command.workers < 0) fail_usage("--workers {}: expected at least 0", command.workers);
   if (command.data.empty()) take_data_of_run(command);
-  LoadedModel model = load_model(command.file, command.model);
+  train::LoadedModel model = train::load_model(command.file, command.model);
   const data::Split split = open_split(command, model);
   const Evaluation result = evaluate_split(command, model.net, split);
   check(std::isfinite(result.loss), "eval: {}: the loss is {}: the weights are of no use",
@@ -117,4 +118,4 @@ void add_eval_command(const Command& program) {
   eval.runs([command] { return run_eval(*command); });
 }
 
-}  // namespace lamina
+}  // namespace lamina::app

@@ -4,15 +4,16 @@
 #include <nlohmann/json.hpp>
 
 #include "apps/commands.h"
-#include "apps/table.h"
-#include "apps/version.h"
 #include "core/backend.h"
+#include "core/base/error.h"
+#include "core/base/table.h"
+#include "core/base/version.h"
 #include "data/dataset.h"
 #include "data/find.h"
 #include "layers/resnet.h"
 #include "optim/presets.h"
 
-namespace lamina {
+namespace lamina::app {
 namespace {
 
 std::string cpu_name() {
@@ -52,7 +53,7 @@ nlohmann::json describe_all() {
           {"cuda", cuda_build_description()},
           {"cuda_devices", cuda_device_count()},
           {"gpus", gpus()},
-          {"libraries", libraries_description()},
+          {"libraries", LAMINA_LIBRARIES},
           {"models", resnet_names()},
           {"optimizers", optimizer_names()},
           {"data", data}};
@@ -91,11 +92,29 @@ void print_info(const nlohmann::json& info) {
   if (info["data"].empty()) line(name, "none found; --data NAME:DIR says where it is");
 }
 
-int run_info(bool presets, bool json) {
-  if (json) {
-    nlohmann::json object = presets ? nlohmann::json{{"presets", presets_json()}} : describe_all();
+struct InfoCommand {
+  bool presets = false, json = false;
+  std::string knobs;
+};
+
+nlohmann::json knobs_json(const std::string& optimizer) {
+  nlohmann::json list = nlohmann::json::array();
+  for (const KnobHelp& knob : knob_help(optimizer))
+    list.push_back({{"name", knob.name}, {"value", knob.value}, {"meaning", knob.meaning}});
+  return list;
+}
+
+int run_info(const InfoCommand& command) {
+  if (command.presets && !command.knobs.empty()) fail_usage("--presets and --knobs: give one of them");
+  if (command.json) {
+    const nlohmann::json object = command.presets ? nlohmann::json{{"presets", presets_json()}}
+                                  : !command.knobs.empty()
+                                      ? nlohmann::json{{"knobs", knobs_json(command.knobs)}}
+                                      : describe_all();
     fmt::print("{}\n", object.dump(2));
-  } else if (presets) {
+  } else if (!command.knobs.empty()) {
+    fmt::print("{}\n", knob_table(command.knobs));
+  } else if (command.presets) {
     fmt::print("{}\n", preset_table());
   } else {
     print_info(describe_all());
@@ -107,13 +126,11 @@ int run_info(bool presets, bool json) {
 
 void add_info_command(const Command& program) {
   const Command info = program.add("info", "Version, build, CPU, GPU, libraries, data sets, presets");
-  struct InfoCommand {
-    bool presets = false, json = false;
-  };
   auto command = std::make_shared<InfoCommand>();
   info.option("--presets", command->presets, "the optimizers' presets and their sources");
+  info.option("--knobs", command->knobs, "an optimizer's knobs, their values and meanings", "O[:PRESET]");
   info.option("--json", command->json, "one JSON object on standard output, nothing else");
-  info.runs([command] { return run_info(command->presets, command->json); });
+  info.runs([command] { return run_info(*command); });
 }
 
-}  // namespace lamina
+}  // namespace lamina::app

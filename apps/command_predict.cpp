@@ -5,21 +5,22 @@
 #include <numeric>
 
 #include "apps/commands.h"
-#include "apps/load_model.h"
-#include "apps/table.h"
+#include "apps/options.h"
 #include "core/autograd.h"
 #include "core/backend.h"
-#include "core/error.h"
+#include "core/base/error.h"
+#include "core/base/table.h"
 #include "core/ops/ops.h"
-#include "data/image.h"
+#include "data/images/image.h"
+#include "train/load_model.h"
 
-namespace lamina {
+namespace lamina::app {
 namespace {
 
 struct PredictCommand {
   std::string file;
   std::vector<std::string> images;
-  ModelOptions model;
+  train::ModelOptions model;
   int top = 5, size = 0;
   bool json = false;
 };
@@ -42,7 +43,7 @@ Tensor to_input(const Tensor& image, const WeightInfo& info, Device device) {
   return input;
 }
 
-Prediction predict(LoadedModel& model, const std::string& path, int size, Device device) {
+Prediction predict(train::LoadedModel& model, const std::string& path, int size, Device device) {
   Tensor image = data::decode_image(path, model.channels);
   if (size > 0) image = data::resize_image(image, size);
   const Tensor logits = model.net(to_input(image, model.info, device));
@@ -86,7 +87,7 @@ void print_text(const std::vector<Prediction>& predictions, const WeightInfo& in
 int run_predict(const PredictCommand& command) {
   if (command.top < 1) fail_usage("--top {}: expected at least 1", command.top);
   if (command.size < 0) fail_usage("--size {}: expected at least 1, or 0 to keep the size", command.size);
-  LoadedModel model = load_model(command.file, command.model);
+  train::LoadedModel model = train::load_model(command.file, command.model);
   const Device device = model.net.options().device;
   const NoGrad no_grad;
   model.net.eval();
@@ -116,4 +117,4 @@ void add_predict_command(const Command& program) {
   predict.runs([command] { return run_predict(*command); });
 }
 
-}  // namespace lamina
+}  // namespace lamina::app

@@ -4,13 +4,13 @@
 #include <nlohmann/json.hpp>
 
 #include "apps/commands.h"
-#include "apps/knob_options.h"
-#include "apps/replay.h"
-#include "apps/table.h"
-#include "apps/version.h"
-#include "core/error.h"
+#include "core/base/error.h"
+#include "core/base/table.h"
+#include "core/base/version.h"
+#include "optim/norms.h"
+#include "train/replay.h"
 
-namespace lamina {
+namespace lamina::app {
 namespace {
 
 namespace fs = std::filesystem;
@@ -64,8 +64,8 @@ nlohmann::json knobs_json(const Optimizer& optimizer) {
 
 std::string full_name(const Preset& preset) { return fmt::format("{}:{}", preset.optimizer, preset.name); }
 
-void write(const ReplayCommand& command, const Trajectory& trajectory) {
-  TensorFile file = to_file(trajectory);
+void write(const ReplayCommand& command, const train::Trajectory& trajectory) {
+  TensorFile file = train::to_file(trajectory);
   file.metadata = {{"made_by", "lamina replay " + version()},
                    {"optimizer", full_name(find_preset(command.optimizer))},
                    {"knobs", knobs_json(*trajectory.optimizer).dump()},
@@ -74,19 +74,11 @@ void write(const ReplayCommand& command, const Trajectory& trajectory) {
   write_tensors(command.out, file);
 }
 
-double norm(const Tensor& tensor) {
-  return visit_floating(tensor.dtype(), "norm", [&](auto zero) {
-    double squares = 0;
-    for (const double x : tensor.to_vector<decltype(zero)>()) squares += x * x;
-    return std::sqrt(squares);
-  });
-}
-
 double final_norm(const Optimizer& optimizer, const Segment& segment) {
-  return norm(optimizer.arena().segment_of(optimizer.arena().values(), segment));
+  return std::sqrt(squared_norm(optimizer.arena().segment_of(optimizer.arena().values(), segment)));
 }
 
-void print_json(const ReplayCommand& command, const Trajectory& trajectory) {
+void print_json(const ReplayCommand& command, const train::Trajectory& trajectory) {
   const Optimizer& optimizer = *trajectory.optimizer;
   nlohmann::json layers = nlohmann::json::array();
   for (std::size_t i = 0; i < optimizer.segments().size(); ++i) {
@@ -112,7 +104,7 @@ void print_json(const ReplayCommand& command, const Trajectory& trajectory) {
   fmt::print("{}\n", json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
 }
 
-void print_text(const ReplayCommand& command, const Trajectory& trajectory) {
+void print_text(const ReplayCommand& command, const train::Trajectory& trajectory) {
   const Optimizer& optimizer = *trajectory.optimizer;
   const std::vector<StepReport>& steps = trajectory.steps;
   fmt::print("{}, {} steps in {}, lr {:.4g} to {:.4g}\n\n", full_name(find_preset(command.optimizer)),
@@ -135,14 +127,19 @@ void print_text(const ReplayCommand& command, const Trajectory& trajectory) {
 int run_replay(const ReplayCommand& command) {
   check_command(command);
   find_preset(command.optimizer);  // before files are read that may be large
-  const ReplayOptions options{.optimizer = command.optimizer,
-                              .settings = knob_settings(command),
-                              .facts = {.batch = command.batch,
-                                        .base_batch = command.base_batch,
-                                        .steps_per_epoch = command.steps_per_epoch},
-                              .lrs = command.lrs,
-                              .dtype = parse_dtype(command.dtype)};
-  const Trajectory trajectory = replay(read_tensors(command.params), read_tensors(command.grads), options);
+  KnobOverrides overrides{
+      .lr = command.lr, .momentum = command.momentum, .weight_decay = command.weight_decay, .set = {}};
+  for (const std::string& text : command.set)
+    for (auto& setting : parse_settings(text)) overrides.set.push_back(std::move(setting));
+  const train::ReplayOptions options{.optimizer = command.optimizer,
+                                     .overrides = std::move(overrides),
+                                     .facts = {.batch = command.batch,
+                                               .base_batch = command.base_batch,
+                                               .steps_per_epoch = command.steps_per_epoch},
+                                     .lrs = command.lrs,
+                                     .dtype = parse_dtype(command.dtype)};
+  const train::Trajectory trajectory =
+      train::replay(read_tensors(command.params), read_tensors(command.grads), options);
   write(command, trajectory);
   if (command.json) {
     print_json(command, trajectory);
@@ -178,4 +175,4 @@ void add_replay_command(const Command& program) {
   replay.runs([command] { return run_replay(*command); });
 }
 
-}  // namespace lamina
+}  // namespace lamina::app

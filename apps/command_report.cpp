@@ -2,11 +2,12 @@
 #include <memory>
 
 #include "apps/commands.h"
-#include "apps/report.h"
-#include "apps/run_directory.h"
-#include "core/error.h"
+#include "compare/comparison.h"
+#include "compare/report/report.h"
+#include "core/base/error.h"
+#include "train/run_directory.h"
 
-namespace lamina {
+namespace lamina::app {
 namespace {
 
 namespace fs = std::filesystem;
@@ -14,7 +15,7 @@ namespace fs = std::filesystem;
 struct ReportCommand {
   std::vector<std::string> runs;
   std::string output = "report.html";
-  ReportOptions options;
+  compare::ReportOptions options;
 };
 
 // The run directories below a folder, in the order of their paths.
@@ -22,7 +23,7 @@ std::vector<fs::path> runs_below(const fs::path& folder) {
   std::vector<fs::path> runs;
   const auto options = fs::directory_options::skip_permission_denied;
   for (auto entry = fs::recursive_directory_iterator(folder, options); entry != fs::end(entry); ++entry) {
-    if (!entry->is_directory() || !RunDirectory::holds_run(entry->path())) continue;
+    if (!entry->is_directory() || !train::RunDirectory::holds_run(entry->path())) continue;
     runs.push_back(entry->path());
     entry.disable_recursion_pending();
   }
@@ -34,7 +35,7 @@ std::vector<fs::path> find_runs(const fs::path& path) {
   check(fs::exists(path), "report: {}: there is no such run", path.string());
   check(fs::is_directory(path), "report: {}: a file; expected a run directory or a folder of them",
         path.string());
-  if (RunDirectory::holds_run(path)) return {path};
+  if (train::RunDirectory::holds_run(path)) return {path};
   std::vector<fs::path> runs = runs_below(path);
   check(!runs.empty(), "report: {}: neither a run directory (no config.json) nor a folder that holds any",
         path.string());
@@ -53,12 +54,12 @@ LabelledPath split_label(const std::string& argument) {
 }
 
 int run_report(const ReportCommand& command) {
-  std::vector<RunResult> runs;
+  std::vector<compare::RunResult> runs;
   for (const std::string& argument : command.runs) {
     const auto [label, path] = split_label(argument);
-    for (const fs::path& run : find_runs(path)) runs.push_back(read_run_result(run, label));
+    for (const fs::path& run : find_runs(path)) runs.push_back(compare::read_run_result(run, label));
   }
-  write_report(runs, command.output, command.options);
+  compare::write_report(runs, command.output, command.options);
   fmt::print("wrote {}\n", command.output);
   return 0;
 }
@@ -78,4 +79,4 @@ void add_report_command(const Command& program) {
   report.runs([command] { return run_report(*command); });
 }
 
-}  // namespace lamina
+}  // namespace lamina::app

@@ -2,26 +2,29 @@
 #include <memory>
 
 #include "apps/commands.h"
-#include "apps/report.h"
-#include "apps/study_run.h"
-#include "apps/study_table.h"
-#include "core/error.h"
-#include "core/safetensors.h"
+#include "apps/options.h"
+#include "apps/study_screen.h"
+#include "compare/report/report.h"
+#include "compare/study_run.h"
+#include "compare/study_table.h"
+#include "core/base/atomic_file.h"
+#include "core/base/error.h"
 
-namespace lamina {
+namespace lamina::app {
 namespace {
 
 namespace fs = std::filesystem;
+using namespace compare;  // what a study is made of
 
 struct StudyCommand {
   std::string file, out, progress = "auto";
-  TrainOptions overrides;
+  train::Recipe overrides;
   std::set<std::string> given;  // of the overrides
   bool dry_run = false, retry_failed = false;
 };
 
 void print_plan(const std::vector<Cell>& cells) {
-  for (const Cell& cell : cells) fmt::print("{}\n  {}\n", cell.name, command_line(cell.options));
+  for (const Cell& cell : cells) fmt::print("{}\n  {}\n", cell.name, command_line(cell.recipe));
   fmt::print("{} runs\n", cells.size());
 }
 
@@ -55,8 +58,7 @@ void write_results(const Study& study, const std::vector<Cell>& cells, const Stu
 }
 
 int run_study(const StudyCommand& command) {
-  const StudyRunOptions options{.retry_failed = command.retry_failed,
-                                .progress = parse_progress(command.progress)};
+  const ProgressMode progress = parse_progress(command.progress);
   const Study study = read_study(command.file);
   const std::vector<Cell> cells = plan_cells(study, command.overrides, command.given);
   if (command.dry_run) {
@@ -65,7 +67,11 @@ int run_study(const StudyCommand& command) {
   }
   const StudyDirectory directory(command.out.empty() ? fs::path("runs") / study.file.stem()
                                                      : fs::path(command.out));
-  const int signal = run_cells(study, cells, directory, options);
+  const int signal = [&] {
+    StudyScreen screen(progress);
+    return run_cells(study, cells, directory,
+                     {.retry_failed = command.retry_failed, .observer = &screen, .command = command_line});
+  }();
   if (signal != 0) {
     fmt::print(stderr, "stopped; everything is saved in {}. The same command goes on with it.\n",
                directory.path().string());
@@ -96,4 +102,4 @@ void add_study_command(const Command& program) {
   });
 }
 
-}  // namespace lamina
+}  // namespace lamina::app

@@ -1,31 +1,37 @@
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <filesystem>
 #include <memory>
 
 #include "apps/commands.h"
-#include "apps/table.h"
-#include "apps/train_run.h"
-#include "core/allocator.h"
-#include "core/available_memory.h"
+#include "apps/options.h"
+#include "apps/training_screen.h"
 #include "core/backend.h"
-#include "core/error.h"
+#include "core/base/available_memory.h"
+#include "core/base/error.h"
+#include "core/base/table.h"
+#include "core/memory/allocator.h"
+#include "train/recipe_run.h"
 
-namespace lamina {
+namespace lamina::app {
 namespace {
 
 namespace fs = std::filesystem;
+using train::Recipe;
+using train::RunDirectory;
 
 struct TrainCommand {
-  TrainOptions options;
+  Recipe recipe;
   std::set<std::string> given;
   std::string out, config;  // config: already read, see config_file.h
   bool resume = false, watch = false, verbose = false;
   std::string progress = "auto";
 };
 
-fs::path default_directory(const TrainOptions& options) {
-  std::string name = fmt::format("{}-{}-{}-b{}-s{}", options.data.substr(0, options.data.find(':')),
-                                 options.model, options.optimizer, options.batch, options.seed);
+fs::path default_directory(const Recipe& recipe) {
+  std::string name = fmt::format("{}-{}-{}-b{}-s{}", recipe.data.substr(0, recipe.data.find(':')),
+                                 recipe.model, recipe.optimizer, recipe.batch, recipe.seed);
   std::replace(name.begin(), name.end(), ':', '-');
   return fs::path("runs") / name;
 }
@@ -41,31 +47,37 @@ ProgressMode progress_mode(const TrainCommand& command) {
 
 fs::path output_directory(const TrainCommand& command) {
   if (!command.out.empty()) return command.out;
-  if (command.options.data.empty() && command.resume) fail_usage("--resume: say which run with --out DIR");
-  return default_directory(command.options);
+  if (command.recipe.data.empty() && command.resume) fail_usage("--resume: say which run with --out DIR");
+  return default_directory(command.recipe);
 }
 
-std::vector<std::string> result_row(const std::string& name, const EpochResult& result) {
-  const auto percent = [](double share) { return fmt::format("{:.2f} %", 100 * share); };
+std::vector<std::string> result_row(const std::string& name, const EpochResult& result, bool validated) {
   const auto loss = [](const Metrics& m) { return m.samples > 0 ? fmt::format("{:.4f}", m.loss()) : "-"; };
-  return {name,
-          std::to_string(result.epoch),
-          loss(result.train),
-          percent(result.train.accuracy()),
-          loss(result.test),
-          result.test.samples > 0 ? percent(result.test.accuracy()) : "-"};
+  const auto accuracy = [](const Metrics& m) {
+    return m.samples > 0 && !m.sums.empty() ? fmt::format("{:.2f} %", 100 * m.mean(0)) : "-";
+  };
+  std::vector<std::string> row{name, std::to_string(result.epoch), loss(result.train),
+                               accuracy(result.train)};
+  if (validated) row.insert(row.end(), {loss(result.valid), accuracy(result.valid)});
+  row.insert(row.end(), {loss(result.test), accuracy(result.test)});
+  return row;
 }
 
-std::string result_table(const Position& position, const TrainingSetup& setup, const RunDirectory& run) {
-  Table table({"", "epoch", "train loss", "train acc", "test loss", "test acc"});
-  if (position.best.epoch > 0) table.add(result_row("best", position.best));
-  table.add(result_row("last", position.last));
+std::string result_table(const TrainingPosition& position, const train::Setup& setup, const fs::path& run) {
+  const bool validated = setup.valid.size() > 0;
+  std::vector<std::string> header{"", "epoch", "train loss", "train acc"};
+  if (validated) header.insert(header.end(), {"valid loss", "valid acc"});
+  header.insert(header.end(), {"test loss", "test acc"});
+  Table table(header);
+  if (position.best.epoch > 0) table.add(result_row("best", position.best, validated));
+  table.add(result_row("last", position.last, validated));
   const double images = static_cast<double>(setup.loader.samples() * position.epoch);
   return fmt::format(
       "\n{}\ntrained for {}: {:.0f} images/s\nwrote {}/\n      weights.safetensors  config.json  steps.csv  "
-      "epochs.csv  checkpoint-{}.safetensors{}\n",
-      table.str(), format_duration(position.seconds), images / position.seconds, run.path().string(),
-      position.step, fs::exists(run.file("trace.safetensors")) ? "  trace.safetensors" : "");
+      "epochs.csv  checkpoint-{}.safetensors{}{}\n",
+      table.str(), format_duration(position.seconds), images / position.seconds, run.string(), position.step,
+      fs::exists(run / "trace.safetensors") ? "  trace.safetensors" : "",
+      fs::exists(run / "best.safetensors") ? "  best.safetensors" : "");
 }
 
 // What --verbose adds, once the first step has been taken and at the end: where memory went, and how a GPU
@@ -86,50 +98,57 @@ std::string describe_step(Device device) {
   return plans.empty() ? text : text + "\nconvolutions\n" + plans;
 }
 
-int train_in(const TrainOptions& options, TrainingSetup& setup, const RunDirectory& run, bool resume,
-             ProgressMode mode, bool verbose) {
-  fmt::print("{:<10} {}\n{}\n", "run", run.path().string(), describe(options, setup));
+int train_in(train::Setup setup, RunDirectory directory, ProgressMode mode, bool verbose) {
+  const fs::path path = directory.path();
+  fmt::print("{:<10} {}\n{}\n", "run", path.string(), describe(setup));
   std::fflush(stdout);
   Progress progress(mode);
   if (mode == ProgressMode::watch && !progress.watching()) {
     progress.print("--watch: standard error is not a terminal; plain lines instead");
   }
-  if (verbose) progress.set_remark([&] { return describe_step(setup.device); });
-  const auto [signal, position] = train_run(options, setup, run, resume, progress);
-  if (signal == 0) {
-    fmt::print("{}", result_table(position, setup, run));
-    if (verbose) fmt::print("{}\n", describe_memory(setup.device));
+  const Device device = setup.device;
+  if (verbose) progress.set_remark([device] { return describe_step(device); });
+  const Recipe recipe = setup.recipe.recipe;
+  train::RecipeRun run(std::move(setup), std::move(directory), command_line(recipe));
+  TrainingScreen screen(progress, recipe.eval_every);
+  const TrainingOutcome outcome = run.trainer().observe(screen).run();
+  progress.clear();
+  if (outcome.finished) {
+    fmt::print("{}", result_table(outcome.position, run.setup(), path));
+    if (verbose) fmt::print("{}\n", describe_memory(device));
     return 0;
   }
   fmt::print(
       stderr,
       "stopped in epoch {} after step {}; everything is saved. To go on:\n  lamina train --resume --out {}\n",
-      position.epoch + 1, position.step, run.path().string());
-  return 128 + signal;
+      outcome.position.epoch + 1, outcome.position.step, path.string());
+  return 128 + outcome.signal;
+}
+
+Recipe recipe_of_run(const RunDirectory& run) {
+  const std::string source = run.file("config.json").string();
+  const nlohmann::json config = run.read_config();
+  check(config.contains("options"), "{}: no \"options\": not the configuration of a run", source);
+  return train::recipe_from_json(config["options"], source);
 }
 
 int run_train(TrainCommand command) {
   const ProgressMode progress = progress_mode(command);
-  make_data_absolute(command.options.data);
+  train::make_data_absolute(command.recipe.data);
   const fs::path out = output_directory(command);
   if (command.resume && RunDirectory::holds_run(out)) {
     RunDirectory run = RunDirectory::open(out);
     run.lock();
-    const std::string source = run.file("config.json").string();
-    const nlohmann::json config = run.read_config();
-    check(config.contains("options"), "{}: no \"options\": not the configuration of a run", source);
-    const TrainOptions saved = train_options_from_json(config["options"], source);
-    const TrainOptions options = resume_options(saved, command.options, command.given, out.string());
-    check_options(options);
-    TrainingSetup setup = make_training_setup(options);
-    return train_in(options, setup, run, true, progress, command.verbose);
+    const Recipe recipe =
+        train::resumed_recipe(recipe_of_run(run), command.recipe, command.given, "--resume " + out.string());
+    return train_in(make_setup(train::resolve(recipe)), std::move(run), progress, command.verbose);
   }
-  check_options(command.options);
+  const train::ResolvedRecipe recipe = train::resolve(command.recipe);
   RunDirectory::check_free(out);
-  TrainingSetup setup = make_training_setup(command.options);
+  train::Setup setup = make_setup(recipe);
   RunDirectory run = RunDirectory::create(out);
   run.lock();
-  return train_in(command.options, setup, run, false, progress, command.verbose);
+  return train_in(std::move(setup), std::move(run), progress, command.verbose);
 }
 
 }  // namespace
@@ -137,7 +156,7 @@ int run_train(TrainCommand command) {
 void add_train_command(const Command& program) {
   const Command train = program.add("train", "Train a model; writes a run directory");
   auto command = std::make_shared<TrainCommand>();
-  add_options(train, command->options);
+  add_options(train, command->recipe);
   train.option("--out", command->out, "run directory; default: runs/DATA-MODEL-OPTIMIZER-bBATCH-sSEED",
                "DIR");
   train.option("--resume", command->resume, "go on with the run in --out from its newest checkpoint");
@@ -154,4 +173,4 @@ void add_train_command(const Command& program) {
   });
 }
 
-}  // namespace lamina
+}  // namespace lamina::app

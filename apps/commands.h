@@ -3,7 +3,7 @@
 
 #include "apps/command.h"
 
-namespace lamina {
+namespace lamina::app {
 
 void add_train_command(const Command& program);
 void add_eval_command(const Command& program);
@@ -14,4 +14,4 @@ void add_study_command(const Command& program);
 void add_info_command(const Command& program);
 void add_bench_command(const Command& program);
 
-}  // namespace lamina
+}  // namespace lamina::app

@@ -2,10 +2,11 @@
 
 #include <algorithm>
 
-#include "apps/toml_file.h"
-#include "core/error.h"
+#include "compare/toml_file.h"
+#include "core/base/error.h"
+#include "core/base/text_file.h"
 
-namespace lamina {
+namespace lamina::app {
 namespace {
 
 using Json = nlohmann::ordered_json;
@@ -15,7 +16,7 @@ std::vector<std::string> arguments_of(std::string name, const Json& value, const
   std::vector<std::string> arguments;
   if (name == "set" && value.is_object()) {
     for (const auto& [knob, setting] : value.items()) {
-      arguments.insert(arguments.end(), {"--set", knob + "=" + plain_text(setting)});
+      arguments.insert(arguments.end(), {"--set", knob + "=" + compare::plain_text(setting)});
     }
     return arguments;
   }
@@ -23,7 +24,7 @@ std::vector<std::string> arguments_of(std::string name, const Json& value, const
   std::replace(name.begin(), name.end(), '_', '-');
   if (name == "config") fail_usage("{}: a config file cannot name another", file);
   for (const Json& one : value.is_array() ? value : Json::array({value})) {
-    arguments.push_back(fmt::format("--{}={}", name, plain_text(one)));
+    arguments.push_back(fmt::format("--{}={}", name, compare::plain_text(one)));
   }
   return arguments;
 }
@@ -31,7 +32,7 @@ std::vector<std::string> arguments_of(std::string name, const Json& value, const
 }  // namespace
 
 std::vector<std::string> read_config_file(const std::filesystem::path& path) {
-  const Json options = parse_toml(read_text(path), path.string());
+  const Json options = compare::parse_toml(read_text(path), path.string());
   std::vector<std::string> arguments;
   for (const auto& [name, value] : options.items()) {
     for (std::string& argument : arguments_of(name, value, path.string())) {
@@ -53,4 +54,4 @@ std::vector<std::string> insert_config_file(std::vector<std::string> arguments) 
   return arguments;
 }
 
-}  // namespace lamina
+}  // namespace lamina::app

@@ -11,7 +11,7 @@
 #include <string>
 #include <vector>
 
-namespace lamina {
+namespace lamina::app {
 
 // The file's options as command-line arguments. Throws Error if it cannot be read, UsageError if it is not in
 // the form above.
@@ -20,4 +20,4 @@ std::vector<std::string> read_config_file(const std::filesystem::path& path);
 // Puts the options of "--config FILE" behind the subcommand and before all other options, which so win.
 std::vector<std::string> insert_config_file(std::vector<std::string> arguments);
 
-}  // namespace lamina
+}  // namespace lamina::app

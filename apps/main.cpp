@@ -9,7 +9,9 @@
 #include <string_view>
 
 #include "apps/command.h"
-#include "core/error.h"
+#include "apps/options.h"
+#include "core/base/error.h"
+#include "core/base/option_name.h"
 
 namespace {
 
@@ -46,8 +48,9 @@ int fail_with(int status, const char* message) {
 
 int main(int argc, char** argv) {
   wait_by_sleeping(argv);
+  lamina::set_option_names(lamina::app::name_in_messages);
   try {
-    const int status = lamina::run_command(argc, argv);
+    const int status = lamina::app::run_command(argc, argv);
     lamina::check(std::fflush(stdout) == 0, "standard output: not everything could be written");
     return status;
   } catch (const lamina::UsageError& error) {

@@ -7,11 +7,11 @@
 #include <cstdio>
 #include <cstdlib>
 
-#include "apps/interrupt.h"
-#include "apps/table.h"
-#include "core/error.h"
+#include "core/base/error.h"
+#include "core/base/interrupt.h"
+#include "core/base/table.h"
 
-namespace lamina {
+namespace lamina::app {
 namespace {
 
 constexpr std::chrono::milliseconds redraw_interval{100};
@@ -74,9 +74,8 @@ void Progress::set_heading(ProgressHeading heading) {
 }
 
 std::string Progress::describe(const ProgressState& s) const {
-  const std::string line =
-      fmt::format("epoch {}/{}  step {}/{}  loss {:.4f}  acc {:.2f} %  {:.0f} images/s", s.epoch, s.epochs,
-                  s.step, s.steps, s.loss, 100 * s.accuracy, s.images_per_s);
+  const std::string line = fmt::format("epoch {}/{}  step {}/{}  {}  {:.0f} images/s", s.epoch, s.epochs,
+                                       s.step, s.steps, s.measured, s.images_per_s);
   return heading_ ? line : fmt::format("{}  ETA {}", line, format_duration(s.seconds_left));
 }
 
@@ -137,4 +136,4 @@ void Progress::rewrite(const std::string& text) {
   std::fflush(stderr);
 }
 
-}  // namespace lamina
+}  // namespace lamina::app

@@ -12,7 +12,7 @@
 #include <utility>
 #include <vector>
 
-namespace lamina {
+namespace lamina::app {
 
 // watch: as automatic, with lines below on a terminal.
 enum class ProgressMode { automatic, plain, none, watch };
@@ -21,7 +21,7 @@ ProgressMode parse_progress(std::string_view name);  // "auto", "plain", "none";
 struct ProgressState {
   std::int64_t epoch = 0, epochs = 0;  // counted from 1
   std::int64_t step = 0, steps = 0;    // of the whole run
-  double loss = 0, accuracy = 0;       // means over the epoch so far; accuracy in 0 … 1
+  std::string measured = {};           // "loss 0.5123  acc 81.02 %": means over the epoch so far
   double images_per_s = 0;
   double seconds_left = 0;
 };
@@ -79,4 +79,4 @@ class Progress {
   Clock::time_point last_;
 };
 
-}  // namespace lamina
+}  // namespace lamina::app

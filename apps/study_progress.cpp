@@ -3,10 +3,10 @@
 #include <algorithm>
 #include <numeric>
 
-#include "apps/table.h"
-#include "core/error.h"
+#include "core/base/error.h"
+#include "core/base/table.h"
 
-namespace lamina {
+namespace lamina::app {
 
 StudyProgress::StudyProgress(std::vector<double> images, std::size_t done)
     : images_(std::move(images)), done_before_(done) {}
@@ -40,4 +40,4 @@ std::string StudyProgress::heading(const ProgressState& state) {
   return fmt::format("{} ETA {}  {}", number(), eta, label_);
 }
 
-}  // namespace lamina
+}  // namespace lamina::app

@@ -7,7 +7,7 @@
 
 #include "apps/progress.h"
 
-namespace lamina {
+namespace lamina::app {
 
 class StudyProgress {
  public:
@@ -34,4 +34,4 @@ class StudyProgress {
   Clock::time_point start_ = Clock::now();
 };
 
-}  // namespace lamina
+}  // namespace lamina::app

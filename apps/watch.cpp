@@ -5,7 +5,7 @@
 #include <cstdlib>
 #include <string_view>
 
-namespace lamina {
+namespace lamina::app {
 namespace {
 
 struct Quantity {
@@ -178,13 +178,11 @@ std::vector<std::string> draw_layers(std::span<const WatchedLayer> layers, const
 }
 
 Watch::Watch(const Optimizer& optimizer)
-    : optimizer_(optimizer),
-      layers_(watched_layers(optimizer.segments(), optimizer.settings())),
-      unicode_(locale_is_utf8()) {}
+    : layers_(watched_layers(optimizer.segments(), optimizer.settings())), unicode_(locale_is_utf8()) {}
 
-std::vector<std::string> Watch::draw(TerminalSize size) {
-  scales_ = widened(scales_, layers_, optimizer_.report());
-  return draw_layers(layers_, optimizer_.report(), scales_, {.size = size, .unicode = unicode_});
+std::vector<std::string> Watch::draw(const StepReport& report, TerminalSize size) {
+  scales_ = widened(scales_, layers_, report);
+  return draw_layers(layers_, report, scales_, {.size = size, .unicode = unicode_});
 }
 
-}  // namespace lamina
+}  // namespace lamina::app

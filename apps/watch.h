@@ -10,7 +10,7 @@
 #include "apps/progress.h"
 #include "optim/optimizer.h"
 
-namespace lamina {
+namespace lamina::app {
 
 struct WatchedLayer {
   std::string name;       // "layer1.0.conv1"
@@ -47,14 +47,13 @@ std::vector<std::string> draw_layers(std::span<const WatchedLayer> layers, const
 
 class Watch {
  public:
-  explicit Watch(const Optimizer& optimizer);  // which must be tracing, and outlive this
-  std::vector<std::string> draw(TerminalSize size);
+  explicit Watch(const Optimizer& optimizer);  // which must be tracing
+  std::vector<std::string> draw(const StepReport& report, TerminalSize size);
 
  private:
-  const Optimizer& optimizer_;
   std::vector<WatchedLayer> layers_;
   WatchScales scales_{};
   bool unicode_;  // the locale's encoding is UTF-8
 };
 
-}  // namespace lamina
+}  // namespace lamina::app

@@ -1,11 +1,10 @@
 # cuDNN 9's headers and library: in the CUDA toolkit, in the system's folders, or in Python's nvidia packages
 # (pip install nvidia-cudnn-cu13). Sets cuDNN_FOUND, cuDNN_VERSION, cuDNN_INCLUDE_DIR and cuDNN_LIBRARY.
 # cuDNN_ROOT names another place.
-find_program(cuDNN_PYTHON NAMES python3 python)
-mark_as_advanced(cuDNN_PYTHON)
+find_program(cudnn_python NAMES python3 python NO_CACHE)
 set(python_cudnn "")
-if(cuDNN_PYTHON AND NOT cuDNN_INCLUDE_DIR)
-  execute_process(COMMAND ${cuDNN_PYTHON} -c "import nvidia.cudnn; print(list(nvidia.cudnn.__path__)[0], end='')"
+if(cudnn_python AND NOT cuDNN_INCLUDE_DIR)
+  execute_process(COMMAND ${cudnn_python} -c "import nvidia.cudnn; print(list(nvidia.cudnn.__path__)[0], end='')"
                   OUTPUT_VARIABLE python_cudnn ERROR_QUIET)
 endif()
 

@@ -1,13 +1,13 @@
-# GPUs. Sets lamina_cuda to whether CUDA is built, and defines lamina_add_cuda(library source...).
+# GPUs. Sets lamina_cuda to whether CUDA is built, and lamina_cuda_sources to core's; defines
+# lamina_add_cuda(library source...).
 #
 # What nvcc compiles takes long. AUTO makes machine code for the GPU that is there, or for one kind if there is none;
 # ON for the two most used. Newer GPUs translate the newest's PTX when they first run it.
 # -DCMAKE_CUDA_ARCHITECTURES="80-real;90-real;120" changes it.
-find_program(NVIDIA_SMI nvidia-smi)
-mark_as_advanced(NVIDIA_SMI)
+find_program(nvidia_smi nvidia-smi NO_CACHE)
 if(NOT LAMINA_CUDA STREQUAL "AUTO")
   set(default_architectures 80-real 90)
-elseif(NVIDIA_SMI)
+elseif(nvidia_smi)
   set(default_architectures native)
 else()
   set(default_architectures 90)
@@ -47,9 +47,6 @@ if(lamina_cuda)
   if(NOT DEFINED CMAKE_CUDA_ARCHITECTURES AND NOT DEFINED ENV{CUDAARCHS})
     set(CMAKE_CUDA_ARCHITECTURES ${default_architectures})
   endif()
-  if(CCACHE AND NOT CMAKE_CUDA_COMPILER_LAUNCHER)
-    set(CMAKE_CUDA_COMPILER_LAUNCHER ${CCACHE})
-  endif()
   enable_language(CUDA)
   if(NOT CMAKE_CUDA20_STANDARD_COMPILE_OPTION)  # CMake before 3.26 does not know nvcc's
     set(CMAKE_CUDA20_STANDARD_COMPILE_OPTION -std=c++20)
@@ -71,7 +68,12 @@ function(lamina_add_cuda library)
   target_link_libraries(${library} PRIVATE CUDA::cudart_static)
   # -fmad=false: a*b + c rounds twice, as on the CPU.
   target_compile_options(${library} PRIVATE
-    "$<$<COMPILE_LANGUAGE:CUDA>:--extended-lambda;--expt-relaxed-constexpr;-fmad=false;-Xcompiler=-Wall,-Wextra>")
+    "$<$<COMPILE_LANGUAGE:CUDA>:--extended-lambda;--expt-relaxed-constexpr;-fmad=false>")
+  if(PROJECT_IS_TOP_LEVEL OR LAMINA_WERROR)
+    target_compile_options(${library} PRIVATE "$<$<COMPILE_LANGUAGE:CUDA>:-Xcompiler=-Wall,-Wextra>")
+  else()
+    target_compile_options(${library} PRIVATE "$<$<COMPILE_LANGUAGE:CUDA>:-w>")
+  endif()
   if(LAMINA_WERROR)
     target_compile_options(${library} PRIVATE "$<$<COMPILE_LANGUAGE:CUDA>:-Werror=all-warnings>")
   endif()
@@ -85,4 +87,14 @@ if(lamina_cuda)
   list(JOIN CMAKE_CUDA_ARCHITECTURES "," architectures)
   set_source_files_properties(core/cuda/devices.cpp PROPERTIES COMPILE_DEFINITIONS
     "LAMINA_CUDA_ARCHITECTURES=\"${architectures}\"")
+
+  file(GLOB sources CONFIGURE_DEPENDS core/cuda/*.cpp)
+  file(GLOB kernels CONFIGURE_DEPENDS core/cuda/*.cu)
+  if(LAMINA_UNITY)  # nvcc takes longest over what all of them include, and CMake joins only C++
+    list(TRANSFORM kernels REPLACE "(.+)" "#include \"\\1\"\n" OUTPUT_VARIABLE includes)
+    list(JOIN includes "" includes)
+    set(kernels ${PROJECT_BINARY_DIR}/kernels.cu)
+    file(CONFIGURE OUTPUT ${kernels} CONTENT "${includes}")
+  endif()
+  set(lamina_cuda_sources ${sources} ${kernels})
 endif()

@@ -14,7 +14,7 @@ namespace lamina {
 namespace {
 
 std::atomic<std::uint64_t> next_number{0};
-thread_local bool recording_enabled = true;
+thread_local bool enabled = true;
 thread_local int finite_checks = 0;
 thread_local std::vector<std::string> scopes;
 
@@ -82,10 +82,10 @@ class Walk {
   std::unordered_map<const Node*, Tensor> pending_;
 };
 
-// Gradients that have arrived at leaves. What arrives may be shared with other nodes, so a leaf adds to
+// Accumulates gradients into leaves. What it is given may be shared with other nodes, so a leaf adds to
 // memory of its own. A GPU is handed many at once: most are so small that starting a kernel takes longer than
 // adding.
-class Arrivals {
+class LeafGradients {
  public:
   void add(Node& leaf, const Tensor& grad) {
     if (!leaf.grad.defined()) {
@@ -114,15 +114,15 @@ void check_not_released(const Node& node) {
 }
 
 // Runs one node's backward function and hands its inputs' gradients to `walk`, or those of leaves to
-// `arrivals` if there are any. Inputs that `wanted` refuses get none.
+// `leaves` if these accumulate. Inputs that `wanted` refuses get none.
 template <typename Wanted>
-void step(const std::shared_ptr<Node>& node, const Tensor& grad, bool retain, Walk& walk, Arrivals* arrivals,
-          const Wanted& wanted) {
+void step(const std::shared_ptr<Node>& node, const Tensor& grad, bool retain, Walk& walk,
+          LeafGradients* leaves, const Wanted& wanted) {
   check_not_released(*node);
   std::vector<bool> wants(node->inputs.size());
   for (std::size_t i = 0; i < wants.size(); ++i) wants[i] = node->inputs[i] && wanted(*node->inputs[i]);
   std::vector<Tensor> slots(node->inputs.size());
-  Grads grads(*node, slots, wants, arrivals != nullptr);
+  Grads grads(*node, slots, wants, leaves != nullptr);
   if (retain) {
     node->backward(grad, grads);
   } else {
@@ -132,8 +132,8 @@ void step(const std::shared_ptr<Node>& node, const Tensor& grad, bool retain, Wa
   }
   for (std::size_t i = 0; i < slots.size(); ++i) {
     if (!wants[i] || !slots[i].defined()) continue;
-    if (arrivals != nullptr && node->inputs[i]->is_leaf()) {
-      arrivals->add(*node->inputs[i], slots[i]);
+    if (leaves != nullptr && node->inputs[i]->is_leaf()) {
+      leaves->add(*node->inputs[i], slots[i]);
     } else {
       walk.push(node->inputs[i], slots[i]);
     }
@@ -190,13 +190,13 @@ std::unordered_set<const Node*> leading_to(
 }  // namespace
 
 Tensor Grads::attach_output(const Tensor& detached_output) const {
-  return recording() ? detached_output.with_node(std::const_pointer_cast<Node>(node_.shared_from_this()))
-                     : detached_output;
+  return grad_enabled() ? detached_output.with_node(std::const_pointer_cast<Node>(node_.shared_from_this()))
+                        : detached_output;
 }
 
 bool Grads::widens(int input) const {
   const Node& node = *node_.inputs[static_cast<std::size_t>(input)];
-  return arrivals_ && node.is_leaf() && node.grad.defined() && node.grad.dtype() == DType::f32 &&
+  return accumulates_ && node.is_leaf() && node.grad.defined() && node.grad.dtype() == DType::f32 &&
          node.grad.device().type == DeviceType::cuda;
 }
 
@@ -207,9 +207,9 @@ Node::~Node() {
   if (!inputs.empty() || backward) bury({std::move(inputs), std::move(backward)});
 }
 
-bool recording() { return recording_enabled; }
-NoGrad::NoGrad(bool record) : previous_(std::exchange(recording_enabled, record)) {}
-NoGrad::~NoGrad() { recording_enabled = previous_; }
+bool grad_enabled() { return enabled; }
+GradMode::GradMode(bool on) : previous_(std::exchange(enabled, on)) {}
+GradMode::~GradMode() { enabled = previous_; }
 
 FiniteCheck::FiniteCheck() { ++finite_checks; }
 FiniteCheck::~FiniteCheck() { --finite_checks; }
@@ -230,7 +230,7 @@ std::string Scope::path() {
 Tensor record(const char* name, const Tensor& output, std::span<const Tensor> inputs,
               BackwardFunction backward) {
   if (finite_checks > 0) check_finite(name, output, inputs);
-  if (!recording_enabled) return output.detach();
+  if (!enabled) return output.detach();
   std::vector<std::shared_ptr<Node>> nodes;
   nodes.reserve(inputs.size());
   for (const Tensor& input : inputs) nodes.push_back(input.node());
@@ -245,9 +245,8 @@ Tensor record(const char* name, const Tensor& output, std::initializer_list<Tens
 }
 
 Tensor no_gradient(const char* name, const Tensor& output, std::initializer_list<Tensor> inputs) {
-  const bool asked = recording_enabled && std::any_of(inputs.begin(), inputs.end(), [](const Tensor& input) {
-                       return input.requires_grad();
-                     });
+  const bool asked = enabled && std::any_of(inputs.begin(), inputs.end(),
+                                            [](const Tensor& input) { return input.requires_grad(); });
   check(!asked, "{}: has no derivative; call it under NoGrad or on a detach()ed tensor", name);
   return output.detach();
 }
@@ -256,18 +255,18 @@ void Tensor::backward() const {
   Tensor grad = seed_gradient(*this, {});
   const NoGrad no_grad;
   Walk walk;
-  Arrivals arrivals;
+  LeafGradients leaves;
   if (node_->is_leaf()) {
-    arrivals.add(*node_, grad);
+    leaves.add(*node_, grad);
   } else {
     walk.push(node_, grad);
   }
   grad = {};
   while (!walk.empty()) {
     const auto [node, gradient] = walk.pop();
-    step(node, gradient, /*retain=*/false, walk, &arrivals, [](const Node&) { return true; });
+    step(node, gradient, /*retain=*/false, walk, &leaves, [](const Node&) { return true; });
   }
-  arrivals.flush();
+  leaves.flush();
 }
 
 std::vector<Tensor> grad(const Tensor& output, std::span<const Tensor> inputs, const Tensor& grad_output,
@@ -281,7 +280,7 @@ std::vector<Tensor> grad(const Tensor& output, std::span<const Tensor> inputs, c
   }
   const Tensor seed = seed_gradient(output, grad_output);
   const auto leading = leading_to(output.node(), targets);
-  const NoGrad recording_mode(options.create_graph);
+  const GradMode mode(options.create_graph);
 
   std::vector<Tensor> results(inputs.size());
   Walk walk;
@@ -310,7 +309,7 @@ void differentiate_composition(std::span<const Tensor> inputs, const Tensor& gra
   std::vector<Tensor> aliases(inputs.begin(), inputs.end());
   std::vector<Tensor> wanted;
   std::vector<int> positions;
-  const NoGrad recording_mode(/*record=*/true);
+  const GradMode mode(/*enabled=*/true);
   for (std::size_t i = 0; i < aliases.size(); ++i) {
     if (!grads.wanted(static_cast<int>(i))) continue;
     aliases[i] = affine(aliases[i], 1, 0);

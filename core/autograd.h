@@ -1,8 +1,8 @@
 // The tape. Each recorded op makes one Node, numbered at creation, so walking by falling number visits every
 // node after all of its consumers: no topological sort, no recursion (a chain of 100,000 ops is fine).
 //
-// The backward pass of an op is written with ops. Run with recording on (create_graph) it is itself recorded,
-// which gives exact second derivatives.
+// The backward pass of an op is written with ops. Run with gradients enabled (create_graph) it is itself
+// recorded, which gives exact second derivatives.
 #pragma once
 
 #include <cstdint>
@@ -19,9 +19,9 @@ namespace lamina {
 // Handed to an op's backward function: which inputs want a gradient, and where to put it.
 class Grads {
  public:
-  // `arrivals`: gradients of leaves are added to what these have.
-  Grads(const Node& node, std::vector<Tensor>& slots, std::vector<bool> wanted, bool arrivals)
-      : node_(node), slots_(slots), wanted_(std::move(wanted)), arrivals_(arrivals) {}
+  // `accumulates`: gradients of leaves are added to what these have.
+  Grads(const Node& node, std::vector<Tensor>& slots, std::vector<bool> wanted, bool accumulates)
+      : node_(node), slots_(slots), wanted_(std::move(wanted)), accumulates_(accumulates) {}
 
   bool wanted(int input) const { return wanted_[static_cast<std::size_t>(input)]; }
   // Whether an input's gradient in bf16 is as good as one in f32: it is widened when it is added up.
@@ -35,7 +35,7 @@ class Grads {
   const Node& node_;
   std::vector<Tensor>& slots_;
   std::vector<bool> wanted_;
-  bool arrivals_;
+  bool accumulates_;
 };
 
 using BackwardFunction = std::function<void(const Tensor& grad_output, Grads& grads)>;
@@ -56,20 +56,29 @@ struct Node : std::enable_shared_from_this<Node> {
   bool released = false;                      // backward has run and its saved data is gone
 };
 
-// Recording is on by default and is a property of the thread.
-bool recording();
-class NoGrad {  // while alive, ops record nothing
+// Whether ops are recorded on this thread. Default: they are.
+bool grad_enabled();
+// While alive, ops are recorded or not, whatever was set before.
+class GradMode {
  public:
-  explicit NoGrad(bool record = false);
-  ~NoGrad();
-  NoGrad(const NoGrad&) = delete;
-  NoGrad& operator=(const NoGrad&) = delete;
+  explicit GradMode(bool enabled);
+  ~GradMode();
+  GradMode(const GradMode&) = delete;
+  GradMode& operator=(const GradMode&) = delete;
 
  private:
   bool previous_;
 };
+// While alive, ops record nothing.
+class NoGrad {
+ public:
+  NoGrad() : mode_(false) {}
 
-// Ends every op: attaches `output` to the tape if recording is on and an input has a history.
+ private:
+  GradMode mode_;
+};
+
+// Ends every op: attaches `output` to the tape if gradients are enabled and an input has a history.
 // `name` must have a row in tests/op_cases.h.
 Tensor record(const char* name, const Tensor& output, std::initializer_list<Tensor> inputs,
               BackwardFunction backward);

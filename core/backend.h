@@ -51,10 +51,11 @@ struct BatchNormOptions {
   double eps = 1e-5;      // added to the variance
 };
 
-// Moved in place by batches.
-struct RunningStatistics {
-  Tensor mean, var;     // [C]
-  Tensor batches = {};  // i32 []: how many have moved them; undefined: not counted
+// What a batch normalisation learns and keeps of C channels: [C] in the dtype of x, f32 where x is bf16.
+struct BatchNormParams {
+  Tensor weight, bias;
+  Tensor running_mean, running_var;  // moved in place by batches in training
+  Tensor batches_tracked = {};       // i32 []: how many have moved them; undefined: not counted
 };
 
 // Standard augmentation of one image: where its crop starts in the zero-padded source, and whether it is
@@ -66,13 +67,13 @@ struct Crop {
   bool flip = false;  // mirror left to right, after cropping
 };
 
-// Work that a device does again as a whole.
-class Recording {
+// Captured work, which a device does again as a whole.
+class Graph {
  public:
-  Recording() = default;
-  virtual ~Recording() = default;
-  Recording(const Recording&) = delete;
-  Recording& operator=(const Recording&) = delete;
+  Graph() = default;
+  virtual ~Graph() = default;
+  Graph(const Graph&) = delete;
+  Graph& operator=(const Graph&) = delete;
   virtual void replay() = 0;  // hands it to the device
 };
 
@@ -86,10 +87,10 @@ class Backend {
   virtual void copy_to_host(const Tensor& from, void* destination) = 0;
   virtual void copy(const Tensor& from, Tensor& to) = 0;  // same device, dtype and number of elements
   virtual void synchronize() = 0;                         // waits until all work handed out is done
-  // What `work` hands to the device, without doing it. To be used through core/recorded.h.
-  virtual std::unique_ptr<Recording> record(const std::function<void()>& work) = 0;
-  // Does `work` once, in the memory that recordings share: beside theirs it would need as much again.
-  virtual void rehearse(const std::function<void()>& work) = 0;
+  // What `work` hands to the device, without doing it. To be used through core/captured.h.
+  virtual std::unique_ptr<Graph> capture(const std::function<void()>& work) = 0;
+  // Does `work` once, in the memory that graphs share: beside theirs it would need as much again.
+  virtual void warm_up(const std::function<void()>& work) = 0;
   virtual void fill(Tensor& out, double value) = 0;     // any dtype
   virtual void cast(const Tensor& x, Tensor& out) = 0;  // between any two dtypes; to u8/i32 truncates
 
@@ -138,20 +139,19 @@ class Backend {
   // Batch normalisation over rows, per channel (Ioffe & Szegedy 2015), fused with an optional residual and
   // ReLU:
   //   y = relu?((x - mean) * inv_std * weight + bias + residual?)
-  // batch_norm uses batch statistics, writes mean and inv_std = 1/sqrt(var + eps) [C], and moves `running`.
+  // batch_norm uses batch statistics, writes mean and inv_std = 1/sqrt(var + eps) [C], and moves the running
+  // ones.
   // `residual` may be undefined.
-  virtual void batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, const Tensor& residual,
-                          const BatchNormOptions& options, const RunningStatistics& running, Tensor& y,
-                          Tensor& mean, Tensor& inv_std) = 0;
-  virtual void batch_norm_inference(const Tensor& x, const Tensor& weight, const Tensor& bias,
-                                    const Tensor& residual, const BatchNormOptions& options,
-                                    const Tensor& running_mean, const Tensor& running_var, Tensor& y,
-                                    Tensor& mean, Tensor& inv_std) = 0;
+  virtual void batch_norm(const Tensor& x, const BatchNormParams& params, const Tensor& residual,
+                          const BatchNormOptions& options, Tensor& y, Tensor& mean, Tensor& inv_std) = 0;
+  virtual void batch_norm_inference(const Tensor& x, const BatchNormParams& params, const Tensor& residual,
+                                    const BatchNormOptions& options, Tensor& y, Tensor& mean,
+                                    Tensor& inv_std) = 0;
   // With options.relu the sign of y is the mask. An undefined `y` means that there was no residual: the sign
   // then follows from x, which is read anyway. options.training tells whether mean and inv_std depend on x.
   // grad_residual may be undefined: not wanted.
-  virtual void batch_norm_grad(const Tensor& grad, const Tensor& x, const Tensor& y, const Tensor& weight,
-                               const Tensor& bias, const Tensor& mean, const Tensor& inv_std,
+  virtual void batch_norm_grad(const Tensor& grad, const Tensor& x, const Tensor& y,
+                               const BatchNormParams& params, const Tensor& mean, const Tensor& inv_std,
                                const BatchNormOptions& options, Tensor& grad_x, Tensor& grad_weight,
                                Tensor& grad_bias, Tensor& grad_residual) = 0;
 

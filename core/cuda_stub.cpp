@@ -1,14 +1,15 @@
 // Linked instead of core/cuda in a build without CUDA.
 #include "core/backend.h"
-#include "core/error.h"
+#include "core/base/error.h"
+#include "core/base/option_name.h"
 
 namespace lamina {
 
 Backend& cuda_backend(int index) {
   fail(
       "device cuda:{}: this build of Lamina has no CUDA; configure with -DLAMINA_CUDA=ON and a CUDA toolkit, "
-      "or use --device cpu",
-      index);
+      "or use {} cpu",
+      index, option_name("device"));
 }
 
 int cuda_device_count() { return 0; }

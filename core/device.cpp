@@ -3,7 +3,7 @@
 #include <charconv>
 
 #include "core/backend.h"
-#include "core/error.h"
+#include "core/base/error.h"
 
 namespace lamina {
 

@@ -7,8 +7,8 @@
 #include <type_traits>
 #include <utility>
 
+#include "core/base/error.h"
 #include "core/bf16.h"
-#include "core/error.h"
 
 namespace lamina {
 

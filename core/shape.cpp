@@ -5,7 +5,7 @@
 #include <functional>
 #include <numeric>
 
-#include "core/error.h"
+#include "core/base/error.h"
 
 namespace lamina {
 

@@ -2,9 +2,9 @@
 
 #include <utility>
 
-#include "core/allocator.h"
 #include "core/autograd.h"
 #include "core/backend.h"
+#include "core/memory/allocator.h"
 
 namespace lamina {
 

@@ -6,7 +6,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "core/host_device.h"
+#include "core/base/host_device.h"
 #include "core/shape.h"
 
 namespace lamina {

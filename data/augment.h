@@ -1,5 +1,5 @@
 // Training-time augmentation: a random crop from the zero-padded image and a random mirror (He et al. 2016,
-// §4.2), as a pure function of (seed, epoch, sample). Backend::crop_images carries it out.
+// §4.2), as a pure function of (seed, epoch, sample, view). Backend::crop_images carries it out.
 #pragma once
 
 #include <cstdint>
@@ -20,9 +20,9 @@ inline Augment none() { return {}; }
 inline Augment standard() { return {.padding = 4, .flip = true}; }
 Augment augment_named(std::string_view name);  // "none" or "standard"; throws UsageError
 
-// For a batch of the split's rows `samples`: the same image in the same epoch gets the same crop, whatever
-// batch it is in.
+// One crop for each of the split's rows `samples`: the same image in the same epoch gets the same one,
+// whatever batch it is in. Views, counted from 0, draw from random numbers of their own.
 std::vector<Crop> crops(std::span<const std::int64_t> samples, const Augment& augment, std::uint64_t seed,
-                        std::uint32_t epoch);
+                        std::uint32_t epoch, int view = 0);
 
 }  // namespace lamina::data

@@ -1,14 +1,15 @@
 #include "data/cache.h"
-#include <fmt/format.h>
 
+#include <fmt/format.h>
 #include <zlib.h>
 
 #include <algorithm>
 #include <system_error>
 #include <vector>
 
-#include "core/error.h"
-#include "core/safetensors.h"
+#include "core/base/error.h"
+#include "core/base/user_directories.h"
+#include "core/files/safetensors.h"
 #include "data/file.h"
 #include "data/find.h"
 

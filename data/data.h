@@ -2,11 +2,12 @@
 #pragma once
 
 #include "data/augment.h"
-#include "data/cifar.h"
 #include "data/dataset.h"
 #include "data/find.h"
-#include "data/folder.h"
-#include "data/idx.h"
-#include "data/image.h"
+#include "data/images/image.h"
 #include "data/loader.h"
-#include "data/synthetic.h"
+#include "data/part.h"
+#include "data/sets/cifar.h"
+#include "data/sets/folder.h"
+#include "data/sets/idx.h"
+#include "data/sets/synthetic.h"

@@ -1,4 +1,5 @@
 #include "data/dataset.h"
+
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -7,20 +8,28 @@
 #include <mutex>
 
 #include "core/random.h"
-#include "data/cifar.h"
 #include "data/file.h"
 #include "data/find.h"
-#include "data/folder.h"
-#include "data/idx.h"
-#include "data/synthetic.h"
+#include "data/sets/cifar.h"
+#include "data/sets/folder.h"
+#include "data/sets/idx.h"
+#include "data/sets/synthetic.h"
 
 namespace lamina::data {
 
 namespace {
 
+// Two fixed orders of a split's rows, in place of the epoch: were they one, what is held out of a limited
+// split would be its beginning.
+enum FixedOrder : std::uint32_t { limiting = 0, holding_out = 1 };
+
+std::vector<std::int64_t> fixed_order(std::int64_t size, FixedOrder order) {
+  return permutation(size, {.seed = 0, .stream = Stream::split, .epoch = order});
+}
+
 using Directory = std::filesystem::path;
 
-// A data set on disk: where it lies and who reads it. A new one is a line here.
+// A data set on disk: where it lies, and its reader in data/sets. A new one is a line here.
 struct Source {
   Place place;
   Dataset (*read)(const Directory&, const OpenOptions&);
@@ -116,8 +125,20 @@ Split subset(const Split& split, std::span<const std::int64_t> rows) {
 
 Split limit(const Split& split, std::int64_t count) {
   if (count <= 0 || count >= split.size()) return split;
-  const std::vector<std::int64_t> order = permutation(split.size(), Random{0, Stream::split});
+  const std::vector<std::int64_t> order = fixed_order(split.size(), limiting);
   return subset(split, std::span(order).first(static_cast<std::size_t>(count)));
+}
+
+HeldOut hold_out(const Split& split, std::int64_t count) {
+  if (count <= 0 || count >= split.size()) {
+    fail_usage("hold_out: {} of {} images; expected at least 1, and fewer than there are", count,
+               split.size());
+  }
+  std::vector<std::int64_t> rows = fixed_order(split.size(), holding_out);
+  const auto middle = rows.begin() + count;
+  std::sort(rows.begin(), middle);
+  std::sort(middle, rows.end());
+  return {.rest = subset(split, {middle, rows.end()}), .held_out = subset(split, {rows.begin(), middle})};
 }
 
 void measure(const Tensor& images, std::vector<float>& mean, std::vector<float>& std) {

@@ -1,4 +1,4 @@
-// Data sets: labelled images, held in memory as bytes. `open("cifar10:DIR")` is what --data means.
+// Data sets: labelled images, held in memory as bytes. open("cifar10:DIR") finds and reads one by its name.
 #pragma once
 
 #include <cstdint>
@@ -37,6 +37,15 @@ Split subset(const Split& split, std::span<const std::int64_t> rows);
 // smaller one. All of the split, untouched, if count <= 0 or count >= size().
 Split limit(const Split& split, std::int64_t count);
 
+// A split in two parts that share no image.
+struct HeldOut {
+  Split rest, held_out;
+};
+// Holds out `count` images: the first of a fixed random order, the same ones in every run whatever its seed;
+// a larger count adds to a smaller one. It is another order than limit()'s. Both parts are copies in the
+// split's order and keep the statistics of the whole. Throws UsageError unless 0 < count < size().
+HeldOut hold_out(const Split& split, std::int64_t count);
+
 struct Dataset {
   std::string name;  // as given to open(), without the directory
   std::vector<std::string> classes;
@@ -59,8 +68,8 @@ struct OpenOptions {
   Notify notify = notify_stderr;
 };
 
-// Opens "NAME" or "NAME:DIR" (see names(); find.h tells where DIR is looked for). Throws UsageError for an
-// unknown name, Error naming the file for missing, damaged or foreign data.
+// Opens "NAME" or "NAME:DIR" (see names(); data/find.h tells where DIR is looked for). Throws UsageError for
+// an unknown name, Error naming the file for missing, damaged or foreign data.
 Dataset open(std::string_view spec, const OpenOptions& options = {});
 
 // cifar10, cifar100, fashion-mnist, tiny-imagenet, folder, synthetic.

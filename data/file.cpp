@@ -11,40 +11,40 @@
 #include <thread>
 
 #include "core/backend.h"
-#include "core/error.h"
+#include "core/base/error.h"
 
 namespace lamina::data {
 
 namespace {
 
-std::string reason() { return std::generic_category().message(errno); }
-
-std::ifstream open_file(const std::filesystem::path& path) {
-  std::error_code error;
-  check(!std::filesystem::is_directory(path, error), "{}: is a directory; expected a file", path.string());
-  errno = 0;
-  std::ifstream file(path, std::ios::binary);
-  check(file.is_open(), "{}: cannot be opened: {}", path.string(), reason());
-  return file;
+// Of the last call that failed; errno is not always set when a stream gives up.
+std::string reason() {
+  return errno != 0 ? std::generic_category().message(errno) : "it ends before its size is reached";
 }
 
 }  // namespace
 
 std::vector<std::uint8_t> read_bytes(const std::filesystem::path& path) {
-  std::ifstream file = open_file(path);
+  std::error_code ignored;
+  check(!std::filesystem::is_directory(path, ignored), "{}: is a directory; expected a file", path.string());
+  errno = 0;
+  std::ifstream file(path, std::ios::binary);
+  check(file.is_open(), "{}: cannot be opened: {}", path.string(), reason());
   file.seekg(0, std::ios::end);
   const std::streamoff size = file.tellg();
+  check(size >= 0, "{}: cannot be read: {}", path.string(), reason());
   file.seekg(0);
-  std::vector<std::uint8_t> bytes(static_cast<std::size_t>(std::max<std::streamoff>(size, 0)));
-  file.read(reinterpret_cast<char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
-  check(size >= 0 && file.gcount() == size, "{}: cannot be read: {}", path.string(), reason());
+  std::vector<std::uint8_t> bytes(static_cast<std::size_t>(size));
+  file.read(reinterpret_cast<char*>(bytes.data()), size);
+  check(file.gcount() == size, "{}: cannot be read: {}", path.string(), reason());
   return bytes;
 }
 
 std::vector<std::string> read_lines(const std::filesystem::path& path) {
-  std::ifstream file = open_file(path);
+  const std::vector<std::uint8_t> bytes = read_bytes(path);
+  std::istringstream text(std::string(bytes.begin(), bytes.end()));
   std::vector<std::string> lines;
-  for (std::string line; std::getline(file, line);) {
+  for (std::string line; std::getline(text, line);) {
     while (!line.empty() && (line.back() == '\r' || line.back() == ' ')) line.pop_back();
     if (!line.empty()) lines.push_back(line);
   }

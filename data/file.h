@@ -1,4 +1,4 @@
-// Whole files into memory, and the same loop body over many threads. For the readers of this folder.
+// Whole files into memory, and one loop body over many threads: for what reads data sets.
 #pragma once
 
 #include <cstdint>
@@ -9,10 +9,10 @@
 
 namespace lamina::data {
 
-// Throws Error with the file's name and the system's reason.
+// The only way a whole file is read here: all of it, or an Error with its name and the system's reason.
 std::vector<std::uint8_t> read_bytes(const std::filesystem::path& path);
 
-// Non-empty lines, without line ends.
+// Its lines that are not empty, without line ends and spaces before them. Throws as read_bytes() does.
 std::vector<std::string> read_lines(const std::filesystem::path& path);
 
 // body(0) … body(n - 1) over `threads` threads (0: as many as the machine has), each inside a SerialScope.

@@ -4,7 +4,8 @@
 #include <cstdlib>
 #include <system_error>
 
-#include "core/error.h"
+#include "core/base/error.h"
+#include "core/base/user_directories.h"
 
 namespace lamina::data {
 
@@ -48,12 +49,6 @@ std::vector<fs::path> places_to_look(const Place& place) {
 
 }  // namespace
 
-fs::path cache_directory() {
-  if (const fs::path cache = from_environment("XDG_CACHE_HOME"); !cache.empty()) return cache / "lamina";
-  if (const fs::path home = from_environment("HOME"); !home.empty()) return home / ".cache" / "lamina";
-  return {};
-}
-
 fs::path find(const Place& place, const std::string& directory) {
   if (!directory.empty()) return find_in(place, directory);
   const std::vector<fs::path> places = places_to_look(place);
@@ -64,8 +59,7 @@ fs::path find(const Place& place, const std::string& directory) {
   for (const fs::path& at : places) list += "\n  " + at.string();
   fail(
       "{}: not found; looked in{}\nGive its directory as {}:DIR, set LAMINA_DATA to the folder it is in, or "
-      "run "
-      "scripts/get-data",
+      "run scripts/get-data",
       place.name, list, place.name);
 }
 

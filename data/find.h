@@ -18,7 +18,4 @@ struct Place {
 // /usr/share/datasets. Throws Error listing the places and how to get the data.
 std::filesystem::path find(const Place& place, const std::string& directory = {});
 
-// $XDG_CACHE_HOME/lamina, else ~/.cache/lamina; empty if neither variable is set.
-std::filesystem::path cache_directory();
-
 }  // namespace lamina::data

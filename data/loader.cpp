@@ -10,8 +10,8 @@
 #include <thread>
 #include <utility>
 
-#include "core/allocator.h"
 #include "core/backend.h"
+#include "core/memory/allocator.h"
 #include "core/random.h"
 
 namespace lamina::data {
@@ -35,41 +35,48 @@ struct Epoch::Plan {
     const std::int64_t rest = samples % options.batch;
     return samples / options.batch * parts_per_batch() + (rest + part_size() - 1) / part_size();
   }
-  Batch make(std::int64_t part) const;
-  [[noreturn]] void rethrow(std::exception_ptr error, std::int64_t part) const;
+  Part make(std::int64_t index) const;
+  Tensor augmented(std::span<const std::int64_t> rows, int view) const;
+  [[noreturn]] void rethrow(std::exception_ptr error, std::int64_t index) const;
 };
 
-Batch Epoch::Plan::make(std::int64_t part) const {
-  Batch batch;
-  batch.index = part / parts_per_batch();
-  const std::int64_t start = batch.index * options.batch;  // in `order`
-  batch.batch_size = std::min(options.batch, samples - start);
-  const std::int64_t offset = part % parts_per_batch() * part_size();
-  const std::int64_t count = std::min(part_size(), batch.batch_size - offset);
-  batch.last_part = offset + count == batch.batch_size;
+Part Epoch::Plan::make(std::int64_t index) const {
+  Part part;
+  part.batch = index / parts_per_batch();
+  const std::int64_t start = part.batch * options.batch;  // in `order`
+  part.batch_samples = std::min(options.batch, samples - start);
+  const std::int64_t offset = index % parts_per_batch() * part_size();
+  const std::int64_t count = std::min(part_size(), part.batch_samples - offset);
+  part.completes_batch = offset + count == part.batch_samples;
 
   const auto from = order.begin() + start + offset;
-  batch.samples.assign(from, from + count);
+  part.samples.assign(from, from + count);
   std::vector<std::int32_t> labels;
-  for (const std::int64_t sample : batch.samples) {
+  for (const std::int64_t sample : part.samples) {
     labels.push_back(split.labels.data<std::int32_t>()[sample]);
   }
-  batch.labels = Tensor::from(labels, {count});
-  const Device home = split.images.device();
-  batch.images = Tensor::empty({count, split.height(), split.width(), split.channels()}, {DType::f32, home});
-  backend_for(home).crop_images(
-      split.images, crops(batch.samples, options.augment, seed, static_cast<std::uint32_t>(epoch)),
-      split.mean, split.std, batch.images);
-  return batch;
+  part.labels = Tensor::from(labels, {count});
+  for (int view = 0; view < options.views; ++view) part.views.push_back(augmented(part.samples, view));
+  return part;
 }
 
-void Epoch::Plan::rethrow(std::exception_ptr error, std::int64_t part) const {
+Tensor Epoch::Plan::augmented(std::span<const std::int64_t> rows, int view) const {
+  const auto count = static_cast<std::int64_t>(rows.size());
+  const Device home = split.images.device();
+  Tensor images = Tensor::empty({count, split.height(), split.width(), split.channels()}, {DType::f32, home});
+  backend_for(home).crop_images(split.images,
+                                crops(rows, options.augment, seed, static_cast<std::uint32_t>(epoch), view),
+                                split.mean, split.std, images);
+  return images;
+}
+
+void Epoch::Plan::rethrow(std::exception_ptr error, std::int64_t index) const {
   try {
     std::rethrow_exception(std::move(error));
   } catch (const OutOfMemory&) {
     throw;  // whoever catches it looks at the numbers
   } catch (const std::exception& inner) {
-    fail("loader: epoch {}, batch {}: {}", epoch, part / parts_per_batch(), inner.what());
+    fail("loader: epoch {}, batch {}: {}", epoch, index / parts_per_batch(), inner.what());
   }
 }
 
@@ -88,27 +95,27 @@ class Epoch::Workers {
   Workers(const Workers&) = delete;
   Workers& operator=(const Workers&) = delete;
 
-  // Parts come in order: `part` is one more than that of the last call.
-  Batch take(std::int64_t part) {
+  // Parts come in order: `index` is one more than that of the last call.
+  Part take(std::int64_t index) {
     std::unique_lock lock(mutex_);
-    Slot& slot = slot_of(part);
+    Slot& slot = slot_of(index);
     changed_.wait(lock, [&] { return slot.full; });
     Slot taken = std::exchange(slot, {});
     ++consumed_;
     lock.unlock();
     changed_.notify_all();
-    if (taken.error) plan_->rethrow(taken.error, part);
-    return std::move(taken.batch);
+    if (taken.error) plan_->rethrow(taken.error, index);
+    return std::move(taken.part);
   }
 
  private:
   struct Slot {
-    Batch batch;
+    Part part;
     std::exception_ptr error;
     bool full = false;
   };
 
-  Slot& slot_of(std::int64_t part) { return slots_[static_cast<std::size_t>(part) % slots_.size()]; }
+  Slot& slot_of(std::int64_t index) { return slots_[static_cast<std::size_t>(index) % slots_.size()]; }
 
   void work(const std::stop_token& stop) {
     const SerialScope serial;  // the machine's other cores belong to the training step
@@ -117,19 +124,19 @@ class Epoch::Workers {
       const auto ahead = static_cast<std::int64_t>(slots_.size());
       changed_.wait(lock, stop, [&] { return next_ == plan_->parts() || next_ - consumed_ < ahead; });
       if (stop.stop_requested() || next_ == plan_->parts()) return;
-      const std::int64_t part = next_++;
+      const std::int64_t index = next_++;
       lock.unlock();
-      Slot made = make(part);
+      Slot made = make(index);
       lock.lock();
-      slot_of(part) = std::move(made);
+      slot_of(index) = std::move(made);
       changed_.notify_all();
     }
   }
-  Slot make(std::int64_t part) const {
+  Slot make(std::int64_t index) const {
     Slot slot;
     slot.full = true;
     try {
-      slot.batch = plan_->make(part);
+      slot.part = plan_->make(index);
     } catch (...) {
       slot.error = std::current_exception();
     }
@@ -168,17 +175,19 @@ void Epoch::advance() {
     workers_.reset();
     return;
   }
-  const std::int64_t part = next_++;
+  const std::int64_t index = next_++;
   if (workers_) {
-    current_ = workers_->take(part);
+    current_ = workers_->take(index);
   } else {
     try {
-      current_ = plan_->make(part);
+      current_ = plan_->make(index);
     } catch (const std::exception&) {
-      plan_->rethrow(std::current_exception(), part);
+      plan_->rethrow(std::current_exception(), index);
     }
   }
-  if (current_.images.device() != plan_->device) current_.images = current_.images.to(plan_->device);
+  for (Tensor& view : current_.views) {
+    if (view.device() != plan_->device) view = view.to(plan_->device);
+  }
   current_.labels = current_.labels.to(plan_->device);
 }
 
@@ -198,6 +207,8 @@ Loader::Loader(Split split, LoaderOptions options) : split_(std::move(split)), o
   check(options_.batch <= size,
         "loader: a batch of {} from a data set of {} images; use a batch of at most {}", options_.batch, size,
         size);
+  check(options_.views >= 1 && options_.views <= 16, "loader: {} views of every sample; expected 1 to 16",
+        options_.views);
   check(options_.workers >= 0 && options_.workers <= 256, "loader: {} workers; expected 0 to 256",
         options_.workers);
   check(options_.prefetch > 0, "loader: prefetch {}; expected at least 1", options_.prefetch);

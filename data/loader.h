@@ -4,18 +4,18 @@
 //   for (auto [images, labels] : train.epoch(epoch, device)) …
 //
 // What a batch holds is a pure function of (split, options, epoch, batch index): the number of workers, the
-// place where an epoch was resumed and the batches before it change nothing.
+// place where an epoch was resumed and the batches before it change nothing. Nor does the number of views
+// change the first one.
 #pragma once
 
 #include <cstdint>
 #include <iterator>
 #include <memory>
 #include <optional>
-#include <tuple>
-#include <vector>
 
 #include "data/augment.h"
 #include "data/dataset.h"
+#include "data/part.h"
 
 namespace lamina::data {
 
@@ -23,6 +23,7 @@ struct LoaderOptions {
   std::int64_t batch = 128;
   std::int64_t micro_batch = 0;  // hand out each batch in parts of at most this many samples; 0: whole
   Augment augment = none();
+  int views = 1;              // of every sample, each augmented by random numbers of its own; 1 to 16
   bool shuffle = true;        // a new order every epoch
   bool drop_last = false;     // leave out the last batch of an epoch if it is smaller than `batch`
   int workers = 2;            // 0: the consumer's own thread makes the batches
@@ -30,34 +31,16 @@ struct LoaderOptions {
   std::optional<std::uint64_t> seed = {};  // default: lamina::seed() when the loader is made
 };
 
-// One part of a batch; the whole batch unless micro_batch is set.
-struct Batch {
-  Tensor images;                      // f32 [n, H, W, C], normalised with the split's mean and std
-  Tensor labels;                      // i32 [n]
-  std::vector<std::int64_t> samples;  // rows of the split
-  std::int64_t index = 0;             // of the batch in its epoch
-  std::int64_t batch_size = 0;        // samples in the whole batch
-  bool last_part = true;              // the batch is complete with this one
-
-  // auto [images, labels] = batch
-  template <std::size_t I>
-  const Tensor& get() const {
-    static_assert(I < 2);
-    if constexpr (I == 0) return images;
-    if constexpr (I == 1) return labels;
-  }
-};
-
 // One pass over the data: a range to iterate over once. Leaving the loop early stops and joins the workers.
 class Epoch {
  public:
   class Iterator {
    public:
-    using value_type = Batch;
+    using value_type = Part;
     using difference_type = std::ptrdiff_t;
     explicit Iterator(Epoch* epoch) : epoch_(epoch) {}
-    Batch& operator*() const { return epoch_->current_; }
-    Batch* operator->() const { return &epoch_->current_; }
+    Part& operator*() const { return epoch_->current_; }
+    Part* operator->() const { return &epoch_->current_; }
     Iterator& operator++() {
       epoch_->advance();
       return *this;
@@ -87,8 +70,8 @@ class Epoch {
 
   std::shared_ptr<const Plan> plan_;
   std::unique_ptr<Workers> workers_;  // null: made here
-  std::int64_t next_ = 0;             // part
-  Batch current_;
+  std::int64_t next_ = 0;             // index of the part after current_
+  Part current_;
   bool started_ = false;
   bool done_ = false;
 };
@@ -116,10 +99,3 @@ class Loader {
 Loader evaluation_loader(const Split& split, std::int64_t batch = 500, int workers = 2);
 
 }  // namespace lamina::data
-
-template <>
-struct std::tuple_size<lamina::data::Batch> : std::integral_constant<std::size_t, 2> {};
-template <std::size_t I>
-struct std::tuple_element<I, lamina::data::Batch> {
-  using type = const lamina::Tensor;
-};

@@ -8,14 +8,14 @@
 #include <cstdio>
 #include <utility>
 
+#include "compare/report/report.h"
 #include "core/autograd.h"
+#include "core/captured.h"
+#include "core/files/safetensors.h"
 #include "core/ops/ops.h"
 #include "core/random.h"
-#include "core/recorded.h"
-#include "core/safetensors.h"
 #include "core/tensor.h"
 #include "data/data.h"
-#include "lamina/evaluate.h"
 #include "layers/init.h"
 #include "layers/resnet.h"
 #include "layers/summary.h"
@@ -23,6 +23,12 @@
 #include "optim/optimizer.h"
 #include "optim/presets.h"
 #include "optim/schedule.h"
+#include "optim/state.h"
+#include "train/evaluation.h"
+#include "train/noise_scale.h"
+#include "train/objectives/classification.h"
+#include "train/trace.h"
+#include "train/trainer.h"
 
 namespace lamina {
 

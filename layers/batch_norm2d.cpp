@@ -23,11 +23,14 @@ Tensor BatchNorm2d::normalise(const Tensor& x, const Tensor& residual, bool relu
 
 Tensor BatchNorm2d::forward(const Tensor& x) { return compute(x, {}, false); }
 
+BatchNormParams BatchNorm2d::params() const {
+  return {weight_->value, bias_->value, running_mean_->value, running_var_->value,
+          num_batches_tracked_->value};
+}
+
 Tensor BatchNorm2d::compute(const Tensor& x, const Tensor& residual, bool relu) {
-  BatchNormState state{weight_->value, bias_->value, running_mean_->value, running_var_->value,
-                       num_batches_tracked_->value};
   return batch_norm(
-      x, state, {.training = training(), .relu = relu, .momentum = options_.momentum, .eps = options_.eps},
+      x, params(), {.training = training(), .relu = relu, .momentum = options_.momentum, .eps = options_.eps},
       residual);
 }
 

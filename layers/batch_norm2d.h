@@ -1,6 +1,7 @@
 // Batch normalisation layer (Ioffe & Szegedy 2015), per channel over [N, H, W, C].
 #pragma once
 
+#include "core/backend.h"
 #include "layers/module.h"
 
 namespace lamina {
@@ -12,7 +13,7 @@ struct BatchNorm2dLayerOptions {
 };
 
 // weight = 1, bias = 0; buffers running_mean = 0, running_var = 1 and num_batches_tracked = 0, which counts
-// the training passes (i32, always on the CPU; PyTorch's files have it).
+// the training passes (i32 on the layer's device; PyTorch's files have it).
 class BatchNorm2d final : public Module {
  public:
   explicit BatchNorm2d(int channels, const BatchNorm2dLayerOptions& options = {});
@@ -25,6 +26,7 @@ class BatchNorm2d final : public Module {
 
  private:
   Tensor forward(const Tensor& x) override;
+  BatchNormParams params() const;
   Tensor compute(const Tensor& x, const Tensor& residual, bool relu);
 
   BatchNorm2dLayerOptions options_;

@@ -4,7 +4,7 @@
 #include <optional>
 
 #include "core/autograd.h"
-#include "core/error.h"
+#include "core/base/error.h"
 
 namespace lamina {
 

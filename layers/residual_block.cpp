@@ -1,5 +1,6 @@
 #include "layers/residual_block.h"
 
+#include "core/base/rounding.h"
 #include "core/ops/shape_ops.h"
 #include "layers/sequential.h"
 
@@ -16,8 +17,7 @@ class PadShortcut final : public Module {
  private:
   Tensor forward(const Tensor& x) override {
     const auto every = [&](int axis) {
-      return Slice{
-          .axis = axis, .start = 0, .count = (x.size(axis) + stride_ - 1) / stride_, .step = stride_};
+      return Slice{.axis = axis, .start = 0, .count = ceil_div(x.size(axis), stride_), .step = stride_};
     };
     const Tensor pixels = stride_ == 1 ? x : slice(slice(x, every(1)), every(2));
     const std::int64_t in = x.size(3);

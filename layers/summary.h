@@ -26,7 +26,7 @@ struct ModelSummary {
 };
 
 // Runs the model once on zeros of shape `input` ([N, H, W, C], on the model's device and in its dtype), in
-// evaluation mode and without recording; nothing in the model changes.
+// evaluation mode and without gradients; nothing in the model changes.
 ModelSummary summary(Module& module, const Shape& input);
 
 }  // namespace lamina

@@ -8,8 +8,8 @@
 #include <string>
 #include <vector>
 
+#include "core/files/safetensors.h"
 #include "core/param.h"
-#include "core/safetensors.h"
 #include "layers/module.h"
 
 namespace lamina {

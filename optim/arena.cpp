@@ -74,8 +74,7 @@ void Arena::check_bound() const {
     const Tensor& value = params_[i]->value;
     check(value.shares_storage(values_) && value.grad().defined() && value.grad().shares_storage(grads_),
           "optimizer: parameter {} no longer lies in this optimizer's memory: a later optimizer took it "
-          "over, or "
-          "its value was replaced; keep one optimizer for a model, and load weights with copy_from",
+          "over, or its value was replaced; keep one optimizer for a model, and load weights with copy_from",
           segments_[i].name);
   }
 }

@@ -6,15 +6,15 @@ namespace lamina {
 
 namespace {
 
-bool covers(Which which, ParamKind kind, double weight_decay) {
+bool covers(AppliesTo which, ParamKind kind, double weight_decay) {
   switch (which) {
-    case Which::none:
+    case AppliesTo::none:
       return false;
-    case Which::weights:
+    case AppliesTo::weights:
       return kind == ParamKind::weight;
-    case Which::all:
+    case AppliesTo::all:
       return true;
-    case Which::decayed:
+    case AppliesTo::decayed:
       return weight_decay != 0;
   }
   return false;

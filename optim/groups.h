@@ -10,7 +10,7 @@
 
 namespace lamina {
 
-enum class Which {
+enum class AppliesTo {
   none,
   weights,  // weights of convolution and linear layers
   all,      // biases and normalisation parameters as well
@@ -18,8 +18,8 @@ enum class Which {
 };
 
 struct Groups {
-  Which decay = Which::weights;
-  Which adapt = Which::weights;  // read by layer-wise rules only
+  AppliesTo decay = AppliesTo::weights;
+  AppliesTo adapt = AppliesTo::weights;  // read by layer-wise rules only
   double excluded_lr_scale = 1;  // of the learning rate, for parameters that a layer-wise rule does not adapt
 };
 

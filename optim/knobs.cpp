@@ -38,9 +38,9 @@ void check_ratio(const RatioOptions& o) {
 
 void check_groups(const Groups& o, double weight_decay) {
   at_least_zero("excluded_lr_scale", o.excluded_lr_scale);
-  if (o.decay == Which::decayed)
+  if (o.decay == AppliesTo::decayed)
     fail_usage("optimizer: decay=decayed is circular; expected none, weights or all");
-  if (o.adapt == Which::decayed && (weight_decay == 0 || o.decay == Which::none))
+  if (o.adapt == AppliesTo::decayed && (weight_decay == 0 || o.decay == AppliesTo::none))
     fail_usage(
         "optimizer: adapt=decayed with nothing that decays would leave no layer with a trust ratio; give a "
         "weight_decay, or set adapt=weights or adapt=all");
@@ -97,8 +97,7 @@ void check_options(const TvLarsOptions& o) {
   if (counts_epochs && o.steps_per_epoch < 1)
     fail_usage(
         "tvlars: delays and times in epochs need steps_per_epoch, which is {}; give it, or set "
-        "delay_epochs=0 "
-        "and time_unit=steps",
+        "delay_epochs=0 and time_unit=steps",
         o.steps_per_epoch);
 }
 

@@ -8,13 +8,13 @@
 #include <utility>
 #include <vector>
 
-#include "core/error.h"
+#include "core/base/error.h"
 #include "optim/options.h"
 
 namespace lamina {
 
 // Names of enumerators, in their order.
-constexpr std::array<const char*, 4> names_of(Which) { return {"none", "weights", "all", "decayed"}; }
+constexpr std::array<const char*, 4> names_of(AppliesTo) { return {"none", "weights", "all", "decayed"}; }
 constexpr std::array<const char*, 2> names_of(MomentumLr) { return {"outside", "inside"}; }
 constexpr std::array<const char*, 2> names_of(DecayScale) { return {"lr", "schedule"}; }
 constexpr std::array<const char*, 3> names_of(ZeroNorm) { return {"one", "one_without_decay", "raw"}; }

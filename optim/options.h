@@ -22,7 +22,7 @@ struct SgdOptions {
   bool nesterov = false;
   double dampening = 0;  // not in the first step, which starts v with the gradient
   MomentumLr momentum_lr = MomentumLr::outside;
-  Groups groups = {.decay = Which::all};
+  Groups groups = {.decay = AppliesTo::all};
 };
 
 // What multiplies weight decay: the learning rate (PyTorch), or its share of the peak (the paper's Alg. 2).
@@ -35,7 +35,7 @@ struct AdamWOptions {
   double eps = 1e-8;
   double weight_decay = 0.01;
   DecayScale decay_scale = DecayScale::lr;
-  Groups groups = {.decay = Which::all};
+  Groups groups = {.decay = AppliesTo::all};
 };
 
 // A tensor whose weights or gradient are all zero has no ratio. It gets

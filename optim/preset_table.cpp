@@ -1,7 +1,7 @@
 // The presets: one row each, the first of an optimizer being its default. docs/optimizers.md explains them.
 #include <array>
 
-#include "core/error.h"
+#include "core/base/error.h"
 #include "optim/presets.h"
 
 namespace lamina {
@@ -85,8 +85,7 @@ constexpr std::array preset_rows{
     Preset{"lamb", "official",
            "bias_correction=none eps=1e-6 weight_norm_max=10 weight_decay=5e-4 decay=all adapt=all",
            "no bias correction, weight norm at most 10, every tensor decays and adapts; also torch_optimizer "
-           "and "
-           "cybertronai's repository today",
+           "and cybertronai's repository today",
            "KhoiDOO/tvlars opt/lamb.py @eff8f22, torch_optimizer 0.3.0, cybertronai/pytorch-lamb "
            "pytorch_lamb/lamb.py @56bda77"},
     Preset{"lamb", "official-ssl",

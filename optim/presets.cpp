@@ -1,4 +1,5 @@
 #include "optim/presets.h"
+
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -6,6 +7,7 @@
 #include <charconv>
 #include <sstream>
 
+#include "core/base/table.h"
 #include "optim/knobs.h"
 
 namespace lamina {
@@ -24,7 +26,7 @@ double parse_double(const std::string& knob, std::string_view text, const RunFac
   double value = 0;
   const auto [end, error] = std::from_chars(number.data(), number.data() + number.size(), value);
   if (error != std::errc{} || end != number.data() + number.size())
-    fail_usage("--set {}={}: expected a number, such as 0.02, 1e-3 or 0.001*B/B_base", knob, text);
+    fail_usage("knob {}={}: expected a number, such as 0.02, 1e-3 or 0.001*B/B_base", knob, text);
   return value * factor;
 }
 
@@ -35,11 +37,11 @@ void parse_knob(const std::string& knob, const std::string& text, const RunFacts
 void parse_knob(const std::string& knob, const std::string& text, const RunFacts&, std::int64_t& value) {
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   if (error != std::errc{} || end != text.data() + text.size())
-    fail_usage("--set {}={}: expected a whole number", knob, text);
+    fail_usage("knob {}={}: expected a whole number", knob, text);
 }
 
 void parse_knob(const std::string& knob, const std::string& text, const RunFacts&, bool& value) {
-  if (text != "true" && text != "false") fail_usage("--set {}={}: expected true or false", knob, text);
+  if (text != "true" && text != "false") fail_usage("knob {}={}: expected true or false", knob, text);
   value = text == "true";
 }
 
@@ -47,75 +49,84 @@ template <typename Enum>
 void parse_knob(const std::string& knob, const std::string& text, const RunFacts&, Enum& value) {
   constexpr auto names = names_of(Enum{});
   const auto found = std::find(names.begin(), names.end(), std::string_view(text));
-  if (found == names.end()) fail_usage("--set {}={}: expected one of {}", knob, text, fmt::join(names, ", "));
+  if (found == names.end()) fail_usage("knob {}={}: expected one of {}", knob, text, fmt::join(names, ", "));
   value = static_cast<Enum>(found - names.begin());
 }
 
 template <typename Options>
-void set_knob(Options& options, const char* optimizer, const std::string& knob, const std::string& text,
-              const RunFacts& facts) {
-  bool found = false;
+[[noreturn]] void fail_no_knob(Options& options, const Preset& preset, std::string_view knob) {
   std::vector<std::string> names;
-  visit_knobs(options, [&](const char* name, auto& member, const char*) {
-    names.emplace_back(name);
-    if (knob != name) return;
-    parse_knob(knob, text, facts, member);
-    found = true;
-  });
-  if (!found) fail_usage("{} has no knob '{}'; its knobs: {}", optimizer, knob, fmt::join(names, ", "));
+  visit_knobs(options, [&](const char* name, auto&, const char*) { names.emplace_back(name); });
+  fail_usage("{} has no knob '{}'; its knobs: {}", preset.optimizer, knob, fmt::join(names, ", "));
 }
 
-template <template <typename> class Rule>
-typename Rule<float>::Options options_for(const Preset& preset, const KnobSettings& overrides,
-                                          const RunFacts& facts) {
-  typename Rule<float>::Options options;
-  if constexpr (requires { options.steps_per_epoch; }) options.steps_per_epoch = facts.steps_per_epoch;
-  for (const auto& [knob, text] : parse_settings(preset.settings))
-    set_knob(options, preset.optimizer, knob, text, facts);
-  for (const auto& [knob, text] : overrides) set_knob(options, preset.optimizer, knob, text, facts);
-  return options;
+template <typename Options>
+void set_knobs(Options& options, const Preset& preset, const KnobSettings& settings, const RunFacts& facts) {
+  for (const auto& [knob, text] : settings) {
+    bool found = false;
+    visit_knobs(options, [&, &wanted = knob, &value = text](const char* name, auto& member, const char*) {
+      if (wanted != name) return;
+      parse_knob(wanted, value, facts, member);
+      found = true;
+    });
+    if (!found) fail_no_knob(options, preset, knob);
+  }
 }
 
-template <template <typename> class Rule>
-std::unique_ptr<Optimizer> make(const ParamList& params, const Preset& preset, const KnobSettings& overrides,
-                                const RunFacts& facts) {
-  return std::make_unique<OptimizerOf<Rule>>(params, options_for<Rule>(preset, overrides, facts));
+template <typename Options>
+void set_numbers(Options& options, const Preset& preset, const KnobOverrides& overrides) {
+  if (overrides.lr) options.lr = *overrides.lr;
+  if (overrides.weight_decay) options.weight_decay = *overrides.weight_decay;
+  if (!overrides.momentum) return;
+  if constexpr (requires { options.momentum; })
+    options.momentum = *overrides.momentum;
+  else
+    fail_no_knob(options, preset, "momentum");
 }
 
-template <template <typename> class Rule>
-std::vector<KnobHelp> help(const Preset& preset) {
-  std::vector<KnobHelp> rows;
-  auto options = options_for<Rule>(preset, {}, {});
-  visit_knobs(options, [&](const char* name, auto& member, const char* meaning) {
-    rows.push_back({name, knob_text(member), meaning});
-  });
-  return rows;
-}
+using Made = std::unique_ptr<Optimizer>;
+Made make(const ParamList& params, const SgdOptions& o) { return std::make_unique<Sgd>(params, o); }
+Made make(const ParamList& params, const AdamWOptions& o) { return std::make_unique<AdamW>(params, o); }
+Made make(const ParamList& params, const LarsOptions& o) { return std::make_unique<Lars>(params, o); }
+Made make(const ParamList& params, const LambOptions& o) { return std::make_unique<Lamb>(params, o); }
+Made make(const ParamList& params, const TvLarsOptions& o) { return std::make_unique<TvLars>(params, o); }
 
 struct Family {
-  const char* name;
-  std::unique_ptr<Optimizer> (*make)(const ParamList&, const Preset&, const KnobSettings&, const RunFacts&);
-  std::vector<KnobHelp> (*help)(const Preset&);
+  std::string_view name;
+  OptimizerOptions defaults;
 };
 
-template <template <typename> class Rule>
-constexpr Family family() {
-  return {Rule<float>::name, &make<Rule>, &help<Rule>};
+constexpr std::array families{
+    Family{rules::Sgd<float>::name, SgdOptions{}}, Family{rules::AdamW<float>::name, AdamWOptions{}},
+    Family{rules::Lars<float>::name, LarsOptions{}}, Family{rules::Lamb<float>::name, LambOptions{}},
+    Family{rules::TvLars<float>::name, TvLarsOptions{}}};
+
+OptimizerOptions defaults_of(const Preset& preset) {
+  return std::find_if(families.begin(), families.end(),
+                      [&](const Family& family) { return family.name == preset.optimizer; })
+      ->defaults;
 }
 
-constexpr std::array families{family<rules::Sgd>(), family<rules::AdamW>(), family<rules::Lars>(),
-                              family<rules::Lamb>(), family<rules::TvLars>()};
-
-const Family& family_of(const Preset& preset) {
-  return *std::find_if(families.begin(), families.end(),
-                       [&](const Family& f) { return std::string_view(f.name) == preset.optimizer; });
+// Not yet checked: a preset alone may need facts of a run.
+OptimizerChoice unchecked(const Preset& preset, const KnobOverrides& overrides, const RunFacts& facts) {
+  OptimizerChoice choice{&preset, defaults_of(preset)};
+  std::visit(
+      [&](auto& options) {
+        if constexpr (requires { options.steps_per_epoch; }) options.steps_per_epoch = facts.steps_per_epoch;
+        set_knobs(options, preset, parse_settings(preset.settings), facts);
+        set_numbers(options, preset, overrides);
+        set_knobs(options, preset, overrides.set, facts);
+      },
+      choice.options);
+  return choice;
 }
 
 }  // namespace
 
 std::vector<std::string> optimizer_names() {
   std::vector<std::string> names(families.size());
-  std::transform(families.begin(), families.end(), names.begin(), [](const Family& f) { return f.name; });
+  std::transform(families.begin(), families.end(), names.begin(),
+                 [](const Family& family) { return std::string(family.name); });
   return names;
 }
 
@@ -143,21 +154,55 @@ KnobSettings parse_settings(std::string_view text) {
   for (std::string word; words >> word;) {
     const std::size_t equals = word.find('=');
     if (equals == std::string::npos || equals == 0 || equals + 1 == word.size())
-      fail_usage("--set {}: expected NAME=VALUE, such as trust_coefficient=0.02", word);
+      fail_usage("knob setting {}: expected NAME=VALUE, such as trust_coefficient=0.02", word);
     settings.emplace_back(word.substr(0, equals), word.substr(equals + 1));
   }
   return settings;
 }
 
+double OptimizerChoice::lr() const {
+  return std::visit([](const auto& o) { return o.lr; }, options);
+}
+
+std::string OptimizerChoice::name() const { return preset->optimizer; }
+
+std::vector<std::pair<std::string, std::string>> OptimizerChoice::knobs() const {
+  return std::visit([](const auto& o) { return knob_values(o); }, options);
+}
+
+OptimizerChoice resolve_optimizer(std::string_view name, const KnobOverrides& overrides,
+                                  const RunFacts& facts) {
+  OptimizerChoice choice = unchecked(find_preset(name), overrides, facts);
+  std::visit([](const auto& options) { check_options(options); }, choice.options);
+  return choice;
+}
+
+std::unique_ptr<Optimizer> make_optimizer(const OptimizerChoice& choice, const ParamList& params) {
+  return std::visit([&](const auto& options) { return make(params, options); }, choice.options);
+}
+
 std::unique_ptr<Optimizer> make_optimizer(std::string_view name, const ParamList& params,
-                                          const KnobSettings& overrides, const RunFacts& facts) {
-  const Preset& preset = find_preset(name);
-  return family_of(preset).make(params, preset, overrides, facts);
+                                          const KnobSettings& set, const RunFacts& facts) {
+  return make_optimizer(resolve_optimizer(name, {.set = set}, facts), params);
 }
 
 std::vector<KnobHelp> knob_help(std::string_view name) {
-  const Preset& preset = find_preset(name);
-  return family_of(preset).help(preset);
+  std::vector<KnobHelp> rows;
+  OptimizerChoice choice = unchecked(find_preset(name), {}, {});
+  std::visit(
+      [&](auto& options) {
+        visit_knobs(options, [&](const char* knob, auto& member, const char* meaning) {
+          rows.push_back({knob, knob_text(member), meaning});
+        });
+      },
+      choice.options);
+  return rows;
+}
+
+std::string knob_table(std::string_view name) {
+  Table table({"knob", "value", "meaning"});
+  for (const KnobHelp& knob : knob_help(name)) table.add({knob.name, knob.value, knob.meaning});
+  return table.str();
 }
 
 }  // namespace lamina

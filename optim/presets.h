@@ -4,10 +4,12 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
 #include <utility>
+#include <variant>
 #include <vector>
 
 #include "optim/optimizer.h"
@@ -15,10 +17,9 @@
 namespace lamina {
 
 struct Preset {
-  const char* optimizer;  // "lars"
-  const char* name;       // "paper"
-  const char*
-      settings;  // "trust_coefficient=0.001 denominator=split ..."; knobs not named keep their default
+  const char* optimizer;    // "lars"
+  const char* name;         // "paper"
+  const char* settings;     // "trust_coefficient=0.001 ..."; knobs not named keep their default
   const char* description;  // one line
   const char* source;       // paper and equation, or package or repository, file and commit
 };
@@ -36,14 +37,37 @@ struct RunFacts {
   std::int64_t steps_per_epoch = 0;  // 0: unknown; knobs in epochs are then refused
 };
 
-// Knob settings as from the command line: {"trust_coefficient", "0.02"}. Later ones win.
+// Knob settings as text: {"trust_coefficient", "0.02"}. Later ones win.
 using KnobSettings = std::vector<std::pair<std::string, std::string>>;
 KnobSettings parse_settings(std::string_view text);  // "a=1 b=2"; throws UsageError
 
+// What is to differ from the preset; empty: nothing.
+struct KnobOverrides {
+  std::optional<double> lr = {}, momentum = {}, weight_decay = {};
+  KnobSettings set = {};  // comes last and wins
+};
+
+using OptimizerOptions = std::variant<SgdOptions, AdamWOptions, LarsOptions, LambOptions, TvLarsOptions>;
+
+// An optimizer whose every knob is known, before there are parameters for it.
+struct OptimizerChoice {
+  const Preset* preset;  // one of presets()
+  OptimizerOptions options;
+
+  double lr() const;                                               // the peak, where a schedule follows
+  std::string name() const;                                        // "tvlars"
+  std::vector<std::pair<std::string, std::string>> knobs() const;  // as Optimizer::knobs()
+};
+
 // Throws UsageError for an unknown optimizer, preset or knob (listing the valid ones), a value that is not
 // one, and for knobs that contradict each other.
+OptimizerChoice resolve_optimizer(std::string_view name, const KnobOverrides& overrides = {},
+                                  const RunFacts& facts = {});
+std::unique_ptr<Optimizer> make_optimizer(const OptimizerChoice& choice, const ParamList& params);
+
+// Both in one, with what both throw.
 std::unique_ptr<Optimizer> make_optimizer(std::string_view name, const ParamList& params,
-                                          const KnobSettings& overrides = {}, const RunFacts& facts = {});
+                                          const KnobSettings& set = {}, const RunFacts& facts = {});
 
 // Name, value under the preset, meaning: for help and documentation.
 struct KnobHelp {
@@ -51,7 +75,8 @@ struct KnobHelp {
 };
 std::vector<KnobHelp> knob_help(std::string_view name);
 
-// The table that `lamina info --presets` prints.
+// Tables for people: every preset with its settings and source, and every knob of a preset.
 std::string preset_table();
+std::string knob_table(std::string_view name);
 
 }  // namespace lamina

@@ -3,8 +3,8 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
-#include "apps_program.h"
 #include "catch.h"
+#include "program.h"
 
 namespace lamina::tests {
 namespace {

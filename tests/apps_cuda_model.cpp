@@ -7,7 +7,7 @@
 #include "core/autograd.h"
 #include "core/ops/ops.h"
 #include "data/loader.h"
-#include "data/synthetic.h"
+#include "data/sets/synthetic.h"
 #include "layers/resnet.h"
 
 namespace lamina::tests {

@@ -1,6 +1,6 @@
 // What goes wrong says so, and with the right exit status: 1 failed while running, 2 wrong usage.
-#include "apps_program.h"
 #include "catch.h"
+#include "program.h"
 
 namespace lamina::tests {
 namespace {

@@ -1,17 +1,19 @@
 // Where memory runs out: what is said is measured, and what is advised fits.
 #include <cmath>
 
-#include "apps/memory_advice.h"
-#include "apps/table.h"
-#include "apps/training.h"
-#include "apps_program.h"
 #include "catch.h"
 #include "core/backend.h"
-#include "data/synthetic.h"
+#include "core/base/table.h"
+#include "data/sets/synthetic.h"
 #include "layers/resnet.h"
 #include "message_of.h"
+#include "program.h"
+#include "train/memory_advice.h"
+#include "train/objectives/classification.h"
 
 namespace lamina::tests {
+
+using namespace train;
 namespace {
 
 struct Model {
@@ -23,12 +25,11 @@ struct Model {
 
 ImageWork training_of(ResNet& net, int size, std::int64_t images) {
   const auto run = [&net, size](std::int64_t count) {
-    const data::Batch part{.images = Tensor::zeros({count, size, size, 3}),
-                           .labels = Tensor::zeros({count}, {DType::i32}),
-                           .samples = {},
-                           .batch_size = count};
-    Tensor sums = Tensor::zeros({2});
-    accumulate_gradients(net, part, 0, sums);
+    const data::Part part{.views = {Tensor::zeros({count, size, size, 3})},
+                          .labels = Tensor::zeros({count}, {DType::i32}),
+                          .batch_samples = count};
+    Classification objective(net);
+    accumulate_gradients(objective, part, Tensor::zeros({2}));
   };
   return {.device = {},
           .request = "--batch",
@@ -162,7 +163,7 @@ TEST_CASE("a batch that a loader's worker has no memory for is out of memory as 
   allocator.set_limit(allocator.use().live_bytes + 1000);
   CHECK_THROWS_AS(loader.epoch(0).begin(), OutOfMemory);
   allocator.set_limit(std::numeric_limits<std::size_t>::max());
-  CHECK(loader.epoch(0).begin()->images.size(0) == 64);
+  CHECK(loader.epoch(0).begin()->images().size(0) == 64);
 }
 
 }  // namespace lamina::tests

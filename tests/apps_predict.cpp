@@ -4,10 +4,10 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
-#include "apps_program.h"
 #include "catch.h"
 #include "layers/resnet.h"
 #include "layers/weights.h"
+#include "program.h"
 
 namespace lamina::tests {
 namespace {

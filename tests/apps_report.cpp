@@ -2,8 +2,8 @@
 #include <cmath>
 #include <set>
 
-#include "apps/csv.h"
-#include "apps_reported_study.h"
+#include "core/base/csv.h"
+#include "reported_study.h"
 
 namespace lamina::tests {
 namespace {
@@ -38,7 +38,7 @@ std::string first_unbalanced_tag(const std::string& html) {
 
 TEST_CASE("the report is one whole page that needs nothing else", "[report]") {
   if (gnuplot_is_missing()) return;
-  const Study study;
+  const ReportedStudy study;
   write_trace(study.run("lars-1"));
   const std::string html = study.report("", {.title = "A & B", .introduction = "One <1>.\n\nTwo."});
   CHECK(first_unbalanced_tag(html).empty());
@@ -58,7 +58,7 @@ TEST_CASE("the report is one whole page that needs nothing else", "[report]") {
 
 TEST_CASE("the report says what was compared and how sure the result is", "[report]") {
   if (gnuplot_is_missing()) return;
-  const Study study;
+  const ReportedStudy study;
   const std::string html = study.report();
   CHECK(contains(
       html, "2 contenders: resnet8 on cifar10 (100 training images), batch 128, 2 epochs, 1 to 2 seeds"));
@@ -68,37 +68,37 @@ TEST_CASE("the report says what was compared and how sure the result is", "[repo
   CHECK(contains(html, "<td>1.5 ± 0.7</td>"));  // LARS' best epochs, 1 and 2
 
   SECTION("a difference within the spread is no result") {
-    TrainOptions options = tiny_options();
+    train::Recipe options = tiny_options();
     options.seed = 1;
     write_run(study.run("tvlars-1"), options, {{2.0, 0.25}, {1.5, 0.45}});
-    std::vector<RunResult> runs = study.results();
-    runs.push_back(read_run_result(study.run("tvlars-1")));
-    write_report(runs, study.page);
+    std::vector<compare::RunResult> runs = study.results();
+    runs.push_back(compare::read_run_result(study.run("tvlars-1")));
+    compare::write_report(runs, study.page);
     CHECK(contains(read_file(study.page), "these runs do not tell the two apart"));
   }
   SECTION("accuracies on other images are not compared") {
-    TrainOptions options = tiny_options();
+    train::Recipe options = tiny_options();
     options.limit_test = 10;
     write_run(study.run("tvlars-1"), options, {{2.0, 0.25}, {1.5, 0.99}});
-    std::vector<RunResult> runs = study.results();
-    runs.push_back(read_run_result(study.run("tvlars-1")));
-    write_report(runs, study.page);
+    std::vector<compare::RunResult> runs = study.results();
+    runs.push_back(compare::read_run_result(study.run("tvlars-1")));
+    compare::write_report(runs, study.page);
     CHECK(contains(read_file(study.page), "tested on different images, so their accuracies do not compare"));
     CHECK_FALSE(contains(read_file(study.page), "Most accurate"));
   }
   SECTION("images of another size are mentioned") {
-    TrainOptions options = tiny_options();
+    train::Recipe options = tiny_options();
     options.image_size = 64;
     write_run(study.run("tvlars-1"), options, {{2.0, 0.25}, {1.5, 0.45}});
-    std::vector<RunResult> runs = study.results();
-    runs.push_back(read_run_result(study.run("tvlars-1")));
-    write_report(runs, study.page);
+    std::vector<compare::RunResult> runs = study.results();
+    runs.push_back(compare::read_run_result(study.run("tvlars-1")));
+    compare::write_report(runs, study.page);
     CHECK(contains(read_file(study.page), "(100 training images), --image-size 0 and 64, batch 128"));
   }
   SECTION("a run given twice counts once") {
-    std::vector<RunResult> runs = study.results();
-    runs.push_back(read_run_result(study.run("lars-1") / "."));
-    write_report(runs, study.page);
+    std::vector<compare::RunResult> runs = study.results();
+    runs.push_back(compare::read_run_result(study.run("lars-1") / "."));
+    compare::write_report(runs, study.page);
     CHECK(read_file(study.page) == html);
   }
   SECTION("a failed run is shown as such") {
@@ -111,7 +111,7 @@ TEST_CASE("the report says what was compared and how sure the result is", "[repo
 
 TEST_CASE("the curves' data are those of the runs", "[report]") {
   if (gnuplot_is_missing()) return;
-  const Study study;
+  const ReportedStudy study;
   study.report();
   using Rows = std::vector<std::vector<double>>;
   const std::vector<std::string> columns{"contender", "epoch", "mean", "std", "runs"};
@@ -141,7 +141,7 @@ TEST_CASE("the curves' data are those of the runs", "[report]") {
 
 TEST_CASE("the maps' data are those of the traces, on one colour scale", "[report]") {
   if (gnuplot_is_missing()) return;
-  const Study study;
+  const ReportedStudy study;
   write_trace(study.run("lars-1"));
   write_trace(study.run("tvlars-2"),
               {.steps = 700, .layers = {"conv1.weight"}, .kinds = {"weight"}, .scale = 10});
@@ -177,7 +177,7 @@ TEST_CASE("the maps' data are those of the traces, on one colour scale", "[repor
 
 TEST_CASE("what has no logarithm is left blank, and old traces are shown whole", "[report]") {
   if (gnuplot_is_missing()) return;
-  const Study study;
+  const ReportedStudy study;
   write_trace(study.run("lars-1"), {.steps = 2, .kinds = {}, .scale = 0});
   write_trace(study.run("tvlars-2"), {.steps = 2, .kinds = {}, .scale = NAN});
   CHECK(contains(study.report(), "trust ratios here"));  // nothing to show: no map at all
@@ -189,7 +189,7 @@ TEST_CASE("what has no logarithm is left blank, and old traces are shown whole",
 
 TEST_CASE("any label and layer name is drawn as it is", "[report]") {
   if (gnuplot_is_missing()) return;
-  const Study study;
+  const ReportedStudy study;
   const std::string name = R"(_a^{b}@c'd"e%f\n<g>&`h`)";
   write_trace(study.run("tvlars-2"), {.layers = {name}, .kinds = {}});
   const std::string html = study.report(name);
@@ -208,7 +208,7 @@ TEST_CASE("any label and layer name is drawn as it is", "[report]") {
 
 TEST_CASE("a legend's text is cut to the width of the figure", "[report]") {
   if (gnuplot_is_missing()) return;
-  const Study study;
+  const ReportedStudy study;
   std::string label;
   for (int i = 0; i < 60; ++i) label += "φ";
   study.report(label);

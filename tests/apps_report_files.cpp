@@ -1,8 +1,8 @@
 // What lamina report reads and writes, and what goes wrong.
 #include <cstdlib>
 
-#include "apps_reported_study.h"
 #include "message_of.h"
+#include "reported_study.h"
 
 namespace lamina::tests {
 namespace {
@@ -31,7 +31,7 @@ void write_program(const fs::path& path, const std::string& script) {
 
 TEST_CASE("a figure can be drawn anew, for a paper", "[report]") {
   if (gnuplot_is_missing()) return;
-  const Study study;
+  const ReportedStudy study;
   write_trace(study.run("lars-1"));
   study.report();
   for (const std::string name : {"test-accuracy", "weight-norm-1"}) {
@@ -50,7 +50,7 @@ TEST_CASE("a figure can be drawn anew, for a paper", "[report]") {
 
 TEST_CASE("a report replaces an earlier one but not what others put there", "[report]") {
   if (gnuplot_is_missing()) return;
-  const Study study;
+  const ReportedStudy study;
   study.report();
   std::ofstream(study.files / "mine.pdf") << "mine";
   std::ofstream(study.files / "trust-9.svg") << "of the earlier one";
@@ -73,7 +73,7 @@ TEST_CASE("runs without results make a report all the same", "[report]") {
   write_run(folder.path() / "run", tiny_options(), {});
   const fs::path page = folder.path() / "report.html";
   const auto report = [&] {
-    write_report({read_run_result(folder.path() / "run")}, page);
+    compare::write_report({compare::read_run_result(folder.path() / "run")}, page);
     return read_file(page);
   };
   SECTION("without an epoch") { CHECK(contains(report(), "No run has finished an epoch")); }
@@ -91,13 +91,13 @@ TEST_CASE("runs without results make a report all the same", "[report]") {
     CHECK(contains(html, "trace.safetensors"));
   }
   SECTION("without any run there is none") {
-    CHECK(unexplained([&] { write_report({}, page); }, {"no runs"}) == "nothing");
+    CHECK(unexplained([&] { compare::write_report({}, page); }, {"no runs"}) == "nothing");
   }
 }
 
 TEST_CASE("a report that fails leaves the earlier one whole", "[report]") {
   if (gnuplot_is_missing()) return;
-  const Study study;
+  const ReportedStudy study;
   const std::string earlier = study.report();
   const std::vector<std::string> names = study.names();
   fs::create_directory(study.folder.path() / "bin");
@@ -141,7 +141,7 @@ TEST_CASE("a report that fails leaves the earlier one whole", "[report]") {
 
 TEST_CASE("lamina report finds runs in folders and takes labels", "[report]") {
   if (gnuplot_is_missing()) return;
-  const Study study;
+  const ReportedStudy study;
   const Outcome outcome = study.command({"--title", "From the command line"});
   INFO(outcome.err);
   CHECK(outcome.status == 0);
@@ -169,7 +169,7 @@ TEST_CASE("lamina report reads what lamina train writes", "[report]") {
 }
 
 TEST_CASE("lamina report names what is no run and what cannot be written", "[report]") {
-  const Study study;
+  const ReportedStudy study;
   const std::string folder = study.folder.path().string();
   const auto check_error = [&](const Arguments& arguments, int status, const std::string& message) {
     const Outcome outcome = run(Arguments{"report"} + arguments);
@@ -182,7 +182,7 @@ TEST_CASE("lamina report names what is no run and what cannot be written", "[rep
   check_error({folder + "/nowhere"}, 1, "nowhere: there is no such run");
   check_error({folder + "/runs/lars-1/steps.csv"}, 1, "steps.csv: a file; expected a run directory");
   check_error({folder + "/empty"}, 1, "empty: neither a run directory (no config.json) nor a folder");
-  check_error({folder + "/runs", "-o", folder + "/empty"}, 1, "it is a folder; name a file with -o");
+  check_error({folder + "/runs", "-o", folder + "/empty"}, 1, "it is a folder; name a file");
   check_error({folder + "/runs", "-o", folder + "/runs/lars-1/config.json/report.html"}, 1,
               "there is no such folder");
 }

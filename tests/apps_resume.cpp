@@ -3,8 +3,8 @@
 #include <nlohmann/json.hpp>
 #include <random>
 
-#include "apps_program.h"
 #include "catch.h"
+#include "program.h"
 
 namespace lamina::tests {
 namespace {

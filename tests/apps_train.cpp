@@ -1,9 +1,9 @@
 // lamina train, whole: what a run writes, and that nothing but its options changes the weights.
 #include <nlohmann/json.hpp>
 
-#include "apps_program.h"
 #include "catch.h"
-#include "core/safetensors.h"
+#include "core/files/safetensors.h"
+#include "program.h"
 
 namespace lamina::tests {
 namespace {

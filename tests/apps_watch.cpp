@@ -3,10 +3,12 @@
 #include <limits>
 
 #include "apps/watch.h"
-#include "apps_terminal.h"
 #include "catch.h"
+#include "terminal.h"
 
 namespace lamina::tests {
+
+using namespace app;
 namespace {
 
 constexpr double nan = std::numeric_limits<double>::quiet_NaN();

@@ -1,4 +1,4 @@
-#include "core/allocator.h"
+#include "core/memory/allocator.h"
 
 #include <algorithm>
 #include <cstddef>
@@ -9,9 +9,9 @@
 #include <vector>
 
 #include "catch.h"
-#include "core/available_memory.h"
 #include "core/backend.h"
-#include "core/error.h"
+#include "core/base/available_memory.h"
+#include "core/base/error.h"
 #include "core/random.h"
 #include "core/tensor.h"
 

@@ -4,9 +4,9 @@
 #include <ctime>
 
 #include "catch.h"
-#include "core/allocator.h"
 #include "core/backend.h"
-#include "core/error.h"
+#include "core/base/error.h"
+#include "core/memory/allocator.h"
 #include "core/ops/ops.h"
 #include "gradient_check.h"
 #include "message_of.h"
@@ -123,15 +123,15 @@ TEST_CASE("NoGrad records nothing, and ends with its scope", "[autograd]") {
   const Tensor x = leaf({1, 2});
   {
     const NoGrad no_grad;
-    CHECK_FALSE(recording());
+    CHECK_FALSE(grad_enabled());
     CHECK_FALSE((x * 2.0).requires_grad());
     {
-      const NoGrad record_again(/*record=*/true);
+      const GradMode record_again(/*enabled=*/true);
       CHECK((x * 2.0).requires_grad());
     }
     CHECK_FALSE(square(x).requires_grad());
   }
-  CHECK(recording());
+  CHECK(grad_enabled());
   CHECK((x * 2.0).requires_grad());
   CHECK_FALSE((x.detach() * 2.0).requires_grad());
 }
@@ -288,12 +288,12 @@ TEST_CASE("ops that save their output make no cycle", "[autograd][memory]") {
   const std::size_t before = live_bytes();
   {
     Tensor x = Tensor::full({4, 8}, 0.5, {DType::f64}).requires_grad_();
-    BatchNormState state{Tensor::full({8}, 1, {DType::f64}).requires_grad_(),
-                         Tensor::full({8}, 0, {DType::f64}).requires_grad_(),
-                         Tensor::full({8}, 0, {DType::f64}), Tensor::full({8}, 1, {DType::f64})};
+    BatchNormParams params{Tensor::full({8}, 1, {DType::f64}).requires_grad_(),
+                           Tensor::full({8}, 0, {DType::f64}).requires_grad_(),
+                           Tensor::full({8}, 0, {DType::f64}), Tensor::full({8}, 1, {DType::f64})};
     const std::vector<Tensor> outputs{
         relu(x), sigmoid(x),    tanh(x),    exp(x),
-        sqrt(x), reciprocal(x), softmax(x), batch_norm(x, state, {.relu = true})};
+        sqrt(x), reciprocal(x), softmax(x), batch_norm(x, params, {.relu = true})};
     // Recorded backward passes re-attach those outputs; the graph of the gradient must die as well.
     for (const Tensor& y : outputs) {
       const Tensor g = grad(sum(y), std::span(&x, 1), {}, {.create_graph = true}).front();

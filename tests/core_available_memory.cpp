@@ -1,5 +1,5 @@
 // What is left of the machine's memory, read from files of made-up machines.
-#include "core/available_memory.h"
+#include "core/base/available_memory.h"
 
 #include <cstdlib>
 #include <fstream>

@@ -20,8 +20,8 @@ void add_batch_norm_rows(Rows& rows, const Extents& shape, BatchNormOptions opti
                 constant(channels, 0.5, 2)};
   if (with_residual) row.inputs.push_back(values(shape));
   row.apply = [=](const Tensors& in) {
-    BatchNormState state{in[1], in[2], in[3].clone(), in[4].clone()};
-    return batch_norm(in[0], state, options, with_residual ? in[5] : Tensor());
+    const BatchNormParams params{in[1], in[2], in[3].clone(), in[4].clone()};
+    return batch_norm(in[0], params, options, with_residual ? in[5] : Tensor());
   };
   row.reference = [=](const Arrays& in) {
     Array y = pre_activation(in, options);
@@ -34,7 +34,8 @@ void add_batch_norm_rows(Rows& rows, const Extents& shape, BatchNormOptions opti
 
   row.op = "batch_norm_composed";
   row.apply = [=](const Tensors& in) {
-    return batch_norm_composed(in[0], in[1], in[2], in[3], in[4], options, with_residual ? in[5] : Tensor());
+    return batch_norm_composed(in[0], {in[1], in[2], in[3], in[4]}, options,
+                               with_residual ? in[5] : Tensor());
   };
   rows.push_back(row);
 }
@@ -118,6 +119,14 @@ void add_softmax_row(Rows& rows, Input logits, bool large) {
                   .large = large});
 }
 
+void add_one_hot_row(Rows& rows, std::int64_t samples, int classes) {
+  rows.push_back({.op = "one_hot",
+                  .inputs = {labels(samples, classes)},
+                  .apply = [=](const Tensors& in) { return one_hot(in[0], classes); },
+                  .reference = [=](const Arrays& in) { return naive::one_hot(in[0], classes); },
+                  .large = samples * classes > 1000});
+}
+
 void add_cross_entropy_rows(Rows& rows, std::int64_t samples, int classes, double smoothing) {
   OpCase row{.op = "cross_entropy_per_sample", .parameters = fmt::format("smoothing={}", smoothing)};
   row.inputs = {values({samples, classes}, -3, 3), labels(samples, classes)};
@@ -156,6 +165,9 @@ void add_network_rows(Rows& rows) {
   add_softmax_row(rows, values({4, 1}), false);
   add_softmax_row(rows, values({6, 9}, -300, 300), true);  // would overflow without the shift
   add_softmax_row(rows, values({501, 100}), true);
+  add_one_hot_row(rows, 4, 5);
+  add_one_hot_row(rows, 1, 1);
+  add_one_hot_row(rows, 501, 100);
   for (const double smoothing : {0.0, 0.1, 0.5}) {
     add_cross_entropy_rows(rows, 4, 5, smoothing);
     add_cross_entropy_rows(rows, 1, 1, smoothing);

@@ -6,7 +6,7 @@
 #include <set>
 
 #include "catch.h"
-#include "core/error.h"
+#include "core/base/error.h"
 #include "gradient_check.h"
 #include "op_inputs.h"
 

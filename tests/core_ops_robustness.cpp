@@ -1,8 +1,8 @@
 // Every row of the op table under hard conditions: memory full of NaN, a NaN among the inputs, other numbers
 // of threads, another device. And fused ops against their compositions.
 #include "catch.h"
-#include "core/allocator.h"
 #include "core/backend.h"
+#include "core/memory/allocator.h"
 #include "op_inputs.h"
 
 namespace lamina::tests {
@@ -124,11 +124,11 @@ TEST_CASE("batch norm moves its running statistics in training only", "[ops]") {
     return draw_array(values({3, 5, 4, 6}), draw);
   }();
   const Tensor x = tensor_of<double>(x_values);
-  const auto state = [] {
-    return BatchNormState{Tensor::full({6}, 1, {DType::f64}), Tensor::full({6}, 0, {DType::f64}),
-                          Tensor::full({6}, 0.5, {DType::f64}), Tensor::full({6}, 2, {DType::f64})};
+  const auto params = [] {
+    return BatchNormParams{Tensor::full({6}, 1, {DType::f64}), Tensor::full({6}, 0, {DType::f64}),
+                           Tensor::full({6}, 0.5, {DType::f64}), Tensor::full({6}, 2, {DType::f64})};
   };
-  BatchNormState trained = state();
+  const BatchNormParams trained = params();
   batch_norm(x, trained, {.momentum = 0.25});
   const naive::Statistics batch = naive::channel_statistics(x_values);
   for (std::size_t c = 0; c < 6; ++c) {
@@ -138,7 +138,7 @@ TEST_CASE("batch norm moves its running statistics in training only", "[ops]") {
           1e-14);
     CHECK(std::abs(trained.running_var.to_vector<double>()[c] - (0.75 * 2 + 0.25 * unbiased)) < 1e-14);
   }
-  BatchNormState evaluated = state();
+  const BatchNormParams evaluated = params();
   batch_norm(x, evaluated, {.training = false});
   CHECK(evaluated.running_mean.to_vector<double>() == std::vector<double>(6, 0.5));
   CHECK(evaluated.running_var.to_vector<double>() == std::vector<double>(6, 2.0));

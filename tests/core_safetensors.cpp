@@ -1,14 +1,10 @@
-// The safetensors format: round trips, a file made by Python, every way of being broken, durable writing.
-#include "core/safetensors.h"
+// The safetensors format: round trips, a file made by Python, every way of being broken.
+#include "core/files/safetensors.h"
 
-#include <sys/resource.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include <cmath>
-#include <csignal>
 #include <cstring>
-#include <fstream>
 #include <limits>
 #include <nlohmann/json.hpp>
 #include <sstream>
@@ -16,39 +12,17 @@
 #include "catch.h"
 #include "core/random.h"
 #include "message_of.h"
+#include "temporary_directory.h"
 
 using namespace lamina;
+using lamina::tests::contents_of;
+using lamina::tests::Directory;
 using lamina::tests::message_of;
+using lamina::tests::put;
 using lamina::tests::unexplained;
 namespace fs = std::filesystem;
 
 namespace {
-
-class Directory {
- public:
-  Directory() : path_(fs::temp_directory_path() / fmt::format("lamina-safetensors-{}", ::getpid())) {
-    fs::create_directories(path_);
-  }
-  ~Directory() { fs::remove_all(path_); }
-  Directory(const Directory&) = delete;
-  Directory& operator=(const Directory&) = delete;
-  fs::path file(const char* name) const { return path_ / name; }
-  std::size_t entries() const {
-    return static_cast<std::size_t>(std::distance(fs::directory_iterator(path_), fs::directory_iterator()));
-  }
-
- private:
-  fs::path path_;
-};
-
-std::string contents_of(const fs::path& path) {
-  std::ifstream stream(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(stream), {}};
-}
-
-void put(const fs::path& path, const std::string& contents) {
-  std::ofstream(path, std::ios::binary | std::ios::trunc) << contents;
-}
 
 std::string length_prefix(std::uint64_t length) {
   std::string text(sizeof length, '\0');
@@ -159,20 +133,35 @@ TEST_CASE("safetensors: an absent name is answered with near ones") {
   CHECK(unexplained([&] { file.at("scaler"); }, {"scaler", "scalar"}) == "nothing");
 }
 
-TEST_CASE("safetensors: headers that are refused") {
-  struct Case {
-    const char* what;
-    std::string header;
-    std::size_t data_bytes;
-    const char* message;
-  };
+namespace {
+
+struct RefusedHeader {
+  const char* what;
+  std::string header;
+  std::size_t data_bytes;
+  const char* message;
+};
+
+void check_refused(const std::vector<RefusedHeader>& headers) {
+  for (const RefusedHeader& refused : headers) {
+    INFO(refused.what);
+    const std::string message = verdict(refused.header, refused.data_bytes);
+    INFO(message.substr(0, 300));
+    CHECK(message.find(refused.message) != std::string::npos);
+    CHECK(message.find("broken.safetensors") != std::string::npos);
+  }
+}
+
+}  // namespace
+
+TEST_CASE("safetensors: headers that are not in the format") {
   const std::string f32x2 = entry("F32", "[2]", "[0,8]");
   const auto deep = [](const char* open, int times) {
     std::string text;
     for (int i = 0; i < times; ++i) text += open;
     return text;
   };
-  const std::vector<Case> cases = {
+  check_refused({
       {"empty header", "", 0, "does not begin with"},
       {"leading space", " {}", 0, "does not begin with"},
       {"an array", "[]", 0, "does not begin with"},
@@ -194,6 +183,14 @@ TEST_CASE("safetensors: headers that are refused") {
        "\"dtype\" twice"},
       {"field missing", R"({"a":{"dtype":"F32","shape":[2]}})", 8, "lacks one of"},
       {"field unknown", R"({"a":{"dtype":"F32","stride":[2]}})", 8, "unknown key \"stride\""},
+      {"100,000 nested lists", "{\"a\":{\"shape\":" + deep("[", 100'000), 0, "an array"},
+      {"100,000 nested objects", deep("{\"dtype\":", 100'000), 0, "an object"},
+  });
+}
+
+TEST_CASE("safetensors: headers whose tensors do not fit the data") {
+  const std::string f32x2 = entry("F32", "[2]", "[0,8]");
+  check_refused({
       {"dtype unknown", "{\"a\":" + entry("F8", "[2]", "[0,2]") + "}", 2, "dtype F8; readable are"},
       {"dtype is a list", R"({"a":{"dtype":["F32"]}})", 8, "an array"},
       {"shape is a number", R"({"a":{"shape":8}})", 8, "the number 8"},
@@ -220,16 +217,7 @@ TEST_CASE("safetensors: headers that are refused") {
       {"data cut off", "{\"a\":" + f32x2 + "}", 7, "cut off"},
       {"data behind", "{\"a\":" + f32x2 + "}", 9, "something else behind"},
       {"i64 out of range", "{\"a\":" + entry("I64", "[1]", "[0,8]") + "}", 8, "does not fit an i32"},
-      {"100,000 nested lists", "{\"a\":{\"shape\":" + deep("[", 100'000), 0, "an array"},
-      {"100,000 nested objects", deep("{\"dtype\":", 100'000), 0, "an object"},
-  };
-  for (const Case& c : cases) {
-    INFO(c.what);
-    const std::string message = verdict(c.header, c.data_bytes);
-    INFO(message.substr(0, 300));
-    CHECK(message.find(c.message) != std::string::npos);
-    CHECK(message.find("broken.safetensors") != std::string::npos);
-  }
+  });
 }
 
 TEST_CASE("safetensors: files that are refused before their header") {
@@ -289,55 +277,4 @@ TEST_CASE("safetensors: what cannot be written is said before anything is touche
   CHECK(write({{"\xff", one}}).find("not UTF-8") != std::string::npos);
   CHECK(contents_of(directory.file("a")) == "old");
   CHECK(directory.entries() == 1);
-}
-
-TEST_CASE("Atomic writing: the old file survives a full disk, and nothing is left over") {
-  const Directory directory;
-  write_file_atomically(directory.file("a"), "old");
-  // The system refuses to let files grow beyond the limit: the same path as a full disk, with EFBIG.
-  rlimit before{};
-  REQUIRE(::getrlimit(RLIMIT_FSIZE, &before) == 0);
-  const auto handler = std::signal(SIGXFSZ, SIG_IGN);
-  const rlimit small{4096, before.rlim_max};
-  REQUIRE(::setrlimit(RLIMIT_FSIZE, &small) == 0);
-  TensorFile file;
-  file.tensors = {{"large", Tensor::zeros({100'000})}};
-  const std::string message = message_of([&] { write_tensors(directory.file("a"), file); });
-  REQUIRE(::setrlimit(RLIMIT_FSIZE, &before) == 0);
-  std::signal(SIGXFSZ, handler);
-  CHECK(message.find("File too large") != std::string::npos);
-  CHECK(message.find("nothing was changed") != std::string::npos);
-  CHECK(contents_of(directory.file("a")) == "old");
-  CHECK(directory.entries() == 1);
-}
-
-TEST_CASE("Atomic writing: paths that cannot be written") {
-  const Directory directory;
-  put(directory.file("file"), "");
-  const auto write = [](const fs::path& path) { return [path] { write_file_atomically(path, "x"); }; };
-  CHECK(unexplained(write(directory.file("file") / "below"), {"Not a directory"}) == "nothing");
-  CHECK(unexplained(write(directory.file("absent") / "below"), {"No such file"}) == "nothing");
-  fs::create_directory(directory.file("folder"));
-  CHECK(unexplained(write(directory.file("folder")), {"not a regular file"}) == "nothing");
-  CHECK(unexplained(write("/dev/full"), {"not a regular file"}) == "nothing");
-  if (::geteuid() != 0) {  // root may write anywhere
-    fs::permissions(directory.file("folder"), fs::perms::owner_read | fs::perms::owner_exec);
-    CHECK(unexplained(write(directory.file("folder") / "a"), {"Permission denied"}) == "nothing");
-  }
-}
-
-TEST_CASE("Atomic writing: follows links, keeps the usual permissions") {
-  const Directory directory;
-  put(directory.file("target"), "old");
-  fs::create_symlink("target", directory.file("link"));
-  write_file_atomically(directory.file("link"), "new");
-  CHECK(fs::is_symlink(directory.file("link")));
-  CHECK(contents_of(directory.file("target")) == "new");
-  const mode_t mask = ::umask(0);
-  ::umask(mask);
-  write_file_atomically(directory.file("fresh"), "x");
-  struct stat status {};
-  REQUIRE(::stat(directory.file("fresh").c_str(), &status) == 0);
-  CHECK((status.st_mode & 0777) == (0666 & ~mask));
-  CHECK(directory.entries() == 3);
 }

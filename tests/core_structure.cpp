@@ -1,91 +1,125 @@
-// The shape of the source tree: which folder may include which, twin kernels, sizes of files, forbidden
-// flags.
-#include <algorithm>
-#include <filesystem>
-#include <fstream>
-#include <iterator>
+// The shape of the source tree: which folder may include which, and what stays inside its room.
+#include <functional>
+#include <initializer_list>
 #include <map>
-#include <regex>
-#include <set>
-#include <string>
-#include <vector>
 
 #include "catch.h"
+#include "source_tree.h"
 
 namespace lamina::tests {
 namespace {
 
-namespace fs = std::filesystem;
-using Names = std::set<std::string>;
-
-const fs::path root = LAMINA_SOURCE_DIR;
-const Names none;
-
-struct SourceFile {
-  std::string path;  // from the root, with slashes
-  std::string text;
-
-  bool in(const std::string& folder) const { return path.starts_with(folder + "/"); }
-  std::ptrdiff_t lines() const { return std::count(text.begin(), text.end(), '\n'); }
-  bool is_code() const {
-    const std::string extension = fs::path(path).extension();
-    return Names{".h", ".cpp", ".cu", ".cuh"}.contains(extension);
-  }
-  std::vector<std::string> includes() const {
-    static const std::regex pattern(R"re((?:^|\n)\s*#\s*include\s*[<"]([^>"]+)[>"])re");
-    std::vector<std::string> found;
-    for (std::sregex_iterator match(text.begin(), text.end(), pattern), end; match != end; ++match)
-      found.push_back((*match)[1]);
-    return found;
-  }
-};
-
-SourceFile read(const fs::path& path) {
-  std::ifstream file(path, std::ios::binary);
-  return {fs::relative(path, root).generic_string(), {std::istreambuf_iterator<char>(file), {}}};
-}
-
-// The project's own text: its folders, and the files at the root. Build folders and data sets are elsewhere.
-std::vector<SourceFile> source_files() {
-  std::vector<SourceFile> files;
-  for (const char* folder :
-       {"core", "layers", "optim", "data", "apps", "lamina", "tests", "scripts", "docs", ".ci"}) {
-    if (!fs::is_directory(root / folder)) continue;
-    for (const auto& entry : fs::recursive_directory_iterator(root / folder)) {
-      const std::string extension = entry.path().extension();
-      const bool text =
-          !Names{".safetensors", ".png", ".jpg", ".gz", ".bin", ".svg", ".pyc"}.contains(extension);
-      if (entry.is_regular_file() && text) files.push_back(read(entry.path()));
-    }
-  }
-  for (const auto& entry : fs::directory_iterator(root))
-    if (entry.is_regular_file()) files.push_back(read(entry.path()));
-  return files;
-}
-
-std::vector<SourceFile> code_files() {
-  std::vector<SourceFile> files = source_files();
-  std::erase_if(files, [](const SourceFile& file) { return !file.is_code(); });
-  return files;
-}
-
-bool is_optimizer_engine(const SourceFile& file) {
-  return file.in("optim") && fs::path(file.path).stem().string().starts_with("engine");
+bool starts_with_any(const std::string& text, std::initializer_list<const char*> prefixes) {
+  return std::any_of(prefixes.begin(), prefixes.end(),
+                     [&](const char* prefix) { return text.starts_with(prefix); });
 }
 
 // "file includes header" for every include that `forbidden(file, header)`.
-template <typename Forbidden>
-Names violations(const Forbidden& forbidden) {
+Names forbidden_includes(const SourceFiles& files,
+                         const std::function<bool(const SourceFile&, const std::string&)>& forbidden) {
   Names found;
-  for (const SourceFile& file : code_files())
+  for (const SourceFile& file : files)
     for (const std::string& header : file.includes())
       if (forbidden(file, header)) found.insert(file.path + " includes " + header);
   return found;
 }
 
-bool starts_with_any(const std::string& text, std::initializer_list<const char*> prefixes) {
-  return std::any_of(prefixes.begin(), prefixes.end(),
-                     [&](const char* prefix) { return text.starts_with(prefix); });
+// Upward and sideways, between the folders of the root. Tests may include anything.
+Names upward_includes(const SourceFiles& files) {
+  static const std::map<std::string, Names> allowed{
+      {"core", {"core"}},
+      {"layers", {"layers", "core"}},
+      {"optim", {"optim", "core"}},
+      {"data", {"data", "core"}},
+      {"train", {"train", "layers", "optim", "data", "core"}},
+      {"analysis", {"analysis", "train", "layers", "optim", "data", "core"}},
+      {"compare", {"compare", "train", "layers", "optim", "data", "core"}},
+      {"lamina", {"lamina", "analysis", "compare", "train", "layers", "optim", "data", "core"}},
+      {"apps", {"apps", "lamina", "analysis", "compare", "train", "layers", "optim", "data", "core"}},
+      {"examples", {"examples", "lamina"}},
+      {"studies", {"studies", "lamina"}},
+  };
+  return forbidden_includes(files, [](const SourceFile& file, const std::string& header) {
+    const auto from = allowed.find(top_folder(file.path));
+    const std::string to = header.find('/') == std::string::npos ? "" : top_folder(header);
+    return from != allowed.end() && (allowed.contains(to) || to == "tests") && !from->second.contains(to);
+  });
+}
+
+// "core/ops" of "core/ops/conv.h", "core" of "core/tensor.h".
+std::string room_of_core(const std::string& path) { return path.substr(0, path.rfind('/')); }
+
+// Inside core. An entry is a room, or a header that alone is allowed of its room.
+Names includes_against_the_order_of_core(const SourceFiles& files) {
+  static const std::map<std::string, Names> allowed{
+      {"core/base", {"core/base"}},
+      {"core/memory", {"core/memory", "core/base"}},
+      {"core/math", {"core/math", "core/base/host_device.h", "core/bf16.h"}},
+      {"core/files", {"core/files", "core", "core/base"}},
+      {"core/ops", {"core/ops", "core", "core/memory", "core/math", "core/base"}},
+      {"core/cpu", {"core/cpu", "core", "core/memory", "core/math", "core/base"}},
+      {"core/cuda", {"core/cuda", "core", "core/memory", "core/math", "core/base"}},
+  };
+  return forbidden_includes(files, [](const SourceFile& file, const std::string& header) {
+    const auto from = allowed.find(room_of_core(file.path));
+    return from != allowed.end() && top_folder(header) == "core" &&
+           !from->second.contains(room_of_core(header)) && !from->second.contains(header);
+  });
+}
+
+// Kernels, their headers and their libraries are for core/cpu and core/cuda, and for the optimizers' engine.
+Names includes_of_kernels(const SourceFiles& files) {
+  return forbidden_includes(files, [](const SourceFile& file, const std::string& header) {
+    return starts_with_any(header, {"core/cpu/", "core/cuda/"}) && !file.in("core/cpu") &&
+           !file.in("core/cuda") && !file.in("tests") && !file.in("optim/engine");
+  });
+}
+
+Names libraries_outside_their_room(const SourceFiles& files) {
+  return forbidden_includes(files, [](const SourceFile& file, const std::string& header) {
+    if (file.in("optim/engine")) return false;
+    const bool cuda =
+        starts_with_any(header, {"cuda", "cublas", "cudnn", "nccl", "cub/", "thrust/", "cooperative_groups"});
+    return (header.starts_with("Eigen/") && !file.in("core/cpu")) || (cuda && !file.in("core/cuda"));
+  });
+}
+
+// A header beside the file, or above it: hides which way an include points.
+Names includes_without_path(const SourceFiles& files) {
+  Names paths;
+  for (const SourceFile& file : files) paths.insert(file.path);
+  return forbidden_includes(files, [&](const SourceFile& file, const std::string& header) {
+    const std::string folder = file.path.substr(0, file.path.rfind('/') + 1);
+    return !file.in("tests") && (header.starts_with(".") || header.find("/../") != std::string::npos ||
+                                 (header.find('/') == std::string::npos && paths.contains(folder + header)));
+  });
+}
+
+Names kernels_without_twin(const SourceFiles& files) {
+  Names cpu, found;
+  const auto stem = [](const SourceFile& file) { return std::filesystem::path(file.path).stem().string(); };
+  for (const SourceFile& file : files)
+    if (file.in("core/cpu")) cpu.insert(stem(file));
+  for (const SourceFile& file : files)
+    if (file.in("core/cuda") && file.path.ends_with(".cu") && !cpu.contains(stem(file)))
+      found.insert(file.path);
+  return found;
+}
+
+// A file that includes `headers`.
+SourceFile including(const std::string& path, std::initializer_list<const char*> headers) {
+  SourceFile file{path, ""};
+  for (const char* header : headers) file.text += std::string("#include \"") + header + "\"\n";
+  return file;
+}
+
+// What is wrong, without "path includes ".
+Names found_in(const std::string& path, const Names& violations) {
+  Names headers;
+  const std::string prefix = path + " includes ";
+  for (const std::string& violation : violations)
+    if (violation.starts_with(prefix)) headers.insert(violation.substr(prefix.size()));
+  return headers;
 }
 
 }  // namespace
@@ -96,110 +130,77 @@ TEST_CASE("the scan sees the source tree", "[structure]") {
   CHECK(sample.includes() == std::vector<std::string>{"a/b.h", "core/y.h"});
 }
 
-TEST_CASE("includes point one way: apps, then layers, optim and data, then core", "[structure]") {
-  // A folder, and the folders of the project it may include.
-  const std::map<std::string, Names> allowed{
-      {"core", {"core"}},
-      {"layers", {"layers", "core"}},
-      {"optim", {"optim", "core"}},
-      {"data", {"data", "core"}},
-      {"lamina", {"lamina", "layers", "optim", "data", "core"}},
-      {"apps", {"apps", "lamina", "layers", "optim", "data", "core"}},
+TEST_CASE("includes point one way: apps, compare and analysis, train, then layers, optim and data, then core",
+          "[structure]") {
+  CHECK(upward_includes(code_files()) == nothing);
+
+  const auto wrong = [](const std::string& path, std::initializer_list<const char*> headers) {
+    return found_in(path, upward_includes({including(path, headers)}));
   };
-  CHECK(violations([&](const SourceFile& file, const std::string& header) {
-          const auto from = allowed.find(file.path.substr(0, file.path.find('/')));
-          const std::string to = header.substr(0, header.find('/'));
-          return from != allowed.end() && (allowed.contains(to) || to == "tests") &&
-                 !from->second.contains(to);
-        }) == none);
+  CHECK(wrong("core/ops/a.cpp", {"layers/b.h", "core/c.h", "lamina/lamina.h", "compare"}) ==
+        Names{"layers/b.h", "lamina/lamina.h"});
+  CHECK(wrong("layers/a.h", {"optim/b.h", "data/b.h", "core/b.h"}) == Names{"optim/b.h", "data/b.h"});
+  CHECK(wrong("data/sets/a.h", {"layers/b.h", "data/b.h"}) == Names{"layers/b.h"});
+  CHECK(wrong("train/objectives/a.cpp", {"compare/b.h", "analysis/b.h", "apps/b.h", "data/b.h"}) ==
+        Names{"compare/b.h", "analysis/b.h", "apps/b.h"});
+  CHECK(wrong("compare/report/a.cpp", {"analysis/b.h", "train/b.h", "compare/b.h"}) == Names{"analysis/b.h"});
+  CHECK(wrong("analysis/a.cpp", {"compare/b.h", "train/b.h"}) == Names{"compare/b.h"});
+  CHECK(wrong("lamina/lamina.h", {"apps/b.h", "tests/b.h", "compare/b.h"}) == Names{"apps/b.h", "tests/b.h"});
+  CHECK(wrong("examples/a.cpp", {"train/b.h", "lamina/b.h"}) == Names{"train/b.h"});
+  CHECK(wrong("studies/a.cpp", {"core/b.h", "lamina/b.h"}) == Names{"core/b.h"});
+  CHECK(wrong("apps/a.cpp", {"tests/b.h", "compare/report/b.h", "lamina/b.h"}) == Names{"tests/b.h"});
+  CHECK(wrong("tests/a.cpp", {"apps/b.h", "core/b.h"}) == nothing);
+}
+
+TEST_CASE("inside core, base knows nothing above it, and formulas and memory little", "[structure]") {
+  CHECK(includes_against_the_order_of_core(code_files()) == nothing);
+
+  const auto wrong = [](const std::string& path, std::initializer_list<const char*> headers) {
+    return found_in(path, includes_against_the_order_of_core({including(path, headers)}));
+  };
+  CHECK(wrong("core/base/a.h", {"core/base/b.h", "core/tensor.h", "core/files/b.h", "vector"}) ==
+        Names{"core/tensor.h", "core/files/b.h"});
+  CHECK(wrong("core/memory/a.h", {"core/base/b.h", "core/ops/b.h", "core/memory/b.h"}) ==
+        Names{"core/ops/b.h"});
+  CHECK(wrong("core/math/a.h", {"core/base/host_device.h", "core/bf16.h", "core/base/error.h",
+                                "core/tensor.h"}) == Names{"core/base/error.h", "core/tensor.h"});
+  CHECK(wrong("core/files/a.cpp", {"core/tensor.h", "core/ops/b.h"}) == Names{"core/ops/b.h"});
+  CHECK(wrong("core/ops/a.cpp", {"core/backend.h", "core/cpu/b.h"}) == Names{"core/cpu/b.h"});
+  CHECK(wrong("core/cpu/a.cpp", {"core/math/b.h", "core/cuda/b.h"}) == Names{"core/cuda/b.h"});
+  CHECK(wrong("core/cuda/a.cu", {"core/ops/b.h", "core/cuda/b.h"}) == Names{"core/ops/b.h"});
+  CHECK(wrong("core/tensor.cpp", {"core/ops/b.h", "core/memory/b.h"}) == nothing);
 }
 
 TEST_CASE("ops reach the kernels through the Backend alone", "[structure]") {
-  CHECK(violations([](const SourceFile& file, const std::string& header) {
-          const bool kernel_header = starts_with_any(header, {"core/cpu/", "core/cuda/"});
-          const bool may =
-              file.in("core/cpu") || file.in("core/cuda") || file.in("tests") || is_optimizer_engine(file);
-          return kernel_header && !may;
-        }) == none);
-  CHECK(violations([](const SourceFile& file, const std::string& header) {
-          return file.in("core/math") && header != "core/host_device.h" && header != "core/bf16.h" &&
-                 header.starts_with("core/") && !header.starts_with("core/math/");
-        }) == none);
+  CHECK(includes_of_kernels(code_files()) == nothing);
+  CHECK(includes_of_kernels({including("core/ops/a.cpp", {"core/cpu/b.h"}),
+                             including("layers/a.cpp", {"core/cuda/b.h"}),
+                             including("optim/engine/a.cpp", {"core/cpu/b.h"})}) ==
+        Names{"core/ops/a.cpp includes core/cpu/b.h", "layers/a.cpp includes core/cuda/b.h"});
 }
 
 TEST_CASE("Eigen and CUDA headers stay inside the kernels", "[structure]") {
-  CHECK(violations([](const SourceFile& file, const std::string& header) {
-          return header.starts_with("Eigen/") && !file.in("core/cpu") && !is_optimizer_engine(file);
-        }) == none);
-  CHECK(violations([](const SourceFile& file, const std::string& header) {
-          return starts_with_any(
-                     header, {"cuda", "cublas", "cudnn", "nccl", "cub/", "thrust/", "cooperative_groups"}) &&
-                 !file.in("core/cuda") && !is_optimizer_engine(file);
-        }) == none);
+  CHECK(libraries_outside_their_room(code_files()) == nothing);
+  CHECK(libraries_outside_their_room({including("core/ops/a.cpp", {"Eigen/Core", "cudnn.h"}),
+                                      including("core/cpu/a.cpp", {"Eigen/Core", "cuda_runtime.h"}),
+                                      including("core/cuda/a.cpp", {"cublas_v2.h"})}) ==
+        Names{"core/ops/a.cpp includes Eigen/Core", "core/ops/a.cpp includes cudnn.h",
+              "core/cpu/a.cpp includes cuda_runtime.h"});
+}
+
+TEST_CASE("includes name the path from the root", "[structure]") {
+  CHECK(includes_without_path(code_files()) == nothing);
+  CHECK(includes_without_path(
+            {including("core/a.cpp", {"b.h", "../apps/c.h", "vector", "core/b.h", "core/../d.h"}),
+             {"core/b.h", ""}}) == Names{"core/a.cpp includes b.h", "core/a.cpp includes ../apps/c.h",
+                                         "core/a.cpp includes core/../d.h"});
 }
 
 TEST_CASE("every CUDA kernel file has a CPU twin of the same stem", "[structure]") {
-  Names cpu, without_twin;
-  for (const SourceFile& file : code_files())
-    if (file.in("core/cpu")) cpu.insert(fs::path(file.path).stem());
-  for (const SourceFile& file : code_files()) {
-    const fs::path path = file.path;
-    if (file.in("core/cuda") && path.extension() == ".cu" && !cpu.contains(path.stem()))
-      without_twin.insert(file.path);
-  }
-  CHECK(without_twin == none);
-}
-
-TEST_CASE("no file is over 500 lines", "[structure]") {
-  Names too_long;
-  std::vector<std::ptrdiff_t> lengths;
-  for (const SourceFile& file : code_files()) {
-    lengths.push_back(file.lines());
-    if (file.lines() > 500) too_long.insert(file.path + " has " + std::to_string(file.lines()) + " lines");
-  }
-  CHECK(too_long == none);
-  std::sort(lengths.begin(), lengths.end());
-  const std::ptrdiff_t median = lengths[lengths.size() / 2];
-  WARN(lengths.size() << " source files, median " << median << " lines, longest " << lengths.back());
-  CHECK(median < 250);
-}
-
-TEST_CASE("headers are guarded by #pragma once and files end with a newline", "[structure]") {
-  Names wrong;
-  for (const SourceFile& file : code_files()) {
-    const bool header = fs::path(file.path).extension() == ".h";
-    if (header && file.text.find("#pragma once") == std::string::npos) wrong.insert(file.path);
-    if (!file.text.ends_with('\n')) wrong.insert(file.path);
-  }
-  CHECK(wrong == none);
-}
-
-TEST_CASE("no flag trades away IEEE arithmetic", "[structure]") {
-  const std::regex flags(
-      "-ffast-math|-Ofast|-ffinite-math|-funsafe-math|-fassociative-math|-freciprocal-math|"
-      "use_fast_math|GCC optimize");
-  Names found;
-  for (const SourceFile& file : source_files()) {
-    const bool builds = file.is_code() || file.path.ends_with("CMakeLists.txt") ||
-                        file.path.ends_with(".cmake") || file.path.ends_with(".json");
-    if (builds && !file.path.ends_with("core_structure.cpp") && std::regex_search(file.text, flags))
-      found.insert(file.path);
-  }
-  CHECK(found == none);
-}
-
-TEST_CASE("no file knows the machine it was written on", "[structure]") {
-  // A user's folder or a build machine's, as an absolute path.
-  const std::regex paths(
-      "(^|[^A-Za-z0-9_.~}])/(wor"
-      "k|hom"
-      "e/[a-z]|root/|Users/)");
-  Names found;
-  for (const SourceFile& file : source_files()) {
-    std::smatch match;
-    if (std::regex_search(file.text, match, paths)) found.insert(file.path + ": " + match.str());
-  }
-  CHECK(found == none);
+  CHECK(kernels_without_twin(code_files()) == nothing);
+  CHECK(kernels_without_twin(
+            {{"core/cpu/conv.cpp", ""}, {"core/cuda/conv.cu", ""}, {"core/cuda/pool.cu", ""}}) ==
+        Names{"core/cuda/pool.cu"});
 }
 
 }  // namespace lamina::tests

@@ -101,7 +101,7 @@ TEST_CASE("devices are parsed and named", "[tensor][errors]") {
   }
   if (cuda_device_count() == 0) {
     CHECK(Device::best() == Device::cpu());
-    CHECK(unexplained([] { Tensor::zeros({1}, {.device = Device::cuda()}); }, {"cuda", "--device cpu"}) ==
+    CHECK(unexplained([] { Tensor::zeros({1}, {.device = Device::cuda()}); }, {"cuda", "device cpu"}) ==
           "nothing");
   }
 }
@@ -165,6 +165,10 @@ TEST_CASE("ops explain what they cannot take", "[ops][errors]") {
         "nothing");
   CHECK(unexplained([&] { global_avg_pool(matrix); }, {"global_avg_pool", "f32[4, 5]", "[N, H, W, C]"}) ==
         "nothing");
+}
+
+TEST_CASE("ops that change shapes explain what they cannot take", "[ops][errors]") {
+  const Tensor matrix = f32({4, 5});
   CHECK(unexplained([&] { slice(matrix, {.axis = 1, .start = 3, .count = 3}); },
                     {"slice", "start 3, count 3, step 1", "extent 5", "f32[4, 5]"}) == "nothing");
   CHECK(unexplained([&] { slice(matrix, {.axis = 2, .count = 1}); }, {"slice", "axis 2", "f32[4, 5]"}) ==
@@ -185,6 +189,9 @@ TEST_CASE("losses and batch norm explain what they cannot take", "[ops][errors]"
   const Tensor logits = f32({4, 5});
   const Tensor classes = Tensor::from<std::int32_t>({0, 1, 2, 3}, {4});
   CHECK(unexplained([&] { softmax(f32({3})); }, {"softmax", "f32[3]", "[N, C]"}) == "nothing");
+  CHECK(unexplained([&] { one_hot(f32({4}), 5); }, {"one_hot", "f32[4]", "i32 [N]"}) == "nothing");
+  CHECK(unexplained([&] { one_hot(classes, 0); }, {"one_hot", "0 classes", "at least one"}) == "nothing");
+  CHECK(unexplained([&] { one_hot(classes, 3); }, {"one_hot", "label 3", "0 to 2"}) == "nothing");
   CHECK(unexplained([&] { cross_entropy(logits, f32({4})); }, {"cross_entropy", "f32[4]", "i32 [N]"}) ==
         "nothing");
   CHECK(unexplained([&] { cross_entropy(logits, classes.rows(0, 3)); }, {"cross_entropy", "i32[3]"}) ==
@@ -198,24 +205,24 @@ TEST_CASE("losses and batch norm explain what they cannot take", "[ops][errors]"
                       {"cross_entropy", "label", std::to_string(label).c_str(), "0 to 4"}) == "nothing");
   }
 
-  BatchNormState state{f32({3}), f32({3}), f32({3}), f32({3})};
+  const BatchNormParams params{f32({3}), f32({3}), f32({3}), f32({3})};
   const Tensor image = f32({2, 8, 8, 3});
   CHECK(unexplained(
             [&] {
-              batch_norm(f32({2, 8, 8, 4}), state);
+              batch_norm(f32({2, 8, 8, 4}), params);
             },
             {"batch_norm", "f32[3]", "[4]"}) == "nothing");
   CHECK(unexplained(
             [&] {
-              batch_norm(f32({1, 1, 1, 3}), state);
+              batch_norm(f32({1, 1, 1, 3}), params);
             },
             {"batch_norm", "at least 2", "eval()"}) == "nothing");
   CHECK(unexplained(
             [&] {
-              batch_norm(image, state, {}, f32({2, 8, 4, 3}));
+              batch_norm(image, params, {}, f32({2, 8, 4, 3}));
             },
             {"batch_norm", "residual f32[2, 8, 4, 3]", "f32[2, 8, 8, 3]"}) == "nothing");
-  CHECK(unexplained([&] { batch_norm(image, state, {.eps = 0}); }, {"batch_norm", "eps 0"}) == "nothing");
+  CHECK(unexplained([&] { batch_norm(image, params, {.eps = 0}); }, {"batch_norm", "eps 0"}) == "nothing");
 }
 
 }  // namespace lamina::tests

@@ -7,8 +7,8 @@
 #include <vector>
 
 #include "catch.h"
-#include "core/allocator.h"
 #include "core/backend.h"
+#include "core/memory/allocator.h"
 
 using namespace lamina;
 using cpu::ConvShape;

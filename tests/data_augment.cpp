@@ -6,7 +6,7 @@
 #include "core/random.h"
 #include "data/augment.h"
 #include "data/loader.h"
-#include "data/synthetic.h"
+#include "data/sets/synthetic.h"
 #include "data_files.h"
 
 using namespace lamina;
@@ -39,21 +39,23 @@ double augmented_pixel(const data::Split& split, const Crop& crop, std::int64_t 
 
 }  // namespace
 
-TEST_CASE("a sample's crop depends on seed, epoch and sample alone", "[data][augment]") {
+TEST_CASE("a sample's crop depends on seed, epoch, sample and view alone", "[data][augment]") {
   const auto all = data::crops(count_up(50), data::standard(), 7, 3);
   const std::vector<std::int64_t> some = {41, 3, 3, 17};
   const auto few = data::crops(some, data::standard(), 7, 3);
   for (std::size_t i = 0; i < some.size(); ++i) {
     CHECK(same(few[i], all[static_cast<std::size_t>(some[i])]));
   }
-  const auto differing = [&](std::uint64_t seed, std::uint32_t epoch) {
-    const auto other = data::crops(count_up(50), data::standard(), seed, epoch);
+  const auto differing = [&](std::uint64_t seed, std::uint32_t epoch, int view = 0) {
+    const auto other = data::crops(count_up(50), data::standard(), seed, epoch, view);
     return std::inner_product(all.begin(), all.end(), other.begin(), 0, std::plus<>(),
                               [](const Crop& a, const Crop& b) { return same(a, b) ? 0 : 1; });
   };
   CHECK(differing(7, 3) == 0);
   CHECK(differing(8, 3) > 40);  // 1 in 162 stays by chance
   CHECK(differing(7, 4) > 40);
+  CHECK(differing(7, 3, 1) > 40);
+  CHECK(differing(7, 3, 15) > 40);
 }
 
 TEST_CASE("offsets and mirrors are uniform and independent", "[data][augment]") {
@@ -86,12 +88,12 @@ TEST_CASE("a loader's batch is the definition of the augmentation, pixel by pixe
       data::synthetic({.classes = 3, .height = 7, .width = 9, .train = 30, .test = 3}, quiet()).train;
   for (const data::Augment& augment : {data::standard(), data::none(), data::Augment{.padding = 1}}) {
     const data::Loader loader(split, {.batch = 30, .augment = augment, .seed = 11});
-    for (const data::Batch& batch : loader.epoch(2)) {
-      const std::vector<Crop> crops = data::crops(batch.samples, augment, 11, 2);
-      const float* value = batch.images.data<float>();
+    for (const data::Part& part : loader.epoch(2)) {
+      const std::vector<Crop> crops = data::crops(part.samples, augment, 11, 2);
+      const float* value = part.images().data<float>();
       double worst = 0;
       for (std::size_t i = 0; i < crops.size(); ++i) {
-        CHECK(batch.labels.data<std::int32_t>()[i] == split.get(crops[i].source).label);
+        CHECK(part.labels.data<std::int32_t>()[i] == split.get(crops[i].source).label);
         for (std::int64_t y = 0; y < 7; ++y)
           for (std::int64_t x = 0; x < 9; ++x)
             for (std::int64_t c = 0; c < 3; ++c)

@@ -1,10 +1,12 @@
 // Opening by name, where data is looked for, limits, statistics, synthetic images.
+#include <algorithm>
 #include <cmath>
 #include <set>
 
+#include "core/random.h"
 #include "data/dataset.h"
 #include "data/find.h"
-#include "data/synthetic.h"
+#include "data/sets/synthetic.h"
 #include "data_files.h"
 
 using namespace lamina;
@@ -22,6 +24,25 @@ int red_of(const data::Dataset& set) { return set.train.get(0).image.data<std::u
 data::Dataset small_synthetic(std::int64_t train = 200, std::uint64_t seed = 0) {
   return data::synthetic({.classes = 4, .height = 8, .width = 12, .train = train, .test = 40, .seed = seed},
                          quiet());
+}
+
+// Image i is one pixel of value i with label i % 5.
+data::Split numbered(std::int64_t size) {
+  std::vector<std::uint8_t> pixels;
+  std::vector<std::int32_t> labels;
+  for (std::int64_t i = 0; i < size; ++i) {
+    pixels.push_back(static_cast<std::uint8_t>(i));
+    labels.push_back(static_cast<std::int32_t>(i % 5));
+  }
+  return {.images = Tensor::from(pixels, {size, 1, 1, 1}),
+          .labels = Tensor::from(labels, {size}),
+          .mean = {0.25f},
+          .std = {0.5f}};
+}
+
+std::vector<int> numbers_of(const data::Split& split) {
+  const auto pixels = split.images.to_vector<std::uint8_t>();
+  return {pixels.begin(), pixels.end()};
 }
 
 }  // namespace
@@ -94,6 +115,65 @@ TEST_CASE("limits take the same images every time, and more add to fewer", "[dat
   // Statistics stay those of the whole set.
   CHECK(limited.mean() == data::open("synthetic:8x8x1x3", quiet()).mean());
   CHECK(limited.test.mean == limited.mean());
+}
+
+TEST_CASE("a held-out split and the rest are the split, in two", "[data][split]") {
+  const data::Split split = numbered(50);
+  const data::HeldOut two = data::hold_out(split, 20);
+  const auto held = numbers_of(two.held_out), rest = numbers_of(two.rest);
+  CHECK(held.size() == 20);
+  CHECK(rest.size() == 30);
+  std::set<int> all(held.begin(), held.end());
+  all.insert(rest.begin(), rest.end());
+  CHECK(all.size() == 50);  // disjoint and complete
+  CHECK(std::is_sorted(held.begin(), held.end()));
+  CHECK(std::is_sorted(rest.begin(), rest.end()));
+  CHECK(held.back() - held.front() > 25);  // spread over the split
+  for (const data::Split* part : {&two.held_out, &two.rest}) {
+    CHECK(part->mean == split.mean);
+    CHECK(part->std == split.std);
+    for (std::int64_t i = 0; i < part->size(); ++i)
+      CHECK(part->get(i).label == numbers_of(*part)[static_cast<std::size_t>(i)] % 5);
+  }
+}
+
+TEST_CASE("the same images are held out in every run, and more add to fewer", "[data][split]") {
+  const data::Split split = numbered(50);
+  const auto held = numbers_of(data::hold_out(split, 20).held_out);
+  const std::uint64_t before = seed();
+  seed(before + 1);
+  CHECK(numbers_of(data::hold_out(split, 20).held_out) == held);
+  seed(before);
+  const auto more = numbers_of(data::hold_out(split, 35).held_out);
+  CHECK(std::includes(more.begin(), more.end(), held.begin(), held.end()));
+  CHECK(data::hold_out(split, 1).held_out.size() == 1);
+  CHECK(data::hold_out(split, 49).rest.size() == 1);
+}
+
+TEST_CASE("holding out works after a limit, by another order", "[data][split]") {
+  const data::Split split = numbered(50), limited = data::limit(split, 30);
+  auto first = numbers_of(data::limit(split, 10));
+  std::sort(first.begin(), first.end());
+  CHECK(numbers_of(data::hold_out(split, 10).held_out) != first);
+
+  const data::HeldOut two = data::hold_out(limited, 10);
+  auto kept = numbers_of(limited);
+  const std::set<int> beginning(kept.begin(), kept.begin() + 10);
+  const auto held = numbers_of(two.held_out);
+  CHECK(std::set<int>(held.begin(), held.end()) != beginning);
+  auto both = numbers_of(two.rest);
+  both.insert(both.end(), held.begin(), held.end());
+  std::sort(both.begin(), both.end());
+  std::sort(kept.begin(), kept.end());
+  CHECK(both == kept);
+  CHECK(two.rest.mean == split.mean);
+}
+
+TEST_CASE("nothing or everything cannot be held out", "[data][split]") {
+  const data::Split split = numbered(50);
+  for (const std::int64_t count : {-1, 0, 50, 51}) CHECK_THROWS_AS(data::hold_out(split, count), UsageError);
+  check_error([&] { data::hold_out(split, 50); }, {"hold_out", "50 of 50 images", "at least 1"});
+  CHECK_THROWS_AS(data::hold_out({}, 1), UsageError);
 }
 
 TEST_CASE("mean and std are exact, per channel", "[data][split]") {

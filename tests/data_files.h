@@ -14,7 +14,7 @@
 #include <vector>
 
 #include "catch.h"
-#include "core/error.h"
+#include "core/base/error.h"
 #include "core/tensor.h"
 #include "data/dataset.h"
 

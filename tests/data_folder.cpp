@@ -1,7 +1,8 @@
 // Image folders: layouts, what is said about broken ones, and the cache of decoded images.
 #include <fmt/format.h>
-#include "core/safetensors.h"
-#include "data/folder.h"
+
+#include "core/files/safetensors.h"
+#include "data/sets/folder.h"
 #include "data_files.h"
 
 using namespace lamina;

@@ -1,5 +1,5 @@
 // JPEG and PNG decoding, and resizing, against pixels made by Pillow.
-#include "data/image.h"
+#include "data/images/image.h"
 
 #include "data_files.h"
 #include "data_reference_images.h"

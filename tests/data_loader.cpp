@@ -4,7 +4,7 @@
 #include <numeric>
 #include <set>
 
-#include "data/synthetic.h"
+#include "data/sets/synthetic.h"
 #include "data_files.h"
 
 using namespace lamina;
@@ -26,13 +26,15 @@ struct Record {
 
 Record record(const data::Loader& loader, std::int64_t epoch, std::int64_t first_batch = 0) {
   Record all;
-  for (const data::Batch& batch : loader.epoch(epoch, Device::cpu(), first_batch)) {
-    const auto pixels = batch.images.to_vector<float>();
-    const auto labels = batch.labels.to_vector<std::int32_t>();
-    all.pixels.insert(all.pixels.end(), pixels.begin(), pixels.end());
+  for (const data::Part& part : loader.epoch(epoch, Device::cpu(), first_batch)) {
+    for (const Tensor& view : part.views) {
+      const auto pixels = view.to_vector<float>();
+      all.pixels.insert(all.pixels.end(), pixels.begin(), pixels.end());
+    }
+    const auto labels = part.labels.to_vector<std::int32_t>();
     all.labels.insert(all.labels.end(), labels.begin(), labels.end());
-    all.samples.insert(all.samples.end(), batch.samples.begin(), batch.samples.end());
-    all.sizes.push_back(static_cast<std::int64_t>(batch.samples.size()));
+    all.samples.insert(all.samples.end(), part.samples.begin(), part.samples.end());
+    all.sizes.push_back(static_cast<std::int64_t>(part.samples.size()));
   }
   return all;
 }
@@ -69,11 +71,13 @@ TEST_CASE("drop_last leaves the smaller batch out", "[data][loader]") {
 TEST_CASE("the number of workers changes nothing", "[data][loader]") {
   const data::Split split = split_of(203);
   const auto with = [&](int workers, std::int64_t prefetch) {
-    return record(
-        data::Loader(
-            split,
-            {.batch = 16, .augment = data::standard(), .workers = workers, .prefetch = prefetch, .seed = 5}),
-        2);
+    return record(data::Loader(split, {.batch = 16,
+                                       .augment = data::standard(),
+                                       .views = 2,
+                                       .workers = workers,
+                                       .prefetch = prefetch,
+                                       .seed = 5}),
+                  2);
   };
   const Record expected = with(0, 1);
   CHECK(expected.samples.size() == 203);
@@ -112,14 +116,74 @@ TEST_CASE("micro-batches are the pieces of the same batches", "[data][loader]") 
   CHECK(pieces.sizes == std::vector<std::int64_t>{8, 8, 4, 8, 8, 4, 8, 2});
   std::vector<std::int64_t> index, size;
   std::vector<bool> last;
-  for (const data::Batch& part : parts.epoch(1)) {
-    index.push_back(part.index);
-    size.push_back(part.batch_size);
-    last.push_back(part.last_part);
+  for (const data::Part& part : parts.epoch(1)) {
+    index.push_back(part.batch);
+    size.push_back(part.batch_samples);
+    last.push_back(part.completes_batch);
   }
   CHECK(index == std::vector<std::int64_t>{0, 0, 0, 1, 1, 1, 2, 2});
   CHECK(size == std::vector<std::int64_t>{20, 20, 20, 20, 20, 20, 10, 10});
   CHECK(last == std::vector<bool>{false, false, true, false, false, true, false, true});
+}
+
+TEST_CASE("views are augmented apart, and the first is that of a loader without others", "[data][loader]") {
+  const data::Split split = split_of(40);
+  const auto with = [&](int views, std::int64_t micro_batch, std::uint64_t seed = 5) {
+    return data::Loader(
+        split,
+        {.batch = 40, .micro_batch = micro_batch, .augment = data::standard(), .views = views, .seed = seed});
+  };
+  const auto views_of = [](const data::Loader& loader, std::int64_t epoch) {
+    std::vector<std::vector<float>> views;
+    for (const data::Part& part : loader.epoch(epoch)) {
+      for (const Tensor& view : part.views) views.push_back(view.to_vector<float>());
+    }
+    return views;
+  };
+  const auto three = views_of(with(3, 0), 1);
+  REQUIRE(three.size() == 3);
+  CHECK(three[0] != three[1]);
+  CHECK(three[0] != three[2]);
+  CHECK(three[1] != three[2]);
+  CHECK(views_of(with(1, 0), 1).front() == three[0]);
+  CHECK(views_of(with(2, 0), 1)[1] == three[1]);  // whatever the number of views
+  CHECK(views_of(with(3, 0, 6), 1)[1] != three[1]);
+  CHECK(views_of(with(3, 0), 2)[1] != three[1]);
+  // Nor does a view depend on how the batch is split.
+  const auto halves = views_of(with(3, 20), 1);
+  REQUIRE(halves.size() == 6);
+  std::vector<float> second = halves[1];
+  second.insert(second.end(), halves[4].begin(), halves[4].end());
+  CHECK(second == three[1]);
+}
+
+TEST_CASE("a part knows its place in its batch, and its share of the batch's mean", "[data][loader]") {
+  const data::Loader loader(split_of(7), {.batch = 7, .micro_batch = 4, .shuffle = false});
+  std::vector<double> shares;
+  for (const data::Part& part : loader.epoch(0)) {
+    CHECK(part.size() == (shares.empty() ? 4 : 3));
+    CHECK(part.images().shares_storage(part.views.front()));
+    CHECK_FALSE(part.is_whole_batch());
+    // Sample i counts 2^i: 15 of the first part's four, 112 of the second's three.
+    std::vector<float> values;
+    for (const std::int64_t sample : part.samples) values.push_back(static_cast<float>(1 << sample));
+    Tensor per_sample = Tensor::from(values, {part.size()});
+    const Tensor share = part.mean(per_sample.requires_grad_());
+    shares.push_back(share.item());
+    share.backward();
+    CHECK(per_sample.grad().to_vector<float>() ==
+          std::vector<float>(values.size(), static_cast<float>(1.0 / 7)));
+    check_error([&] { (void)part.mean(Tensor::zeros({7})); }, {"Part::mean", "f32[7]", "samples"});
+    check_error([&] { (void)part.mean(Tensor::zeros({part.size(), 1})); }, {"Part::mean"});
+    check_error([&] { (void)part.mean({}); }, {"Part::mean", "undefined"});
+  }
+  CHECK(shares == std::vector<double>{15 * static_cast<float>(1.0 / 7), 112 * static_cast<float>(1.0 / 7)});
+
+  const data::Part whole = *data::Loader(split_of(7), {.batch = 7}).epoch(0).begin();
+  CHECK(whole.is_whole_batch());
+  check_error([] { (void)data::Part{}.images(); }, {"no views"});
+  check_error([] { (void)data::Part{.labels = Tensor::zeros({2})}.mean(Tensor::zeros({2})); },
+              {"0 samples", "batch_samples"});
 }
 
 TEST_CASE("an error in a worker reaches the loop, naming the batch", "[data][loader]") {
@@ -130,8 +194,8 @@ TEST_CASE("an error in a worker reaches the loop, naming the batch", "[data][loa
     int batches = 0;
     check_error(
         [&] {
-          for (const data::Batch& batch : data::Loader(split, {.batch = 10, .workers = workers}).epoch(7)) {
-            batches += static_cast<int>(batch.samples.size()) > 0;
+          for (const data::Part& part : data::Loader(split, {.batch = 10, .workers = workers}).epoch(7)) {
+            batches += static_cast<int>(part.samples.size()) > 0;
           }
         },
         {"loader: epoch 7, batch 0: "});
@@ -143,14 +207,14 @@ TEST_CASE("leaving the loop early stops the workers", "[data][loader]") {
   const data::Loader loader(split_of(400), {.batch = 4, .workers = 4, .prefetch = 8});
   for (int epoch = 0; epoch < 20; ++epoch) {
     int taken = 0;
-    for (const data::Batch& batch : loader.epoch(epoch)) {
-      if (++taken > epoch % 5 || batch.index == 99) break;
+    for (const data::Part& part : loader.epoch(epoch)) {
+      if (++taken > epoch % 5 || part.batch == 99) break;
     }
   }
   { const data::Epoch never_begun = loader.epoch(0); }
   data::Epoch moved = loader.epoch(1);
   data::Epoch to = std::move(moved);
-  CHECK(to.begin()->index == 0);
+  CHECK(to.begin()->batch == 0);
 }
 
 TEST_CASE("a batch in a structured binding", "[data][loader]") {
@@ -172,6 +236,8 @@ TEST_CASE("loaders refuse options that make no sense", "[data][loader]") {
   check_error(with({.batch = 11}), {"a batch of 11", "10 images", "at most 10"});
   check_error(with({.batch = 0}), {"batch 0"});
   check_error(with({.batch = 5, .micro_batch = -1}), {"micro_batch -1"});
+  check_error(with({.batch = 5, .views = 0}), {"0 views", "1 to 16"});
+  check_error(with({.batch = 5, .views = 17}), {"17 views"});
   check_error(with({.batch = 5, .workers = -1}), {"-1 workers"});
   check_error(with({.batch = 5, .prefetch = 0}), {"prefetch 0"});
   check_error(with({.batch = 5, .augment = {.padding = -2}}), {"pads by -2"});

@@ -2,8 +2,10 @@
 #include <numeric>
 
 #include "core/random.h"
-#include "data/cifar.h"
-#include "data/idx.h"
+#include "data/file.h"
+#include "data/images/image.h"
+#include "data/sets/cifar.h"
+#include "data/sets/idx.h"
 #include "data_files.h"
 
 using namespace lamina;
@@ -76,6 +78,28 @@ TEST_CASE("CIFAR-100 uses the fine label", "[data][cifar]") {
   CHECK(set.classes.at(99) == "worm");
   CHECK(std::is_sorted(set.classes.begin(), set.classes.end()));
   CHECK(set.test.get(0).image.data<std::uint8_t>()[0] == 42);
+}
+
+TEST_CASE("a file that cannot be read is an error, never a short or empty one", "[data][readers]") {
+  const fs::path unreadable = "/proc/self/mem";  // opens; its first byte is no memory of the process
+  if (!fs::exists(unreadable)) {
+    WARN("skipped: " << unreadable << " is not there");
+    return;
+  }
+  const auto named = [&](const auto& read) { check_error(read, {unreadable.string(), "cannot be read"}); };
+  named([&] { data::read_bytes(unreadable); });
+  named([&] { data::read_lines(unreadable); });
+  named([&] { data::decode_image(unreadable); });
+  named([&] { data::read_idx(unreadable, 3); });
+  const TemporaryDirectory directory;
+  check_error([&] { data::read_lines(directory / "absent"); },
+              {"absent", "cannot be opened", "No such file"});
+  check_error([&] { data::read_lines(directory.path()); }, {"is a directory"});
+  write_file(directory / "empty", std::string());
+  CHECK(data::read_bytes(directory / "empty").empty());
+  CHECK(data::read_lines(directory / "empty").empty());
+  write_file(directory / "lines", "a b \r\n\n  \nlast");
+  CHECK(data::read_lines(directory / "lines") == std::vector<std::string>{"a b", "last"});
 }
 
 TEST_CASE("class names come from the data set's own file if it is there", "[data][cifar]") {

@@ -133,67 +133,67 @@ TEST_CASE("GPU memory that cannot be had is an error that names the sizes and th
   for (const std::size_t bytes : {std::numeric_limits<std::size_t>::max(), 200 * megabyte}) {
     CAPTURE(bytes);
     CHECK(unexplained([&] { allocator.allocate(bytes); }, {std::to_string(bytes).c_str(), "1024 bytes live",
-                                                           "the fake device", "--micro-batch"}) == "nothing");
+                                                           "the fake device", "micro_batch"}) == "nothing");
     CHECK(allocator.use().live_bytes == 1024);
   }
   CHECK(allocate(allocator, 1024) == live + 1024);  // still usable
 }
 
-TEST_CASE("what recorded work has released, nothing else is given while it may be replayed",
-          "[cuda][recorded]") {
+TEST_CASE("what captured work has released, nothing else is given while it may be replayed",
+          "[cuda][captured]") {
   FakeDevice device{1024 * megabyte};
   CudaAllocator allocator(device.source());
   std::byte* before = allocate(allocator, megabyte);
-  allocator.begin_recording();
+  allocator.begin_capture();
   std::byte* temporary = allocate(allocator, 2 * megabyte);
   std::byte* result = allocate(allocator, megabyte);
   allocator.release(temporary, 2 * megabyte);
-  CHECK(allocate(allocator, megabyte) == temporary);  // within the recording it is
+  CHECK(allocate(allocator, megabyte) == temporary);  // within the capture it is
   allocator.release(temporary, megabyte);
   allocator.release(before, megabyte);
-  allocator.end_recording();
+  allocator.end_capture();
 
   CHECK(allocate(allocator, megabyte) == before);
   CHECK(allocate(allocator, 2 * megabyte) != temporary);
-  allocator.release(result, megabyte);  // after the recording: still its memory
+  allocator.release(result, megabyte);  // after the capture: still its memory
   const std::size_t used = device.used;
   allocator.empty_cache();
   CHECK(device.used == used);
 
-  allocator.begin_recording();  // a second one shares it
+  allocator.begin_capture();  // a second one shares it
   CHECK(allocate(allocator, 2 * megabyte) == temporary);
   allocator.release(temporary, 2 * megabyte);
-  allocator.end_recording();
-  allocator.drop_recording();
+  allocator.end_capture();
+  allocator.drop_capture();
   allocator.empty_cache();
   CHECK(device.used == used);
-  allocator.drop_recording();
+  allocator.drop_capture();
   allocator.empty_cache();
   CHECK(device.used < used);
 }
 
-TEST_CASE("memory that outlives its recording is free when it is released", "[cuda][recorded]") {
+TEST_CASE("memory that outlives its capture is free when it is released", "[cuda][captured]") {
   FakeDevice device{64 * megabyte};
   CudaAllocator allocator(device.source());
-  allocator.begin_recording();
+  allocator.begin_capture();
   std::byte* result = allocate(allocator, 60 * megabyte);
-  allocator.end_recording();
-  allocator.drop_recording();
+  allocator.end_capture();
+  allocator.drop_capture();
   CHECK(unexplained([&] { allocator.allocate(10 * megabyte); }, {"out of GPU memory"}) == "nothing");
   allocator.release(result, 60 * megabyte);
   CHECK(allocate(allocator, 10 * megabyte) == result);
 }
 
-TEST_CASE("a recording that runs out of memory gives nothing back while it is made", "[cuda][recorded]") {
+TEST_CASE("a capture that runs out of memory gives nothing back while it lasts", "[cuda][captured]") {
   FakeDevice device{128 * megabyte};
   CudaAllocator allocator(device.source());
   allocator.release(allocator.allocate(50 * megabyte), 50 * megabyte);
-  allocator.begin_recording();
+  allocator.begin_capture();
   allocator.allocate(50 * megabyte);
   CHECK(unexplained([&] { allocator.allocate(50 * megabyte); }, {"out of GPU memory"}) == "nothing");
   CHECK(device.used == 128 * megabyte);
-  allocator.end_recording();
-  allocator.drop_recording();
+  allocator.end_capture();
+  allocator.drop_capture();
   CHECK(device.holds(allocate(allocator, 60 * megabyte), 60 * megabyte));
 }
 
@@ -282,23 +282,23 @@ TEST_CASE("separate blocks have their own size, and are the device's again when 
   CHECK(device.segments.empty());
 }
 
-TEST_CASE("separate blocks of recorded work stay until the last recording is dropped", "[cuda][recorded]") {
+TEST_CASE("separate blocks of captured work stay until the last capture is dropped", "[cuda][captured]") {
   FakeDevice device{1000};
   cuda::SeparateAllocator allocator(device.source());
   std::byte* before = allocate(allocator, 10);
-  allocator.begin_recording();
+  allocator.begin_capture();
   std::byte *kept = allocate(allocator, 100), *released = allocate(allocator, 200);
   allocator.release(released, 200);
   allocator.release(before, 10);
-  CHECK(device.used == 310);  // nothing is given back while a recording is made
-  allocator.end_recording();
+  CHECK(device.used == 310);  // nothing is given back during a capture
+  allocator.end_capture();
   CHECK(device.used == 300);
-  allocator.begin_recording();
-  allocator.end_recording();
-  allocator.drop_recording();
+  allocator.begin_capture();
+  allocator.end_capture();
+  allocator.drop_capture();
   allocator.release(allocate(allocator, 500), 500);
   CHECK(device.used == 300);
-  allocator.drop_recording();
+  allocator.drop_capture();
   CHECK(device.used == 100);
   allocator.release(kept, 100);
   CHECK(device.used == 0);

@@ -5,14 +5,15 @@
 #include <cstdlib>
 #include <numeric>
 
-#include "apps/training_step.h"
 #include "catch.h"
-#include "core/allocator.h"
+#include "core/memory/allocator.h"
 #include "data/loader.h"
-#include "data/synthetic.h"
+#include "data/sets/synthetic.h"
 #include "layers/resnet.h"
 #include "message_of.h"
 #include "optim/optimizer.h"
+#include "train/objectives/classification.h"
+#include "train/step.h"
 
 namespace lamina::tests {
 namespace {
@@ -54,9 +55,9 @@ std::string missing(const std::string& message, std::initializer_list<const char
 
 TEST_CASE("a GPU that cannot be used is an error that says why, and what to do", "[cuda][errors]") {
   CHECK(missing(refusal({.driver = 0}), {"device cuda:7", "no NVIDIA driver",
-                                         "install one for CUDA 12.8 or newer", "--device cpu"}) == "nothing");
+                                         "install one for CUDA 12.8 or newer", "device cpu"}) == "nothing");
   CHECK(missing(refusal({.driver = 11040}), {"driver supports CUDA 11.4", "built with 12.8",
-                                             "update the driver", "--device cpu"}) == "nothing");
+                                             "update the driver", "device cpu"}) == "nothing");
   CHECK(missing(refusal({.gpus = 0}), {"no GPU that this program may use", "CUDA_VISIBLE_DEVICES"}) ==
         "nothing");
   CHECK(missing(refusal({.gpus = 1}), {"cuda:7 does not exist", "there is 1 GPU here, cuda:0"}) == "nothing");
@@ -134,17 +135,18 @@ TEST_CASE("sums with the same total are not added up by the same kernel", "[cuda
 
 #ifdef LAMINA_CUDA  // else the library's optimizers know no GPU
 
-TEST_CASE("a replayed step is handed out at once, and nothing in it waits", "[recorded]") {
+TEST_CASE("a replayed step is handed out at once, and nothing in it waits", "[captured]") {
   const Device device = pooled_gpu();
   data::Split split =
       data::synthetic({.classes = 4, .height = 8, .width = 8, .train = 200, .test = 10}).train;
   split.images = split.images.to(device);
   ResNet net("resnet8", {.classes = 4, .device = device});
   Sgd optimizer(net.parameters(), {.lr = 0.1});
-  TrainingStep step(net, optimizer);
+  Classification objective(net);
+  train::TrainingStep step(objective, optimizer);
   const data::Loader loader(split, {.batch = 20, .augment = data::standard()});
   std::vector<std::size_t> backlogs;
-  for (const data::Batch& part : loader.epoch(0, device)) {
+  for (const data::Part& part : loader.epoch(0, device)) {
     step.run(part);
     backlogs.push_back(emulated_backlog());
   }

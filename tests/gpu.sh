@@ -9,20 +9,7 @@ build=$(readlink -f "$1")
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 export CUDA_VISIBLE_DEVICES="" # where there is a GPU
-passed=0 failed=0
-
-# check WHAT COMMAND...
-check() {
-  local what=$1
-  shift
-  if "$@" >"$scratch/output" 2>&1; then
-    passed=$((passed + 1))
-  else
-    failed=$((failed + 1))
-    echo "failed: $what"
-    cat "$scratch/output"
-  fi
-}
+source "$root/tests/checks.sh"
 
 refuses() { # STATUS TEXT COMMAND...
   local expected=$1 text=$2 status=0
@@ -52,5 +39,4 @@ check "lamina starts" env -i "$scratch/bundle/build/release/lamina" info
 rm "$scratch/bundle/build/release/lib"/libfmt.so.*
 check "a library that is lacking shows" bash -c "! env -i ldd '$scratch/bundle/build/release/lamina' | grep libfmt | grep -q '$scratch'"
 check "a folder of something else is left alone" refuses 1 "something else than a bundle" "$root/scripts/bundle" "$root/docs"
-echo "test cases: $((passed + failed)) | $passed passed | $failed failed"
-[ $failed = 0 ]
+report

@@ -1,13 +1,13 @@
-// The GPU's traversal (optim/engine_cuda_step.h) against the CPU's, for every preset.
+// The GPU's traversal (optim/engine/cuda_step.h) against the CPU's, for every preset.
 #include <algorithm>
 #include <cmath>
 #include <optional>
 #include <utility>
 
 #include "catch.h"
-#include "core/recorded.h"
+#include "core/captured.h"
 #include "message_of.h"
-#include "optim/engine_cuda.h"
+#include "optim/engine/cuda.h"
 #include "optim_common.h"
 
 namespace lamina {
@@ -29,11 +29,11 @@ struct Twin {
   Arena arena;
   engine::CudaState state;
   StepReport report;
-  bool record;
-  std::optional<Recorded> recording;
+  bool captures;
+  std::optional<Captured> captured;
 
-  Twin(const ParamList& host, const std::vector<std::string>& slots, bool recorded = false)
-      : params(on_gpu(host)), arena(params, slots), record(recorded) {}
+  Twin(const ParamList& host, const std::vector<std::string>& slots, bool capture = false)
+      : params(on_gpu(host)), arena(params, slots), captures(capture) {}
 
   void copy_grads(const ParamList& host) {
     for (std::size_t i = 0; i < params.size(); ++i) Tensor(params[i]->grad()).copy_from(host[i]->grad());
@@ -65,8 +65,8 @@ struct Twin {
     engine::cuda_prepare(arena, optimizer.settings(), rule, step, request,
                          {.step = step.number, .lr = step.lr, .layers = {}}, state);
     const auto apply = [this, rule, request] { engine::cuda_apply(arena, rule, request, state); };
-    if (!recording) recording.emplace(Device::cuda(), apply, RecordedOptions{.record = record});
-    recording->run();
+    if (!captured) captured.emplace(Device::cuda(), apply, CapturedOptions{.capture = captures});
+    captured->run();
   }
 };
 
@@ -96,13 +96,13 @@ constexpr double tolerance = 2e-6;
 
 TEST_CASE("on the GPU every preset takes the CPU's steps", "[engine]") {
   for (const std::string& name : all_presets())
-    for (const auto& [trace, record] :
+    for (const auto& [trace, capture] :
          {std::pair(false, false), {false, true}, {true, false}, {true, true}}) {
-      INFO(name << (trace ? ", traced" : "") << (record ? ", recorded" : ""));
+      INFO(name << (trace ? ", traced" : "") << (capture ? ", captured" : ""));
       const ParamList params = model<float>();
       const auto optimizer = make(name, params);
       optimizer->set_tracing(trace);
-      Twin twin(params, optimizer->arena().slot_names(), record);
+      Twin twin(params, optimizer->arena().slot_names(), capture);
       for (int t = 1; t <= 5; ++t) {
         set_grads<float>(params, static_cast<std::uint32_t>(t));
         if (t == 3 && !freezes_zeros(name)) Tensor(params[3]->grad()).fill(0);

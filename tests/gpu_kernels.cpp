@@ -273,15 +273,12 @@ TEST_CASE("f64 is refused on CUDA, with the reason", "[cuda][errors]") {
   refused("cross_entropy_grad", [&] { gpu().cross_entropy_grad(vector, rows, labels, 0, rows); });
   refused("one_hot", [&] { gpu().one_hot(labels, 0, rows); });
   refused("crop_images", [&] { gpu().crop_images(bytes, crops, ones, ones, x); });
-  refused("batch_norm", [&] {
-    gpu().batch_norm(x, vector, vector, none, {}, {vector, vector}, x, vector, vector);
-  });
-  refused("batch_norm_inference", [&] {
-    gpu().batch_norm_inference(x, vector, vector, none, {}, vector, vector, x, vector, vector);
-  });
-  refused("batch_norm_grad", [&] {
-    gpu().batch_norm_grad(x, x, none, vector, vector, vector, vector, {}, x, vector, vector, none);
-  });
+  const BatchNormParams params{vector, vector, vector, vector};
+  refused("batch_norm", [&] { gpu().batch_norm(x, params, none, {}, x, vector, vector); });
+  refused("batch_norm_inference",
+          [&] { gpu().batch_norm_inference(x, params, none, {}, x, vector, vector); });
+  refused("batch_norm_grad",
+          [&] { gpu().batch_norm_grad(x, x, none, params, vector, vector, {}, x, vector, vector, none); });
 }
 
 }  // namespace lamina::tests

@@ -14,25 +14,26 @@ constexpr double sum_rounding = 1e-5;
 
 // Batch normalisation of the same numbers on both devices, all that it makes.
 struct BatchNorm {
-  Tensor y, mean, inv_std, running_mean, running_var;
+  Tensor y, mean, inv_std;
+  BatchNormParams params;
 
   BatchNorm(const Tensor& x, const Tensor& residual, const BatchNormOptions& options) {
     const Shape channels{x.shape().back()};
     const TensorOptions f32{DType::f32, x.device()};
     y = Tensor::empty_like(x), mean = Tensor::empty(channels, f32), inv_std = Tensor::empty(channels, f32);
-    running_mean = draw_exact(channels, 103).to(x.device());
-    running_var = draw_exact(channels, 104, 0.5, 2).to(x.device());
+    params = params_for(x);
     Backend& backend = backend_for(x.device());
     if (options.training) {
-      backend.batch_norm(x, weight(x), bias(x), residual, options, {running_mean, running_var}, y, mean,
-                         inv_std);
+      backend.batch_norm(x, params, residual, options, y, mean, inv_std);
     } else {
-      backend.batch_norm_inference(x, weight(x), bias(x), residual, options, running_mean, running_var, y,
-                                   mean, inv_std);
+      backend.batch_norm_inference(x, params, residual, options, y, mean, inv_std);
     }
   }
-  static Tensor weight(const Tensor& x) { return draw_exact({x.shape().back()}, 101, 0.5).to(x.device()); }
-  static Tensor bias(const Tensor& x) { return draw_exact({x.shape().back()}, 102).to(x.device()); }
+  static BatchNormParams params_for(const Tensor& x) {
+    const Shape channels{x.shape().back()};
+    return {draw_exact(channels, 101, 0.5).to(x.device()), draw_exact(channels, 102).to(x.device()),
+            draw_exact(channels, 103).to(x.device()), draw_exact(channels, 104, 0.5, 2).to(x.device())};
+  }
 };
 
 struct BatchNormGradients {
@@ -45,8 +46,8 @@ struct BatchNormGradients {
     bias = Tensor::empty(mean.shape(), f32);
     if (wants_residual) residual = Tensor::empty_like(inputs);
     backend_for(inputs.device())
-        .batch_norm_grad(grad, inputs, y, BatchNorm::weight(inputs), BatchNorm::bias(inputs), mean, inv_std,
-                         options, x, weight, bias, residual);
+        .batch_norm_grad(grad, inputs, y, BatchNorm::params_for(inputs), mean, inv_std, options, x, weight,
+                         bias, residual);
   }
 };
 
@@ -60,8 +61,8 @@ void compare_batch_norm(const Shape& shape, const BatchNormOptions& options, boo
   CHECK(beyond_rounding(cuda.y, cpu.y, sum_rounding) == 0);
   CHECK(relative_error(cuda.mean, cpu.mean) <= sum_rounding);
   CHECK(relative_error(cuda.inv_std, cpu.inv_std) <= sum_rounding);
-  CHECK(relative_error(cuda.running_mean, cpu.running_mean) <= sum_rounding);
-  CHECK(relative_error(cuda.running_var, cpu.running_var) <= sum_rounding);
+  CHECK(relative_error(cuda.params.running_mean, cpu.params.running_mean) <= sum_rounding);
+  CHECK(relative_error(cuda.params.running_var, cpu.params.running_var) <= sum_rounding);
 
   // From the same statistics and the same y, so that both have the same mask.
   const Tensor y = options.relu && with_residual ? to_bf16(cpu.y) : Tensor();
@@ -262,11 +263,11 @@ TEST_CASE("the ReLU's mask is the same from x as from the y that was stored", "[
       const Tensor none, from_above = values.dtype() == DType::bf16 ? to_bf16(grad) : grad.to(Device::cuda());
       const BatchNormOptions options{.relu = true};
       Tensor y = Tensor::empty_like(values), mean = on_gpu({24}), inv_std = on_gpu({24});
-      Tensor running_mean = Tensor::zeros_like(mean), running_var = Tensor::zeros_like(mean);
-      gpu().batch_norm(values, weight, bias, none, options, {running_mean, running_var}, y, mean, inv_std);
+      const BatchNormParams params{weight, bias, Tensor::zeros_like(mean), Tensor::zeros_like(mean)};
+      gpu().batch_norm(values, params, none, options, y, mean, inv_std);
       const auto gradients = [&](const Tensor& masks) {
         Tensors out{Tensor::empty_like(values), on_gpu({24}), on_gpu({24}), Tensor::empty_like(values)};
-        gpu().batch_norm_grad(from_above, values, masks, weight, bias, mean, inv_std, options, out[0], out[1],
+        gpu().batch_norm_grad(from_above, values, masks, params, mean, inv_std, options, out[0], out[1],
                               out[2], out[3]);
         return out;
       };
@@ -288,7 +289,7 @@ TEST_CASE("the variance survives a mean far larger than the deviation, on CUDA",
     // f32 holds 10,000 to 5e-4; 32 squares are summed in f32: 2e-6 relative.
     CHECK(std::abs(r.mean.to_vector<float>()[c] - 10'000.5) < 6e-4);
     CHECK(std::abs(r.inv_std.to_vector<float>()[c] * std::sqrt(1.25) - 1) < 2e-6);
-    CHECK(std::abs(r.running_var.to_vector<float>()[c] / (1.25 * 40'000 / 39'999) - 1) < 4e-6);
+    CHECK(std::abs(r.params.running_var.to_vector<float>()[c] / (1.25 * 40'000 / 39'999) - 1) < 4e-6);
   }
 }
 
@@ -299,7 +300,7 @@ TEST_CASE("a NaN stays in its channel and is never hidden, in bf16", "[cuda][bf1
   const Tensor values = to_bf16(x);
   const BatchNorm r(values, {}, options);
   const BatchNormGradients g(values, values, {}, r.mean, r.inv_std, options, true);
-  for (const Tensor& t : {r.mean, r.inv_std, r.running_mean, r.running_var, g.weight, g.bias})
+  for (const Tensor& t : {r.mean, r.inv_std, r.params.running_mean, r.params.running_var, g.weight, g.bias})
     CHECK(nan_mask(t) == std::vector<bool>{false, false, true, false});
   std::vector<bool> third_channel(400);
   for (std::size_t i = 2; i < 400; i += 4) third_channel[i] = true;

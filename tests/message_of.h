@@ -4,7 +4,7 @@
 #include <initializer_list>
 #include <string>
 
-#include "core/error.h"
+#include "core/base/error.h"
 
 namespace lamina::tests {
 

@@ -302,6 +302,13 @@ inline Array softmax(const Array& logits) {
   return p;
 }
 
+inline Array one_hot(const Array& labels, std::int64_t classes) {
+  Array rows({labels.size(0), classes});
+  for (std::int64_t n = 0; n < labels.size(0); ++n)
+    rows.at({n, static_cast<std::int64_t>(labels.at({n}))}) = 1;
+  return rows;
+}
+
 // -sum over classes of target * log softmax, target = (1 - smoothing) one_hot + smoothing / C.
 inline Array cross_entropy(const Array& logits, const Array& labels, double smoothing) {
   Array losses({logits.size(0)});

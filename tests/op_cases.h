@@ -67,7 +67,7 @@ inline Shape to_shape(const Extents& extents) { return {extents.begin(), extents
 // result has no derivative.
 template <typename F>
 Tensor gradient_of(const F& f, const Tensor& x, const Tensor& grad_output, bool last = false) {
-  const NoGrad record_this(/*record=*/true);
+  const GradMode record_this(/*enabled=*/true);
   const Tensor leaf = x.requires_grad() ? x : x.detach().requires_grad_();
   const Tensor y = f(leaf);
   return grad(y, std::span(&leaf, 1), grad_output, {.create_graph = !last}).front();

@@ -4,7 +4,7 @@
 #include <cmath>
 
 #include "catch.h"
-#include "optim/engine.h"
+#include "optim/engine/engine.h"
 #include "optim_common.h"
 
 namespace lamina {
@@ -42,6 +42,48 @@ TEST_CASE("knobs written out and read back make the same optimizer") {
   }
 }
 
+TEST_CASE("an optimizer is known before there are parameters for it") {
+  const RunFacts facts{.batch = 1024, .steps_per_epoch = 4};
+  for (const std::string& name : all_presets()) {
+    INFO(name);
+    const OptimizerChoice choice = resolve_optimizer(name, {.weight_decay = 0.01}, facts);
+    const auto optimizer = make(name, model<float>());
+    CHECK(choice.name() == optimizer->name());
+    CHECK(choice.lr() == optimizer->lr());
+    CHECK(choice.knobs() == optimizer->knobs());
+    CHECK(make_optimizer(choice, model<float>())->knobs() == choice.knobs());
+  }
+}
+
+TEST_CASE("numbers override a preset as they are, settings override numbers") {
+  const double third = 1.0 / 3;
+  const OptimizerChoice lars = resolve_optimizer(
+      "lars:timm", {.lr = third, .momentum = 0.5, .weight_decay = 0.25, .set = {{"momentum", "0.75"}}});
+  CHECK(lars.lr() == third);
+  CHECK(std::get<LarsOptions>(lars.options).momentum == 0.75);
+  CHECK(std::get<LarsOptions>(lars.options).weight_decay == 0.25);
+  CHECK(make_optimizer(lars, model<float>())->lr() == third);
+  for (const char* name : {"adamw", "lamb"})
+    CHECK_THROWS_WITH(resolve_optimizer(name, {.momentum = 0.9}),
+                      Contains(std::string(name) + " has no knob 'momentum'") && Contains("beta1"));
+  CHECK_THROWS_WITH(resolve_optimizer("lars", {.lr = -1}), Contains("lr is -1"));
+  CHECK_THROWS_AS(resolve_optimizer("lars:timm", {.weight_decay = 0}), UsageError);
+}
+
+TEST_CASE("every knob is in the table of its preset, with its value and meaning") {
+  for (const std::string& name : all_presets()) {
+    const std::string table = knob_table(name);
+    INFO(name << "\n" << table);
+    for (const KnobHelp& knob : knob_help(name)) {
+      CHECK(!knob.meaning.empty());
+      CHECK(table.find("\n" + knob.name + " ") != std::string::npos);
+      CHECK(table.find(" " + knob.value + "  ") != std::string::npos);
+      CHECK(table.find("  " + knob.meaning + "\n") != std::string::npos);
+    }
+  }
+  CHECK_THROWS_AS(knob_table("lars:official"), UsageError);
+}
+
 TEST_CASE("unknown names list the valid ones") {
   const ParamList params = model<float>();
   CHECK_THROWS_AS(make_optimizer("adagrad", params), UsageError);
@@ -52,11 +94,13 @@ TEST_CASE("unknown names list the valid ones") {
                     Contains("there is lars:barlowtwins") && Contains("valid: paper, albert, official"));
   CHECK_THROWS_WITH(make_optimizer("sgd", params, {{"trust_coefficient", "1"}}),
                     Contains("sgd has no knob 'trust_coefficient'") && Contains("momentum"));
-  CHECK_THROWS_WITH(make_optimizer("sgd", params, {{"momentum", "high"}}), Contains("--set momentum=high"));
+  CHECK_THROWS_WITH(make_optimizer("sgd", params, {{"momentum", "high"}}),
+                    Contains("knob momentum=high: expected a number"));
   CHECK_THROWS_WITH(make_optimizer("sgd", params, {{"nesterov", "1"}}), Contains("true or false"));
   CHECK_THROWS_WITH(make_optimizer("lars", params, {{"denominator", "both"}}),
                     Contains("split, joint, grad_only"));
   CHECK_THROWS_AS(parse_settings("momentum"), UsageError);
+  CHECK_THROWS_WITH(parse_settings("lr=1 momentum"), Contains("knob setting momentum: expected NAME=VALUE"));
 }
 
 TEST_CASE("contradictory knobs are refused") {
@@ -98,8 +142,9 @@ TEST_CASE("what decays and adapts is decided by kind, and shown") {
     CHECK(lars.settings()[excluded].weight_decay == 0);
     CHECK(lars.settings()[excluded].lr_scale == 0.25);
   }
-  CHECK_THAT(lars.group_table(), Contains("weight         3        23307          0.5         yes        1"));
-  CHECK_THAT(lars.group_table(), Contains("norm           2           14            0          no     0.25"));
+  const std::string table = group_table(lars.segments(), lars.settings());
+  CHECK_THAT(table, Contains("weight         3        23307          0.5         yes        1"));
+  CHECK_THAT(table, Contains("norm           2           14            0          no     0.25"));
   const Sgd sgd(model<float>(), {.weight_decay = 0.5});
   for (const LayerSettings& layer : sgd.settings()) CHECK((layer.weight_decay == 0.5 && !layer.adapts));
 }
@@ -197,6 +242,8 @@ TEST_CASE("trust ratios print as a range") {
   CHECK_THAT(fmt::format("{}", ratios), Contains("trust ") && Contains(".weight) to "));
 }
 
+}  // namespace
+
 // A rule from outside, in f32 and f64, with nothing but the engine's header.
 struct SignLarsOptions {
   double lr = 1e-3, momentum = 0.9, weight_decay = 0, trust_coefficient = 1e-3;
@@ -212,9 +259,11 @@ struct SignLars {
   Real momentum, eta;
   SignLars(const Options& o, const Step&) : momentum(Real(o.momentum)), eta(Real(o.trust_coefficient)) {}
 
-  LAMINA_HD Real normed(Element<Real> e, const Real*) const { return e.grad + e.weight_decay * e.weight; }
+  LAMINA_HD Real update_direction(Element<Real> e, const Real*) const {
+    return e.grad + e.weight_decay * e.weight;
+  }
   LAMINA_HD Real trust(Layer<Real>& l) const {
-    return l.weight_norm > 0 && l.normed_norm > 0 ? eta * l.weight_norm / l.normed_norm : 1;
+    return l.weight_norm > 0 && l.direction_norm > 0 ? eta * l.weight_norm / l.direction_norm : 1;
   }
   LAMINA_HD Real apply(Element<Real> e, Real* s) const {
     const Real d = e.grad + e.weight_decay * e.weight;
@@ -237,5 +286,4 @@ TEMPLATE_TEST_CASE("a rule of one's own is an optimizer", "", float, double) {
   CHECK(optimizer.trust_ratios().layers.size() == 3);
 }
 
-}  // namespace
 }  // namespace lamina

@@ -4,6 +4,8 @@
 
 #include "catch.h"
 #include "core/backend.h"
+#include "optim/norms.h"
+#include "optim/state.h"
 #include "optim_common.h"
 
 namespace lamina {
@@ -166,12 +168,12 @@ TEST_CASE("saved state continues to the last bit") {
     TensorFile file;
     for (int t = 0; t < 6; ++t) {
       if (t == 3) {
-        optimizer->save_state(file);
+        save_state(*optimizer, file);
         ParamList copies;
         for (const auto& param : params) add_param(copies, param->name, param->value);
         params = copies;
         optimizer = make(name, params);
-        optimizer->load_state(file);
+        load_state(*optimizer, file);
       }
       set_grads<float>(params, static_cast<std::uint32_t>(t + 1));
       optimizer->set_lr(0.05 * (t + 1));
@@ -185,13 +187,13 @@ TEST_CASE("state of another optimizer is refused and changes nothing") {
   const ParamList params = model<float>();
   Lamb lamb(params, {});
   TensorFile file;
-  lamb.save_state(file);
+  save_state(lamb, file);
   const ParamList others = model<float>();
   Lars lars(others, {});
   set_grads<float>(others, 1);
   lars.step();
   const Tensor before = lars.arena().slot(0).clone();
-  CHECK_THROWS_WITH(lars.load_state(file),
+  CHECK_THROWS_WITH(load_state(lars, file),
                     Catch::Matchers::Contains("state.momentum.conv1.weight is missing"));
   CHECK(same_bits(before, lars.arena().slot(0)));
   CHECK(lars.steps() == 1);
@@ -216,6 +218,34 @@ TEST_CASE("a gradient that is not finite stops the step, named, before anything 
       for (std::size_t k = 0; k < state.size(); ++k) CHECK(same_bits(state[k], optimizer->arena().slot(k)));
       CHECK(optimizer->steps() == 1);
     }
+}
+
+TEST_CASE("reports of the newest 64 steps wait to be taken, each once") {
+  const ParamList params = model<float>();
+  Sgd optimizer(params, {});
+  CHECK(optimizer.report().step == 0);
+  CHECK(optimizer.take_reports().empty());
+  for (int t = 0; t < 3; ++t) optimizer.step();
+  const std::vector<StepReport> few = optimizer.take_reports();
+  REQUIRE(few.size() == 3);
+  CHECK((few.front().step == 1 && few.back().step == 3));
+  CHECK(optimizer.take_reports().empty());
+  CHECK(optimizer.report().step == 3);  // taken or not
+  for (int t = 0; t < 70; ++t) optimizer.step();
+  const std::vector<StepReport> many = optimizer.take_reports();
+  REQUIRE(std::ssize(many) == Optimizer::reports_kept);
+  CHECK((many.front().step == 10 && many.back().step == 73));
+}
+
+TEST_CASE("squared norms and distances of tensors") {
+  const Tensor x = Tensor::from(std::vector<float>{3, -4, 0}, {3}), y = Tensor::full({3}, 1.0);
+  CHECK(squared_norm(x) == 25);
+  CHECK(squared_distance(x, y) == 30);
+  CHECK(squared_norm(Tensor::full({1000}, 1e200, {DType::f64, {}})) == INFINITY);
+  CHECK(squared_norm(Tensor::full({100}, 1e20)) == Approx(1e42));  // more than a float holds
+  CHECK_THROWS_WITH(squared_distance(x, Tensor::zeros({4})),
+                    Catch::Matchers::Contains("one shape and dtype"));
+  CHECK_THROWS_WITH(squared_norm(Tensor::zeros({2}, {DType::i32, {}})), Catch::Matchers::Contains("i32"));
 }
 
 TEST_CASE("tracing changes no bit and measures norms as they are") {

@@ -2,7 +2,7 @@
 #include <cmath>
 
 #include "catch.h"
-#include "core/error.h"
+#include "core/base/error.h"
 #include "optim/schedule.h"
 
 namespace lamina {

@@ -6,7 +6,7 @@
 #include <filesystem>
 
 #include "catch.h"
-#include "core/safetensors.h"
+#include "core/files/safetensors.h"
 #include "optim_common.h"
 
 namespace lamina {

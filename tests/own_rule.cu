@@ -1,6 +1,6 @@
 #include "own_rule.h"
 
-#include "optim/engine_cuda_step.h"
+#include "optim/engine/cuda_step.h"
 
 template void lamina::engine::cuda_prepare(const Arena&, std::span<const LayerSettings>,
                                            const tests::SignLars<float>&, const Step&, const Request&,

@@ -1,8 +1,7 @@
 // A rule that is not Lamina's own, as a user writes it: README's, with what CONTRIBUTING adds for GPUs.
 #pragma once
 
-#include "optim/engine_cuda.h"
-#include "optim/groups.h"
+#include "lamina/rule.h"
 
 namespace lamina::tests {
 
@@ -20,12 +19,14 @@ struct SignLars {
   Real mu, eta;
   SignLars(const Options& o, const Step&) : mu(Real(o.momentum)), eta(Real(o.trust_coefficient)) {}
 
-  LAMINA_HD Real normed(Element<Real> e, const Real*) const { return e.grad + e.weight_decay * e.weight; }
+  LAMINA_HD Real update_direction(Element<Real> e, const Real*) const {
+    return e.grad + e.weight_decay * e.weight;
+  }
   LAMINA_HD Real trust(Layer<Real>& l) const {
-    return l.weight_norm > 0 && l.normed_norm > 0 ? eta * l.weight_norm / l.normed_norm : Real(1);
+    return l.weight_norm > 0 && l.direction_norm > 0 ? eta * l.weight_norm / l.direction_norm : Real(1);
   }
   LAMINA_HD Real apply(Element<Real> e, Real* s) const {
-    const Real u = normed(e, s);
+    const Real u = update_direction(e, s);
     s[0] = mu * s[0] + e.trust * Real((u > 0) - (u < 0));
     return e.weight - e.lr * s[0];
   }

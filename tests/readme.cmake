@@ -1,4 +1,4 @@
-# Compiles the code of README.md and docs/gpu.md: every ```cpp block is a source file as it stands; one with a main() is
+# Compiles the code of README.md and of some documents: every ```cpp block is a source file as it stands; one with a main() is
 # linked too.
 function(lamina_compile_code document name)
   set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${document})
@@ -32,3 +32,4 @@ function(lamina_compile_code document name)
 endfunction()
 lamina_compile_code(${PROJECT_SOURCE_DIR}/README.md readme)
 lamina_compile_code(${PROJECT_SOURCE_DIR}/docs/gpu.md docs_gpu)
+lamina_compile_code(${PROJECT_SOURCE_DIR}/docs/training.md docs_training)

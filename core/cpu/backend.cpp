@@ -20,7 +20,7 @@ void copy_bytes(const void* source, void* destination, std::size_t bytes) {
   });
 }
 
-class Repetition final : public Recording {
+class Repetition final : public Graph {
  public:
   explicit Repetition(std::function<void()> work) : work_(std::move(work)) {}
   void replay() override { work_(); }
@@ -43,12 +43,12 @@ void CpuBackend::copy(const Tensor& from, Tensor& to) { copy_bytes(from.raw(), t
 
 void CpuBackend::synchronize() {}  // kernels have finished when they return
 
-// The CPU works as it is told: there is nothing to save.
-std::unique_ptr<Recording> CpuBackend::record(const std::function<void()>& work) {
+// The CPU does at once what it is told: there is nothing to capture.
+std::unique_ptr<Graph> CpuBackend::capture(const std::function<void()>& work) {
   return std::make_unique<Repetition>(work);
 }
 
-void CpuBackend::rehearse(const std::function<void()>& work) { work(); }
+void CpuBackend::warm_up(const std::function<void()>& work) { work(); }
 
 Backend& cpu_backend() {
   // Never destroyed: tensors held by static or thread-local objects may outlive any static of ours.

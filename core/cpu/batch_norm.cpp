@@ -4,11 +4,12 @@
 #include <functional>
 #include <vector>
 
+#include "core/base/rounding.h"
 #include "core/cpu/cpu_backend.h"
 #include "core/cpu/parallel.h"
 #include "core/math/batch_norm.h"
 #include "core/math/unary.h"
-#include "core/scratch.h"
+#include "core/memory/scratch.h"
 
 namespace lamina {
 namespace {
@@ -68,7 +69,7 @@ void add_rows(const Value& value, const Factor& factor, std::int64_t begin, std:
 template <typename Value, typename Factor>
 std::vector<double> sum_rows(const Rows& rows, const Value& value, const Factor& factor) {
   const std::int64_t width = 2 * rows.channels;
-  const std::int64_t chunks = (rows.count + rows.chunk - 1) / rows.chunk;
+  const std::int64_t chunks = ceil_div(rows.count, rows.chunk);
   const Scratch<double> partial(cpu_backend().allocator(), chunks * width);
   cpu::parallel_for(rows.count, rows.chunk, [&](std::int64_t begin, std::int64_t end) {
     double* sums = partial.data() + begin / rows.chunk * width;
@@ -135,10 +136,11 @@ std::vector<T> scale_of(const Tensor& weight, const Tensor& inv_std) {
 
 // y = relu?((x - mean) * scale + bias + residual?) with scale = inv_std * weight.
 template <typename T, bool relu, bool has_residual>
-void normalise(const Tensor& x, const Tensor& weight, const Tensor& bias, const Tensor& residual,
-               const Tensor& mean, const Tensor& inv_std, Tensor& y) {
-  const std::vector<T> scales = scale_of<T>(weight, inv_std);
-  const T *from = x.data<T>(), *means = mean.data<T>(), *scale = scales.data(), *shift = bias.data<T>();
+void normalise(const Tensor& x, const BatchNormParams& params, const Tensor& residual, const Tensor& mean,
+               const Tensor& inv_std, Tensor& y) {
+  const std::vector<T> scales = scale_of<T>(params.weight, inv_std);
+  const T *from = x.data<T>(), *means = mean.data<T>(), *scale = scales.data(),
+          *shift = params.bias.data<T>();
   const T* added = has_residual ? residual.data<T>() : nullptr;
   T* to = y.data<T>();
   for_each_element(Rows(x), [=](std::int64_t i, std::int64_t c) {
@@ -158,13 +160,14 @@ enum class Mask { none, from_y, from_x };
 
 // See math::BatchNormGradient.
 template <typename T, Mask mask>
-void gradients(const Tensor& grad, const Tensor& x, const Tensor& y, const Tensor& weight, const Tensor& bias,
+void gradients(const Tensor& grad, const Tensor& x, const Tensor& y, const BatchNormParams& params,
                const Tensor& mean, const Tensor& inv_std, bool training, Tensor& grad_x, Tensor& grad_weight,
                Tensor& grad_bias, Tensor& grad_residual) {
   const Rows rows(x);
-  const std::vector<T> scales = scale_of<T>(weight, inv_std);
+  const std::vector<T> scales = scale_of<T>(params.weight, inv_std);
   const T *from = grad.data<T>(), *out = mask == Mask::from_y ? y.data<T>() : nullptr;
-  const T *values = x.data<T>(), *means = mean.data<T>(), *scale = scales.data(), *shift = bias.data<T>();
+  const T *values = x.data<T>(), *means = mean.data<T>(), *scale = scales.data(),
+          *shift = params.bias.data<T>();
   T* kept = grad_residual.defined() ? grad_residual.data<T>() : nullptr;
   const auto centred = [=](std::int64_t i, std::int64_t c) { return values[i] - means[c]; };
   const auto g = [=](std::int64_t i, std::int64_t c) {
@@ -208,9 +211,8 @@ auto gradients_kernel(bool relu, bool has_y) {
 
 }  // namespace
 
-void CpuBackend::batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, const Tensor& residual,
-                            const BatchNormOptions& options, const RunningStatistics& running, Tensor& y,
-                            Tensor& mean, Tensor& inv_std) {
+void CpuBackend::batch_norm(const Tensor& x, const BatchNormParams& params, const Tensor& residual,
+                            const BatchNormOptions& options, Tensor& y, Tensor& mean, Tensor& inv_std) {
   visit_floating(x.dtype(), "batch_norm", [&](auto zero) {
     using T = decltype(zero);
     const Rows rows(x);
@@ -220,37 +222,37 @@ void CpuBackend::batch_norm(const Tensor& x, const Tensor& weight, const Tensor&
     for (std::size_t c = 0; c < moments.size(); ++c) {
       mean.data<T>()[c] = static_cast<T>(moments[c].mean);
       inv_std.data<T>()[c] = static_cast<T>(math::inv_std(moments[c].variance, options.eps));
-      move(running.mean.data<T>()[c], moments[c].mean);
-      move(running.var.data<T>()[c], moments[c].variance * unbiased);
+      move(params.running_mean.data<T>()[c], moments[c].mean);
+      move(params.running_var.data<T>()[c], moments[c].variance * unbiased);
     }
-    if (running.batches.defined()) ++*running.batches.data<std::int32_t>();
+    if (params.batches_tracked.defined()) ++*params.batches_tracked.data<std::int32_t>();
     const auto kernel = normalise_kernel<T>(options.relu, residual.defined());
-    kernel(x, weight, bias, residual, mean, inv_std, y);
+    kernel(x, params, residual, mean, inv_std, y);
   });
 }
 
-void CpuBackend::batch_norm_inference(const Tensor& x, const Tensor& weight, const Tensor& bias,
-                                      const Tensor& residual, const BatchNormOptions& options,
-                                      const Tensor& running_mean, const Tensor& running_var, Tensor& y,
-                                      Tensor& mean, Tensor& inv_std) {
+void CpuBackend::batch_norm_inference(const Tensor& x, const BatchNormParams& params, const Tensor& residual,
+                                      const BatchNormOptions& options, Tensor& y, Tensor& mean,
+                                      Tensor& inv_std) {
   visit_floating(x.dtype(), "batch_norm_inference", [&](auto zero) {
     using T = decltype(zero);
-    copy(running_mean, mean);
-    std::transform(running_var.data<T>(), running_var.data<T>() + running_var.elements(), inv_std.data<T>(),
+    copy(params.running_mean, mean);
+    const T* variance = params.running_var.data<T>();
+    std::transform(variance, variance + inv_std.elements(), inv_std.data<T>(),
                    [&](T v) { return static_cast<T>(math::inv_std(static_cast<double>(v), options.eps)); });
     const auto kernel = normalise_kernel<T>(options.relu, residual.defined());
-    kernel(x, weight, bias, residual, mean, inv_std, y);
+    kernel(x, params, residual, mean, inv_std, y);
   });
 }
 
-void CpuBackend::batch_norm_grad(const Tensor& grad, const Tensor& x, const Tensor& y, const Tensor& weight,
-                                 const Tensor& bias, const Tensor& mean, const Tensor& inv_std,
+void CpuBackend::batch_norm_grad(const Tensor& grad, const Tensor& x, const Tensor& y,
+                                 const BatchNormParams& params, const Tensor& mean, const Tensor& inv_std,
                                  const BatchNormOptions& options, Tensor& grad_x, Tensor& grad_weight,
                                  Tensor& grad_bias, Tensor& grad_residual) {
   visit_floating(x.dtype(), "batch_norm_grad", [&](auto zero) {
     using T = decltype(zero);
     const auto kernel = gradients_kernel<T>(options.relu, y.defined());
-    kernel(grad, x, y, weight, bias, mean, inv_std, options.training, grad_x, grad_weight, grad_bias,
+    kernel(grad, x, y, params, mean, inv_std, options.training, grad_x, grad_weight, grad_bias,
            grad_residual);
   });
 }

@@ -11,8 +11,10 @@
 #include <array>
 #include <vector>
 
+#include "core/base/rounding.h"
+#include "core/cpu/micro_kernel.h"
 #include "core/cpu/parallel.h"
-#include "core/scratch.h"
+#include "core/memory/scratch.h"
 
 namespace lamina::cpu {
 namespace {
@@ -52,8 +54,8 @@ struct DepthBlock {
 std::vector<DepthBlock> depth_blocks(std::int64_t taps, std::int64_t channels) {
   const std::int64_t taps_at_once =
       std::max<std::int64_t>(1, depth_block / std::max<std::int64_t>(1, channels));
-  const std::int64_t tap_blocks = std::max<std::int64_t>(1, ceil_divide(taps, taps_at_once));
-  const std::int64_t channel_blocks = std::max<std::int64_t>(1, ceil_divide(channels, depth_block));
+  const std::int64_t tap_blocks = std::max<std::int64_t>(1, ceil_div(taps, taps_at_once));
+  const std::int64_t channel_blocks = std::max<std::int64_t>(1, ceil_div(channels, depth_block));
   std::vector<DepthBlock> blocks;
   for (std::int64_t t = 0; t < tap_blocks; ++t) {
     for (std::int64_t c = 0; c < channel_blocks; ++c) {
@@ -67,7 +69,7 @@ std::vector<DepthBlock> depth_blocks(std::int64_t taps, std::int64_t channels) {
 // packed[panel][tap][source channel][panel_width]; result channels beyond the last have zero weights.
 template <typename T>
 void pack_weights(const Gather& gather, const T* weight, T* packed) {
-  const std::int64_t panels = ceil_divide(gather.result.channels, panel_width<T>);
+  const std::int64_t panels = ceil_div(gather.result.channels, panel_width<T>);
   const auto taps = static_cast<std::int64_t>(gather.taps.size());
   const std::int64_t size = gather.source.channels * panel_width<T>;     // of one tap's part of a panel
   const std::int64_t at_once = std::max<std::int64_t>(1, 32768 / size);  // less is not worth waking a thread
@@ -150,37 +152,21 @@ void locate_pixels(const Gather& gather, Range pixels, const T* source, const T*
   }
 }
 
-// The micro-kernel: results[0 … 5][0 … panel_width) (+)= Σ source · weight over the depth block.
+// results[0 … 5][0 … panel_width) (+)= Σ source · weight over the depth block.
 template <typename T>
 void multiply_tile(const T* const* sources, const DepthBlock& depth, bool add, const T* weight,
                    T* const* results) {
-  Vector<T> sum[tile_rows][2];
-#pragma GCC unroll 6
-  for (int i = 0; i < tile_rows; ++i) {
-    sum[i][0] = add ? load(results[i]) : Vector<T>{};
-    sum[i][1] = add ? load(results[i] + lanes<T>) : Vector<T>{};
-  }
+  const auto result = [=](int i) { return results[i]; };
+  RegisterTile<T> sums(add, result);
   const std::int64_t channels = depth.channels.end - depth.channels.begin;
   for (std::int64_t t = depth.taps.begin; t < depth.taps.end; ++t) {
     const T* x[tile_rows];
 #pragma GCC unroll 6
     for (int i = 0; i < tile_rows; ++i) x[i] = sources[t * block_pixels + i] + depth.channels.begin;
-    for (std::int64_t c = 0; c < channels; ++c) {
-      const Vector<T> weight_0 = load(weight);
-      const Vector<T> weight_1 = load(weight + lanes<T>);
-#pragma GCC unroll 6
-      for (int i = 0; i < tile_rows; ++i) {
-        sum[i][0] += x[i][c] * weight_0;
-        sum[i][1] += x[i][c] * weight_1;
-      }
-      weight += panel_width<T>;
-    }
+    for (std::int64_t c = 0; c < channels; ++c, weight += panel_width<T>)
+      sums.add_product([&](int i) { return x[i][c]; }, weight);
   }
-#pragma GCC unroll 6
-  for (int i = 0; i < tile_rows; ++i) {
-    store<T>(sum[i][0], results[i]);
-    store<T>(sum[i][1], results[i] + lanes<T>);
-  }
+  sums.store_to(result);
 }
 
 // The same where the last panel has fewer channels: through a tile of full width.
@@ -224,7 +210,7 @@ void multiply_block(const Gather& gather, const std::vector<DepthBlock>& depths,
 template <typename T>
 void convolve(const Gather& gather, const T* source, const T* weight, T* result, Allocator& allocator) {
   const auto taps = static_cast<std::int64_t>(gather.taps.size());
-  const std::int64_t panels = ceil_divide(gather.result.channels, panel_width<T>);
+  const std::int64_t panels = ceil_div(gather.result.channels, panel_width<T>);
   const Scratch<T> packed(allocator, panels * taps * gather.source.channels * panel_width<T>);
   pack_weights(gather, weight, packed.data());
   const Scratch<T> zeros(allocator, gather.source.channels);
@@ -306,8 +292,8 @@ void conv_direct_grad_input(const ConvShape& shape, const T* grad, const T* weig
       const Gather gather{.images = shape.images,
                           .source = {shape.out_height, shape.out_width, shape.out_channels},
                           .result = {shape.in_height, shape.in_width, shape.in_channels},
-                          .rows = ceil_divide(shape.in_height - row, stride),
-                          .columns = ceil_divide(shape.in_width - column, stride),
+                          .rows = ceil_div(shape.in_height - row, stride),
+                          .columns = ceil_div(shape.in_width - column, stride),
                           .result_step = stride,
                           .result_row = row,
                           .result_column = column,

@@ -1,13 +1,8 @@
 // Direct convolution of NHWC images on raw memory, in its three directions: no patch matrix is built; the
 // inner loops read the images where they lie. T is float or double. For any kernel size, stride and padding.
-//
-// The micro-kernels hold a tile of tile_rows × panel_width results in registers: 6 × 2 vectors leave, of 16
-// registers, just enough for the operands, and 12 independent sums hide the latency of a fused multiply-add.
 #pragma once
 
 #include <cstdint>
-
-#include "core/cpu/vector.h"
 
 namespace lamina {
 class Allocator;
@@ -25,10 +20,6 @@ struct ConvShape {
   std::int64_t taps() const { return kernel_height * kernel_width; }
 };
 
-inline constexpr std::int64_t tile_rows = 6;
-template <typename T>
-inline constexpr std::int64_t panel_width = 2 * lanes<T>;
-
 // y[n,i,j,o] = Σ_{r,s,c} x[n, i·stride + r − padding, j·stride + s − padding, c] · weight[o,r,s,c]
 template <typename T>
 void conv_direct(const ConvShape& shape, const T* x, const T* weight, T* y, Allocator& allocator);
@@ -41,9 +32,5 @@ void conv_direct_grad_input(const ConvShape& shape, const T* grad, const T* weig
 template <typename T>
 void conv_direct_grad_weight(const ConvShape& shape, const T* grad, const T* x, T* grad_weight,
                              Allocator& allocator);
-
-inline std::int64_t ceil_divide(std::int64_t a, std::int64_t b) {  // a ≥ 0, b > 0
-  return (a + b - 1) / b;
-}
 
 }  // namespace lamina::cpu

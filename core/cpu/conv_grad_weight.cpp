@@ -10,9 +10,11 @@
 #include <algorithm>
 #include <vector>
 
+#include "core/base/rounding.h"
 #include "core/cpu/conv_direct.h"
+#include "core/cpu/micro_kernel.h"
 #include "core/cpu/parallel.h"
-#include "core/scratch.h"
+#include "core/memory/scratch.h"
 
 namespace lamina::cpu {
 namespace {
@@ -68,13 +70,13 @@ template <typename T>
 Plan make_plan(const ConvShape& shape) {
   const auto size = static_cast<std::int64_t>(sizeof(T));
   Plan plan;
-  plan.slice = ceil_divide(shape.in_channels, ceil_divide(shape.in_channels, slice_channels));
-  plan.slices = ceil_divide(shape.in_channels, plan.slice);
-  plan.depth = ceil_divide(shape.taps() * plan.slice, tile_rows) * tile_rows;
-  plan.panels = ceil_divide(shape.out_channels, panel_width<T>);
+  plan.slice = ceil_div(shape.in_channels, ceil_div(shape.in_channels, slice_channels));
+  plan.slices = ceil_div(shape.in_channels, plan.slice);
+  plan.depth = round_up(shape.taps() * plan.slice, tile_rows);
+  plan.panels = ceil_div(shape.out_channels, panel_width<T>);
   const std::int64_t panel_bytes = plan.depth * panel_width<T> * size;
   plan.group = std::clamp<std::int64_t>(group_bytes / panel_bytes, 1, group_panels);
-  plan.groups = ceil_divide(plan.panels, plan.group);
+  plan.groups = ceil_div(plan.panels, plan.group);
   plan.chunk_size = plan.slices * plan.panels * plan.depth * panel_width<T>;
   const std::int64_t wanted = target_tasks / (plan.slices * plan.groups);
   const std::int64_t most = std::min(shape.images, chunks_bytes / (plan.chunk_size * size));
@@ -97,9 +99,9 @@ template <typename T>
 void copy_input(const ConvShape& shape, const Plan& plan, const Task& task, const Block& block, const T* x,
                 T* copy) {
   const std::int64_t height = copied_rows(shape, plan, block.rows);
-  const std::int64_t left = std::min(ceil_divide(shape.padding, plan.copy_step), plan.copy_width);
+  const std::int64_t left = std::min(ceil_div(shape.padding, plan.copy_step), plan.copy_width);
   const std::int64_t right =
-      std::clamp(ceil_divide(shape.in_width + shape.padding, plan.copy_step), left, plan.copy_width);
+      std::clamp(ceil_div(shape.in_width + shape.padding, plan.copy_step), left, plan.copy_width);
   for (std::int64_t h = 0; h < block.images * height; ++h) {
     const std::int64_t row = block.row * shape.stride - shape.padding + h % height * plan.copy_step;
     T* to = copy + h * plan.copy_width * plan.pixel_stride;
@@ -172,33 +174,20 @@ void pack_grad(const ConvShape& shape, const Task& task, const T* grad, std::int
   }
 }
 
-// The micro-kernel: sums[tile_rows][panel_width] += Σ_p x[pixel_p + depth_i] · grad[p][…].
+// sums[tile_rows][panel_width] += Σ_p x[pixel_p + depth_i] · grad[p][…].
 template <typename T>
 void add_outer_products(const T* x, const std::vector<std::int64_t>& pixels, const std::int64_t* depths,
                         const T* grad, T* sums) {
-  Vector<T> sum[tile_rows][2];
+  const auto row_of_sums = [=](int i) { return sums + i * panel_width<T>; };
+  RegisterTile<T> tile(/*add=*/true, row_of_sums);
   const T* row[tile_rows];
 #pragma GCC unroll 6
-  for (int i = 0; i < tile_rows; ++i) {
-    sum[i][0] = load(sums + i * panel_width<T>);
-    sum[i][1] = load(sums + i * panel_width<T> + lanes<T>);
-    row[i] = x + depths[i];
-  }
+  for (int i = 0; i < tile_rows; ++i) row[i] = x + depths[i];
   for (const std::int64_t pixel : pixels) {
-    const Vector<T> grad_0 = load(grad);
-    const Vector<T> grad_1 = load(grad + lanes<T>);
-#pragma GCC unroll 6
-    for (int i = 0; i < tile_rows; ++i) {
-      sum[i][0] += row[i][pixel] * grad_0;
-      sum[i][1] += row[i][pixel] * grad_1;
-    }
+    tile.add_product([&](int i) { return row[i][pixel]; }, grad);
     grad += panel_width<T>;
   }
-#pragma GCC unroll 6
-  for (int i = 0; i < tile_rows; ++i) {
-    store<T>(sum[i][0], sums + i * panel_width<T>);
-    store<T>(sum[i][1], sums + i * panel_width<T> + lanes<T>);
-  }
+  tile.store_to(row_of_sums);
 }
 
 template <typename T>

@@ -1,8 +1,8 @@
 // The CPU twin of the Backend: one class, its kernels defined by family in the files of this folder.
 #pragma once
 
-#include "core/allocator.h"
 #include "core/backend.h"
+#include "core/memory/allocator.h"
 
 namespace lamina {
 
@@ -13,8 +13,8 @@ class CpuBackend final : public Backend {
   void copy_to_host(const Tensor& from, void* destination) override;
   void copy(const Tensor& from, Tensor& to) override;
   void synchronize() override;
-  std::unique_ptr<Recording> record(const std::function<void()>& work) override;
-  void rehearse(const std::function<void()>& work) override;
+  std::unique_ptr<Graph> capture(const std::function<void()>& work) override;
+  void warm_up(const std::function<void()>& work) override;
   double peak_gflops() override;
   void fill(Tensor& out, double value) override;
   void cast(const Tensor& x, Tensor& out) override;
@@ -37,16 +37,15 @@ class CpuBackend final : public Backend {
                          Tensor& grad_x) override;
   void conv2d_grad_weight(const Tensor& grad, const Tensor& x, const Conv2dOptions& options,
                           Tensor& grad_weight) override;
-  void batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, const Tensor& residual,
-                  const BatchNormOptions& options, const RunningStatistics& running, Tensor& y, Tensor& mean,
-                  Tensor& inv_std) override;
-  void batch_norm_inference(const Tensor& x, const Tensor& weight, const Tensor& bias, const Tensor& residual,
-                            const BatchNormOptions& options, const Tensor& running_mean,
-                            const Tensor& running_var, Tensor& y, Tensor& mean, Tensor& inv_std) override;
-  void batch_norm_grad(const Tensor& grad, const Tensor& x, const Tensor& y, const Tensor& weight,
-                       const Tensor& bias, const Tensor& mean, const Tensor& inv_std,
-                       const BatchNormOptions& options, Tensor& grad_x, Tensor& grad_weight,
-                       Tensor& grad_bias, Tensor& grad_residual) override;
+  void batch_norm(const Tensor& x, const BatchNormParams& params, const Tensor& residual,
+                  const BatchNormOptions& options, Tensor& y, Tensor& mean, Tensor& inv_std) override;
+  void batch_norm_inference(const Tensor& x, const BatchNormParams& params, const Tensor& residual,
+                            const BatchNormOptions& options, Tensor& y, Tensor& mean,
+                            Tensor& inv_std) override;
+  void batch_norm_grad(const Tensor& grad, const Tensor& x, const Tensor& y, const BatchNormParams& params,
+                       const Tensor& mean, const Tensor& inv_std, const BatchNormOptions& options,
+                       Tensor& grad_x, Tensor& grad_weight, Tensor& grad_bias,
+                       Tensor& grad_residual) override;
   void max_pool2d(const Tensor& x, const Pool2dOptions& options, Tensor& y, Tensor& index) override;
   void max_pool2d_scatter(const Tensor& grad, const Tensor& index, const Pool2dOptions& options,
                           Tensor& grad_x) override;

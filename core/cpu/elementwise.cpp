@@ -4,6 +4,7 @@
 #include <variant>
 #include <vector>
 
+#include "core/base/rounding.h"
 #include "core/cpu/cpu_backend.h"
 #include "core/cpu/parallel.h"
 #include "core/math/convert.h"
@@ -143,7 +144,7 @@ bool CpuBackend::all_finite(const Tensor& x) {
   return visit_floating(x.dtype(), "all_finite", [&](auto zero) {
     using T = decltype(zero);
     const T* values = x.data<T>();
-    std::vector<unsigned char> bad(static_cast<std::size_t>((x.elements() + chunk - 1) / chunk));
+    std::vector<unsigned char> bad(static_cast<std::size_t>(ceil_div(x.elements(), chunk)));
     cpu::parallel_for(x.elements(), chunk, [&](std::int64_t begin, std::int64_t end) {
       int found = 0;
       for (std::int64_t i = begin; i < end; ++i) {

@@ -2,9 +2,9 @@
 #include <algorithm>
 #include <cmath>
 
+#include "core/base/error.h"
 #include "core/cpu/cpu_backend.h"
 #include "core/cpu/parallel.h"
-#include "core/error.h"
 #include "core/math/loss.h"
 
 namespace lamina {

@@ -8,6 +8,7 @@
 #include <exception>
 
 #include "core/backend.h"
+#include "core/base/rounding.h"
 
 namespace lamina::cpu {
 
@@ -15,7 +16,7 @@ namespace lamina::cpu {
 // workspace of its own, which holds anything when a body starts. An exception is rethrown.
 template <typename MakeWorkspace, typename Body>
 void parallel_for(std::int64_t n, std::int64_t chunk, const MakeWorkspace& make_workspace, const Body& body) {
-  const std::int64_t chunks = (n + chunk - 1) / chunk;
+  const std::int64_t chunks = ceil_div(n, chunk);
   std::atomic<std::int64_t> next = 0;
   const auto take_chunks = [&] {
     auto&& workspace = make_workspace();

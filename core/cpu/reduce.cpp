@@ -3,6 +3,7 @@
 #include <array>
 #include <vector>
 
+#include "core/base/rounding.h"
 #include "core/cpu/cpu_backend.h"
 #include "core/cpu/parallel.h"
 #include "core/math/argmax.h"
@@ -12,8 +13,6 @@ namespace lamina {
 namespace {
 
 constexpr std::int64_t chunk = 16384;  // elements
-
-std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
 
 // total[i] += x[i]
 template <typename T>
@@ -35,15 +34,15 @@ double sum_run(const T* x, std::int64_t n) {
   return sum;
 }
 
-// In f64. The work is cut by columns and, where outputs are few, along
-// s: parts of the sum go to `partial` [parts, outer, inner] and are added in order.
+// In f64. The work is cut by columns and, where outputs are few, along the summed axis: parts of the sum go
+// to `partial` [parts, outer, inner] and are added in order.
 template <typename T>
 void sum_middle(const T* x, const AxisSum& axis, double* out) {
   const std::int64_t outer = axis.outer, middle = axis.middle, inner = axis.inner;
   const std::int64_t columns = std::min<std::int64_t>(inner, 1024);
   const std::int64_t blocks = ceil_div(inner, columns);
   const std::int64_t part_length =
-      std::max(ceil_div(chunk, columns), ceil_div(middle, ceil_div(64, outer * blocks)));
+      std::max(ceil_div(chunk, columns), ceil_div(middle, ceil_div(std::int64_t{64}, outer * blocks)));
   const std::int64_t parts = ceil_div(middle, part_length);
   std::vector<double> partial(static_cast<std::size_t>(parts > 1 ? parts * outer * inner : 0));
   double* sums = parts > 1 ? partial.data() : out;

@@ -10,7 +10,7 @@
 
 #include "core/cpu/parallel.h"
 #include "core/cpu/winograd_tiles.h"
-#include "core/scratch.h"
+#include "core/memory/scratch.h"
 
 namespace lamina::cpu {
 namespace {
@@ -84,9 +84,9 @@ void multiply_block(const Problem& problem, std::int64_t tiles, const Planes& pl
 
 // May depend on the threads: every tile is computed for itself.
 std::int64_t block_tiles(std::int64_t tiles) {
-  const std::int64_t blocks = ceil_divide(tiles, most_block_tiles);
-  const std::int64_t even = ceil_divide(blocks, threads()) * threads();  // as many for every thread
-  return ceil_divide(ceil_divide(tiles, even), tile_rows) * tile_rows;
+  const std::int64_t blocks = ceil_div(tiles, most_block_tiles);
+  const std::int64_t even = round_up(blocks, threads());  // as many for every thread
+  return round_up(ceil_div(tiles, even), tile_rows);
 }
 
 template <typename T>
@@ -111,7 +111,7 @@ void convolve(const Problem& problem, const T* source, const T* weight, T* resul
   parallel_for(
       grid.tiles(), block, workspace, [&](std::int64_t begin, std::int64_t end, const Workspace& work) {
         const auto& [v, m, unused] = work;
-        const std::int64_t count = end - begin, rounded = ceil_divide(count, tile_rows) * tile_rows;
+        const std::int64_t count = end - begin, rounded = round_up(count, tile_rows);
         for (std::int64_t t = 0; t < count; ++t) {
           const Pixels<const T, patch> pixels(problem.source, source, zeros.data(), grid.at(begin + t),
                                               problem.padding);
@@ -145,7 +145,7 @@ bool winograd_suits(const ConvShape& shape) {
   if (shape.images == 0) return false;  // no tiles to cut into blocks
   const std::int64_t in = shape.in_channels, out = shape.out_channels;
   if (in % panel_width<T> != 0 || out % panel_width<T> != 0 || shape.padding >= kernel) return false;
-  const std::int64_t tiles = ceil_divide(shape.out_height, tile) * ceil_divide(shape.out_width, tile);
+  const std::int64_t tiles = ceil_div(shape.out_height, tile) * ceil_div(shape.out_width, tile);
   return tiles * points * (in * out + 5 * (in + out)) <
          shape.out_height * shape.out_width * shape.taps() * in * out;
 }

@@ -9,7 +9,7 @@
 #include "core/cpu/parallel.h"
 #include "core/cpu/winograd.h"
 #include "core/cpu/winograd_tiles.h"
-#include "core/scratch.h"
+#include "core/memory/scratch.h"
 
 namespace lamina::cpu {
 namespace {
@@ -42,10 +42,10 @@ Plan make_plan(const ConvShape& shape, std::int64_t tiles) {
   plan.slices = shape.in_channels / plan.slice;
   plan.group = share_of(shape.out_channels, panel_width<T>, most_group);
   plan.groups = shape.out_channels / plan.group;
-  const std::int64_t wanted = ceil_divide(target_tasks, plan.slices * plan.groups);
+  const std::int64_t wanted = ceil_div(target_tasks, plan.slices * plan.groups);
   plan.chunks = std::clamp<std::int64_t>(tiles / chunk_tiles, 1, wanted);
-  plan.chunk = ceil_divide(tiles, plan.chunks);
-  plan.chunks = ceil_divide(tiles, plan.chunk);
+  plan.chunk = ceil_div(tiles, plan.chunks);
+  plan.chunks = ceil_div(tiles, plan.chunk);
   return plan;
 }
 
@@ -71,6 +71,33 @@ void multiply_point(const Plan& plan, std::int64_t tiles, bool add, const T* gra
       }
     }
   }
+}
+
+// kernels[o][…][c] = Gᵀ S G for a task's share of the channels, which begins at `kernels`.
+template <typename T>
+void transform_sums(const ConvShape& shape, const Plan& plan, const T* sums, std::int64_t sum_plane,
+                    T* kernels) {
+  for (std::int64_t o = 0; o < plan.group; ++o) {
+    for (std::int64_t c = 0; c < plan.slice; c += lanes<T>) {
+      const T* s = sums + o * plan.slice + c;
+      T* to = kernels + o * shape.taps() * shape.in_channels + c;
+      transform<Gt, T>(
+          [&](int r, int q) { return load(s + (r * patch + q) * sum_plane); },
+          [&](int r, int q, Vector<T> value) { store<T>(value, to + (r * kernel + q) * shape.in_channels); });
+    }
+  }
+}
+
+// total[i] = Σ over chunks of chunks[chunk][i]
+template <typename T>
+void add_chunks(const T* chunks, std::int64_t count, std::int64_t size, T* total) {
+  parallel_for(size, 4096, [&](std::int64_t begin, std::int64_t end) {
+    std::copy(chunks + begin, chunks + end, total + begin);
+    for (std::int64_t chunk = 1; chunk < count; ++chunk) {
+      const T* part = chunks + chunk * size;
+      for (std::int64_t i = begin; i < end; ++i) total[i] += part[i];
+    }
+  });
 }
 
 }  // namespace
@@ -120,27 +147,12 @@ void conv_winograd_grad_weight(const ConvShape& shape, const T* grad, const T* x
     }
 
     T* out = plan.chunks > 1 ? chunks.data() + chunk * weights : grad_weight;
-    for (std::int64_t o = 0; o < plan.group; ++o) {
-      for (std::int64_t c = 0; c < plan.slice; c += lanes<T>) {
-        const T* s = sums.data() + o * plan.slice + c;
-        T* kernels = out + (first_out + o) * shape.taps() * shape.in_channels + first_in + c;
-        transform<Gt, T>([&](int r, int q) { return load(s + (r * patch + q) * sum_plane); },
-                         [&](int r, int q, Vector<T> value) {
-                           store<T>(value, kernels + (r * kernel + q) * shape.in_channels);
-                         });
-      }
-    }
+    transform_sums(shape, plan, sums.data(), sum_plane,
+                   out + first_out * shape.taps() * shape.in_channels + first_in);
   };
   parallel_for(plan.chunks * plan.slices * plan.groups, 1, workspace, add_share);
 
-  if (plan.chunks == 1) return;
-  parallel_for(weights, 4096, [&](std::int64_t begin, std::int64_t end) {
-    std::copy(chunks.data() + begin, chunks.data() + end, grad_weight + begin);
-    for (std::int64_t chunk = 1; chunk < plan.chunks; ++chunk) {
-      const T* part = chunks.data() + chunk * weights;
-      for (std::int64_t i = begin; i < end; ++i) grad_weight[i] += part[i];
-    }
-  });
+  if (plan.chunks > 1) add_chunks(chunks.data(), plan.chunks, weights, grad_weight);
 }
 
 template void conv_winograd_grad_weight(const ConvShape&, const float*, const float*, float*, Allocator&);

@@ -5,7 +5,8 @@
 #include <algorithm>
 #include <cstdint>
 
-#include "core/cpu/conv_direct.h"
+#include "core/base/rounding.h"
+#include "core/cpu/micro_kernel.h"
 #include "core/cpu/winograd_transforms.h"
 
 namespace lamina::cpu::winograd {
@@ -18,8 +19,8 @@ struct Image {
 class TileGrid {
  public:
   TileGrid(std::int64_t images, const Image& image)
-      : rows_(ceil_divide(image.rows, tile)),
-        columns_(ceil_divide(image.columns, tile)),
+      : rows_(ceil_div(image.rows, tile)),
+        columns_(ceil_div(image.columns, tile)),
         tiles_(images * rows_ * columns_) {}
 
   struct Place {
@@ -75,7 +76,7 @@ void transform_tile(const Pixels<const T, side>& pixels, std::int64_t first, std
 template <typename T>
 constexpr std::int64_t plane_stride(std::int64_t elements) {
   constexpr std::int64_t line = 64 / static_cast<std::int64_t>(sizeof(T));
-  return ceil_divide(elements, line) * line + line;
+  return round_up(elements, line) + line;
 }
 
 template <typename T>
@@ -90,30 +91,15 @@ struct Product {
 // out[i][0 … panel_width) (+)= Σ_d rows[i · row_stride + d · row_depth_stride] · panel[d][0 … panel_width)
 template <int rows, typename T>
 inline void multiply_tile(const Product<T>& p, bool add, T* out, std::int64_t out_stride) {
-  Vector<T> sum[rows][2];
-#pragma GCC unroll 6
-  for (int i = 0; i < rows; ++i) {
-    sum[i][0] = add ? load(out + i * out_stride) : Vector<T>{};
-    sum[i][1] = add ? load(out + i * out_stride + lanes<T>) : Vector<T>{};
-  }
+  const auto row_of_out = [=](int i) { return out + i * out_stride; };
+  RegisterTile<T, rows> sums(add, row_of_out);
   const T* x[rows];
 #pragma GCC unroll 6
   for (int i = 0; i < rows; ++i) x[i] = p.rows + i * p.row_stride;
   const T* panel = p.panel;
-  for (std::int64_t d = 0; d < p.depth; ++d) {
-    const Vector<T> panel_0 = load(panel), panel_1 = load(panel + lanes<T>);
-#pragma GCC unroll 6
-    for (int i = 0; i < rows; ++i) {
-      sum[i][0] += x[i][d * p.row_depth_stride] * panel_0;
-      sum[i][1] += x[i][d * p.row_depth_stride] * panel_1;
-    }
-    panel += p.panel_depth_stride;
-  }
-#pragma GCC unroll 6
-  for (int i = 0; i < rows; ++i) {
-    store<T>(sum[i][0], out + i * out_stride);
-    store<T>(sum[i][1], out + i * out_stride + lanes<T>);
-  }
+  for (std::int64_t d = 0; d < p.depth; ++d, panel += p.panel_depth_stride)
+    sums.add_product([&](int i) { return x[i][d * p.row_depth_stride]; }, panel);
+  sums.store_to(row_of_out);
 }
 
 }  // namespace lamina::cpu::winograd

@@ -2,10 +2,10 @@
 
 #include <algorithm>
 #include <iterator>
-#include <limits>
 #include <new>
 
-#include "core/error.h"
+#include "core/base/error.h"
+#include "core/base/rounding.h"
 
 namespace lamina::cuda {
 namespace {
@@ -13,12 +13,6 @@ namespace {
 // Left unused at the end of every segment, so that blocks of adjacent segments are no neighbours and never
 // become one.
 constexpr std::size_t gap = CudaAllocator::alignment;
-
-constexpr std::size_t largest_request = std::numeric_limits<std::size_t>::max() / 2;
-
-constexpr std::size_t round_up(std::size_t bytes, std::size_t step) {
-  return (bytes + step - 1) / step * step;
-}
 
 constexpr std::size_t block_size(std::size_t bytes) {
   return round_up(std::max<std::size_t>(bytes, 1), CudaAllocator::alignment);
@@ -29,17 +23,17 @@ constexpr std::size_t block_size(std::size_t bytes) {
   const std::size_t free = source.free_bytes ? source.free_bytes() : 0;
   throw OutOfMemory(
       fmt::format("out of GPU memory: {} bytes asked for with {} bytes live and {} cached ({}); use a "
-                  "smaller batch or --micro-batch",
+                  "smaller batch or smaller parts of it (micro_batch)",
                   bytes, use.live_bytes, use.cached_bytes, source.describe()),
       {bytes, use.live_bytes, std::min(limit, use.live_bytes + use.cached_bytes + free)});
 }
 
 }  // namespace
 
-void GpuAllocator::begin_recording() {
+void GpuAllocator::begin_capture() {
   const std::lock_guard lock(mutex_);
-  recording_ = true;
-  ++recordings_;
+  capturing_ = true;
+  ++captures_;
 }
 
 CudaAllocator::~CudaAllocator() {
@@ -56,19 +50,15 @@ void* CudaAllocator::allocate(std::size_t bytes) {
 
 std::byte* CudaAllocator::take(std::size_t size) {
   if (!is_within_limit(size)) return nullptr;
-  FreeBlocks& free = free_blocks(recording_);
-  std::byte* block = free.take(size);
-  if (block == nullptr && grow(size)) block = free.take(size);
-  if (block == nullptr) return nullptr;
-  use_.cached_bytes -= size;
-  add_live(size);
-  return block;
+  FreeBlocks& free = free_blocks(capturing_);
+  std::byte* block = take_free(size, free);
+  return block == nullptr && grow(size) ? take_free(size, free) : block;
 }
 
 bool CudaAllocator::grow(std::size_t size) {
   const std::size_t needed = round_up(size + gap, granularity);
   if (add_segment(std::max(needed, smallest_segment)) || add_segment(needed)) return true;
-  if (recording_) return false;  // nothing may wait for the device
+  if (capturing_) return false;  // nothing may wait for the device
   give_back_segments();
   return add_segment(needed);
 }
@@ -78,8 +68,8 @@ bool CudaAllocator::add_segment(std::size_t bytes) {
   if (begin == nullptr) return false;
   const std::size_t usable = bytes - gap;
   try {
-    segments_.emplace(begin, Segment{usable, recording_});
-    free_blocks(recording_).give(begin, usable);
+    segments_.emplace(begin, Segment{usable, capturing_});
+    free_blocks(capturing_).give(begin, usable);
   } catch (const std::bad_alloc&) {
     segments_.erase(begin);
     source_.release(begin);
@@ -93,27 +83,27 @@ void CudaAllocator::release(void* data, std::size_t bytes) noexcept {
   if (data == nullptr) return;
   const std::lock_guard lock(mutex_);
   auto* block = static_cast<std::byte*>(data);
-  make_free(block, block_size(bytes), free_blocks(is_recorded(block)));
+  make_free(block, block_size(bytes), free_blocks(is_for_graphs(block)));
 }
 
-bool CudaAllocator::is_recorded(std::byte* block) const {
-  return recordings_ > 0 && std::prev(segments_.upper_bound(block))->second.recorded;
+bool CudaAllocator::is_for_graphs(std::byte* block) const {
+  return captures_ > 0 && std::prev(segments_.upper_bound(block))->second.for_graphs;
 }
 
-void CudaAllocator::end_recording() {
+void CudaAllocator::end_capture() {
   const std::lock_guard lock(mutex_);
-  recording_ = false;
+  capturing_ = false;
 }
 
-void CudaAllocator::drop_recording() noexcept {
+void CudaAllocator::drop_capture() noexcept {
   const std::lock_guard lock(mutex_);
-  if (--recordings_ > 0) return;
-  for (auto& [begin, segment] : segments_) segment.recorded = false;
+  if (--captures_ > 0) return;
+  for (auto& [begin, segment] : segments_) segment.for_graphs = false;
   try {
-    free_recorded_.for_each([this](std::byte* begin, std::size_t size) { free_.give(begin, size); });
+    free_for_graphs_.for_each([this](std::byte* begin, std::size_t size) { free_.give(begin, size); });
   } catch (const std::bad_alloc&) {  // no memory to remember them by: the blocks are lost
   }
-  free_recorded_ = {};
+  free_for_graphs_ = {};
 }
 
 void CudaAllocator::empty_cache() noexcept {
@@ -124,7 +114,7 @@ void CudaAllocator::empty_cache() noexcept {
 void CudaAllocator::give_back_segments() noexcept {
   for (auto segment = segments_.begin(); segment != segments_.end();) {
     const auto [begin, size] = std::pair(segment->first, segment->second.bytes);
-    if (segment->second.recorded || !free_.take_exactly(begin, size)) {
+    if (segment->second.for_graphs || !free_.take_exactly(begin, size)) {
       ++segment;
       continue;
     }
@@ -141,7 +131,7 @@ void* SeparateAllocator::allocate(std::size_t bytes) {
   if (size <= largest_request && is_within_limit(size)) block = source_.allocate(size);
   if (block == nullptr) fail_out_of_memory(bytes, use_, limit_, source_);
   add_live(size);
-  if (recording_) kept_.insert(block);
+  if (capturing_) kept_.insert(block);
   return block;
 }
 
@@ -150,16 +140,16 @@ void SeparateAllocator::release(void* data, std::size_t bytes) noexcept {
   const std::lock_guard lock(mutex_);
   use_.live_bytes -= std::max<std::size_t>(bytes, 1);
   auto* block = static_cast<std::byte*>(data);
-  if (!recording_ && !kept_.contains(block)) return source_.release(block);
+  if (!capturing_ && !kept_.contains(block)) return source_.release(block);
   try {
     released_.insert(block);
   } catch (const std::bad_alloc&) {  // no memory to remember it by: the block is lost
   }
 }
 
-void SeparateAllocator::end_recording() {
+void SeparateAllocator::end_capture() {
   const std::lock_guard lock(mutex_);
-  recording_ = false;
+  capturing_ = false;
   std::erase_if(released_, [this](std::byte* block) {
     if (kept_.contains(block)) return false;
     source_.release(block);
@@ -167,9 +157,9 @@ void SeparateAllocator::end_recording() {
   });
 }
 
-void SeparateAllocator::drop_recording() noexcept {
+void SeparateAllocator::drop_capture() noexcept {
   const std::lock_guard lock(mutex_);
-  if (--recordings_ > 0) return;
+  if (--captures_ > 0) return;
   for (std::byte* block : released_) source_.release(block);
   released_.clear();
   kept_.clear();

@@ -7,7 +7,7 @@
 #include <set>
 #include <string>
 
-#include "core/allocator.h"
+#include "core/memory/allocator.h"
 
 namespace lamina::cuda {
 
@@ -20,19 +20,19 @@ struct SegmentSource {
   std::function<std::size_t()> free_bytes = {};     // what the device has left; unset: nothing
 };
 
-// Memory of one GPU, also for recorded work.
+// Memory of one GPU, also for captured work.
 class GpuAllocator : public Allocator {
  public:
-  // Between the two, requests are served from memory that all recorded work shares, and nothing else uses,
-  // until the last recording is dropped. Recordings are replayed one after another, so that what one has
-  // released the next may use.
-  void begin_recording();
-  virtual void end_recording() = 0;
-  virtual void drop_recording() noexcept = 0;  // once for each, when it will not be replayed again
+  // Between the two, requests are served from memory that all captured work shares, and nothing else uses,
+  // until the last capture is dropped. Graphs are replayed one after another, so that what one has released
+  // the next may use.
+  void begin_capture();
+  virtual void end_capture() = 0;
+  virtual void drop_capture() noexcept = 0;  // once for each, when it will not be replayed again
 
  protected:
-  bool recording_ = false;
-  int recordings_ = 0;  // that may be replayed, or are being made
+  bool capturing_ = false;
+  int captures_ = 0;  // that may be replayed, or are being made
 };
 
 // Kept for reuse. The device is asked for segments of at least 64 MiB. A request takes the smallest free
@@ -52,16 +52,16 @@ class CudaAllocator final : public GpuAllocator {
   void release(void* data, std::size_t bytes) noexcept override;
   void empty_cache() noexcept override;  // waits for the device if there is anything to give back
 
-  void end_recording() override;
-  void drop_recording() noexcept override;
+  void end_capture() override;
+  void drop_capture() noexcept override;
 
  private:
   struct Segment {
     std::size_t bytes;  // that can be used
-    bool recorded;
+    bool for_graphs;    // while captured work may be replayed, for that alone
   };
-  FreeBlocks& free_blocks(bool recorded) { return recorded ? free_recorded_ : free_; }
-  bool is_recorded(std::byte* block) const;
+  FreeBlocks& free_blocks(bool for_graphs) { return for_graphs ? free_for_graphs_ : free_; }
+  bool is_for_graphs(std::byte* block) const;
   std::byte* take(std::size_t size);
   bool grow(std::size_t size);
   bool add_segment(std::size_t bytes);
@@ -69,7 +69,7 @@ class CudaAllocator final : public GpuAllocator {
 
   SegmentSource source_;
   std::map<std::byte*, Segment> segments_;
-  FreeBlocks free_, free_recorded_;
+  FreeBlocks free_, free_for_graphs_;
 };
 
 // Every block is memory of its own, given back when it is released. Slow, as that waits for the device; but
@@ -81,13 +81,13 @@ class SeparateAllocator final : public GpuAllocator {
   void* allocate(std::size_t bytes) override;  // throws as CudaAllocator does
   void release(void* data, std::size_t bytes) noexcept override;
   void empty_cache() noexcept override {}
-  void end_recording() override;
-  void drop_recording() noexcept override;
+  void end_capture() override;
+  void drop_capture() noexcept override;
 
  private:
   SegmentSource source_;
-  // Those of recordings, given back with the last of these; and those to be given back: nothing may wait for
-  // the device while a recording is made.
+  // Those of captured work, given back with the last capture; and those to be given back: nothing may wait
+  // for the device during a capture.
   std::set<std::byte*> kept_, released_;
 };
 

@@ -1,4 +1,4 @@
-// A GPU's memory, copies and recordings, and the one instance of its backend.
+// A GPU's memory, copies and graphs, and the one instance of its backend.
 #include "core/backend.h"
 
 #include <cstdlib>
@@ -77,45 +77,45 @@ std::unique_ptr<cuda::GpuAllocator> make_allocator(cuda::SegmentSource source) {
   return std::make_unique<cuda::SeparateAllocator>(std::move(source));
 }
 
-// Memory for recorded work, while it may be replayed.
-class RecordingMemory {
+// Memory for captured work, while it may be replayed.
+class GraphMemory {
  public:
   // Serves what `work` asks for. Free memory goes back first: from now on the work runs in this.
-  RecordingMemory(cuda::GpuAllocator& allocator, const std::function<void()>& work) : allocator_(allocator) {
+  GraphMemory(cuda::GpuAllocator& allocator, const std::function<void()>& work) : allocator_(allocator) {
     allocator_.empty_cache();
-    allocator_.begin_recording();
+    allocator_.begin_capture();
     try {
       work();
     } catch (...) {
-      allocator_.end_recording();
-      allocator_.drop_recording();
+      allocator_.end_capture();
+      allocator_.drop_capture();
       throw;
     }
-    allocator_.end_recording();
+    allocator_.end_capture();
   }
-  ~RecordingMemory() { allocator_.drop_recording(); }
-  RecordingMemory(const RecordingMemory&) = delete;
-  RecordingMemory& operator=(const RecordingMemory&) = delete;
+  ~GraphMemory() { allocator_.drop_capture(); }
+  GraphMemory(const GraphMemory&) = delete;
+  GraphMemory& operator=(const GraphMemory&) = delete;
 
  private:
   cuda::GpuAllocator& allocator_;
 };
 
-class CudaGraph final : public Recording {
+class CudaGraph final : public Graph {
  public:
   CudaGraph(cuda::GpuAllocator& allocator, cudaStream_t stream, const std::function<void()>& work)
       : stream_(stream), memory_(allocator, [&] { graph_ = cuda::capture(stream, work); }) {}
   ~CudaGraph() override { cudaStreamSynchronize(stream_); }  // its memory may be needed until then
 
   void replay() override {
-    cuda::check_not_recording(stream_, "replaying a recording");
-    check_cuda(cudaGraphLaunch(graph_.get(), stream_), "replaying a recording");
+    cuda::check_not_capturing(stream_, "replaying a graph");
+    check_cuda(cudaGraphLaunch(graph_.get(), stream_), "replaying a graph");
   }
 
  private:
   cudaStream_t stream_;
   cuda::OwnedExecutableGraph graph_;
-  RecordingMemory memory_;
+  GraphMemory memory_;
 };
 
 struct Backends {
@@ -147,12 +147,12 @@ cuda::Stream CudaBackend::stream() const { return gpu_->stream.get(); }
 Allocator& CudaBackend::allocator() { return *gpu_->allocator; }
 
 void CudaBackend::copy_from_host(const void* source, Tensor& to) {
-  cuda::check_not_recording(stream(), "copying to the GPU");
+  cuda::check_not_capturing(stream(), "copying to the GPU");
   gpu_->staging.upload(source, to.bytes(), to.raw(), stream());
 }
 
 void CudaBackend::copy_to_host(const Tensor& from, void* destination) {
-  cuda::check_not_recording(stream(), "reading from the GPU");
+  cuda::check_not_capturing(stream(), "reading from the GPU");
   if (from.bytes() > 0)
     check_cuda(cudaMemcpyAsync(destination, from.raw(), from.bytes(), cudaMemcpyDeviceToHost, stream()),
                "copying from the GPU");
@@ -166,18 +166,18 @@ void CudaBackend::copy(const Tensor& from, Tensor& to) {
 }
 
 void CudaBackend::synchronize() {
-  cuda::check_not_recording(stream(), "waiting for the GPU");
+  cuda::check_not_capturing(stream(), "waiting for the GPU");
   check_cuda(cudaStreamSynchronize(stream()), "waiting for the GPU");
 }
 
-std::unique_ptr<Recording> CudaBackend::record(const std::function<void()>& work) {
-  cuda::check_not_recording(stream(), "recording");
+std::unique_ptr<Graph> CudaBackend::capture(const std::function<void()>& work) {
+  cuda::check_not_capturing(stream(), "capturing work");
   return std::make_unique<CudaGraph>(*gpu_->allocator, stream(), work);
 }
 
-void CudaBackend::rehearse(const std::function<void()>& work) {
-  cuda::check_not_recording(stream(), "recording");
-  const RecordingMemory memory(*gpu_->allocator, work);
+void CudaBackend::warm_up(const std::function<void()>& work) {
+  cuda::check_not_capturing(stream(), "capturing work");
+  const GraphMemory memory(*gpu_->allocator, work);
 }
 
 std::string CudaBackend::plan_report() const { return gpu_->convolutions.report(); }

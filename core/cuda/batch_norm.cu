@@ -6,7 +6,7 @@
 #include "core/cuda/pack.h"
 #include "core/math/batch_norm.h"
 #include "core/math/unary.h"
-#include "core/scratch.h"
+#include "core/memory/scratch.h"
 
 namespace lamina {
 namespace {
@@ -15,11 +15,11 @@ using cuda::Stream;
 
 // What the channels' statistics and parameters make of x, before residual and ReLU.
 struct Normalisation {
-  Normalisation(const Tensor& means, const Tensor& inv_stds, const Tensor& weights, const Tensor& biases)
+  Normalisation(const Tensor& means, const Tensor& inv_stds, const BatchNormParams& params)
       : mean(means.data<float>()),
         inv_std(inv_stds.data<float>()),
-        weight(weights.data<float>()),
-        bias(biases.data<float>()) {}
+        weight(params.weight.data<float>()),
+        bias(params.bias.data<float>()) {}
 
   LAMINA_HD float scale(std::int64_t c) const { return inv_std[c] * weight[c]; }
 
@@ -48,10 +48,10 @@ struct Channels {
 constexpr std::int64_t rows_of_packs = 16;
 
 struct Statistics {
-  Statistics(const RunningStatistics& running, Tensor& means, Tensor& inv_stds)
-      : running_mean(running.mean.data<float>()),
-        running_var(running.var.data<float>()),
-        batches(running.batches.defined() ? running.batches.data<std::int32_t>() : nullptr),
+  Statistics(const BatchNormParams& params, Tensor& means, Tensor& inv_stds)
+      : running_mean(params.running_mean.data<float>()),
+        running_var(params.running_var.data<float>()),
+        batches(params.batches_tracked.defined() ? params.batches_tracked.data<std::int32_t>() : nullptr),
         mean(means.data<float>()),
         inv_std(inv_stds.data<float>()) {}
 
@@ -248,44 +248,41 @@ void write_grad_x(Stream stream, const MaskedGradient<T, width>& g, const T* kep
 
 }  // namespace
 
-void CudaBackend::batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias,
-                             const Tensor& residual, const BatchNormOptions& options,
-                             const RunningStatistics& running, Tensor& y, Tensor& mean, Tensor& inv_std) {
-  const std::int64_t channels = weight.elements();
+void CudaBackend::batch_norm(const Tensor& x, const BatchNormParams& params, const Tensor& residual,
+                             const BatchNormOptions& options, Tensor& y, Tensor& mean, Tensor& inv_std) {
+  const std::int64_t channels = mean.elements();
   cuda::visit_floating(x.dtype(), "batch_norm", [&](auto zero) {
     using T = decltype(zero);
     cuda::visit_width<T>(channels, {x.raw()}, [&](auto width) {
-      batch_statistics<T, width()>(stream(), allocator(), x, options, channels, {running, mean, inv_std});
+      batch_statistics<T, width()>(stream(), allocator(), x, options, channels, {params, mean, inv_std});
     });
-    normalise<T>(stream(), x, {mean, inv_std, weight, bias}, channels, residual, options.relu, y);
+    normalise<T>(stream(), x, {mean, inv_std, params}, channels, residual, options.relu, y);
   });
 }
 
-void CudaBackend::batch_norm_inference(const Tensor& x, const Tensor& weight, const Tensor& bias,
-                                       const Tensor& residual, const BatchNormOptions& options,
-                                       const Tensor& running_mean, const Tensor& running_var, Tensor& y,
-                                       Tensor& mean, Tensor& inv_std) {
-  const std::int64_t channels = weight.elements();
+void CudaBackend::batch_norm_inference(const Tensor& x, const BatchNormParams& params, const Tensor& residual,
+                                       const BatchNormOptions& options, Tensor& y, Tensor& mean,
+                                       Tensor& inv_std) {
+  const std::int64_t channels = mean.elements();
   cuda::visit_floating(x.dtype(), "batch_norm_inference", [&](auto zero) {
-    copy(running_mean, mean);
-    inv_std_of(stream(), running_var, options.eps, inv_std);
-    normalise<decltype(zero)>(stream(), x, {mean, inv_std, weight, bias}, channels, residual, options.relu,
-                              y);
+    copy(params.running_mean, mean);
+    inv_std_of(stream(), params.running_var, options.eps, inv_std);
+    normalise<decltype(zero)>(stream(), x, {mean, inv_std, params}, channels, residual, options.relu, y);
   });
 }
 
-void CudaBackend::batch_norm_grad(const Tensor& grad, const Tensor& x, const Tensor& y, const Tensor& weight,
-                                  const Tensor& bias, const Tensor& mean, const Tensor& inv_std,
+void CudaBackend::batch_norm_grad(const Tensor& grad, const Tensor& x, const Tensor& y,
+                                  const BatchNormParams& params, const Tensor& mean, const Tensor& inv_std,
                                   const BatchNormOptions& options, Tensor& grad_x, Tensor& grad_weight,
                                   Tensor& grad_bias, Tensor& grad_residual) {
-  const std::int64_t channels = weight.elements();
+  const std::int64_t channels = mean.elements();
   if (channels == 0) return;
   const Scratch<float> scratch(allocator(), 2 * channels);
   float* offset = scratch.data();
   const Mask mask = !options.relu ? Mask::none : y.defined() ? Mask::from_y : Mask::from_x;
   cuda::visit_floating(x.dtype(), "batch_norm_grad", [&](auto zero) {
     using T = decltype(zero);
-    const Normalisation n(mean, inv_std, weight, bias);
+    const Normalisation n(mean, inv_std, params);
     const T* masks = mask == Mask::from_y ? y.data<T>() : nullptr;
     T* kept = grad_residual.defined() ? grad_residual.data<T>() : nullptr;
     const Coefficients coefficients{grad_weight.data<float>(), grad_bias.data<float>(), offset,

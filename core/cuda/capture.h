@@ -10,7 +10,7 @@ namespace lamina::cuda {
 // What `work` hands to the stream, ready to be launched. Throws what the work throws.
 template <typename Work>
 OwnedExecutableGraph capture(cudaStream_t stream, const Work& work) {
-  check_cuda(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal), "recording");
+  check_cuda(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal), "capturing work");
   std::exception_ptr error;
   try {
     work();
@@ -21,12 +21,12 @@ OwnedExecutableGraph capture(cudaStream_t stream, const Work& work) {
   const cudaError_t status = cudaStreamEndCapture(stream, &captured);
   const OwnedGraph graph(captured);
   if (error) {
-    cudaGetLastError();  // the recording's end reports the failure once more
+    cudaGetLastError();  // the capture's end reports the failure once more
     std::rethrow_exception(error);
   }
-  check_cuda(status, "recording");
+  check_cuda(status, "capturing work");
   cudaGraphExec_t executable = nullptr;
-  check_cuda(cudaGraphInstantiate(&executable, graph.get(), 0), "preparing a recording");
+  check_cuda(cudaGraphInstantiate(&executable, graph.get(), 0), "preparing a graph");
   return OwnedExecutableGraph(executable);
 }
 

@@ -5,7 +5,7 @@
 
 #include <string>
 
-#include "core/error.h"
+#include "core/base/error.h"
 
 namespace lamina::cuda {
 
@@ -20,12 +20,12 @@ inline void check_cuda(cudaError_t status, const char* doing) {
 // Of a kernel just handed to the GPU. What goes wrong while it runs shows at the next synchronisation.
 inline void check_launch() { check_cuda(cudaGetLastError(), "starting a kernel"); }
 
-// What is recorded to be replayed must not wait for the GPU, nor copy from memory that will have changed.
-inline void check_not_recording(cudaStream_t stream, const std::string& what) {
+// What is captured to be replayed must not wait for the GPU, nor copy from memory that will have changed.
+inline void check_not_capturing(cudaStream_t stream, const std::string& what) {
   cudaStreamCaptureStatus status = cudaStreamCaptureStatusNone;
   check_cuda(cudaStreamIsCapturing(stream, &status), "asking about the stream");
   if (status == cudaStreamCaptureStatusNone) return;
-  throw DeviceError(what + ": impossible while work is recorded (core/recorded.h)");
+  throw DeviceError(what + ": impossible while work is captured (core/captured.h)");
 }
 
 }  // namespace lamina::cuda

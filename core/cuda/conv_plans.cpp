@@ -9,7 +9,7 @@
 #include "core/cuda/cudnn_graph.h"
 #include "core/cuda/fastest.h"
 #include "core/cuda/plan_file.h"
-#include "core/scratch.h"
+#include "core/memory/scratch.h"
 
 namespace lamina::cuda {
 namespace {
@@ -109,7 +109,7 @@ const ConvPlans::Choices::Choice& ConvPlans::Choices::choice_for(const ConvProbl
                                                                  const Resources& resources) {
   const auto known = choices_.find(problem);
   if (known != choices_.end()) return known->second;
-  check_not_recording(resources.stream, "choosing how to compute " + problem.str());
+  check_not_capturing(resources.stream, "choosing how to compute " + problem.str());
   if (handle_ == nullptr) {
     cudnnHandle_t made = nullptr;
     check_cudnn(cudnn().cudnnCreate(&made), "starting");
@@ -173,7 +173,7 @@ ConvPlans::Choices::Trial ConvPlans::Choices::try_engines(const ConvProblem& pro
         fastest.error.empty() ? fmt::format("none of the {} that it proposes can be used", engines.size())
                               : fastest.error,
         problem.deterministic ? "allow others with set_deterministic(false)"
-                              : "use another dtype or --device cpu");
+                              : "use another dtype or Device::cpu()");
   ConvPlan& plan = *plans[*fastest.way];
   std::string description =
       fmt::format("engine {}, {:.4f} ms, {} bytes of workspace, fastest of {}", plan.engine,

@@ -4,9 +4,9 @@
 #include <memory>
 #include <string>
 
-#include "core/allocator.h"
 #include "core/cuda/conv_problem.h"
 #include "core/cuda/launch.h"
+#include "core/memory/allocator.h"
 
 namespace lamina::cuda {
 

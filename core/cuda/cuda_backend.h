@@ -5,9 +5,9 @@
 
 #include <memory>
 
-#include "core/allocator.h"
 #include "core/backend.h"
 #include "core/cuda/launch.h"
+#include "core/memory/allocator.h"
 
 namespace lamina {
 
@@ -25,8 +25,8 @@ class CudaBackend final : public Backend {
   void copy_to_host(const Tensor& from, void* destination) override;
   void copy(const Tensor& from, Tensor& to) override;
   void synchronize() override;
-  std::unique_ptr<Recording> record(const std::function<void()>& work) override;
-  void rehearse(const std::function<void()>& work) override;
+  std::unique_ptr<Graph> capture(const std::function<void()>& work) override;
+  void warm_up(const std::function<void()>& work) override;
   double peak_gflops() override;
   void fill(Tensor& out, double value) override;
   void cast(const Tensor& x, Tensor& out) override;
@@ -50,16 +50,15 @@ class CudaBackend final : public Backend {
                          Tensor& grad_x) override;
   void conv2d_grad_weight(const Tensor& grad, const Tensor& x, const Conv2dOptions& options,
                           Tensor& grad_weight) override;
-  void batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, const Tensor& residual,
-                  const BatchNormOptions& options, const RunningStatistics& running, Tensor& y, Tensor& mean,
-                  Tensor& inv_std) override;
-  void batch_norm_inference(const Tensor& x, const Tensor& weight, const Tensor& bias, const Tensor& residual,
-                            const BatchNormOptions& options, const Tensor& running_mean,
-                            const Tensor& running_var, Tensor& y, Tensor& mean, Tensor& inv_std) override;
-  void batch_norm_grad(const Tensor& grad, const Tensor& x, const Tensor& y, const Tensor& weight,
-                       const Tensor& bias, const Tensor& mean, const Tensor& inv_std,
-                       const BatchNormOptions& options, Tensor& grad_x, Tensor& grad_weight,
-                       Tensor& grad_bias, Tensor& grad_residual) override;
+  void batch_norm(const Tensor& x, const BatchNormParams& params, const Tensor& residual,
+                  const BatchNormOptions& options, Tensor& y, Tensor& mean, Tensor& inv_std) override;
+  void batch_norm_inference(const Tensor& x, const BatchNormParams& params, const Tensor& residual,
+                            const BatchNormOptions& options, Tensor& y, Tensor& mean,
+                            Tensor& inv_std) override;
+  void batch_norm_grad(const Tensor& grad, const Tensor& x, const Tensor& y, const BatchNormParams& params,
+                       const Tensor& mean, const Tensor& inv_std, const BatchNormOptions& options,
+                       Tensor& grad_x, Tensor& grad_weight, Tensor& grad_bias,
+                       Tensor& grad_residual) override;
   void max_pool2d(const Tensor& x, const Pool2dOptions& options, Tensor& y, Tensor& index) override;
   void max_pool2d_scatter(const Tensor& grad, const Tensor& index, const Pool2dOptions& options,
                           Tensor& grad_x) override;

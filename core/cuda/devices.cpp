@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "core/backend.h"
+#include "core/base/option_name.h"
 #include "core/cuda/check.h"
 
 namespace lamina {
@@ -61,22 +62,21 @@ Version driver_version() {  // the newest CUDA it supports; 0: there is no drive
 
 void check_driver(int index) {
   const Version driver = driver_version(), needed{CUDART_VERSION};
-  check(
-      driver.number > 0,
-      "device cuda:{}: this machine has no NVIDIA driver; install one for CUDA {} or newer, or use --device "
-      "cpu",
-      index, needed.str());
+  check(driver.number > 0,
+        "device cuda:{}: this machine has no NVIDIA driver; install one for CUDA {} or newer, or use "
+        "{} cpu",
+        index, needed.str(), option_name("device"));
   int count = 0;
   const cudaError_t status = cudaGetDeviceCount(&count);
   cudaGetLastError();  // or the next check would report it
   check(status != cudaErrorInsufficientDriver,
         "device cuda:{}: the NVIDIA driver supports CUDA {}, but this program was built with {}; update the "
-        "driver, build with an older CUDA toolkit, or use --device cpu",
-        index, driver.str(), needed.str());
+        "driver, build with an older CUDA toolkit, or use {} cpu",
+        index, driver.str(), needed.str(), option_name("device"));
   check(status != cudaErrorNoDevice && count > 0,
         "device cuda:{}: there is an NVIDIA driver, but no GPU that this program may use; see nvidia-smi and "
-        "CUDA_VISIBLE_DEVICES, or use --device cpu",
-        index);
+        "CUDA_VISIBLE_DEVICES, or use {} cpu",
+        index, option_name("device"));
   check_cuda(status, "looking for GPUs");
   check(index >= 0 && index < count, "device cuda:{} does not exist: there {} here, cuda:0{}", index,
         count == 1 ? "is 1 GPU" : fmt::format("are {} GPUs", count),
@@ -92,8 +92,8 @@ void check_device(int index) {
   check(
       built.empty() || capability >= *std::min_element(built.begin(), built.end()),
       "device cuda:{} ({}): this program was built for {}; configure with -DCMAKE_CUDA_ARCHITECTURES={}, or "
-      "use --device cpu",
-      index, cuda_device_description(index), architectures_text(), capability);
+      "use {} cpu",
+      index, cuda_device_description(index), architectures_text(), capability, option_name("device"));
 }
 
 }  // namespace cuda

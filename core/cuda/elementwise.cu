@@ -111,7 +111,7 @@ struct ManySums {
   void add(const Tensor& x, const Tensor& total) {
     one[count] = {x.raw(), total.data<float>(), total.elements()};
     narrow[count] = x.dtype() == DType::bf16;
-    first[count + 1] = first[count] + cuda::ceil_div(total.elements(), width);
+    first[count + 1] = first[count] + ceil_div(total.elements(), width);
     ++count;
   }
   LAMINA_HD int holding(std::int64_t thread) const {

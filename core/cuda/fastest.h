@@ -7,7 +7,7 @@
 #include <optional>
 #include <string>
 
-#include "core/error.h"
+#include "core/base/error.h"
 
 namespace lamina::cuda {
 

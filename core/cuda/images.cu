@@ -2,9 +2,9 @@
 #include <type_traits>
 #include <vector>
 
+#include "core/base/error.h"
 #include "core/cuda/cuda_backend.h"
 #include "core/cuda/dtypes.h"
-#include "core/error.h"
 #include "core/math/images.h"
 
 namespace lamina {

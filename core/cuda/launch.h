@@ -1,16 +1,18 @@
 // How kernels are started: five shapes of loops over device memory. A kernel's body is a lambda marked
 // LAMINA_DEVICE, which holds all of its arithmetic and indexing.
 //
-// nvcc turns the loops into launches on a stream. Any other compiler turns them into loops on the host, over
-// the same blocks and threads and with sums in the same order: so the kernels are tested, also under the
-// sanitizers, on machines without a GPU (tests/emulated_cuda).
+// nvcc turns the loops into launches on a stream. Any other compiler turns them into loops on the host: so
+// the kernels are tested, also under the sanitizers, on machines without a GPU (tests/emulated_cuda).
+// sum_parts runs over the same blocks and threads there, and adds in the same order; a Team is one thread,
+// and adds a row from its first element to its last.
 #pragma once
 
 #include <algorithm>
 #include <cstdint>
 
-#include "core/host_device.h"
-#include "core/scratch.h"
+#include "core/base/host_device.h"
+#include "core/base/rounding.h"
+#include "core/memory/scratch.h"
 
 #ifdef __CUDACC__
 #include "core/cuda/check.h"
@@ -27,8 +29,6 @@ namespace lamina::cuda {
 using Stream = CUstream_st*;  // cudaStream_t
 
 inline constexpr int block_threads = 256;
-
-inline std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
 
 // Threads that share a row: each takes the elements lane, lane + size, lane + 2 size, … and what they find is
 // combined in a fixed order.
@@ -146,7 +146,7 @@ inline constexpr int rows_in_turn = 4;  // of a thread, in for_each_column
 template <typename Prepare>
 __global__ void for_each_column(std::int64_t rows, std::int64_t columns, Prepare prepare) {
   const std::int64_t thread = static_cast<std::int64_t>(blockIdx.x) * block_threads + threadIdx.x;
-  const std::int64_t groups = (rows + rows_in_turn - 1) / rows_in_turn, column = thread % columns;
+  const std::int64_t groups = ceil_div(rows, rows_in_turn), column = thread % columns;
   std::int64_t row = thread / columns;
   if (row >= groups) return;
   const auto body = prepare(column);
@@ -221,7 +221,7 @@ void sum_parts(Stream stream, const SumPlan& plan, const Value& value, const Fin
 
 #else
 
-// Runs what is handed to the stream, or keeps it while a recording is made.
+// Runs what is handed to the stream, or keeps it while work is captured.
 void hand_out(Stream stream, std::function<void()> work);  // tests/emulated_cuda/runtime.cpp
 
 template <typename Body>

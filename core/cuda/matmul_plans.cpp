@@ -5,7 +5,7 @@
 #include <mutex>
 
 #include "core/cuda/libraries.h"
-#include "core/scratch.h"
+#include "core/memory/scratch.h"
 
 namespace lamina::cuda {
 namespace {

@@ -3,9 +3,9 @@
 
 #include <memory>
 
-#include "core/allocator.h"
 #include "core/cuda/gemm_layout.h"
 #include "core/cuda/launch.h"
+#include "core/memory/allocator.h"
 
 namespace lamina::cuda {
 

@@ -5,8 +5,8 @@
 #include <initializer_list>
 #include <type_traits>
 
+#include "core/base/host_device.h"
 #include "core/cuda/alignment.h"
-#include "core/host_device.h"
 
 namespace lamina::cuda {
 

@@ -6,9 +6,12 @@
 #include <unistd.h>
 
 #include <charconv>
-#include <cstdlib>
-#include <fstream>
+#include <sstream>
 #include <string_view>
+
+#include "core/base/error.h"
+#include "core/base/text_file.h"
+#include "core/base/user_directories.h"
 
 namespace lamina::cuda {
 namespace {
@@ -38,10 +41,10 @@ class LockedFile {
   bool locked_ = false;
 };
 
-std::optional<int> find(const fs::path& path, const std::string& key) {
+std::optional<int> find(const std::string& text, const std::string& key) {
   const std::string start = key + '\t';
-  std::ifstream file(path);
-  for (std::string line; std::getline(file, line);) {
+  std::istringstream lines(text);
+  for (std::string line; std::getline(lines, line);) {
     if (!line.starts_with(start)) continue;
     int choice = 0;
     const char* last = line.data() + line.size();
@@ -54,12 +57,8 @@ std::optional<int> find(const fs::path& path, const std::string& key) {
 }  // namespace
 
 PlanFile PlanFile::of_user() {
-  const auto place = [](const char* variable, const char* below) -> fs::path {
-    const char* value = std::getenv(variable);
-    return value == nullptr || *value == '\0' ? fs::path() : fs::path(value) / below;
-  };
-  const fs::path path = place("XDG_CACHE_HOME", "lamina/cuda-plans");
-  return PlanFile(path.empty() ? place("HOME", ".cache/lamina/cuda-plans") : path);
+  const fs::path cache = cache_directory();
+  return PlanFile(cache.empty() ? cache : cache / "cuda-plans");
 }
 
 std::optional<int> PlanFile::choose(const std::string& key, const std::function<int()>& measure) const {
@@ -68,7 +67,11 @@ std::optional<int> PlanFile::choose(const std::string& key, const std::function<
   fs::create_directories(path_.parent_path(), ignored);
   const LockedFile file(path_);
   if (!file.locked()) return std::nullopt;
-  if (const std::optional<int> known = find(path_, key)) return known;
+  try {
+    if (const std::optional<int> known = find(read_text(path_), key)) return known;
+  } catch (const Error&) {  // cannot be read: nor may it be chosen anew
+    return std::nullopt;
+  }
   const int choice = measure();
   if (!file.append(fmt::format("{}\t{}\n", key, choice))) return std::nullopt;
   return choice;

@@ -13,7 +13,7 @@ class PlanFile {
  public:
   // Lines of "key<TAB>choice", shared by all programs of a user. An empty path: there is no file.
   explicit PlanFile(std::filesystem::path path) : path_(std::move(path)) {}
-  static PlanFile of_user();  // $XDG_CACHE_HOME/lamina/cuda-plans, else ~/.cache/lamina/cuda-plans
+  static PlanFile of_user();  // cuda-plans in cache_directory(); no file if there is none
 
   // The choice noted for `key`; if there is none, measure() decides, and is noted. Other programs wait
   // meanwhile: they neither disturb the measurement nor decide otherwise. Nothing if the file cannot be used.

@@ -5,7 +5,7 @@
 
 #include <cmath>
 
-#include "core/host_device.h"
+#include "core/base/host_device.h"
 
 namespace lamina::math {
 

@@ -4,7 +4,7 @@
 
 #include <variant>
 
-#include "core/host_device.h"
+#include "core/base/host_device.h"
 
 namespace lamina::math {
 

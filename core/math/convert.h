@@ -4,8 +4,8 @@
 #include <limits>
 #include <type_traits>
 
+#include "core/base/host_device.h"
 #include "core/bf16.h"
-#include "core/host_device.h"
 
 namespace lamina::math {
 

@@ -8,7 +8,7 @@
 #include <cmath>
 #include <variant>
 
-#include "core/host_device.h"
+#include "core/base/host_device.h"
 
 namespace lamina::math {
 

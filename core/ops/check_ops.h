@@ -1,7 +1,7 @@
 // Checks that several op families share.
 #pragma once
 
-#include "core/error.h"
+#include "core/base/error.h"
 #include "core/tensor.h"
 
 namespace lamina {

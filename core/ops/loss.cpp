@@ -29,6 +29,16 @@ Tensor softmax(const Tensor& logits) {
   });
 }
 
+Tensor one_hot(const Tensor& labels, int classes) {
+  check_defined("one_hot", "labels", labels);
+  check(labels.dtype() == DType::i32 && labels.rank() == 1, "one_hot: labels {}; expected i32 [N]",
+        labels.str());
+  check(classes >= 1, "one_hot: {} classes; expected at least one", classes);
+  Tensor rows = Tensor::empty({labels.size(0), classes}, {DType::f32, labels.device()});
+  backend_for(labels.device()).one_hot(labels, 0, rows);
+  return no_gradient("one_hot", rows, {labels});
+}
+
 Tensor cross_entropy_per_sample(const Tensor& logits, const Tensor& labels,
                                 const CrossEntropyOptions& options) {
   check_logits("cross_entropy", logits);
@@ -45,7 +55,7 @@ Tensor cross_entropy_per_sample(const Tensor& logits, const Tensor& labels,
   return record("cross_entropy", losses, {logits}, [=](const Tensor& grad, Grads& grads) {
     Tensor grad_logits = Tensor::empty_like(probabilities);
     Backend& backend = backend_for(grad.device());
-    if (recording()) {
+    if (grad_enabled()) {
       backend.one_hot(labels, smoothing, grad_logits);
       grads.set(0, (softmax(logits) - grad_logits) * reshape(grad, {grad.size(0), 1}));
     } else {

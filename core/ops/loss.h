@@ -10,6 +10,8 @@ struct CrossEntropyOptions {
 };
 
 Tensor softmax(const Tensor& logits);  // over the last axis of [N, C]
+// f32 [N, classes], on the labels' device: 1 in the column of the label, else 0. No gradient.
+Tensor one_hot(const Tensor& labels, int classes);
 Tensor cross_entropy_per_sample(const Tensor& logits, const Tensor& labels,
                                 const CrossEntropyOptions& options = {});  // [N]
 Tensor cross_entropy(const Tensor& logits, const Tensor& labels,

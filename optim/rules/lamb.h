@@ -56,15 +56,15 @@ struct Lamb {
     return decay_mode == DecayMode::in_update ? r + e.weight_decay * e.weight : r;
   }
 
-  bool uses_normed() const { return use_trust_ratio; }
+  bool uses_direction_norm() const { return use_trust_ratio; }
 
-  LAMINA_HD Real normed(Element<Real> e, const Real* s) const { return update(e, moments(e, s)); }
+  LAMINA_HD Real update_direction(Element<Real> e, const Real* s) const { return update(e, moments(e, s)); }
 
   // phi(||w||) / ||u||
   LAMINA_HD Real trust(Layer<Real>& l) const {
     const Real kept = decay_mode == DecayMode::decoupled ? 1 - l.lr * l.weight_decay : Real(1);
-    if (!use_trust_ratio || ratio.undefined(kept * l.weight_norm, l.normed_norm)) return 1;
-    return ratio(1, kept * l.weight_norm, l.normed_norm);
+    if (!use_trust_ratio || ratio.undefined(kept * l.weight_norm, l.direction_norm)) return 1;
+    return ratio(1, kept * l.weight_norm, l.direction_norm);
   }
 
   // w <- w - lr phi(||w||) / ||u|| u

@@ -32,13 +32,13 @@ struct Lars {
 
   LAMINA_HD static Real decayed(Element<Real> e) { return e.grad + e.weight_decay * e.weight; }
 
-  bool uses_normed() const {
+  bool uses_direction_norm() const {
     return denominator == Denominator::joint || denominator == Denominator::after_momentum;
   }
 
-  bool normed_is_decayed() const { return denominator == Denominator::joint; }
+  bool direction_is_decayed_gradient() const { return denominator == Denominator::joint; }
 
-  LAMINA_HD Real normed(Element<Real> e, const Real* s) const {
+  LAMINA_HD Real update_direction(Element<Real> e, const Real* s) const {
     const Real d = decayed(e);
     return denominator == Denominator::after_momentum ? sgd.direction(sgd.velocity(s[0], d), d) : d;
   }
@@ -46,7 +46,7 @@ struct Lars {
   // lambda = eta ||w|| / (||g|| + b ||w||)
   LAMINA_HD Real trust(Layer<Real>& l) const {
     const bool split = denominator == Denominator::split;
-    const Real u = split || denominator == Denominator::grad_only ? l.grad_norm : l.normed_norm;
+    const Real u = split || denominator == Denominator::grad_only ? l.grad_norm : l.direction_norm;
     Real lambda = 1;
     if (!ratio.undefined(l.weight_norm, u)) {
       lambda = ratio(eta, l.weight_norm, split ? u + l.weight_decay * l.weight_norm : u);

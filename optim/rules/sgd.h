@@ -24,10 +24,10 @@ struct Sgd {
         nesterov(o.nesterov),
         lr_inside(o.momentum_lr == MomentumLr::inside) {}
 
-  LAMINA_HD Real velocity(Real v, Real d) const { return mu * v + undamped * d; }  // v <- mu v + d
-  LAMINA_HD Real direction(Real v, Real d) const {
-    return nesterov ? mu * v + d : v;
-  }  // w <- w - lr direction
+  // v <- mu v + d
+  LAMINA_HD Real velocity(Real v, Real d) const { return mu * v + undamped * d; }
+  // w <- w - lr direction
+  LAMINA_HD Real direction(Real v, Real d) const { return nesterov ? mu * v + d : v; }
 
   LAMINA_HD Real apply(Element<Real> e, Real* s) const {
     const Real inside = lr_inside ? e.lr : Real(1), outside = lr_inside ? Real(1) : e.lr;

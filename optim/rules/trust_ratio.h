@@ -1,7 +1,7 @@
 // The guarded quotient of norms that LARS, LAMB and TVLARS share.
 #pragma once
 
-#include "core/host_device.h"
+#include "core/base/host_device.h"
 #include "optim/options.h"
 
 namespace lamina {

@@ -3,11 +3,11 @@
 #include <vector>
 
 #include "core/backend.h"
+#include "core/base/error.h"
 #include "core/bf16.h"
 #include "core/cuda/conv_plans.h"
 #include "core/cuda/cuda_backend.h"
 #include "core/cuda/matmul_plans.h"
-#include "core/error.h"
 
 namespace lamina {
 namespace cuda {

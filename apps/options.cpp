@@ -1,0 +1,90 @@
+#include "apps/options.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace lamina::app {
+namespace {
+
+using train::DeviceOptions;
+using train::OptionInfo;
+using train::Recipe;
+
+// Device options are a recipe's too, and have their help there.
+const char* help_of(std::string_view name) {
+  const char* help = "";
+  const Recipe recipe;
+  visit_options(recipe, [&](const OptionInfo& info, const auto&) {
+    if (name == info.name) help = info.help;
+  });
+  return help;
+}
+
+}  // namespace
+
+std::string flag_of(std::string_view name) {
+  std::string flag = "--" + std::string(name);
+  std::replace(flag.begin(), flag.end(), '_', '-');
+  return flag;
+}
+
+std::string name_in_messages(std::string_view name) { return flag_of(name == "directory" ? "out" : name); }
+
+void add_options(const Command& command, Recipe& recipe) {
+  visit_options(recipe, [&](const OptionInfo& info, auto& member) {
+    command.option(flag_of(info.name), member, info.help);
+  });
+}
+
+std::set<std::string> given_options(const Command& command) {
+  std::set<std::string> names;
+  const Recipe recipe;
+  visit_options(recipe, [&](const OptionInfo& info, const auto&) {
+    if (command.given(flag_of(info.name))) names.insert(info.name);
+  });
+  return names;
+}
+
+std::string command_line(const Recipe& recipe) {
+  const nlohmann::json values = to_json(recipe), defaults = to_json(Recipe{});
+  std::string text = "lamina train";
+  visit_options(recipe, [&](const OptionInfo& info, const auto&) {
+    const nlohmann::json& value = values[info.name];
+    if (value == defaults[info.name]) return;
+    if (value.is_boolean()) {
+      text += " " + flag_of(value.get<bool>() ? info.name : fmt::format("no-{}", info.name));
+      return;
+    }
+    for (const nlohmann::json& one : value.is_array() ? value : nlohmann::json::array({value})) {
+      text += " " + flag_of(info.name);
+      text += " " + (one.is_string() ? one.get<std::string>() : one.dump());
+    }
+  });
+  return text;
+}
+
+void add_options(const Command& command, DeviceOptions& options) {
+  command.option("--device", options.device, help_of("device"));
+  command.option("--threads", options.threads, help_of("threads"));
+  command.option("--tf32", options.tf32, help_of("tf32"));
+  command.option("--deterministic", options.deterministic, help_of("deterministic"));
+  command.option("--memory-limit", options.memory_limit, help_of("memory_limit"), "GIB");
+}
+
+void add_precision(const Command& command, DeviceOptions& options) {
+  command.option("--precision", options.precision, help_of("precision"));
+}
+
+void add_options(const Command& command, train::ModelOptions& options) {
+  command.option("--model", options.model, "for files that do not say it: resnet18, ...");
+  command.option("--stem", options.stem, "cifar or imagenet");
+  command.option("--shortcut", options.shortcut, "A or B");
+  command.option("--mean", options.mean,
+                 "per channel, of pixels in 0 ... 1; default: the file's, else ImageNet's");
+  command.option("--std", options.std, "per channel");
+  add_options(command, options.device);
+  add_precision(command, options.device);
+}
+
+}  // namespace lamina::app

@@ -1,0 +1,30 @@
+// The options that several commands have, on the command line.
+#pragma once
+
+#include <set>
+#include <string>
+#include <string_view>
+
+#include "apps/command.h"
+#include "train/load_model.h"
+#include "train/recipe.h"
+
+namespace lamina::app {
+
+// "--micro-batch" for "micro_batch".
+std::string flag_of(std::string_view name);
+// The same for what messages of the libraries name: a run's directory is --out here.
+std::string name_in_messages(std::string_view name);
+
+void add_options(const Command& command, train::Recipe& recipe);
+// The names, as in config.json, of the options that the command line gave.
+std::set<std::string> given_options(const Command& command);
+// The command that repeats a run: every option whose value is not the default.
+std::string command_line(const train::Recipe& recipe);
+
+void add_options(const Command& command, train::DeviceOptions& options);  // all but --precision
+void add_precision(const Command& command, train::DeviceOptions& options);
+
+void add_options(const Command& command, train::ModelOptions& options);
+
+}  // namespace lamina::app

@@ -1,0 +1,27 @@
+#include "apps/study_screen.h"
+
+#include <fmt/format.h>
+
+namespace lamina::app {
+namespace {
+
+std::string title_of(const compare::Cell& cell) {
+  return fmt::format("{}, seed {}", cell.label, cell.recipe.seed);
+}
+
+}  // namespace
+
+void StudyScreen::start(const std::vector<double>& images, std::size_t done) { study_.emplace(images, done); }
+
+Observer* StudyScreen::start_run(const compare::Cell& cell) {
+  study_->start_run(title_of(cell));
+  progress_.set_heading([this](const ProgressState& state) { return study_->heading(state); });
+  return &run_.emplace(progress_, cell.recipe.eval_every);
+}
+
+void StudyScreen::end_run(const compare::Cell& cell, const std::string& result) {
+  progress_.print(fmt::format("{} {}: {}", study_->number(), title_of(cell), result));
+  study_->finish_run();
+}
+
+}  // namespace lamina::app

@@ -1,0 +1,73 @@
+#include "apps/training_screen.h"
+
+#include <fmt/format.h>
+
+#include "core/base/table.h"
+
+namespace lamina::app {
+namespace {
+
+std::int64_t steps_of(const TrainingRun& run) { return run.epochs * run.loader.batches(); }
+
+}  // namespace
+
+std::string describe_metrics(const Objective& objective, const Metrics& metrics, const std::string& what) {
+  std::string text = fmt::format("{}loss {:.4f}", what.empty() ? "" : what + " ", metrics.loss());
+  const std::vector<MetricInfo> infos = objective.metrics();
+  for (std::size_t i = 0; i < infos.size(); ++i) {
+    text += infos[i].name == "accuracy" ? fmt::format("  acc {:5.2f} %", 100 * metrics.mean(i))
+                                        : fmt::format("  {} {:.4f}", infos[i].name, metrics.mean(i));
+  }
+  return text;
+}
+
+void TrainingScreen::start(const TrainingRun& run) {
+  run_ = &run;
+  if (run.resumed) {
+    progress_.print(run.checkpoint.empty() ? "resuming: no checkpoint yet, so from the start"
+                                           : fmt::format("resuming from {}", run.checkpoint.string()));
+  }
+  if (!progress_.watching()) return;
+  run.optimizer.set_tracing(true);
+  watch_.emplace(run.optimizer);
+}
+
+void TrainingScreen::step(TrainedStep& step) {
+  step_seconds_ = step_seconds_ == 0 ? step.seconds : 0.9 * step_seconds_ + 0.1 * step.seconds;
+  const auto layers = [&](TerminalSize size) { return watch_->draw(step.report, size); };
+  progress_.update({.epoch = step.epoch,
+                    .epochs = run_->epochs,
+                    .step = step.report.step,
+                    .steps = steps_of(*run_),
+                    .measured = describe_metrics(run_->objective, run_->position.metrics, ""),
+                    .images_per_s = static_cast<double>(step.metrics.samples) / step_seconds_,
+                    .seconds_left = seconds_left()},
+                   watch_ ? layers : Progress::LinesBelow());
+}
+
+double TrainingScreen::seconds_left() const {
+  const auto steps = static_cast<double>(steps_of(*run_) - run_->position.step);
+  const std::int64_t tests = eval_every_ == 0 ? 1 : (run_->epochs - run_->position.epoch) / eval_every_;
+  return steps * step_seconds_ + static_cast<double>(tests) * test_seconds_;
+}
+
+void TrainingScreen::testing(std::int64_t samples, std::int64_t of) {
+  if (!test_start_) test_start_ = Clock::now();
+  progress_.status(fmt::format("epoch {}/{}  testing: {} of {} images", run_->position.epoch + 1,
+                               run_->epochs, samples, of));
+}
+
+void TrainingScreen::epoch(const EpochResult& result) {
+  if (test_start_) test_seconds_ = std::chrono::duration<double>(Clock::now() - *test_start_).count();
+  test_start_.reset();
+  const auto measured = [&](const Metrics& metrics, const char* what) {
+    return metrics.samples > 0 ? "  " + describe_metrics(run_->objective, metrics, what) : "";
+  };
+  progress_.print_epoch(fmt::format("epoch {:>{}}/{}{}{}{}  {}  {:.0f} images/s", result.epoch,
+                                    std::to_string(run_->epochs).size(), run_->epochs,
+                                    measured(result.train, "train"), measured(result.valid, "valid"),
+                                    measured(result.test, "test"), format_duration(result.seconds),
+                                    static_cast<double>(run_->loader.samples()) / result.seconds));
+}
+
+}  // namespace lamina::app

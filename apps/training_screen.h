@@ -1,0 +1,42 @@
+// What a training run shows on the terminal: an observer of its trainer.
+#pragma once
+
+#include <chrono>
+#include <optional>
+#include <string>
+
+#include "apps/progress.h"
+#include "apps/watch.h"
+#include "train/observer.h"
+
+namespace lamina::app {
+
+// "train loss 0.5123  acc 81.02 %": the loss and the objective's metrics, accuracies in percent.
+std::string describe_metrics(const Objective& objective, const Metrics& metrics, const std::string& what);
+
+class TrainingScreen final : public Observer {
+ public:
+  // eval_every: epochs between tests, for the time left.
+  TrainingScreen(Progress& progress, std::int64_t eval_every)
+      : progress_(progress), eval_every_(eval_every) {}
+
+  std::string name() const override { return "progress"; }
+  void start(const TrainingRun& run) override;
+  void step(TrainedStep& step) override;
+  void testing(std::int64_t samples, std::int64_t of) override;
+  void epoch(const EpochResult& result) override;
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  double seconds_left() const;
+
+  Progress& progress_;
+  std::int64_t eval_every_;
+  const TrainingRun* run_ = nullptr;
+  std::optional<Watch> watch_;
+  double step_seconds_ = 0;                      // recent mean
+  double test_seconds_ = 0;                      // of the last test
+  std::optional<Clock::time_point> test_start_;  // of the one that goes on
+};
+
+}  // namespace lamina::app

@@ -1,0 +1,74 @@
+// What runs came to: read from their directories, grouped by what was compared, averaged over the seeds.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <limits>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+namespace lamina::compare {
+
+struct Statistic {
+  double mean = 0;
+  double std = 0;         // of the sample (n − 1); 0 for one value
+  std::size_t count = 0;  // values it was made of; with 0 of them there is nothing to show
+};
+Statistic statistic(const std::vector<double>& values);
+
+// A row of epochs.csv. Accuracies in 0 … 1. What was not measured after the epoch is NaN, accuracies too
+// where the objective knows none.
+struct EpochRow {
+  std::int64_t epoch = 0;
+  double train_loss = 0, train_accuracy = 0, test_loss = 0, test_accuracy = 0;
+  double seconds = 0, images_per_s = 0;
+  double valid_accuracy = std::numeric_limits<double>::quiet_NaN();
+};
+
+struct RunResult {
+  std::filesystem::path path;
+  std::string label;  // the caller's name for the contender; empty: how its options differ from the others'
+  nlohmann::json config;         // config.json
+  std::vector<EpochRow> epochs;  // through the last whole row
+  std::string failure;           // what failure.txt says; empty where there is none
+  bool complete = false;         // it came to its end, and no failure is noted
+
+  std::uint64_t seed() const;
+  // Of the tested epochs the one of the highest accuracy in validation, or in the test without one; the first
+  // of equals; null if never tested.
+  const EpochRow* best() const;
+  bool validated() const;        // the best epoch was chosen by held-out training images
+  const EpochRow* last() const;  // the last tested one; null if never tested
+};
+
+// Throws Error if the folder is no run directory or a file in it is damaged. A run that was stopped, or that
+// has not finished an epoch, is read as far as it got. Control characters in the label become spaces.
+RunResult read_run_result(const std::filesystem::path& run, std::string label = "");
+
+// Runs that differ in the seed alone (and in options that change no result).
+struct Group {
+  std::string label;            // never empty; no two groups have the same
+  std::vector<RunResult> runs;  // in the order given
+  // Over the complete runs: `best` is each run's best epoch, `last` its last tested one.
+  Statistic best_accuracy, best_epoch, last_accuracy, last_train_loss, seconds;
+
+  std::size_t complete() const;             // how many runs are
+  const RunResult& representative() const;  // the first complete run, else the first
+};
+
+// Runs of equal label and options, but for the seed, make a group; groups and runs keep the order given.
+std::vector<Group> group_runs(const std::vector<RunResult>& runs);
+
+// "3", or for a group with unfinished runs: "2 of 3, 1 failed: training diverged in epoch 1 …".
+std::string describe_runs(const Group& group);
+
+// An option of a run that its results depend on, as text: "batch", "256". One that was not given has the
+// value that the run made of it (its preset's momentum, say), else "default".
+struct DescribedOption {
+  std::string name, value;
+  bool is_default = false;  // of the program
+};
+std::vector<DescribedOption> describe_options(const RunResult& run);  // all but the seed
+
+}  // namespace lamina::compare

@@ -1,0 +1,205 @@
+#include "compare/report/curves.h"
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+
+#include "compare/report/gnuplot.h"
+#include "compare/report/html.h"
+#include "core/base/csv.h"
+#include "core/base/error.h"
+
+namespace lamina::compare {
+namespace {
+
+namespace fs = std::filesystem;
+using Curve = std::vector<Point>;
+
+constexpr std::size_t most_points = 500;        // of a schedule: more would not be seen
+constexpr std::size_t most_marked_points = 30;  // beyond it the marks run together
+constexpr const char* dash_patterns[] = {"solid", "(14,6)", "(4,6)", "(18,6,4,6)"};
+
+// Over the complete runs; without any, over what there is.
+Curve epoch_curve(const Group& group, double EpochRow::*value, double scale) {
+  std::map<std::int64_t, std::vector<double>> values;
+  for (const RunResult& run : group.runs) {
+    if (group.complete() > 0 && !run.complete) continue;
+    for (const EpochRow& row : run.epochs) {
+      if (std::isfinite(row.*value)) values[row.epoch].push_back(scale * row.*value);
+    }
+  }
+  Curve curve;
+  for (const auto& [epoch, of_runs] : values) {
+    curve.push_back({static_cast<double>(epoch), statistic(of_runs)});
+  }
+  return curve;
+}
+
+CurveFigure epoch_figure(const std::vector<Group>& groups, double EpochRow::*value, double scale) {
+  CurveFigure figure;
+  figure.x_label = "epoch";
+  for (const Group& group : groups) figure.curves.push_back(epoch_curve(group, value, scale));
+  return figure;
+}
+
+struct Schedule {
+  Curve lr, phi, product;
+};
+
+Schedule read_schedule(const Group& group) {
+  Schedule schedule;
+  const fs::path path = group.representative().path / "steps.csv";
+  if (!fs::exists(path)) return schedule;
+  const auto rows = read_csv(path, {"step", "lr", "phi"});
+  const std::size_t stride = (rows.size() + most_points - 1) / most_points;
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    if (i % stride != 0 && i + 1 != rows.size()) continue;
+    const double step = rows[i][0], lr = rows[i][1], phi = rows[i][2];
+    schedule.lr.push_back({step, {.mean = lr, .count = 1}});
+    schedule.phi.push_back({step, {.mean = phi, .count = 1}});
+    schedule.product.push_back({step, {.mean = lr * phi, .count = 1}});
+  }
+  return schedule;
+}
+
+bool varies(const Curve& phi) {
+  return std::any_of(phi.begin(), phi.end(), [](const Point& point) { return point.y.mean != 1; });
+}
+
+std::vector<CurveFigure> schedule_figures(const std::vector<Group>& groups) {
+  CurveFigure lr{"learning-rate",
+                 "step",
+                 "learning rate",
+                 "Learning rate of each step: schedule and warm-up, before φ.",
+                 {}};
+  CurveFigure phi{"phi",
+                  "step",
+                  "φ",
+                  "TVLARS’ φ(t), which multiplies the learning rate; 1 for the other optimizers.",
+                  {}};
+  CurveFigure product{
+      "lr-phi", "step", "learning rate × φ", "Learning rate × φ: what the optimizers effectively used.", {}};
+  bool any_phi = false;
+  for (const Group& group : groups) {
+    const Schedule schedule = read_schedule(group);
+    any_phi = any_phi || varies(schedule.phi);
+    lr.curves.push_back(schedule.lr);
+    phi.curves.push_back(schedule.phi);
+    product.curves.push_back(schedule.product);
+  }
+  if (!any_phi) return {lr};
+  return {lr, phi, product};
+}
+
+// Of all contenders.
+std::vector<Point> points_of(const CurveFigure& figure) {
+  std::vector<Point> points;
+  for (const Curve& curve : figure.curves) points.insert(points.end(), curve.begin(), curve.end());
+  return points;
+}
+
+// A diverging loss would press all others to the axis.
+bool needs_log_scale(const CurveFigure& figure) {
+  const std::vector<Point> points = points_of(figure);
+  const auto [least, most] = std::minmax_element(
+      points.begin(), points.end(), [](const Point& a, const Point& b) { return a.y.mean < b.y.mean; });
+  return figure.name == "train-loss" && least->y.mean > 0 && most->y.mean > 50 * least->y.mean;
+}
+
+std::string csv(const CurveFigure& figure, const std::vector<Group>& groups) {
+  std::string text = "contender," + figure.x_label + ",mean,std,runs,label\n";
+  for (std::size_t i = 0; i < groups.size(); ++i) {
+    for (const auto& [x, y] : figure.curves[i]) {
+      text += fmt::format("{},{},{},{},{},{}\n", i + 1, x, y.mean, y.std, y.count, csv_text(groups[i].label));
+    }
+  }
+  return text;
+}
+
+// As many characters as the figure is wide; the page's tables have the whole label.
+std::string legend_text(const std::string& label) {
+  constexpr std::size_t most = 60;
+  std::size_t characters = 0, cut = 0;
+  for (std::size_t i = 0; i < label.size(); ++i) {
+    if ((label[i] & 0xC0) == 0x80) continue;  // within a character of UTF-8
+    if (++characters == most) cut = i;
+  }
+  return characters > most ? label.substr(0, cut) + "…" : label;
+}
+
+std::string line_styles(std::size_t count) {
+  std::string script;
+  for (std::size_t i = 0; i < count; ++i) {
+    const LineStyle line = line_style(i);
+    script += fmt::format("set style line {} lc rgb \"{}\" lw 2 dt {} pt 7 ps 0.35\n", i + 1, line.colour,
+                          dash_patterns[line.dash]);
+  }
+  return script;
+}
+
+std::string axes(const CurveFigure& figure) {
+  std::string script = fmt::format("set xlabel {} offset 0, 0.4\nset ylabel {} offset 1, 0\n",
+                                   gnuplot_string(figure.x_label), gnuplot_string(figure.y_label));
+  double last = 0;
+  for (const Point& point : points_of(figure)) last = std::max(last, point.x);
+  if (last <= 1) script += "set xrange [0 : 2]\n";
+  script += fmt::format("set xtics {}\n", last <= 12 ? 1 : tic_step(last));
+  if (needs_log_scale(figure)) script += "set logscale y\nset format y \"%g\"\n";
+  return script;
+}
+
+// A contender's rows of the CSV; the bands of all lie below the lines.
+std::string plot(const CurveFigure& figure, const std::vector<Group>& groups) {
+  const std::string file = gnuplot_string(figure.name + ".csv");
+  std::string bands, lines;
+  for (std::size_t i = 0; i < groups.size(); ++i) {
+    const Curve& curve = figure.curves[i];
+    if (curve.empty()) continue;
+    const std::string x =
+        fmt::format("(column(\"contender\") == {} ? column(\"{}\") : NaN)", i + 1, figure.x_label);
+    if (std::any_of(curve.begin(), curve.end(), [](const Point& point) { return point.y.std > 0; })) {
+      bands += fmt::format(
+          "  {} using {}:(column(\"mean\") - column(\"std\")):(column(\"mean\") + column(\"std\")) \\\n"
+          "    with filledcurves fc rgb \"{}\" fs transparent solid 0.15 noborder notitle, \\\n",
+          file, x, line_style(i).colour);
+    }
+    lines += fmt::format("  {} using {}:(column(\"mean\")) with {} ls {} title {}, \\\n", file, x,
+                         curve.size() <= most_marked_points ? "linespoints" : "lines", i + 1,
+                         gnuplot_string(legend_text(groups[i].label)));
+  }
+  lines.erase(lines.size() - 4);  // the last comma and continuation
+  return "plot \\\n" + bands + lines + "\n";
+}
+
+}  // namespace
+
+std::vector<CurveFigure> curve_figures(const std::vector<Group>& groups) {
+  const bool spread =
+      std::any_of(groups.begin(), groups.end(), [](const Group& g) { return g.complete() > 1; });
+  const std::string band = spread ? " Line: mean over the seeds; band: ± their standard deviation." : "";
+  CurveFigure accuracy = epoch_figure(groups, &EpochRow::test_accuracy, 100);
+  accuracy.name = "test-accuracy";
+  accuracy.y_label = "test accuracy (%)";
+  accuracy.caption = "Test accuracy after each epoch, in %." + band;
+  CurveFigure loss = epoch_figure(groups, &EpochRow::train_loss, 1);
+  loss.name = "train-loss";
+  loss.y_label = "training loss";
+  loss.caption = "Training loss: mean over each epoch, while the weights move." + band;
+  std::vector<CurveFigure> figures{accuracy, loss};
+  for (const CurveFigure& figure : schedule_figures(groups)) figures.push_back(figure);
+  std::erase_if(figures, [](const CurveFigure& figure) { return points_of(figure).empty(); });
+  return figures;
+}
+
+void write_curves(const CurveFigure& figure, const std::vector<Group>& groups, const ReportFolder& folder) {
+  folder.write(figure.name + ".csv", csv(figure, groups));
+  folder.write(figure.name + ".gp",
+               script_head(figure.name, figure.y_label + " over the " + figure.x_label + "s", 460, 300,
+                           groups.size()) +
+                   line_styles(groups.size()) + axes(figure) +
+                   "if (legend) set key below left Left reverse maxcols 1 samplen 2 font \",11\"; else set "
+                   "key off\n\n" +
+                   plot(figure, groups) + "unset output\n");
+}
+
+}  // namespace lamina::compare

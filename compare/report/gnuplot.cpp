@@ -1,0 +1,161 @@
+#include "compare/report/gnuplot.h"
+
+#include <fcntl.h>
+#include <spawn.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cmath>
+#include <cstring>
+#include <fstream>
+#include <iterator>
+
+#include "compare/report/html.h"
+#include "core/base/error.h"
+#include "core/base/interrupt.h"
+
+namespace lamina::compare {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr const char* commands_file = "draw.gp.tmp";
+constexpr const char* messages_file = "gnuplot.txt.tmp";
+
+std::string read_text(const fs::path& path) {
+  std::ifstream file(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
+std::string replace_all(std::string text, const std::string& from, const std::string& to) {
+  for (std::size_t at = text.find(from); at != std::string::npos; at = text.find(from, at + to.size())) {
+    text.replace(at, from.size(), to);
+  }
+  return text;
+}
+
+// Removes every piece from `begin` through `end`.
+std::string without(std::string text, const std::string& begin, const std::string& end) {
+  for (std::size_t at = text.find(begin); at != std::string::npos; at = text.find(begin, at)) {
+    const std::size_t last = text.find(end, at + begin.size());
+    if (last == std::string::npos) break;
+    text.erase(at, last + end.size() - at);
+  }
+  return text;
+}
+
+// gnuplot's exit status; -1 if it could not be started. Its messages go to a file.
+int run_gnuplot(const fs::path& folder) {
+  const std::string change_folder = "cd " + gnuplot_string(folder.string());
+  const std::string messages = (folder / messages_file).string();
+  std::string arguments[] = {"gnuplot", "-d", "-e", change_folder, (folder / commands_file).string()};
+  std::vector<char*> argv;
+  for (std::string& argument : arguments) argv.push_back(argument.data());
+  argv.push_back(nullptr);
+  posix_spawn_file_actions_t files;
+  posix_spawn_file_actions_init(&files);
+  posix_spawn_file_actions_addopen(&files, 0, "/dev/null", O_RDONLY, 0);
+  posix_spawn_file_actions_addopen(&files, 1, "/dev/null", O_WRONLY, 0);
+  posix_spawn_file_actions_addopen(&files, 2, messages.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0666);
+  pid_t process = 0;
+  const int error = ::posix_spawnp(&process, argv[0], &files, nullptr, argv.data(), environ);
+  posix_spawn_file_actions_destroy(&files);
+  check(error != ENOENT,
+        "report: gnuplot, which draws the figures, is not installed; install the package gnuplot-nox "
+        "(apt-get install gnuplot-nox)");
+  check(error == 0, "report: gnuplot cannot be started: {}", std::strerror(error));
+  int status = 0;
+  while (::waitpid(process, &status, 0) < 0 && errno == EINTR) {
+  }
+  return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+bool is_whole(const fs::path& picture) { return read_text(picture).find("</svg>") != std::string::npos; }
+
+}  // namespace
+
+std::string gnuplot_string(std::string text) {
+  for (char& c : text)
+    if (static_cast<unsigned char>(c) < ' ') c = ' ';  // a newline would end the command
+  return "'" + replace_all(std::move(text), "'", "''") + "'";
+}
+
+std::string gnuplot_tic_label(std::string text) {
+  return gnuplot_string(replace_all(std::move(text), "%", "%%"));
+}
+
+double tic_step(double extent) {
+  const double least = std::max(extent / 5, 1.0), power = std::pow(10.0, std::floor(std::log10(least)));
+  for (const double multiple : {1.0, 2.0, 5.0}) {
+    if (multiple * power >= least) return multiple * power;
+  }
+  return 10 * power;
+}
+
+std::string script_head(const std::string& name, const std::string& what, int width, int height,
+                        std::size_t legend_rows) {
+  return fmt::format(R"(# {what}, of {name}.csv:
+#   gnuplot -e "picture='{name}.pdf'" {name}.gp
+# The ending of `picture` says the format: svg, pdf or png. legend=0 leaves the legend out.
+
+if (!exists("picture")) picture = "{name}.svg"
+if (!exists("legend")) legend = 1
+format = picture[strlen(picture) - 2 : *]
+width = {width}
+height = {height} + (legend ? {legend_height} : 0)
+if (format eq "svg") set terminal svg size width, height noenhanced font "sans-serif,13"
+if (format eq "pdf") set terminal pdfcairo size width / 90.0, height / 90.0 noenhanced font "sans,9.5"
+if (format eq "png") set terminal pngcairo size 2 * width, 2 * height noenhanced font "sans,13" fontscale 1.35
+set output picture
+
+set datafile separator ","
+set border 3 lc rgb "#777777"
+set tics nomirror out scale 0.6 textcolor rgb "#333333"
+set grid ytics lt 1 lc rgb "#dddddd" lw 1
+)",
+                     fmt::arg("what", what), fmt::arg("name", name), fmt::arg("width", width),
+                     fmt::arg("height", height),
+                     fmt::arg("legend_height", legend_rows == 0 ? 0 : 14 + 19 * legend_rows));
+}
+
+void draw(const fs::path& folder, const std::vector<Drawing>& drawings) {
+  std::string commands;
+  for (const Drawing& drawing : drawings) {
+    commands += fmt::format("reset\npicture = {}\nlegend = {}\nload {}\n", gnuplot_string(drawing.picture),
+                            drawing.legend ? 1 : 0, gnuplot_string(drawing.script + ".gp"));
+  }
+  std::ofstream(folder / commands_file) << commands;
+  const int status = run_gnuplot(fs::absolute(folder));
+  const std::string messages = read_text(folder / messages_file);
+  check(InterruptHandler::signal() == 0, "report: interrupted; an earlier one is as it was");
+  check(status == 0, "report: gnuplot failed with exit status {}:\n{}", status, messages);
+  for (const Drawing& drawing : drawings) {
+    check(is_whole(folder / drawing.picture), "report: gnuplot left {} unfinished; check the free space\n{}",
+          drawing.picture, messages);
+  }
+  fs::remove(folder / commands_file);
+  fs::remove(folder / messages_file);
+}
+
+std::string inline_svg(const fs::path& file, const std::string& description) {
+  std::string svg = read_text(file);
+  svg.erase(0, svg.find("<svg") + 4);
+  svg = without(svg, "<title>", "</title>");
+  svg = without(svg, "<desc>", "</desc>");
+  svg = without(svg, "<defs>", "</defs>");
+  svg = without(svg, " id=\"", "\"");
+  svg = replace_all(replace_all(svg, "\n", " "), "\t", "");
+  return fmt::format("<svg role=\"img\" aria-label=\"{}\"{}", escape_html(description), svg);
+}
+
+std::string svg_symbols(const fs::path& file) {
+  const std::string svg = read_text(file);
+  const std::size_t begin = svg.find("<defs>"), end = svg.find("</defs>");
+  if (begin == std::string::npos || end == std::string::npos) return "";
+  return "<svg width=\"0\" height=\"0\" style=\"position:absolute\" aria-hidden=\"true\">" +
+         svg.substr(begin, end - begin) + "</defs></svg>\n";
+}
+
+}  // namespace lamina::compare

@@ -1,0 +1,39 @@
+// What the report's figures ask of gnuplot: scripts with a common style, drawn in one go.
+#pragma once
+
+#include <cstddef>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+namespace lamina::compare {
+
+// A string literal that gnuplot reads back as it is, but for control characters, which become spaces;
+// tic_label: in a list of tics, where % starts a format.
+std::string gnuplot_string(std::string text);
+std::string gnuplot_tic_label(std::string text);
+
+// The step between about five tics over an extent: 1, 2 or 5 times a power of ten, at least 1.
+double tic_step(double extent);
+
+// What a script begins with, so that `gnuplot -e "picture='NAME.pdf'" NAME.gp` makes the figure for a paper:
+// size in points of an SVG; legend_rows are added below when the legend is shown.
+std::string script_head(const std::string& name, const std::string& what, int width, int height,
+                        std::size_t legend_rows = 0);
+
+struct Drawing {
+  std::string script;   // NAME of NAME.gp
+  std::string picture;  // the file to make
+  bool legend = true;
+};
+
+// Runs the scripts in their folder. Throws Error with gnuplot's message if it is missing (naming the package)
+// or fails, or if a picture is not whole.
+void draw(const std::filesystem::path& folder, const std::vector<Drawing>& drawings);
+
+// An SVG file of gnuplot as a part of a page: without prologue, ids, titles and symbols. The symbols, the
+// same in every file, must be on the page once: svg_symbols().
+std::string inline_svg(const std::filesystem::path& file, const std::string& description);
+std::string svg_symbols(const std::filesystem::path& file);
+
+}  // namespace lamina::compare

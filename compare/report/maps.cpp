@@ -1,0 +1,248 @@
+#include "compare/report/maps.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <nlohmann/json.hpp>
+
+#include "compare/report/gnuplot.h"
+#include "core/base/error.h"
+#include "core/files/safetensors.h"
+
+namespace lamina::compare {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::int64_t most_columns = 300;
+constexpr int width = 460, character_width = 7;
+
+std::vector<std::string> strings_in(const TensorFile& trace, const std::string& key) {
+  const auto found = trace.metadata.find(key);
+  if (found == trace.metadata.end()) return {};
+  const nlohmann::json list = nlohmann::json::parse(found->second, nullptr, /*allow_exceptions=*/false);
+  check(list.is_array() && std::all_of(list.begin(), list.end(), [](const auto& s) { return s.is_string(); }),
+        "its metadata's \"{}\" is not a list of names", key);
+  return list.get<std::vector<std::string>>();
+}
+
+struct Layers {
+  std::vector<std::string> names;
+  std::vector<std::int64_t> indices;  // their columns in the trace
+  bool weights_only = false;
+};
+
+bool ends_with_weight(const std::string& name) { return name.ends_with(".weight"); }
+
+// Traces that do not tell the kinds of parameters are shown whole.
+Layers choose_layers(const TensorFile& trace, bool all_layers) {
+  const std::vector<std::string> names = strings_in(trace, "layers"), kinds = strings_in(trace, "kinds");
+  check(!names.empty(), "its metadata names no layers");
+  Layers layers;
+  layers.weights_only = !all_layers && kinds.size() == names.size() &&
+                        std::find(kinds.begin(), kinds.end(), "weight") != kinds.end();
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    if (layers.weights_only && kinds[i] != "weight") continue;
+    const bool shorten = layers.weights_only && ends_with_weight(names[i]);
+    layers.names.push_back(shorten ? names[i].substr(0, names[i].size() - 7) : names[i]);
+    layers.indices.push_back(static_cast<std::int64_t>(i));
+  }
+  return layers;
+}
+
+// [layers, columns]: means over the finite values of the steps that share a column.
+std::vector<float> average_columns(const Tensor& tensor, const std::vector<std::int64_t>& layers,
+                                   std::int64_t columns) {
+  const std::vector<float> values = tensor.to_vector<float>();
+  const std::int64_t steps = tensor.size(0), stride = tensor.size(1);
+  std::vector<float> means;
+  for (const std::int64_t layer : layers) {
+    for (std::int64_t column = 0; column < columns; ++column) {
+      double sum = 0;
+      int count = 0;
+      for (std::int64_t t = column * steps / columns; t < (column + 1) * steps / columns; ++t) {
+        const float value = values[static_cast<std::size_t>(t * stride + layer)];
+        if (!std::isfinite(value)) continue;
+        sum += value;
+        ++count;
+      }
+      means.push_back(count > 0 ? static_cast<float>(sum / count) : std::numeric_limits<float>::quiet_NaN());
+    }
+  }
+  return means;
+}
+
+LayerMap read_trace(const fs::path& path, bool all_layers) {
+  const TensorFile trace = read_tensors(path);
+  const Layers layers = choose_layers(trace, all_layers);
+  const std::vector<std::int32_t> steps = trace.at("step").to_vector<std::int32_t>();
+  check(!steps.empty(), "it holds no steps yet");
+  LayerMap map;
+  map.layers = layers.names;
+  map.weights_only = layers.weights_only;
+  map.first_step = steps.front();
+  map.last_step = steps.back();
+  const auto rows = static_cast<std::int64_t>(steps.size());
+  map.columns = std::min(rows, most_columns);
+  const auto traced = static_cast<std::int64_t>(strings_in(trace, "layers").size());
+  for (const Quantity& quantity : traced_quantities()) {
+    const Tensor& tensor = trace.at(quantity.tensor);
+    check(tensor.shape() == Shape{rows, traced}, "{} is {}, expected {} steps × {} layers", quantity.tensor,
+          tensor.shape().str(), rows, traced);
+    map.values.push_back(average_columns(tensor, layers.indices, map.columns));
+  }
+  return map;
+}
+
+// The step in the middle of a column.
+double step_of(const LayerMap& map, std::int64_t column) {
+  const auto steps = static_cast<double>(map.last_step - map.first_step + 1);
+  return static_cast<double>(map.first_step) - 0.5 +
+         (static_cast<double>(column) + 0.5) * steps / static_cast<double>(map.columns);
+}
+
+std::string csv(const LayerMap& map, std::size_t quantity) {
+  std::string text = "layer";
+  for (std::int64_t column = 0; column < map.columns; ++column) {
+    text += fmt::format(",{:.6g}", step_of(map, column));
+  }
+  auto value = map.values[quantity].begin();
+  for (const std::string& layer : map.layers) {
+    text += "\n" + csv_text(layer);
+    for (std::int64_t column = 0; column < map.columns; ++column, ++value) {
+      text += std::isfinite(*value) && *value > 0 ? fmt::format(",{:.5g}", *value) : ",";
+    }
+  }
+  return text + "\n";
+}
+
+// Rows are 3 to 16 points high: a ResNet-110 still fits a screen, and a ResNet-8 does not look stretched.
+double row_height(const LayerMap& map) {
+  return std::clamp(440.0 / static_cast<double>(map.layers.size()), 3.0, 16.0);
+}
+
+// Every layer's name where there is room, else every second, third, …
+std::string layer_tics(const LayerMap& map) {
+  const auto stride = static_cast<std::size_t>(std::ceil(12 / row_height(map)));
+  std::string tics;
+  for (std::size_t i = 0; i < map.layers.size(); i += stride) {
+    tics += fmt::format("{}{} {}", tics.empty() ? "" : ", \\\n  ", gnuplot_tic_label(map.layers[i]), i);
+  }
+  return "set ytics scale 0 font \",10\" (" + tics + ")\n";
+}
+
+// Powers of ten; over less than two decades their 2- and 5-folds as well.
+std::string colour_tics(const ColourRange& range) {
+  const double decades = std::log10(range.high / range.low);
+  const int first = static_cast<int>(std::floor(std::log10(range.low)));
+  const int stride = std::max(1, static_cast<int>(decades / 6));
+  std::vector<double> tics;
+  for (int power = first; power <= first + decades + 1; power += stride) {
+    for (const double multiple : {1.0, 2.0, 5.0}) {
+      const double tic = multiple * std::pow(10.0, power);
+      if ((multiple == 1 || decades < 2) && tic >= range.low && tic <= range.high) tics.push_back(tic);
+    }
+  }
+  if (tics.size() < 2) tics = {range.low, range.high};
+  std::string text;
+  for (const double tic : tics) {
+    const std::string label = gnuplot_tic_label(fmt::format("{:.3g}", tic));
+    text += fmt::format("{}{} {:.6g}", text.empty() ? "" : ", ", label, tic);
+  }
+  return text;
+}
+
+int left_margin(const LayerMap& map) {
+  std::size_t longest = 0;
+  for (const std::string& layer : map.layers) longest = std::max(longest, layer.size());
+  return std::min(static_cast<int>(longest) * character_width + 14, width / 2);
+}
+
+}  // namespace
+
+const std::vector<Quantity>& traced_quantities() {
+  static const std::vector<Quantity> quantities{
+      {"weight_norm", "‖w‖", "Norm of the layer’s weights before the step"},
+      {"grad_norm", "‖∇L‖", "Norm of the loss’s gradient, as the backward pass left it"},
+      {"ratio", "‖w‖ / ‖∇L‖", "The ratio that layer-wise adaptation starts from"},
+      {"update_norm", "‖Δw‖", "Norm of the change that the step made"},
+      {"trust", "trust ratio",
+       "The factor by which the optimizer scaled the layer’s update; 1 where it does not adapt"}};
+  return quantities;
+}
+
+LayerMap read_layer_map(const Group& group, bool all_layers) {
+  const RunResult* traced = nullptr;
+  for (const RunResult& run : group.runs) {
+    const bool better = traced == nullptr || (run.complete && !traced->complete);
+    if (better && fs::exists(run.path / "trace.safetensors")) traced = &run;
+  }
+  LayerMap map;
+  if (traced == nullptr) {
+    map.problem = "trained without --trace, or stopped before the first checkpoint";
+    return map;
+  }
+  const fs::path path = traced->path / "trace.safetensors";
+  try {
+    return read_trace(path, all_layers);
+  } catch (const Error& error) {
+    map.problem = fmt::format("{}: {}", path.string(), error.what());
+    return map;
+  }
+}
+
+ColourRange colour_range(const std::vector<LayerMap>& maps, std::size_t quantity) {
+  ColourRange range{std::numeric_limits<double>::infinity(), 0};
+  for (const LayerMap& map : maps) {
+    if (map.values.empty()) continue;
+    for (const double value : map.values[quantity]) {
+      if (!(value > 0)) continue;
+      range.low = std::min(range.low, value);
+      range.high = std::max(range.high, value);
+    }
+  }
+  if (range.low == range.high) range = {range.low / 2, range.high * 2};  // gnuplot needs an extent
+  return range;
+}
+
+std::string write_map(const LayerMap& map, std::size_t quantity, const ColourRange& range,
+                      std::size_t contender, const std::string& label, const ReportFolder& folder) {
+  const Quantity& q = traced_quantities()[quantity];
+  std::string name = fmt::format("{}-{}", q.tensor, contender + 1);
+  std::replace(name.begin(), name.end(), '_', '-');
+  const auto rows = static_cast<double>(map.layers.size());
+  const int height = static_cast<int>(rows * row_height(map)) + 64, left = left_margin(map);
+  const double steps = static_cast<double>(map.last_step - map.first_step + 1);
+  folder.write(name + ".csv", csv(map, quantity));
+  folder.write(name + ".gp",
+               script_head(name, fmt::format("{} of {}, layer × step", q.symbol, label), width, height) +
+                   fmt::format(R"(unset grid
+set margins at screen {left}, at screen {right}, at screen {bottom}, at screen {top}
+set xlabel "step" offset 0, 0.4
+set cblabel {title} offset 0.5, 0
+set xrange [{first} - 0.5 : {last} + 0.5]
+set xtics {step_tics}
+set yrange [{rows} - 0.5 : -0.5]
+set logscale cb
+set cbrange [{low} : {high}]
+set cbtics font ",11" scale 0.4 ({cbtics})
+set colorbox user origin {right} + 0.014, {bottom} size 0.03, {top} - {bottom} noborder
+set palette maxcolors 64 defined \
+  (0 "#440154", 1 "#482878", 2 "#3e4989", 3 "#31688e", 4 "#26828e", 5 "#1f9e89", 6 "#35b779", 7 "#6ece58", 8 "#b5de2b", 9 "#fde725")
+{tics}
+plot '{name}.csv' matrix every 1:1:1:1 using ({first} - 0.5 + ($1 - 0.5) * {step}):($2 - 1):3 with image notitle
+unset output
+)",
+                               fmt::arg("left", static_cast<double>(left) / width),
+                               fmt::arg("right", 1 - 100.0 / width), fmt::arg("bottom", 56.0 / height),
+                               fmt::arg("top", 1 - 8.0 / height), fmt::arg("title", gnuplot_string(q.symbol)),
+                               fmt::arg("first", map.first_step), fmt::arg("last", map.last_step),
+                               fmt::arg("rows", map.layers.size()), fmt::arg("cbtics", colour_tics(range)),
+                               fmt::arg("low", range.low), fmt::arg("high", range.high),
+                               fmt::arg("tics", layer_tics(map)), fmt::arg("name", name),
+                               fmt::arg("step_tics", tic_step(steps)),
+                               fmt::arg("step", steps / static_cast<double>(map.columns))));
+  return name;
+}
+
+}  // namespace lamina::compare

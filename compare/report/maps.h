@@ -1,0 +1,44 @@
+// A report's maps: layer × step, coloured by one traced quantity; one picture for each contender and
+// quantity, with one colour scale a quantity, so that contenders can be compared.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "compare/comparison.h"
+#include "compare/report/folder.h"
+
+namespace lamina::compare {
+
+struct Quantity {
+  const char* tensor;  // in trace.safetensors
+  const char* symbol;
+  const char* meaning;
+};
+const std::vector<Quantity>& traced_quantities();
+
+// What one run recorded, averaged over neighbouring steps to a few hundred columns.
+struct LayerMap {
+  std::vector<std::string> layers;
+  std::int64_t first_step = 0, last_step = 0, columns = 0;
+  std::vector<std::vector<float>>
+      values;                 // [quantity][layer * columns + column]; NaN where nothing is finite
+  bool weights_only = false;  // biases and normalisation layers are left out
+  std::string problem;        // why there is none; empty if there is one
+};
+
+// The trace of the group's first run that has one. A trace that cannot be read is told in `problem`.
+LayerMap read_layer_map(const Group& group, bool all_layers);
+
+struct ColourRange {
+  double low = 0, high = 0;
+  bool empty() const { return !(high > 0); }
+};
+// Of the positive values of a quantity over all maps.
+ColourRange colour_range(const std::vector<LayerMap>& maps, std::size_t quantity);
+
+// NAME.csv and NAME.gp of one contender's map; returns NAME.
+std::string write_map(const LayerMap& map, std::size_t quantity, const ColourRange& range,
+                      std::size_t contender, const std::string& label, const ReportFolder& folder);
+
+}  // namespace lamina::compare

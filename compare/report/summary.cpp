@@ -1,0 +1,252 @@
+#include "compare/report/summary.h"
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+#include <numeric>
+#include <set>
+
+#include "compare/report/folder.h"
+#include "compare/report/html.h"
+#include "core/base/error.h"
+#include "core/base/table.h"
+
+namespace lamina::compare {
+namespace {
+
+std::string with_std(const Statistic& s, double scale, int digits) {
+  if (s.count == 0) return no_value;
+  if (s.count == 1) return fmt::format("{:.{}f}", scale * s.mean, digits);
+  return fmt::format("{:.{}f} ± {:.{}f}", scale * s.mean, digits, scale * s.std, digits);
+}
+
+std::string percent(const Statistic& s) { return with_std(s, 100, 2); }
+
+// "1 seed", "3 seeds", "2 to 3 seeds"
+std::string count_seeds(const std::vector<Group>& groups) {
+  std::size_t least = groups.front().runs.size(), most = least;
+  for (const Group& group : groups) {
+    least = std::min(least, group.runs.size());
+    most = std::max(most, group.runs.size());
+  }
+  const std::string count = least == most ? std::to_string(most) : fmt::format("{} to {}", least, most);
+  return count + (most == 1 ? " seed" : " seeds");
+}
+
+std::string option_of(const Group& group, const std::string& name) {
+  for (const DescribedOption& option : describe_options(group.representative())) {
+    if (option.name == name) return option.value;
+  }
+  return no_value;
+}
+
+// The values that the groups have of an option: "batch 256", or "batch 256, 512 and 1024".
+std::string values_of(const std::vector<Group>& groups, const std::string& name) {
+  std::vector<std::string> values;
+  for (const Group& group : groups) {
+    const std::string value = option_of(group, name);
+    if (std::find(values.begin(), values.end(), value) == values.end()) values.push_back(value);
+  }
+  std::string text;
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    if (i > 0) text += i + 1 == values.size() ? " and " : ", ";
+    text += values[i];
+  }
+  return escape_html(text);
+}
+
+std::string training_images(const std::vector<Group>& groups) {
+  std::set<std::int64_t> counts;
+  for (const Group& group : groups) {
+    const auto resolved = group.representative().config.value("resolved", nlohmann::json::object());
+    const auto images = resolved.find("train_images");
+    if (images != resolved.end() && images->is_number_integer()) counts.insert(images->get<std::int64_t>());
+  }
+  return counts.size() == 1 ? fmt::format(" ({} training images)", format_count(*counts.begin())) : "";
+}
+
+// Where not all left the images as they are: ", --image-size 64 and 96".
+std::string image_sizes(const std::vector<Group>& groups) {
+  const std::string sizes = values_of(groups, "image_size");
+  return sizes == "0" ? "" : ", --image-size " + sizes;
+}
+
+std::string what_was_compared(const std::vector<Group>& groups) {
+  const std::size_t runs =
+      std::accumulate(groups.begin(), groups.end(), std::size_t{0},
+                      [](std::size_t sum, const Group& group) { return sum + group.runs.size(); });
+  const std::string epochs = values_of(groups, "epochs");
+  return fmt::format("{}: {} on {}{}{}, batch {}, {} epoch{}, {}{}.",
+                     groups.size() == 1 ? "One contender" : fmt::format("{} contenders", groups.size()),
+                     values_of(groups, "model"), values_of(groups, "data"), training_images(groups),
+                     image_sizes(groups), values_of(groups, "batch"), epochs, epochs == "1" ? "" : "s",
+                     count_seeds(groups),
+                     groups.size() == 1 ? "" : fmt::format(" each; {} runs in all", runs));
+}
+
+// Contenders with a test accuracy, the best first.
+std::vector<const Group*> ranking(const std::vector<Group>& groups) {
+  std::vector<const Group*> ranked;
+  for (const Group& group : groups) {
+    if (group.best_accuracy.count > 0) ranked.push_back(&group);
+  }
+  std::stable_sort(ranked.begin(), ranked.end(), [](const Group* a, const Group* b) {
+    return a->best_accuracy.mean > b->best_accuracy.mean;
+  });
+  return ranked;
+}
+
+// How far a difference between two means can be trusted: against the standard error of the difference.
+std::string caution(const Statistic& first, const Statistic& second) {
+  if (first.count < 2 || second.count < 2) {
+    return "With a single seed the spread is unknown: such a difference may be chance.";
+  }
+  const double difference = first.mean - second.mean;
+  const auto variance_of_mean = [](const Statistic& s) {
+    return s.std * s.std / static_cast<double>(s.count);
+  };
+  const double error = std::sqrt(variance_of_mean(first) + variance_of_mean(second));
+  if (difference <= std::max(first.std, second.std)) {
+    return "That is no more than a standard deviation over the seeds: these runs do not tell the two apart.";
+  }
+  if (difference <= 2 * error) {
+    return "That is less than two standard errors of the difference: more seeds could turn it around.";
+  }
+  return fmt::format("That is {:.1f} standard errors of the difference.", difference / error);
+}
+
+// Accuracies on other images do not compare.
+bool tested_alike(const std::vector<Group>& groups) {
+  return std::all_of(groups.begin(), groups.end(), [&](const Group& group) {
+    return option_of(group, "data") == option_of(groups.front(), "data") &&
+           option_of(group, "limit_test") == option_of(groups.front(), "limit_test");
+  });
+}
+
+std::string what_it_came_to(const std::vector<Group>& groups) {
+  if (!tested_alike(groups)) {
+    return " They were tested on different images, so their accuracies do not compare.";
+  }
+  const std::vector<const Group*> ranked = ranking(groups);
+  if (ranked.empty()) return " No complete run has a test accuracy to compare.";
+  const Group& best = *ranked.front();
+  std::string text =
+      fmt::format(" {} <b>{}</b>: {} %{}", groups.size() == 1 ? "Test accuracy of" : "Most accurate is",
+                  escape_html(best.label), percent(best.best_accuracy),
+                  best.best_accuracy.count > 1 ? " (mean ± standard deviation over the seeds)" : "");
+  if (ranked.size() == 1) return text + ".";
+  const Group& second = *ranked[1];
+  return text + fmt::format(", {:.2f} points above {} ({} %). {}",
+                            100 * (best.best_accuracy.mean - second.best_accuracy.mean),
+                            escape_html(second.label), percent(second.best_accuracy),
+                            caution(best.best_accuracy, second.best_accuracy));
+}
+
+std::string what_is_missing(const std::vector<Group>& groups) {
+  std::size_t missing = 0;
+  for (const Group& group : groups) missing += group.runs.size() - group.complete();
+  if (missing == 0) return "";
+  return fmt::format(" <b>{} run{} not complete</b> and left out of the averages.", missing,
+                     missing == 1 ? " is" : "s are");
+}
+
+std::string repeated_seeds(const std::vector<Group>& groups) {
+  std::string text;
+  for (const Group& group : groups) {
+    std::map<std::uint64_t, int> seeds;
+    for (const RunResult& run : group.runs) ++seeds[run.seed()];
+    for (const auto& [seed, count] : seeds) {
+      if (count > 1) {
+        text += fmt::format(" {} has {} runs of seed {}: they count as many, but are the same run.",
+                            escape_html(group.label), count, seed);
+      }
+    }
+  }
+  return text;
+}
+
+std::string best_epoch(const Statistic& s) {
+  if (s.count == 0) return no_value;
+  return s.count == 1 || s.std == 0 ? fmt::format("{:.0f}", s.mean)
+                                    : fmt::format("{:.1f} ± {:.1f}", s.mean, s.std);
+}
+
+std::string how_best_was_chosen(const std::vector<Group>& groups) {
+  if (ranking(groups).empty()) return "";
+  const auto validated = [](const Group& group) { return group.representative().validated(); };
+  if (std::all_of(groups.begin(), groups.end(), validated))
+    return "The best epoch was chosen on images held out of the training.";
+  return std::string(std::any_of(groups.begin(), groups.end(), validated)
+                         ? "Where no images were held out, the best"
+                         : "The best") +
+         " epoch was chosen by the test accuracy itself, which flatters it a little; the last epoch’s is "
+         "free of that.";
+}
+
+std::string duration(const Statistic& s) { return s.count == 0 ? no_value : format_duration(s.mean); }
+
+// For a CSV cell: nothing where there is nothing.
+std::string csv_cells(const Statistic& s) { return s.count == 0 ? "," : fmt::format("{},{}", s.mean, s.std); }
+
+}  // namespace
+
+std::string summary_paragraph(const std::vector<Group>& groups) {
+  return "<p class=\"lead\">" + what_was_compared(groups) + what_it_came_to(groups) +
+         what_is_missing(groups) + repeated_seeds(groups) + "</p>\n";
+}
+
+std::string comparison_table(const std::vector<Group>& groups) {
+  HtmlTable table{{"Contender", "Best test accuracy, %", "at epoch", "Last test accuracy, %",
+                   "Final training loss", "Training time", "Seeds"},
+                  {6}};
+  const std::vector<const Group*> ranked = ranking(groups);
+  for (std::size_t i = 0; i < groups.size(); ++i) {
+    const Group& group = groups[i];
+    const bool best = tested_alike(groups) && !ranked.empty() && ranked.front() == &group;
+    const std::string accuracy = percent(group.best_accuracy);
+    table.rows.push_back({html_label(i, group.label), best ? "<b>" + accuracy + "</b>" : accuracy,
+                          best_epoch(group.best_epoch), percent(group.last_accuracy),
+                          with_std(group.last_train_loss, 1, 4), duration(group.seconds),
+                          escape_html(describe_runs(group))});
+  }
+  return table.str() +
+         "<p class=\"note\">Means over the complete runs, ± the sample standard deviation over their "
+         "seeds. " +
+         how_best_was_chosen(groups) +
+         " The training loss is the mean over the last epoch while the weights moved; the time is that of "
+         "training alone, without tests.</p>\n";
+}
+
+std::string run_table(const std::vector<Group>& groups) {
+  HtmlTable table{{"Run", "Contender", "Seed", "Epochs done", "Best, %", "Last, %", "State"}, {1, 6}};
+  const auto accuracy = [](const EpochRow* row) {
+    return row == nullptr ? no_value : fmt::format("{:.2f}", 100 * row->test_accuracy);
+  };
+  for (std::size_t i = 0; i < groups.size(); ++i) {
+    for (const RunResult& run : groups[i].runs) {
+      const std::string state = !run.failure.empty() ? "failed: " + run.failure
+                                : run.complete       ? "complete"
+                                                     : "unfinished";
+      table.rows.push_back({"<code>" + escape_html(run.path.string()) + "</code>",
+                            html_label(i, groups[i].label), std::to_string(run.seed()),
+                            run.epochs.empty() ? "0" : std::to_string(run.epochs.back().epoch),
+                            accuracy(run.best()), accuracy(run.last()), escape_html(state)});
+    }
+  }
+  return table.str();
+}
+
+std::string comparison_csv(const std::vector<Group>& groups) {
+  std::string csv =
+      "contender,runs,complete,best_accuracy,best_accuracy_std,best_epoch,best_epoch_std,last_accuracy,"
+      "last_accuracy_std,last_train_loss,last_train_loss_std,seconds,seconds_std,label\n";
+  for (std::size_t i = 0; i < groups.size(); ++i) {
+    const Group& g = groups[i];
+    csv += fmt::format("{},{},{},{},{},{},{},{},{}\n", i + 1, g.runs.size(), g.complete(),
+                       csv_cells(g.best_accuracy), csv_cells(g.best_epoch), csv_cells(g.last_accuracy),
+                       csv_cells(g.last_train_loss), csv_cells(g.seconds), csv_text(g.label));
+  }
+  return csv;
+}
+
+}  // namespace lamina::compare

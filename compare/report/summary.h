@@ -1,0 +1,19 @@
+// A report's words and tables: what was compared, and what it came to.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "compare/comparison.h"
+
+namespace lamina::compare {
+
+// All of it is HTML.
+std::string summary_paragraph(const std::vector<Group>& groups);
+std::string comparison_table(const std::vector<Group>& groups);
+std::string run_table(const std::vector<Group>& groups);  // a row per run
+
+// The comparison as CSV; accuracies in 0 … 1, seconds of training.
+std::string comparison_csv(const std::vector<Group>& groups);
+
+}  // namespace lamina::compare

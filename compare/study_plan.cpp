@@ -1,0 +1,155 @@
+#include "compare/study_plan.h"
+
+#include <algorithm>
+#include <cctype>
+#include <map>
+
+#include "compare/toml_file.h"
+#include "core/base/error.h"
+#include "optim/presets.h"
+#include "train/setup.h"
+
+namespace lamina::compare {
+namespace {
+
+// Every combination of the values of a grid's axes.
+std::vector<Settings> combinations(const Grid& grid) {
+  std::vector<Settings> all{{}};
+  for (const Axis& axis : grid) {
+    std::vector<Settings> longer;
+    for (const Settings& settings : all) {
+      for (const auto& value : axis.values) {
+        longer.push_back(settings);
+        longer.back().push_back({axis.name, value});
+      }
+    }
+    all = std::move(longer);
+  }
+  return all;
+}
+
+std::vector<Settings> combinations(const std::vector<Grid>& grids) {
+  std::vector<Settings> all;
+  for (const Grid& grid : grids) {
+    for (Settings& settings : combinations(grid)) all.push_back(std::move(settings));
+  }
+  return all;
+}
+
+void apply_settings(train::Recipe& recipe, const Settings& settings) {
+  for (const Setting& setting : settings) {
+    if (setting.name.starts_with("set.")) {
+      set_knob(recipe, short_name(setting.name), plain_text(setting.value));
+    } else {
+      set_option(recipe, setting.name, nlohmann::json(setting.value));
+    }
+  }
+}
+
+// For file names: "lars-warm-up" for "LARS + warm-up".
+std::string file_name_part(const std::string& text) {
+  std::string part;
+  for (const char c : text) {
+    const auto byte = static_cast<unsigned char>(c);
+    const bool keeps = byte >= 0x80 || std::isalnum(byte) != 0 || c == '.' || c == '_' || c == '-';
+    if (keeps) {
+      part += static_cast<char>(std::tolower(byte));
+    } else if (!part.empty() && part.back() != '-') {
+      part += '-';
+    }
+  }
+  return part.erase(part.find_last_not_of('-') + 1);
+}
+
+// The seed comes last, since cells that differ in it belong together.
+Cell make_cell(const Contender& contender, Settings point) {
+  std::stable_partition(point.begin(), point.end(), [](const Setting& s) { return s.name != "seed"; });
+  Cell cell{.name = file_name_part(contender.label),
+            .contender = contender.label,
+            .label = contender.label,
+            .point = {},
+            .recipe = {}};
+  for (const Setting& setting : point) {
+    const std::string name = short_name(setting.name), value = plain_text(setting.value);
+    cell.name += fmt::format("_{}={}", name, file_name_part(value));
+    if (name == "seed") continue;
+    cell.label += fmt::format(", {} {}", name, value);
+    cell.point.emplace_back(setting.name, value);
+  }
+  return cell;
+}
+
+void override_options(train::Recipe& recipe, const train::Recipe& overrides,
+                      const std::set<std::string>& given) {
+  const nlohmann::json values = to_json(overrides);
+  for (const std::string& name : given) {
+    if (name != "set") set_option(recipe, name, values[name]);
+  }
+  for (const std::string& text : overrides.set) {
+    for (const auto& [knob, value] : parse_settings(text)) set_knob(recipe, knob, value);
+  }
+}
+
+// An override of what a grid varies would make all its cells the same.
+void check_overrides(const Settings& point, const train::Recipe& overrides,
+                     const std::set<std::string>& given) {
+  for (const Setting& setting : point) {
+    const bool knob = std::any_of(overrides.set.begin(), overrides.set.end(), [&](const std::string& text) {
+      return "set." + text.substr(0, text.find('=')) == setting.name;
+    });
+    if (knob || given.contains(setting.name)) {
+      fail_usage("{} is in a grid of the study: leave it out of the command line", setting.name);
+    }
+  }
+}
+
+void check_cell(const Cell& cell) {
+  try {
+    train::resolve(cell.recipe);
+  } catch (const UsageError& error) {
+    fail_usage("run {}: {}", cell.name, error.what());
+  }
+}
+
+void check_distinct(const std::vector<Cell>& cells) {
+  std::map<std::string, const Cell*> by_name, by_options;
+  for (const Cell& cell : cells) {
+    const auto [other, is_new] = by_options.emplace(to_json(cell.recipe).dump(), &cell);
+    if (!is_new) fail_usage("runs {} and {} have the same options", other->second->name, cell.name);
+    if (!by_name.emplace(cell.name, &cell).second) {
+      fail_usage("two runs would be called {}; give their contenders labels that differ in letters or digits",
+                 cell.name);
+    }
+  }
+}
+
+}  // namespace
+
+std::string short_name(const std::string& setting) {
+  return setting.starts_with("set.") ? setting.substr(4) : setting;
+}
+
+std::vector<Cell> plan_cells(const Study& study, const train::Recipe& overrides,
+                             const std::set<std::string>& given) {
+  std::vector<Cell> cells;
+  for (const Settings& shared : combinations(study.grids)) {
+    for (const Contender& contender : study.contenders) {
+      for (Settings point : combinations(contender.grids)) {
+        point.insert(point.end(), shared.begin(), shared.end());
+        check_overrides(point, overrides, given);
+        Cell cell = make_cell(contender, point);
+        apply_settings(cell.recipe, study.base);
+        apply_settings(cell.recipe, contender.settings);
+        apply_settings(cell.recipe, point);
+        override_options(cell.recipe, overrides, given);
+        train::make_data_absolute(cell.recipe.data);
+        cells.push_back(std::move(cell));
+      }
+    }
+  }
+  check_distinct(cells);
+  for (const Cell& cell : cells) check_cell(cell);
+  return cells;
+}
+
+}  // namespace lamina::compare

@@ -1,0 +1,32 @@
+// The runs of a study.
+#pragma once
+
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "compare/study.h"
+#include "train/recipe.h"
+
+namespace lamina::compare {
+
+struct Cell {
+  std::string name;       // of its run directory: "tvlars_lr=2_batch=512_seed=1"
+  std::string contender;  // its label
+  std::string label;      // "TVLARS, lr 2, batch 512": those that differ in the seed alone have the same
+  std::vector<std::pair<std::string, std::string>> point;  // the options varied for it, as text; no seed
+  train::Recipe recipe;
+};
+
+// In the order in which they run: every combination of [grid]; in each of them every contender; for each of
+// those every combination of its own grid. `given`: the names of the options in `overrides` that hold for all
+// runs and win. Throws UsageError naming the cell whose options make no sense or are another's too, so that
+// nothing has been trained yet when it turns out.
+std::vector<Cell> plan_cells(const Study& study, const train::Recipe& overrides = {},
+                             const std::set<std::string>& given = {});
+
+// "lambda" for "set.lambda".
+std::string short_name(const std::string& setting);
+
+}  // namespace lamina::compare

@@ -1,0 +1,63 @@
+// Running what a study consists of, so that it may be stopped at any moment and gone on with.
+#pragma once
+
+#include <filesystem>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "compare/study_plan.h"
+#include "core/base/directory_lock.h"
+#include "train/observer.h"
+
+namespace lamina::compare {
+
+// A study's folder: study.toml (a copy of its file), runs/NAME (what `lamina train` writes, and failure.txt
+// in a run that diverged), and what comes of them: results.csv, table.md, table.tex, report.html.
+class StudyDirectory {
+ public:
+  // Makes it if need be and locks it. Throws Error if it holds anything that is not a study, or if another
+  // process runs one in it.
+  explicit StudyDirectory(std::filesystem::path path);
+  ~StudyDirectory();  // removes it if it is empty
+  StudyDirectory(const StudyDirectory&) = delete;
+  StudyDirectory& operator=(const StudyDirectory&) = delete;
+
+  const std::filesystem::path& path() const { return path_; }
+  std::filesystem::path file(const std::string& name) const { return path_ / name; }
+  std::filesystem::path run(const Cell& cell) const { return path_ / "runs" / cell.name; }
+
+ private:
+  std::filesystem::path path_;
+  DirectoryLock lock_;
+};
+
+// Told of a study's runs, one after the other.
+class StudyObserver {
+ public:
+  StudyObserver() = default;
+  StudyObserver(const StudyObserver&) = delete;
+  StudyObserver& operator=(const StudyObserver&) = delete;
+  virtual ~StudyObserver() = default;
+
+  // images: what each of the runs still to be done will train on, epochs counted; done: runs that are.
+  virtual void start(const std::vector<double>& /*images*/, std::size_t /*done*/) {}
+  virtual Observer* start_run(const Cell&) { return nullptr; }  // to look on; it must outlive the run
+  virtual void end_run(const Cell&, const std::string& /*result*/) {}
+};
+
+struct StudyRunOptions {
+  bool retry_failed = false;  // diverged runs start over; otherwise they stay as they are
+  StudyObserver* observer = nullptr;
+  std::function<std::string(const train::Recipe&)> command = {};  // what repeats a run, for its config.json
+};
+
+// Runs what is not finished of a study, whose file is kept beside the runs, one after the other: a run that
+// was stopped goes on from its newest checkpoint, one without a readable config.json starts over. A run that
+// diverges is noted in its failure.txt, and the next one follows. Returns 0, or the signal that stopped it;
+// everything is saved then. Throws UsageError, before anything runs, if a run directory is of other options;
+// Error for what would hit every run (no data, a full disk).
+int run_cells(const Study& study, const std::vector<Cell>& cells, const StudyDirectory& directory,
+              const StudyRunOptions& options);
+
+}  // namespace lamina::compare

@@ -1,0 +1,255 @@
+#include "compare/study_table.h"
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <map>
+
+#include "compare/toml_file.h"
+#include "core/base/error.h"
+#include "core/base/table.h"
+
+namespace lamina::compare {
+namespace {
+
+using Strings = std::vector<std::string>;
+
+bool contains(const Strings& all, const std::string& one) {
+  return std::find(all.begin(), all.end(), one) != all.end();
+}
+
+// The options that some cell varies, in the order of their first appearance.
+Strings varied_options(const std::vector<Cell>& cells) {
+  Strings names;
+  for (const Cell& cell : cells) {
+    for (const auto& [name, value] : cell.point) {
+      if (!contains(names, name)) names.push_back(name);
+    }
+  }
+  return names;
+}
+
+// What a cell's options say, or "-" where they leave it to the preset.
+std::string value_of(const Cell& cell, const std::string& name) {
+  if (name.starts_with("set.")) {
+    const std::string setting = short_name(name) + "=";
+    for (const std::string& text : cell.recipe.set) {
+      if (text.starts_with(setting)) return text.substr(setting.size());
+    }
+    return "-";
+  }
+  const nlohmann::json value = to_json(cell.recipe)[name];
+  return value.is_null() ? "-" : plain_text(value);
+}
+
+Strings values_of(const Cell& cell, const Strings& names) {
+  Strings values;
+  for (const std::string& name : names) values.push_back(value_of(cell, name));
+  return values;
+}
+
+std::vector<StudyRow> all_rows(const Strings& columns, const std::vector<Cell>& cells,
+                               const std::vector<RunResult>& results) {
+  std::vector<StudyRow> rows;
+  std::map<std::string, bool> seen;
+  for (const Cell& cell : cells) {
+    if (!seen.emplace(cell.label, true).second) continue;
+    std::vector<RunResult> seeds;
+    for (std::size_t i = 0; i < cells.size(); ++i) {
+      if (cells[i].label == cell.label) seeds.push_back(results[i]);
+    }
+    for (Group& group : group_runs(seeds)) {
+      rows.push_back({cell.contender, values_of(cell, columns), std::move(group)});
+    }
+  }
+  return rows;
+}
+
+// Rows that agree in this compete.
+Strings competition(const StudyRow& row, const Strings& columns, const Strings& tuned) {
+  Strings key{row.contender};
+  for (std::size_t i = 0; i < columns.size(); ++i) {
+    if (!contains(tuned, columns[i])) key.push_back(row.values[i]);
+  }
+  return key;
+}
+
+bool is_better(const Group& a, const Group& b, Criterion criterion) {
+  const bool a_whole = a.complete() == a.runs.size(), b_whole = b.complete() == b.runs.size();
+  if (a_whole != b_whole) return a_whole;
+  const auto& score = criterion == Criterion::best_accuracy ? &Group::best_accuracy : &Group::last_accuracy;
+  const auto value = [&](const Group& group) { return (group.*score).count > 0 ? (group.*score).mean : -1; };
+  return value(a) > value(b);
+}
+
+std::vector<StudyRow> best_rows(const std::vector<StudyRow>& rows, const Strings& columns,
+                                const Study& study) {
+  std::vector<StudyRow> best;
+  std::map<Strings, std::size_t> places;
+  for (const StudyRow& row : rows) {
+    const auto [place, is_new] = places.emplace(competition(row, columns, study.tuned), best.size());
+    if (is_new) {
+      best.push_back(row);
+    } else if (is_better(row.group, best[place->second].group, study.tuned_by)) {
+      best[place->second] = row;
+    }
+  }
+  return best;
+}
+
+std::string selection_note(const Study& study) {
+  Strings names;
+  for (const std::string& name : study.tuned) names.push_back(short_name(name));
+  return fmt::format(
+      "For each contender, {} {} chosen by the mean {} accuracy on the test images, which flatters the "
+      "result; "
+      "results.csv has every run.",
+      fmt::join(names, ", "), names.size() > 1 ? "were" : "was",
+      study.tuned_by == Criterion::best_accuracy ? "best" : "last");
+}
+
+std::string percent(const Statistic& s, const char* plus_minus) {
+  if (s.count == 0) return "-";
+  if (s.count == 1) return fmt::format("{:.2f}", 100 * s.mean);
+  return fmt::format("{:.2f}{}{:.2f}", 100 * s.mean, plus_minus, 100 * s.std);
+}
+
+// "3", or "2, 1 failed".
+std::string count_of(const Group& group) {
+  const auto failed = std::count_if(group.runs.begin(), group.runs.end(),
+                                    [](const RunResult& run) { return !run.failure.empty(); });
+  return fmt::format("{}{}", group.complete(), failed > 0 ? fmt::format(", {} failed", failed) : "");
+}
+
+Strings headings(const StudyTable& table, const char* percent_sign) {
+  Strings cells{"contender"};
+  for (const std::string& column : table.columns) cells.push_back(short_name(column));
+  for (const char* name : {"best", "last"}) cells.push_back(fmt::format("{} {}", name, percent_sign));
+  cells.emplace_back("runs");
+  return cells;
+}
+
+Strings cells_of(const StudyRow& row, const char* plus_minus) {
+  Strings cells{row.contender};
+  cells.insert(cells.end(), row.values.begin(), row.values.end());
+  cells.push_back(percent(row.group.best_accuracy, plus_minus));
+  cells.push_back(percent(row.group.last_accuracy, plus_minus));
+  cells.push_back(count_of(row.group));
+  return cells;
+}
+
+std::string replaced(const std::string& text, const std::map<char, std::string>& by) {
+  std::string result;
+  for (const char c : text) result += by.contains(c) ? by.at(c) : std::string(1, c);
+  return result;
+}
+
+std::string latex_text(const std::string& text) {
+  return replaced(text, {{'\\', "\\textbackslash{}"},
+                         {'&', "\\&"},
+                         {'%', "\\%"},
+                         {'$', "\\$"},
+                         {'#', "\\#"},
+                         {'_', "\\_"},
+                         {'{', "\\{"},
+                         {'}', "\\}"},
+                         {'~', "\\textasciitilde{}"},
+                         {'^', "\\textasciicircum{}"}});
+}
+
+std::string latex_row(Strings cells) {
+  for (std::string& cell : cells) cell = latex_text(cell);
+  return fmt::format("  {} \\\\\n", fmt::join(cells, " & "));
+}
+
+std::string markdown_row(Strings cells) {
+  for (std::string& cell : cells) cell = replaced(cell, {{'|', "\\|"}});
+  return fmt::format("| {} |\n", fmt::join(cells, " | "));
+}
+
+std::string csv_cell(const std::string& text) {
+  if (text.find_first_of(",\"\n") == std::string::npos) return text;
+  return '"' + replaced(text, {{'"', "\"\""}}) + '"';
+}
+
+std::string csv_row(Strings cells) {
+  for (std::string& cell : cells) cell = csv_cell(cell);
+  return fmt::format("{}\n", fmt::join(cells, ","));
+}
+
+Strings csv_results(const RunResult& run) {
+  const EpochRow *best = run.best(), *last = run.last();
+  double seconds = 0;
+  for (const EpochRow& row : run.epochs) seconds += row.seconds;
+  Strings cells{run.failure.empty() ? (run.complete ? "done" : "unfinished") : "failed"};
+  cells.push_back(best == nullptr ? "" : fmt::format("{}", best->test_accuracy));
+  cells.push_back(best == nullptr ? "" : fmt::format("{}", best->epoch));
+  cells.push_back(last == nullptr ? "" : fmt::format("{}", last->test_accuracy));
+  cells.push_back(last == nullptr ? "" : fmt::format("{}", last->test_loss));
+  cells.push_back(run.epochs.empty() ? "" : fmt::format("{}", run.epochs.back().train_loss));
+  cells.push_back(fmt::format("{:.1f}", seconds));
+  return cells;
+}
+
+}  // namespace
+
+StudyTable make_study_table(const Study& study, const std::vector<Cell>& cells,
+                            const std::vector<RunResult>& results) {
+  StudyTable table{.columns = varied_options(cells), .rows = {}, .note = {}};
+  table.rows = all_rows(table.columns, cells, results);
+  if (study.tuned.empty()) return table;
+  table.rows = best_rows(table.rows, table.columns, study);
+  table.note = selection_note(study);
+  return table;
+}
+
+std::string as_text(const StudyTable& table) {
+  Table text(headings(table, "%"));
+  for (const StudyRow& row : table.rows) text.add(cells_of(row, " ± "));
+  return text.str() + (table.note.empty() ? "" : "\n" + table.note + "\n");
+}
+
+std::string as_markdown(const StudyTable& table) {
+  const Strings header = headings(table, "%");
+  Strings rule(header.size(), "---:");
+  rule.front() = "---";
+  std::string text = markdown_row(header) + markdown_row(rule);
+  for (const StudyRow& row : table.rows) text += markdown_row(cells_of(row, " ± "));
+  return text + (table.note.empty() ? "" : "\n" + table.note + "\n");
+}
+
+std::string as_latex(const StudyTable& table) {
+  const std::size_t columns = table.columns.size() + 3;
+  std::string text = fmt::format("% \\usepackage{{booktabs}}\n\\begin{{tabular}}{{l{}}}\n  \\toprule\n",
+                                 std::string(columns, 'r'));
+  text += latex_row(headings(table, "%")) + "  \\midrule\n";
+  for (const StudyRow& row : table.rows) {
+    std::string line = latex_row(cells_of(row, " ± "));
+    for (std::size_t at = 0; (at = line.find(" ± ", at)) != std::string::npos;) {
+      line.replace(at, std::string(" ± ").size(), " $\\pm$ ");
+    }
+    text += line;
+  }
+  text += "  \\bottomrule\n\\end{tabular}\n";
+  return text + (table.note.empty() ? "" : "% " + table.note + "\n");
+}
+
+std::string runs_as_csv(const std::vector<Cell>& cells, const std::vector<RunResult>& results) {
+  const Strings columns = varied_options(cells);
+  Strings header{"run", "contender"};
+  for (const std::string& column : columns) header.push_back(short_name(column));
+  for (const char* name : {"seed", "state", "best_accuracy", "best_epoch", "last_accuracy", "last_test_loss",
+                           "last_train_loss", "seconds"}) {
+    header.emplace_back(name);
+  }
+  std::string text = csv_row(header);
+  for (std::size_t i = 0; i < cells.size(); ++i) {
+    Strings row{cells[i].name, cells[i].contender};
+    for (std::string& value : values_of(cells[i], columns)) row.push_back(std::move(value));
+    row.push_back(std::to_string(cells[i].recipe.seed));
+    for (std::string& value : csv_results(results[i])) row.push_back(std::move(value));
+    text += csv_row(row);
+  }
+  return text;
+}
+
+}  // namespace lamina::compare

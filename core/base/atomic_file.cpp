@@ -1,0 +1,106 @@
+#include "core/base/atomic_file.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cerrno>
+#include <system_error>
+
+#include "core/base/error.h"
+
+namespace lamina {
+
+namespace {
+
+namespace fs = std::filesystem;
+
+std::string reason(int error) { return std::generic_category().message(error); }
+
+template <typename Call>
+auto retry_interrupted(Call call) {
+  auto result = call();
+  while (result < 0 && errno == EINTR) result = call();
+  return result;
+}
+
+fs::path followed(const fs::path& path) {
+  std::error_code error;
+  const bool link = fs::is_symlink(path, error);
+  error.clear();  // set when there is nothing at `path` yet
+  fs::path target = link ? fs::weakly_canonical(path, error) : path;
+  check(!error, "writing {}: cannot follow the link: {}", path.string(), error.message());
+  check(!fs::exists(target, error) || fs::is_regular_file(target, error),
+        "writing {}: it exists and is not a regular file; choose another path", path.string());
+  return target;
+}
+
+}  // namespace
+
+AtomicFile::AtomicFile(const fs::path& path) : target_(followed(path)) {
+  static std::atomic<unsigned> count{0};
+  do {
+    temporary_ = target_;
+    temporary_ += fmt::format(".{}-{}.tmp", ::getpid(), count++);
+    descriptor_ = retry_interrupted(
+        [&] { return ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666); });
+  } while (descriptor_ < 0 && errno == EEXIST);
+  if (descriptor_ < 0) fail_with_errno("creating a temporary file beside it");
+}
+
+AtomicFile::~AtomicFile() {
+  if (descriptor_ >= 0) ::close(descriptor_);
+  if (!renamed_ && !temporary_.empty()) ::unlink(temporary_.c_str());
+}
+
+void AtomicFile::fail_with_errno(const char* action) const {
+  const int error = errno;
+  fail("writing {}: {} failed: {}; {}", target_.string(), action, reason(error),
+       renamed_ ? "the new file is in place but may not survive a power failure"
+                : "nothing was changed; check the path, its permissions and the free space");
+}
+
+void AtomicFile::write(const void* data, std::size_t bytes) {
+  constexpr std::size_t most_per_call = std::size_t{1} << 30;  // Linux writes less than 2 GiB at once
+  const auto* next = static_cast<const std::byte*>(data);
+  while (bytes > 0) {
+    const std::size_t wanted = std::min(bytes, most_per_call);
+    const ssize_t written = retry_interrupted([&] { return ::write(descriptor_, next, wanted); });
+    if (written < 0) fail_with_errno("writing");
+    next += written;
+    bytes -= static_cast<std::size_t>(written);
+  }
+}
+
+void AtomicFile::commit() {
+  if (retry_interrupted([&] { return ::fsync(descriptor_); }) != 0) fail_with_errno("syncing");
+  const int closed = ::close(descriptor_);
+  descriptor_ = -1;  // closed even when close() reports an error
+  if (closed != 0 && errno != EINTR) fail_with_errno("closing");
+  if (::rename(temporary_.c_str(), target_.c_str()) != 0) fail_with_errno("renaming the temporary file");
+  renamed_ = true;
+  sync_directory();
+}
+
+void AtomicFile::sync_directory() const {
+  const fs::path parent = target_.has_parent_path() ? target_.parent_path() : fs::path(".");
+  const int directory =
+      retry_interrupted([&] { return ::open(parent.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC); });
+  if (directory < 0) fail_with_errno("opening its directory");
+  const int synced = retry_interrupted([&] { return ::fsync(directory); });
+  const int error = errno;
+  ::close(directory);
+  errno = error;
+  // Some file systems cannot sync a directory, and say EINVAL.
+  if (synced != 0 && error != EINVAL) fail_with_errno("syncing its directory");
+}
+
+void write_file_atomically(const fs::path& path, const std::string& contents) {
+  AtomicFile file(path);
+  file.write(contents.data(), contents.size());
+  file.commit();
+}
+
+}  // namespace lamina

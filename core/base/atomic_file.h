@@ -1,0 +1,38 @@
+// A file that appears whole or not at all: written under a temporary name in the same directory, synced,
+// renamed over its target, and the directory synced (a rename alone does not survive a power failure).
+#pragma once
+
+#include <cstddef>
+#include <filesystem>
+#include <string>
+
+namespace lamina {
+
+// All members throw Error (path, the system's reason). Until commit() has renamed it, the target is
+// untouched.
+class AtomicFile {
+ public:
+  // Symbolic links are followed; a target that exists must be a regular file. The temporary file is called
+  // "<target>.<process>-<count>.tmp".
+  explicit AtomicFile(const std::filesystem::path& path);
+  ~AtomicFile();  // removes the temporary file unless it was renamed
+  AtomicFile(const AtomicFile&) = delete;
+  AtomicFile& operator=(const AtomicFile&) = delete;
+
+  void write(const void* data, std::size_t bytes);
+  void commit();
+
+ private:
+  [[noreturn]] void fail_with_errno(const char* action) const;
+  void sync_directory() const;
+
+  std::filesystem::path target_;
+  std::filesystem::path temporary_;
+  int descriptor_ = -1;
+  bool renamed_ = false;
+};
+
+// Writes `contents` in that way. Throws as AtomicFile does.
+void write_file_atomically(const std::filesystem::path& path, const std::string& contents);
+
+}  // namespace lamina

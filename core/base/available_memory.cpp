@@ -1,0 +1,101 @@
+#include "core/base/available_memory.h"
+
+#include <fmt/core.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <fstream>
+#include <limits>
+#include <optional>
+#include <sstream>
+#include <string>
+
+namespace lamina {
+namespace fs = std::filesystem;
+namespace {
+
+// Nothing if there is no such file or it holds no number: "max" is no limit.
+std::optional<std::size_t> read_number(const fs::path& file) {
+  std::ifstream stream(file);
+  std::size_t number = 0;
+  return stream >> number ? std::optional(number) : std::nullopt;
+}
+
+// The number behind a name: "MemAvailable:   12345 kB", "inactive_file 12345".
+std::size_t read_entry(const fs::path& file, const std::string& wanted) {
+  std::ifstream stream(file);
+  std::size_t number = 0;
+  for (std::string line, name; std::getline(stream, line);)
+    if (std::istringstream(line) >> name >> number && name == wanted) return number;
+  return 0;
+}
+
+// What one group's files are called.
+struct GroupFiles {
+  const char *limit, *used, *reclaimable;  // the last: an entry of memory.stat
+};
+constexpr GroupFiles version_1{"memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"};
+constexpr GroupFiles version_2{"memory.max", "memory.current", "inactive_file"};
+
+constexpr std::size_t unlimited = std::numeric_limits<std::size_t>::max();
+
+// The files that the group has read count as used, though they go when memory is wanted.
+std::size_t left_in(const fs::path& group, const GroupFiles& files) {
+  const auto limit = read_number(group / files.limit), used = read_number(group / files.used);
+  if (!limit || !used) return unlimited;
+  const std::size_t reclaimable = read_entry(group / "memory.stat", files.reclaimable);
+  const std::size_t kept = *used - std::min(*used, reclaimable);
+  return *limit - std::min(*limit, kept);
+}
+
+// In a group and all above it. A container sees its own group as the mount's root, whatever its path says.
+std::size_t left_up_from(const fs::path& mount, const std::string& path, const GroupFiles& files) {
+  std::size_t left = left_in(mount, files);
+  fs::path group = mount;
+  for (const fs::path& name : fs::path(path).relative_path()) {
+    group /= name;
+    left = std::min(left, left_in(group, files));
+  }
+  return left;
+}
+
+// Lines "0::/path" of version 2, "7:memory:/path" of version 1.
+std::size_t left_in_groups(const fs::path& root) {
+  const fs::path mount = root / "sys/fs/cgroup";
+  std::ifstream groups(root / "proc/self/cgroup");
+  std::size_t left = unlimited;
+  for (std::string line; std::getline(groups, line);) {
+    const std::size_t first = line.find(':'), second = line.find(':', first + 1);
+    if (first == std::string::npos || second == std::string::npos) continue;
+    const std::string controllers = fmt::format(",{},", line.substr(first + 1, second - first - 1));
+    const std::string path = line.substr(second + 1);
+    if (controllers == ",,") left = std::min(left, left_up_from(mount, path, version_2));
+    if (controllers.find(",memory,") != std::string::npos)
+      left = std::min(left, left_up_from(mount / "memory", path, version_1));
+  }
+  return left;
+}
+
+}  // namespace
+
+std::size_t physical_memory() {
+  return static_cast<std::size_t>(sysconf(_SC_PHYS_PAGES)) * static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
+}
+
+std::size_t peak_resident_memory() {
+  const std::size_t kibibytes = read_entry("/proc/self/status", "VmHWM:");
+  if (kibibytes > 0) return 1024 * kibibytes;
+  rusage usage{};  // its maximum starts at that of the program that started this one
+  getrusage(RUSAGE_SELF, &usage);
+  return 1024 * static_cast<std::size_t>(usage.ru_maxrss);
+}
+
+std::size_t available_memory(const fs::path& root) {
+  const fs::path meminfo = root / "proc/meminfo";
+  const std::size_t available =
+      1024 * (read_entry(meminfo, "MemAvailable:") + read_entry(meminfo, "SwapFree:"));
+  return std::min(available > 0 ? available : physical_memory(), left_in_groups(root));
+}
+
+}  // namespace lamina

@@ -1,0 +1,16 @@
+// What messages call an option. A library's options are members of structs, a program's are flags.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <string_view>
+
+namespace lamina {
+
+// The name as in code, "micro_batch", or what the program made of it, "--micro-batch".
+std::string option_name(std::string_view name);
+
+// For programs, once at their start.
+void set_option_names(std::function<std::string(std::string_view)> name_of);
+
+}  // namespace lamina

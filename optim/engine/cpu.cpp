@@ -1,0 +1,64 @@
+#include "core/cpu/parallel.h"
+#include "optim/engine/engine.h"
+
+namespace lamina {
+
+namespace engine {
+
+std::vector<Chunk> chunks_of(std::span<const Segment> segments, std::int64_t longest) {
+  std::vector<Chunk> chunks;
+  for (std::size_t i = 0; i < segments.size(); ++i) {
+    const std::int64_t end = segments[i].offset + segments[i].elements;
+    for (std::int64_t begin = segments[i].offset; begin < end; begin += longest)
+      chunks.push_back({i, begin, std::min(end, begin + longest)});
+  }
+  return chunks;
+}
+
+void for_each(std::span<const Chunk> chunks, const std::function<void(std::size_t)>& body) {
+  std::vector<std::size_t> ends;  // of groups of chunks with some chunk_elements together
+  std::int64_t elements = 0;
+  for (std::size_t i = 0; i < chunks.size(); ++i) {
+    elements += chunks[i].end - chunks[i].begin;
+    if (elements < chunk_elements && i + 1 < chunks.size()) continue;
+    ends.push_back(i + 1);
+    elements = 0;
+  }
+  cpu::parallel_for(static_cast<std::int64_t>(ends.size()), 1, [&](std::int64_t group, std::int64_t) {
+    const auto g = static_cast<std::size_t>(group);
+    for (std::size_t i = g == 0 ? 0 : ends[g - 1]; i < ends[g]; ++i) body(i);
+  });
+}
+
+void check_finite(std::span<const Segment> segments, std::span<const Squares> sums, const Step& step) {
+  for (std::size_t i = 0; i < sums.size(); ++i) {
+    const Squares& s = sums[i];
+    const char* what = !std::isfinite(s.grad)     ? "the gradient"
+                       : !std::isfinite(s.weight) ? "the weights"
+                       : !std::isfinite(s.other)  ? "the update direction"
+                                                  : nullptr;
+    if (what != nullptr)
+      fail(
+          "optimizer step {}: {} of {} {} is not finite; nothing was changed. Lower the learning rate, "
+          "lengthen the warm-up or clip the gradient; FiniteCheck (core/autograd.h) finds the op it comes "
+          "from",
+          step.number, what, segments[i].name, segments[i].shape.str());
+  }
+}
+
+void check_trust(double trust, const Segment& segment, const Step& step) {
+  check(std::isfinite(trust),
+        "optimizer step {}: the trust ratio of {} {} is {}; nothing was changed. Its weights or its update "
+        "are zero: set zero_norm to one",
+        step.number, segment.name, segment.shape.str(), trust);
+}
+
+}  // namespace engine
+
+template class OptimizerOf<rules::Sgd>;
+template class OptimizerOf<rules::AdamW>;
+template class OptimizerOf<rules::Lars>;
+template class OptimizerOf<rules::Lamb>;
+template class OptimizerOf<rules::TvLars>;
+
+}  // namespace lamina

@@ -1,0 +1,46 @@
+#include "optim/state.h"
+
+namespace lamina {
+
+namespace {
+
+std::string slot_key(const std::string& slot, const Segment& segment) {
+  return "state." + slot + "." + segment.name;
+}
+
+const Tensor& expect(const TensorFile& file, const std::string& key, const Shape& shape, DType dtype) {
+  const Tensor* tensor = file.find(key);
+  check(tensor != nullptr, "optimizer state: {} is missing; was it saved by another optimizer or model?",
+        key);
+  check(tensor->shape() == shape && tensor->dtype() == dtype, "optimizer state: {} is {}; expected {}{}", key,
+        tensor->str(), name_of(dtype), shape.str());
+  return *tensor;
+}
+
+}  // namespace
+
+void save_state(const Optimizer& optimizer, TensorFile& file) {
+  const Arena& arena = optimizer.arena();
+  const auto steps = static_cast<std::int32_t>(optimizer.steps());
+  file.tensors.emplace_back("state.step", Tensor::from(std::vector<std::int32_t>{steps}, {1}));
+  for (std::size_t slot = 0; slot < arena.slot_names().size(); ++slot)
+    for (const Segment& segment : arena.segments())
+      file.tensors.emplace_back(slot_key(arena.slot_names()[slot], segment),
+                                arena.segment_of(arena.slot(slot), segment).to(Device::cpu()).clone());
+}
+
+void load_state(Optimizer& optimizer, const TensorFile& file) {
+  const Arena& arena = optimizer.arena();
+  const Tensor& step = expect(file, "state.step", {1}, DType::i32);
+  for (const std::string& slot : arena.slot_names())
+    for (const Segment& segment : arena.segments())
+      expect(file, slot_key(slot, segment), segment.shape, arena.dtype());
+
+  for (std::size_t slot = 0; slot < arena.slot_names().size(); ++slot)
+    for (const Segment& segment : arena.segments())
+      arena.segment_of(arena.slot(slot), segment)
+          .copy_from(file.at(slot_key(arena.slot_names()[slot], segment)));
+  optimizer.set_steps(step.to_vector<std::int32_t>().front());
+}
+
+}  // namespace lamina

@@ -1,0 +1,121 @@
+#include "train/checkpoint.h"
+
+#include <limits>
+
+#include "core/base/error.h"
+#include "optim/state.h"
+
+namespace lamina::train {
+namespace {
+
+nlohmann::json to_json(const Metrics& m) {
+  return {{"samples", m.samples}, {"loss_sum", m.loss_sum}, {"sums", m.sums}};
+}
+// JSON has no numbers that are not finite, as the loss of a test may be: they are written as null.
+double number_from(const nlohmann::json& j) {
+  return j.is_null() ? std::numeric_limits<double>::quiet_NaN() : j.get<double>();
+}
+// Checkpoints of version 0.1.0 have the right answers alone: "correct".
+Metrics metrics_from(const nlohmann::json& j) {
+  Metrics metrics{.samples = j.at("samples"), .loss_sum = number_from(j.at("loss_sum"))};
+  const nlohmann::json sums = j.contains("sums") ? j["sums"] : nlohmann::json::array({j.at("correct")});
+  for (const nlohmann::json& sum : sums) metrics.sums.push_back(number_from(sum));
+  return metrics;
+}
+
+nlohmann::json to_json(const EpochResult& r) {
+  return {{"epoch", r.epoch},
+          {"train", to_json(r.train)},
+          {"valid", to_json(r.valid)},
+          {"test", to_json(r.test)},
+          {"seconds", r.seconds}};
+}
+EpochResult result_from(const nlohmann::json& j) {
+  return {.epoch = j.at("epoch"),
+          .train = metrics_from(j.at("train")),
+          .valid = j.contains("valid") ? metrics_from(j["valid"]) : Metrics{},
+          .test = metrics_from(j.at("test")),
+          .seconds = j.at("seconds")};
+}
+
+nlohmann::json to_json(const TrainingPosition& p) {
+  return {{"step", p.step},
+          {"epoch", p.epoch},
+          {"batch", p.batch},
+          {"metrics", to_json(p.metrics)},
+          {"epoch_seconds", p.epoch_seconds},
+          {"seconds", p.seconds},
+          {"best", to_json(p.best)},
+          {"last", to_json(p.last)},
+          {"epochs_since_best", p.epochs_since_best}};
+}
+TrainingPosition position_from(const nlohmann::json& j) {
+  return {.step = j.at("step"),
+          .epoch = j.at("epoch"),
+          .batch = j.at("batch"),
+          .metrics = metrics_from(j.at("metrics")),
+          .epoch_seconds = j.at("epoch_seconds"),
+          .seconds = j.at("seconds"),
+          .best = result_from(j.at("best")),
+          .last = result_from(j.at("last")),
+          .epochs_since_best = j.value("epochs_since_best", std::int64_t{0})};
+}
+
+bool is_optimizer_state(const std::string& name) { return name.starts_with("state."); }
+
+}  // namespace
+
+void save_checkpoint(const RunDirectory& run, const Module& module, const WeightInfo& info,
+                     const Optimizer& optimizer, const TrainingPosition& position,
+                     const std::string& config) {
+  TensorFile file = to_tensor_file(module.state(), info);
+  save_state(optimizer, file);
+  file.metadata["position"] = to_json(position).dump();
+  file.metadata["config"] = config;
+  write_tensors(run.checkpoint(position.step), file);
+  run.remove_old_checkpoints(2);
+}
+
+Checkpoint read_checkpoint(const std::filesystem::path& path) {
+  Checkpoint checkpoint{.path = path, .file = read_tensors(path), .position = {}, .config = {}};
+  const auto& metadata = checkpoint.file.metadata;
+  check(metadata.contains("position") && metadata.contains("config"),
+        "{}: weights without a position in a run: not a checkpoint that training could go on from",
+        path.string());
+  try {
+    checkpoint.position = position_from(nlohmann::json::parse(metadata.at("position")));
+    checkpoint.config = nlohmann::json::parse(metadata.at("config"));
+  } catch (const nlohmann::json::exception& error) {
+    fail("{}: its position or configuration is damaged: {}", path.string(), error.what());
+  }
+  return checkpoint;
+}
+
+std::optional<Checkpoint> read_newest_checkpoint(const RunDirectory& run) {
+  const std::vector<std::int64_t> steps = run.checkpoint_steps();
+  for (const std::int64_t step : steps) {
+    try {
+      return read_checkpoint(run.checkpoint(step));
+    } catch (const Error& error) {
+      fmt::print(stderr, "lamina: {}\nlamina: falling back to the checkpoint before it\n", error.what());
+    }
+  }
+  check(steps.empty(), "run directory {}: none of its {} checkpoints can be read; remove them to start over",
+        run.path().string(), steps.size());
+  return {};
+}
+
+void restore(const Checkpoint& checkpoint, Module& module, Optimizer& optimizer) {
+  load_weights(weights_of(checkpoint.file), module.state(), true, checkpoint.path.string());
+  load_state(optimizer, checkpoint.file);
+}
+
+TensorFile weights_of(const TensorFile& file) {
+  TensorFile weights{{}, file.metadata};
+  for (const auto& [name, tensor] : file.tensors) {
+    if (!is_optimizer_state(name)) weights.tensors.emplace_back(name, tensor);
+  }
+  return weights;
+}
+
+}  // namespace lamina::train

@@ -1,0 +1,81 @@
+// The lines at the start of a run.
+#include <fmt/format.h>
+
+#include "core/backend.h"
+#include "core/base/table.h"
+#include "layers/summary.h"
+#include "train/setup.h"
+
+namespace lamina::train {
+namespace {
+
+std::string shape_of(const data::Split& split) {
+  return fmt::format("{}x{}x{}", split.height(), split.width(), split.channels());
+}
+
+// "name=value name=value …" in lines of at most 100 columns, under one another.
+std::string describe_knobs(const Optimizer& optimizer, const std::string& indent) {
+  std::string text;
+  std::size_t column = 0;
+  for (const auto& [name, value] : optimizer.knobs()) {
+    const std::string knob = fmt::format("{}={}", name, value);
+    if (column > 0 && column + knob.size() > 100 - indent.size()) {
+      text.append("\n").append(indent);
+      column = 0;
+    }
+    if (column > 0) text += " ";
+    text += knob;
+    column += knob.size() + 1;
+  }
+  return text;
+}
+
+std::string describe_batch(const Setup& setup) {
+  const Recipe& recipe = setup.recipe.recipe;
+  std::string text = format_count(recipe.batch);
+  if (recipe.micro_batch > 0 && recipe.micro_batch < recipe.batch) {
+    text += fmt::format(" in parts of {}, each normalised with its own batch statistics", recipe.micro_batch);
+  }
+  text += fmt::format("; {} steps an epoch", format_count(setup.loader.batches()));
+  const std::int64_t left_out = setup.loader.split().size() - setup.loader.samples();
+  if (left_out > 0) text += fmt::format(", leaving out {} images, other ones each time", left_out);
+  return text;
+}
+
+std::string describe_data(const Setup& setup) {
+  const data::Split& train = setup.data.train;
+  const std::string held_out = setup.valid.size() > 0 ? fmt::format(", {} held out of them for validation,",
+                                                                    format_count(setup.valid.size()))
+                                                      : "";
+  return fmt::format("{}: {} training{} and {} test images of {}, {} classes; augmentation: {}{}",
+                     setup.data.name, format_count(train.size()), held_out,
+                     format_count(setup.data.test.size()), shape_of(train), setup.data.classes.size(),
+                     setup.recipe.recipe.augment,
+                     train.images.device() == setup.device ? "" : ", by the CPU: too many for the GPU");
+}
+
+}  // namespace
+
+std::string describe(Setup& setup) {
+  const Recipe& recipe = setup.recipe.recipe;
+  const Preset& preset = *setup.recipe.optimizer.preset;
+  const data::Split& train = setup.data.train;
+  const ModelSummary model = summary(*setup.net, {1, train.height(), train.width(), train.channels()});
+  std::string text;
+  const auto line = [&](const char* name, const std::string& what) {
+    text += fmt::format("{:<10} {}\n", name, what);
+  };
+  line("data", describe_data(setup));
+  line("model", fmt::format("{}, {} stem, shortcut {}: {} parameters, {:.1f} M multiply-adds an image",
+                            setup.info.model, setup.info.stem, setup.info.shortcut,
+                            format_count(model.parameters), static_cast<double>(model.multiply_adds) * 1e-6));
+  line("batch", describe_batch(setup));
+  line("optimizer", fmt::format("{}:{} ({})", preset.optimizer, preset.name, preset.source));
+  line("", describe_knobs(*setup.optimizer, std::string(11, ' ')));
+  line("schedule", setup.schedule.str());
+  line("device", fmt::format("{}, {} threads, {}{}; seed {}", setup.device.str(), threads(), recipe.precision,
+                             recipe.tf32 ? ", products in TF32" : "", recipe.seed));
+  return text + "\n" + group_table(setup.optimizer->segments(), setup.optimizer->settings());
+}
+
+}  // namespace lamina::train

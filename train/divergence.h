@@ -1,0 +1,17 @@
+// Where a loss stopped being finite.
+#pragma once
+
+#include <string>
+
+#include "core/device.h"
+#include "data/loader.h"
+#include "train/objective.h"
+
+namespace lamina::train {
+
+// Runs forward and backward on the batch again, checking every op, and returns a sentence about the first
+// thing that is not finite: a parameter, or what an op of a layer made from finite inputs.
+std::string find_non_finite(Objective& objective, const data::Loader& loader, std::int64_t epoch,
+                            std::int64_t batch, Device device);
+
+}  // namespace lamina::train

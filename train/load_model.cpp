@@ -1,0 +1,89 @@
+#include "train/load_model.h"
+
+#include "core/base/error.h"
+#include "core/base/option_name.h"
+#include "train/checkpoint.h"
+#include "train/run_directory.h"
+
+namespace lamina::train {
+namespace {
+
+namespace fs = std::filesystem;
+
+// torchvision's models are trained on images normalised with these.
+const std::vector<float> imagenet_mean{0.485f, 0.456f, 0.406f}, imagenet_std{0.229f, 0.224f, 0.225f};
+
+struct Found {
+  fs::path path;
+  TensorFile file;
+};
+
+Found find_weights(const fs::path& run_or_file) {
+  if (!fs::is_directory(run_or_file)) return {run_or_file, read_tensors(run_or_file)};
+  const RunDirectory run = RunDirectory::open(run_or_file);
+  const fs::path final_weights = run.file("weights.safetensors");
+  if (fs::exists(final_weights)) return {final_weights, read_tensors(final_weights)};
+  auto checkpoint = read_newest_checkpoint(run);
+  check(checkpoint.has_value(), "run directory {}: neither weights nor a checkpoint yet",
+        run_or_file.string());
+  return {checkpoint->path, std::move(checkpoint->file)};
+}
+
+// The option, else the file's own word, else what its names and shapes suggest.
+std::string choose(const std::optional<std::string>& option, const std::string& said,
+                   const std::string& probable) {
+  return option ? *option : !said.empty() ? said : probable;
+}
+
+int input_channels(const TensorFile& file) {
+  const Tensor* stem = file.find("conv1.weight");  // [out, in, kh, kw]
+  return stem != nullptr && stem->rank() == 4 ? static_cast<int>(stem->size(1)) : 3;
+}
+
+void complete(WeightInfo& info, const ModelOptions& options, int classes, int channels,
+              const fs::path& path) {
+  if (!options.mean.empty()) info.mean = options.mean;
+  if (!options.std.empty()) info.std = options.std;
+  if (info.mean.empty() && channels == 3) info.mean = imagenet_mean;
+  if (info.std.empty() && channels == 3) info.std = imagenet_std;
+  const auto fits = [&](const std::vector<float>& values) {
+    return static_cast<int>(values.size()) == channels;
+  };
+  check(fits(info.mean) && fits(info.std),
+        "{}: images have {} channels, but there are {} means and {} stds; give {} and {}", path.string(),
+        channels, info.mean.size(), info.std.size(), option_name("mean"), option_name("std"));
+  check(info.classes.empty() || static_cast<int>(info.classes.size()) == classes,
+        "{}: names {} classes, but the last layer has {}", path.string(), info.classes.size(), classes);
+  for (int i = static_cast<int>(info.classes.size()); i < classes; ++i)
+    info.classes.push_back(std::to_string(i));
+}
+
+}  // namespace
+
+LoadedModel load_model(const fs::path& run_or_file, const ModelOptions& options) {
+  const Device device = use_device(options.device);
+  const auto [path, file] = find_weights(run_or_file);
+  const TensorFile weights = weights_of(file);
+  WeightInfo info = info_from_metadata(file.metadata);
+  const ProbableModel probable = probable_model(weights);
+  info.model = choose(options.model, info.model, probable.model);
+  info.stem = choose(options.stem, info.stem, probable.stem);
+  info.shortcut = choose(options.shortcut, info.shortcut, probable.shortcut);
+  check(!info.model.empty(), "{}: does not say which model it belongs to; give {} (and {})", path.string(),
+        option_name("model"), option_name("stem"));
+  check(probable.classes > 0, "{}: no last layer (fc.weight): not the weights of a ResNet", path.string());
+
+  ResNetOptions net_options{.classes = probable.classes,
+                            .channels = input_channels(weights),
+                            .device = device,
+                            .activations = activations_of(options.device)};
+  if (!info.stem.empty()) net_options.stem = parse_stem(info.stem);
+  if (!info.shortcut.empty()) net_options.shortcut = parse_shortcut(info.shortcut);
+  LoadedModel loaded{
+      .file = path, .net = ResNet(info.model, net_options), .info = info, .channels = net_options.channels};
+  load_weights(weights, loaded.net.state(), true, path.string());
+  complete(loaded.info, options, probable.classes, loaded.channels, path);
+  return loaded;
+}
+
+}  // namespace lamina::train

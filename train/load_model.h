@@ -1,0 +1,34 @@
+// A model from whatever the user points at: a weight file of ours or of others, a checkpoint, a run
+// directory.
+#pragma once
+
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "layers/resnet.h"
+#include "layers/weights.h"
+#include "train/device_options.h"
+
+namespace lamina::train {
+
+// What the user says about a file; wins over what the file says itself.
+struct ModelOptions {
+  std::optional<std::string> model, stem, shortcut;
+  std::vector<float> mean, std;
+  DeviceOptions device;
+};
+
+struct LoadedModel {
+  std::filesystem::path file;
+  ResNet net;
+  WeightInfo info;  // complete: unnamed classes are "0", "1", …; unsaid mean and std are ImageNet's
+  int channels = 3;
+};
+
+// A run directory means its final weights, else its newest readable checkpoint. Throws Error naming what is
+// wrong, or what the file leaves unsaid and which option says it.
+LoadedModel load_model(const std::filesystem::path& run_or_file, const ModelOptions& options);
+
+}  // namespace lamina::train

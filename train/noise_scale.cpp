@@ -1,0 +1,57 @@
+#include "train/noise_scale.h"
+
+#include <utility>
+
+#include "core/base/error.h"
+#include "core/base/option_name.h"
+#include "optim/norms.h"
+
+namespace lamina {
+
+NoiseEstimator::NoiseEstimator(Tensor grads)
+    : grads_(std::move(grads)), before_(Tensor::zeros_like(grads_)) {}
+
+void NoiseEstimator::add_part(std::int64_t samples, std::int64_t batch) {
+  const double share = static_cast<double>(batch) / static_cast<double>(samples);
+  squares_ += share * share * squared_distance(grads_, before_);
+  shares_ += 1 / static_cast<double>(samples);
+  before_.copy_from(grads_);
+  ++parts_;
+  batch_ = batch;
+}
+
+// E|g|^2 = |G|^2 + S / b holds for the mean gradient g of b samples, so for each part and for the whole
+// batch. The mean over the parts and the batch are two equations for |G|^2 and S.
+std::optional<GradientNoise> NoiseEstimator::finish() {
+  const double parts = static_cast<double>(parts_), batch = static_cast<double>(batch_);
+  const Tensor last = before_;
+  before_ = Tensor::zeros_like(grads_);
+  const double small = squares_ / parts, large = squared_norm(last);
+  const double variance = (small - large) / (shares_ / parts - 1 / batch);
+  const GradientNoise noise{.variance = variance, .squared = large - variance / batch};
+  const bool measured = parts_ > 1;
+  squares_ = shares_ = 0;
+  parts_ = 0;
+  return measured ? std::optional(noise) : std::nullopt;
+}
+
+void check_noise_scale(std::int64_t batch, std::int64_t micro_batch) {
+  if (micro_batch > 0 && micro_batch < batch) return;
+  fail_usage("{} compares the parts of a batch: give a {} smaller than {} {}", option_name("noise_scale"),
+             option_name("micro_batch"), option_name("batch"), batch);
+}
+
+void NoiseScale::start(const TrainingRun& run) {
+  check_noise_scale(run.loader.options().batch, run.loader.options().micro_batch);
+  estimator_.emplace(run.optimizer.arena().grads());
+}
+
+void NoiseScale::step(TrainedStep& step) {
+  const std::optional<GradientNoise> noise = estimator_->finish();
+  for (const double value :
+       {noise ? noise->variance : no_measurement, noise ? noise->squared : no_measurement,
+        noise ? noise->scale() : no_measurement})
+    step.measured.push_back(value);
+}
+
+}  // namespace lamina

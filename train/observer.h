@@ -1,0 +1,67 @@
+// Observers look on while a Trainer trains: traces, logs of one's own, screens. All members but name() may be
+// left as they are. If one throws, the run is saved and ends with an Error that names the observer.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <limits>
+#include <string>
+#include <vector>
+
+#include "data/loader.h"
+#include "optim/optimizer.h"
+#include "train/metrics.h"
+#include "train/objective.h"
+
+namespace lamina {
+
+// What is being trained. It stays where it is while the run goes on.
+struct TrainingRun {
+  Objective& objective;
+  Optimizer& optimizer;
+  const data::Loader& loader;
+  std::filesystem::path directory;  // empty: nothing is written
+  std::int64_t epochs = 0;
+  bool resumed = false;              // a run of this directory goes on,
+  std::filesystem::path checkpoint;  // from here; empty: from the start, there was no checkpoint yet
+  const TrainingPosition& position;
+};
+
+// One step that was taken.
+struct TrainedStep {
+  std::int64_t epoch = 0;  // from 1
+  Metrics metrics;
+  StepReport report;
+  double seconds = 0;
+  std::vector<double> measured = {};  // what observers add to a row of steps.csv; NaN: an empty cell
+};
+
+inline constexpr double no_measurement = std::numeric_limits<double>::quiet_NaN();
+
+class Observer {
+ public:
+  Observer() = default;
+  Observer(const Observer&) = delete;
+  Observer& operator=(const Observer&) = delete;
+  virtual ~Observer() = default;
+
+  virtual std::string name() const = 0;  // in messages
+
+  virtual void start(const TrainingRun&) {}  // before the first step, or the first after a resumption
+
+  // Names of the numbers that it appends to TrainedStep::measured in each step: columns of steps.csv.
+  virtual std::vector<std::string> columns() const { return {}; }
+
+  // Whether part() is wanted: on a GPU steps are then neither captured nor read late.
+  virtual bool wants_parts() const { return false; }
+  virtual void part(const data::Part&) {}  // its gradients have been added; the optimizer has not stepped yet
+  virtual void step(TrainedStep&) {}
+
+  virtual void testing(std::int64_t /*samples*/, std::int64_t /*of*/) {}  // while a split is measured
+  virtual void epoch(const EpochResult&) {}                               // trained, and measured where due
+
+  virtual void save() {}    // before each checkpoint: bring to the disk what belongs to it
+  virtual void finish() {}  // after the last epoch, when the final weights are written
+};
+
+}  // namespace lamina

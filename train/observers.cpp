@@ -1,0 +1,67 @@
+#include "train/observers.h"
+
+#include <algorithm>
+
+#include "core/base/error.h"
+
+namespace lamina::train {
+
+void Observers::start(const TrainingRun& run) {
+  for (const Watcher& watcher : watchers_) {
+    try {
+      watcher.observer->start(run);
+    } catch (const UsageError&) {
+      throw;
+    } catch (const std::exception& error) {
+      fail("observer {}: {}", watcher.observer->name(), error.what());
+    }
+  }
+}
+
+std::vector<std::string> Observers::columns() const {
+  std::vector<std::string> all;
+  for (const Watcher& watcher : watchers_)
+    for (std::string& name : watcher.observer->columns()) all.push_back(std::move(name));
+  return all;
+}
+
+bool Observers::wants_parts() const {
+  return std::any_of(watchers_.begin(), watchers_.end(),
+                     [](const Watcher& watcher) { return watcher.observer->wants_parts(); });
+}
+
+void Observers::tell(const std::function<void(Observer&)>& event) {
+  for (Watcher& watcher : watchers_) tell(watcher, event);
+}
+
+void Observers::tell(Watcher& watcher, const std::function<void(Observer&)>& event) {
+  if (watcher.failure) return;
+  try {
+    event(*watcher.observer);
+  } catch (const std::exception& error) {
+    watcher.failure = {.observer = watcher.observer->name(),
+                       .what = error.what(),
+                       .has_columns = !watcher.observer->columns().empty()};
+  }
+}
+
+void Observers::step(TrainedStep& step) {
+  for (Watcher& watcher : watchers_) {
+    const std::size_t before = step.measured.size(), columns = watcher.observer->columns().size();
+    tell(watcher, [&](Observer& observer) {
+      observer.step(step);
+      check(step.measured.size() == before + columns,
+            "step {}: {} values measured before it and {} after it, but it has {} columns", step.report.step,
+            before, step.measured.size(), columns);
+    });
+    step.measured.resize(before + columns, no_measurement);
+  }
+}
+
+const Observers::Failure* Observers::failure() const {
+  for (const Watcher& watcher : watchers_)
+    if (watcher.failure) return &*watcher.failure;
+  return nullptr;
+}
+
+}  // namespace lamina::train

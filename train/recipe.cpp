@@ -1,0 +1,236 @@
+#include "train/recipe.h"
+
+#include <cmath>
+#include <concepts>
+#include <filesystem>
+#include <type_traits>
+#include <utility>
+
+#include "core/base/error.h"
+#include "core/base/nearest.h"
+#include "core/base/option_name.h"
+#include "train/noise_scale.h"
+
+namespace lamina::train {
+namespace {
+
+const Recipe default_recipe;
+
+template <typename T>
+nlohmann::json value_to_json(const T& value) {
+  return value;
+}
+template <typename T>
+nlohmann::json value_to_json(const std::optional<T>& value) {
+  return value ? nlohmann::json(*value) : nlohmann::json(nullptr);
+}
+
+// Whether the value is of the member's type, which it then becomes. A whole number is a number, too.
+bool assign(const nlohmann::json& json, bool& value) {
+  return json.is_boolean() && (value = json.get<bool>(), true);
+}
+bool assign(const nlohmann::json& json, double& value) {
+  return json.is_number() && (value = json.get<double>(), true);
+}
+bool assign(const nlohmann::json& json, std::string& value) {
+  return json.is_string() && (value = json.get<std::string>(), true);
+}
+template <std::integral T>
+bool assign(const nlohmann::json& json, T& value) {
+  if (!json.is_number_integer()) return false;
+  const bool fits = json.is_number_unsigned() ? std::in_range<T>(json.get<std::uint64_t>())
+                                              : std::in_range<T>(json.get<std::int64_t>());
+  return fits && (value = json.get<T>(), true);
+}
+template <typename T>
+bool assign(const nlohmann::json& json, std::vector<T>& value) {
+  if (!json.is_array()) return false;
+  std::vector<T> values(json.size());
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    if (!assign(json[i], values[i])) return false;
+  }
+  value = std::move(values);
+  return true;
+}
+template <typename T>
+bool assign(const nlohmann::json& json, std::optional<T>& value) {
+  return assign(json, value.emplace());
+}
+
+template <typename T>
+std::string type_name(const T&) {
+  if constexpr (std::is_same_v<T, bool>)
+    return "true or false";
+  else if constexpr (std::is_integral_v<T>)
+    return "a whole number";
+  else if constexpr (std::is_floating_point_v<T>)
+    return "a number";
+  else
+    return "text";
+}
+template <typename T>
+std::string type_name(const std::vector<T>&) {
+  return "a list, each element of it " + type_name(T());
+}
+template <typename T>
+std::string type_name(const std::optional<T>&) {
+  return type_name(T());
+}
+
+template <typename T>
+constexpr bool is_optional = false;
+template <typename T>
+constexpr bool is_optional<std::optional<T>> = true;
+
+// Without its directory; behind "synthetic:" stand the images' sizes.
+std::string data_name(const std::string& data) {
+  return data.starts_with("synthetic:") ? data : data.substr(0, data.find(':'));
+}
+
+// The options that a resumed run may change; of the data, the directory: they may have moved.
+bool may_differ(const std::string& name, const nlohmann::json& a, const nlohmann::json& b) {
+  if (name == "data" && a.is_string() && b.is_string())
+    return data_name(a.get<std::string>()) == data_name(b.get<std::string>());
+  bool may = false;
+  visit_options(default_recipe, [&](const OptionInfo& info, const auto&) {
+    if (name == info.name) may = info.may_change;
+  });
+  return may && name != "data";
+}
+
+std::string show(const nlohmann::json& value) { return value.is_null() ? "unset" : value.dump(); }
+
+void at_least(const char* name, double value, double minimum) {
+  if (!(value >= minimum)) fail_usage("{} {}: expected at least {}", option_name(name), value, minimum);
+}
+
+void check_validation(const Recipe& o) {
+  if (!(o.valid >= 0 && (o.valid < 1 || o.valid == std::floor(o.valid)) && o.valid < 1e15)) {
+    fail_usage("{} {}: expected a share of the training images between 0 and 1, or their number",
+               option_name("valid"), o.valid);
+  }
+  if (o.keep != "last" && o.keep != "best")
+    fail_usage("{} {}: expected last or best", option_name("keep"), o.keep);
+  const char* chooses = o.keep == "best" ? "keep" : o.patience > 0 ? "patience" : nullptr;
+  if (chooses != nullptr && o.valid == 0) {
+    fail_usage("{} chooses among epochs, which needs images held out of the training: give {} 0.1, say",
+               option_name(chooses), option_name("valid"));
+  }
+}
+
+}  // namespace
+
+DeviceOptions device_options(const Recipe& o) {
+  return {.device = o.device,
+          .threads = o.threads,
+          .precision = o.precision,
+          .tf32 = o.tf32,
+          .deterministic = o.deterministic,
+          .memory_limit = o.memory_limit};
+}
+
+nlohmann::json to_json(const Recipe& options) {
+  nlohmann::json json = nlohmann::json::object();
+  visit_options(options,
+                [&](const OptionInfo& info, const auto& value) { json[info.name] = value_to_json(value); });
+  return json;
+}
+
+Recipe recipe_from_json(const nlohmann::json& json, const std::string& source) {
+  check(json.contains("data"), "{}: no \"data\": not the options of a run, or damaged", source);
+  Recipe options;
+  visit_options(options, [&](const OptionInfo& info, auto& member) {
+    if (!json.contains(info.name)) return;
+    const nlohmann::json& value = json[info.name];
+    if (is_optional<std::decay_t<decltype(member)>> && value.is_null()) return;
+    check(assign(value, member), "{}: \"{}\" is {}; expected {}", source, info.name, value.dump(),
+          type_name(member));
+  });
+  return options;
+}
+
+void set_option(Recipe& options, const std::string& name, const nlohmann::json& value) {
+  bool found = false;
+  std::vector<std::string> names;
+  visit_options(options, [&](const OptionInfo& info, auto& member) {
+    names.emplace_back(info.name);
+    if (name != info.name) return;
+    found = true;
+    if (!assign(value, member)) fail_usage("{}: {}; expected {}", name, value.dump(), type_name(member));
+  });
+  if (!found) fail_usage("{}: no such option; did you mean {}?", name, nearest(name, names));
+}
+
+void set_knob(Recipe& options, const std::string& knob, const std::string& value) {
+  const std::string setting = knob + "=";
+  std::erase_if(options.set, [&](const std::string& text) { return text.starts_with(setting); });
+  options.set.push_back(setting + value);
+}
+
+void make_data_absolute(std::string& data) {
+  const std::size_t colon = data.find(':');
+  if (colon != std::string::npos && colon + 1 < data.size() && data.substr(0, colon) != "synthetic") {
+    const std::filesystem::path folder = data.substr(colon + 1);
+    data = data.substr(0, colon + 1) + std::filesystem::absolute(folder).lexically_normal().string();
+  }
+}
+
+void check_recipe(const Recipe& o) {
+  if (o.data.empty()) {
+    fail_usage("{0} is missing: {0} cifar10:DIR, or {0} synthetic to try things out", option_name("data"));
+  }
+  at_least("epochs", static_cast<double>(o.epochs), 1);
+  at_least("batch", static_cast<double>(o.batch), 1);
+  at_least("micro_batch", static_cast<double>(o.micro_batch), 0);
+  at_least("base_batch", static_cast<double>(o.base_batch), 1);
+  at_least("warmup_epochs", o.warmup_epochs, 0);
+  at_least("image_size", o.image_size, 0);
+  at_least("limit_train", static_cast<double>(o.limit_train), 0);
+  at_least("limit_test", static_cast<double>(o.limit_test), 0);
+  at_least("eval_every", static_cast<double>(o.eval_every), 0);
+  at_least("checkpoint_every", static_cast<double>(o.checkpoint_every), 0);
+  at_least("checkpoint_steps", static_cast<double>(o.checkpoint_steps), 0);
+  at_least("workers", o.workers, 0);
+  at_least("patience", static_cast<double>(o.patience), 0);
+  if (o.micro_batch > o.batch) {
+    fail_usage("{} {} is larger than {} {}", option_name("micro_batch"), o.micro_batch, option_name("batch"),
+               o.batch);
+  }
+  if (o.noise_scale) check_noise_scale(o.batch, o.micro_batch);
+  check_validation(o);
+  check_options(device_options(o));
+}
+
+Recipe resumed_recipe(const Recipe& saved, const Recipe& given, const std::set<std::string>& given_names,
+                      const std::string& run) {
+  const nlohmann::json all = to_json(given);
+  nlohmann::json wanted = to_json(saved);
+  for (const std::string& name : given_names) wanted[name] = all[name];
+  const std::string differences = list_differences(wanted, to_json(saved));
+  if (!differences.empty()) {
+    fail_usage(
+        "{}: the run was started with other options:{}\nLeave these out, or start a new run in another "
+        "directory",
+        run, differences);
+  }
+  return recipe_from_json(wanted, run);
+}
+
+std::string list_differences(const nlohmann::json& here, const nlohmann::json& there) {
+  static const nlohmann::json defaults = to_json(Recipe{});
+  nlohmann::json names = defaults;
+  names.update(here);
+  names.update(there);
+  const auto value = [&](const nlohmann::json& options, const std::string& name) {
+    return options.contains(name) ? options[name] : defaults.value(name, nlohmann::json());
+  };
+  std::string text;
+  for (const auto& [name, unused] : names.items()) {
+    const nlohmann::json ours = value(here, name), theirs = value(there, name);
+    if (ours == theirs || may_differ(name, ours, theirs)) continue;
+    text += fmt::format("\n  {}: {} here, {} there", option_name(name), show(ours), show(theirs));
+  }
+  return text;
+}
+
+}  // namespace lamina::train

@@ -1,0 +1,34 @@
+#include "train/recipe_run.h"
+
+#include <utility>
+
+namespace lamina::train {
+namespace {
+
+TrainerOptions trainer_options(const Setup& setup, const std::string& command) {
+  const Recipe& recipe = setup.recipe.recipe;
+  return {.epochs = recipe.epochs,
+          .keep = recipe.keep == "best" ? Keep::best : Keep::last,
+          .patience = recipe.patience,
+          .test_every = recipe.eval_every,
+          .checkpoint_every = recipe.checkpoint_every,
+          .checkpoint_steps = recipe.checkpoint_steps,
+          .test_workers = recipe.workers,
+          .capture = !recipe.eager,
+          .weights = setup.info,
+          .config = make_config(setup, command).dump()};
+}
+
+}  // namespace
+
+RecipeRun::RecipeRun(Setup setup, RunDirectory directory, const std::string& command)
+    : setup_(std::make_unique<Setup>(std::move(setup))) {
+  const Recipe& recipe = setup_->recipe.recipe;
+  trainer_ = std::make_unique<Trainer>(*setup_->objective, *setup_->optimizer, setup_->loader,
+                                       trainer_options(*setup_, command));
+  trainer_->in(std::move(directory)).validate(setup_->valid).test(setup_->data.test);
+  if (recipe.trace) trainer_->observe(*(trace_ = std::make_unique<Trace>()));
+  if (recipe.noise_scale) trainer_->observe(*(noise_scale_ = std::make_unique<NoiseScale>()));
+}
+
+}  // namespace lamina::train

@@ -1,0 +1,30 @@
+// A run made from a recipe: what programs and studies train.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "train/noise_scale.h"
+#include "train/run_directory.h"
+#include "train/setup.h"
+#include "train/trace.h"
+#include "train/trainer.h"
+
+namespace lamina::train {
+
+class RecipeRun {
+ public:
+  // `command`: what repeats the run, for config.json. The directory is open and locked; a run in it goes on.
+  RecipeRun(Setup setup, RunDirectory directory, const std::string& command);
+
+  Trainer& trainer() { return *trainer_; }  // to add observers to, and to run
+  Setup& setup() { return *setup_; }
+
+ private:
+  std::unique_ptr<Setup> setup_;  // stays in place when this is moved
+  std::unique_ptr<Trace> trace_;
+  std::unique_ptr<NoiseScale> noise_scale_;
+  std::unique_ptr<Trainer> trainer_;
+};
+
+}  // namespace lamina::train

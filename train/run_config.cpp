@@ -1,0 +1,92 @@
+#include "train/run_config.h"
+
+#include <fmt/format.h>
+
+#include "core/base/error.h"
+#include "core/base/version.h"
+#include "layers/resnet.h"
+#include "train/recipe.h"
+
+namespace lamina::train {
+namespace {
+
+std::int64_t count_parameters(const Module& module) {
+  std::int64_t count = 0;
+  for (const auto& param : module.parameters()) count += param->value.elements();
+  return count;
+}
+
+std::string model_name(Objective& objective) {
+  const Module& module = objective.module();
+  const auto* net = dynamic_cast<const ResNet*>(&module);
+  return net != nullptr ? net->model()
+                        : fmt::format("{}, {} parameters", module.kind(), count_parameters(module));
+}
+
+std::string data_name(const data::Split& split) {
+  return fmt::format("{} images of {}x{}x{}", split.size(), split.height(), split.width(), split.channels());
+}
+
+nlohmann::json settings_of(const Optimizer& optimizer) {
+  nlohmann::json settings = nlohmann::json::array();
+  for (const auto& [name, value] : optimizer.knobs()) settings.push_back(name + "=" + value);
+  return settings;
+}
+
+}  // namespace
+
+nlohmann::json describe_run(const TrainingRun& run, const TrainerOptions& options,
+                            std::int64_t valid_images) {
+  const data::LoaderOptions& loader = run.loader.options();
+  const Schedule* schedule = run.optimizer.schedule();
+  nlohmann::json objective{{"name", run.objective.name()}};
+  for (const auto& [name, value] : run.objective.options()) objective[name] = value;
+  nlohmann::json knobs = nlohmann::json::object();
+  for (const auto& [name, value] : run.optimizer.knobs()) knobs[name] = value;
+  return {{"lamina", version()},
+          {"options",
+           {{"data", data_name(run.loader.split())},
+            {"model", model_name(run.objective)},
+            {"objective", objective.dump()},
+            {"optimizer", run.optimizer.name()},
+            {"set", settings_of(run.optimizer)},
+            {"schedule", schedule != nullptr ? schedule->str() : fmt::format("lr {}", run.optimizer.lr())},
+            {"epochs", run.epochs},
+            {"batch", loader.batch},
+            {"micro_batch", loader.micro_batch},
+            {"augment", fmt::format("pad {}{}", loader.augment.padding, loader.augment.flip ? ", flip" : "")},
+            {"views", loader.views},
+            {"shuffle", loader.shuffle},
+            {"drop_last", loader.drop_last},
+            {"valid", valid_images},
+            {"keep", options.keep == Keep::best ? "best" : "last"},
+            {"patience", options.patience},
+            {"device", run.optimizer.arena().device().str()},
+            {"seed", *loader.seed}}},
+          {"resolved",
+           {{"train_images", run.loader.samples()},
+            {"steps_per_epoch", run.loader.batches()},
+            {"knobs", knobs}}}};
+}
+
+void check_same_recipe(const RunDirectory& directory, const nlohmann::json& config) {
+  const nlohmann::json saved = directory.read_config();
+  const std::string source = directory.file("config.json").string();
+  check(saved.contains("options") && saved["options"].is_object(),
+        "{}: no \"options\": not the configuration of a run", source);
+  const std::string differences = list_differences(config.at("options"), saved["options"]);
+  check(differences.empty(),
+        "run directory {}: holds a run of another recipe:{}\nChoose another directory, or remove that run",
+        directory.path().string(), differences);
+}
+
+void check_same_run(const Checkpoint& checkpoint, const nlohmann::json& config) {
+  check(checkpoint.config.contains("options"), "{}: its configuration has no \"options\"; remove it",
+        checkpoint.path.string());
+  const std::string differences = list_differences(config.at("options"), checkpoint.config["options"]);
+  check(differences.empty(),
+        "{}: a checkpoint of another run:{}\nRemove it, and the run goes on from the one before it",
+        checkpoint.path.string(), differences);
+}
+
+}  // namespace lamina::train

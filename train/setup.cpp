@@ -1,0 +1,196 @@
+#include "train/setup.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "core/backend.h"
+#include "core/base/error.h"
+#include "core/base/option_name.h"
+#include "core/base/version.h"
+#include "core/memory/allocator.h"
+#include "train/objectives/classification.h"
+
+namespace lamina::train {
+namespace {
+
+void check_model(const std::string& model) {
+  const std::vector<std::string> models = resnet_names();
+  if (std::find(models.begin(), models.end(), model) == models.end()) {
+    fail_usage("{} {}: unknown; expected one of {}", option_name("model"), model, fmt::join(models, ", "));
+  }
+}
+
+ResNetOptions net_options(const Recipe& recipe) {
+  check_model(recipe.model);
+  ResNetOptions net{.activations = activations_of(device_options(recipe)), .seed = recipe.seed};
+  if (recipe.stem) net.stem = parse_stem(*recipe.stem);
+  if (recipe.shortcut) net.shortcut = parse_shortcut(*recipe.shortcut);
+  if (recipe.init) net.init = parse_init(*recipe.init);
+  return net;
+}
+
+ScheduleOptions schedule_options(const Recipe& recipe, const OptimizerChoice& optimizer) {
+  const auto epochs = static_cast<double>(recipe.epochs);
+  const std::string kind = recipe.schedule.value_or(optimizer.name() == "tvlars" ? "constant" : "cosine");
+  ScheduleOptions schedule{.kind = parse_schedule(kind),
+                           .lr = optimizer.lr(),
+                           .scaling = parse_lr_scaling(recipe.lr_scaling),
+                           .batch = recipe.batch,
+                           .base_batch = recipe.base_batch,
+                           .epochs = epochs,
+                           .warmup_epochs = recipe.warmup_epochs,
+                           .end = recipe.lr_end,
+                           .power = recipe.poly_power,
+                           .milestones = recipe.milestones};
+  if (schedule.kind == ScheduleOptions::Kind::step && schedule.milestones.empty()) {
+    schedule.milestones = {epochs / 2, epochs * 3 / 4};
+  }
+  const Schedule checked(schedule);
+  return schedule;
+}
+
+OptimizerChoice optimizer_choice(const Recipe& recipe) {
+  KnobOverrides overrides{
+      .lr = recipe.lr, .momentum = recipe.momentum, .weight_decay = recipe.weight_decay, .set = {}};
+  for (const std::string& text : recipe.set)
+    for (auto& setting : parse_settings(text)) overrides.set.push_back(std::move(setting));
+  return resolve_optimizer(recipe.optimizer, overrides,
+                           {.batch = recipe.batch, .base_batch = recipe.base_batch, .steps_per_epoch = 1});
+}
+
+data::LoaderOptions loader_options(const Recipe& recipe) {
+  return {.batch = recipe.batch,
+          .micro_batch = recipe.micro_batch,
+          .augment = data::augment_named(recipe.augment),
+          .drop_last = true,
+          .workers = recipe.workers,
+          .seed = recipe.seed};
+}
+
+// An epoch's steps, unless the recipe has set that knob itself.
+void set_steps_per_epoch(OptimizerChoice& choice, const Recipe& recipe, std::int64_t steps) {
+  const bool is_set = std::any_of(recipe.set.begin(), recipe.set.end(), [](const std::string& text) {
+    return text.find("steps_per_epoch=") != std::string::npos;
+  });
+  if (is_set) return;
+  std::visit(
+      [&](auto& options) {
+        if constexpr (requires { options.steps_per_epoch; }) options.steps_per_epoch = steps;
+      },
+      choice.options);
+}
+
+std::int64_t held_out_count(double valid, std::int64_t images) {
+  return valid < 1 ? std::llround(valid * static_cast<double>(images)) : static_cast<std::int64_t>(valid);
+}
+
+}  // namespace
+
+ResolvedRecipe resolve(const Recipe& recipe) {
+  check_recipe(recipe);
+  OptimizerChoice optimizer = optimizer_choice(recipe);
+  ScheduleOptions schedule = schedule_options(recipe, optimizer);
+  return {.recipe = recipe,
+          .device = device_options(recipe),
+          .open = {.limit_train = recipe.limit_train,
+                   .limit_test = recipe.limit_test,
+                   .image_size = recipe.image_size},
+          .loader = loader_options(recipe),
+          .net = net_options(recipe),
+          .optimizer = std::move(optimizer),
+          .schedule = std::move(schedule)};
+}
+
+TrainingData open_data(const ResolvedRecipe& recipe) {
+  TrainingData data{.set = data::open(recipe.recipe.data, recipe.open), .valid = {}};
+  if (recipe.recipe.valid == 0) return data;
+  const std::int64_t images = data.set.train.size(), count = held_out_count(recipe.recipe.valid, images);
+  if (count < 1 || count >= images) {
+    fail_usage("{} {}: of {} training images {} would be held out; expected at least 1, and some to train on",
+               option_name("valid"), recipe.recipe.valid, images, count);
+  }
+  data::HeldOut parted = data::hold_out(data.set.train, count);
+  data.set.train = std::move(parted.rest);
+  data.valid = std::move(parted.held_out);
+  return data;
+}
+
+Setup make_setup(const ResolvedRecipe& recipe) {
+  use_device(recipe.device);  // before the data: they may take long to open
+  return make_setup(recipe, open_data(recipe));
+}
+
+Setup make_setup(const ResolvedRecipe& recipe, TrainingData data) {
+  const Device device = use_device(recipe.device);
+  for (data::Split* split : {&data.set.train, &data.valid, &data.set.test})
+    if (split->size() > 0) split->images = place_images(split->images, device);
+  data::Loader loader(data.set.train, recipe.loader);
+  ResNetOptions net_options = recipe.net;
+  net_options.classes = static_cast<int>(data.set.classes.size());
+  net_options.channels = static_cast<int>(data.set.train.channels());
+  net_options.device = device;
+  auto net = std::make_unique<ResNet>(recipe.recipe.model, net_options);
+  auto objective = std::make_unique<Classification>(
+      *net, ClassificationOptions{.label_smoothing = recipe.recipe.label_smoothing});
+  OptimizerChoice choice = recipe.optimizer;
+  set_steps_per_epoch(choice, recipe.recipe, loader.batches());
+  auto optimizer = make_optimizer(choice, net->parameters());
+  ScheduleOptions schedule_options = recipe.schedule;
+  schedule_options.steps_per_epoch = loader.batches();
+  Schedule schedule(std::move(schedule_options));
+  optimizer->set_schedule(schedule);
+  WeightInfo info{.model = net->model(),
+                  .stem = name_of(*net->options().stem),
+                  .shortcut = name_of(*net->options().shortcut),
+                  .classes = data.set.classes,
+                  .mean = data.set.mean(),
+                  .std = data.set.std()};
+  return {.recipe = recipe,
+          .device = device,
+          .data = std::move(data.set),
+          .valid = std::move(data.valid),
+          .loader = std::move(loader),
+          .net = std::move(net),
+          .objective = std::move(objective),
+          .optimizer = std::move(optimizer),
+          .schedule = std::move(schedule),
+          .info = std::move(info)};
+}
+
+Tensor place_images(const Tensor& images, Device device) {
+  if (device.type == DeviceType::cpu) return images;
+  try {
+    const Tensor room = Tensor::empty({2, static_cast<std::int64_t>(images.bytes())}, {DType::u8, device});
+  } catch (const OutOfMemory&) {
+    return images;
+  }
+  return images.to(device);
+}
+
+nlohmann::json make_config(const Setup& setup, const std::string& command) {
+  nlohmann::json knobs = nlohmann::json::object();
+  for (const auto& [name, value] : setup.optimizer->knobs()) knobs[name] = value;
+  const Preset& preset = *setup.recipe.optimizer.preset;
+  nlohmann::json config{{"lamina", version()},
+                        {"command", command},
+                        {"options", to_json(setup.recipe.recipe)},
+                        {"resolved",
+                         {{"model", setup.info.model},
+                          {"stem", setup.info.stem},
+                          {"shortcut", setup.info.shortcut},
+                          {"classes", setup.info.classes},
+                          {"mean", setup.info.mean},
+                          {"std", setup.info.std},
+                          {"train_images", setup.data.train.size()},
+                          {"test_images", setup.data.test.size()},
+                          {"steps_per_epoch", setup.loader.batches()},
+                          {"optimizer", fmt::format("{}:{}", preset.optimizer, preset.name)},
+                          {"knobs", knobs},
+                          {"schedule", setup.schedule.str()}}}};
+  if (setup.valid.size() > 0) config["resolved"]["valid_images"] = setup.valid.size();
+  return config;
+}
+
+}  // namespace lamina::train

@@ -1,0 +1,73 @@
+// All that a run trains with. A recipe is resolved into values once, before any data are opened; the run is
+// built from those values and the data.
+#pragma once
+
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "core/device.h"
+#include "data/dataset.h"
+#include "data/loader.h"
+#include "layers/resnet.h"
+#include "layers/weights.h"
+#include "optim/presets.h"
+#include "optim/schedule.h"
+#include "train/device_options.h"
+#include "train/objective.h"
+#include "train/recipe.h"
+
+namespace lamina::train {
+
+// A recipe with every name looked up and every value checked. What only the data can tell is still missing:
+// the model's classes and channels, and how many steps an epoch has.
+struct ResolvedRecipe {
+  Recipe recipe;
+  DeviceOptions device;
+  data::OpenOptions open;
+  data::LoaderOptions loader;
+  ResNetOptions net;
+  OptimizerChoice optimizer;
+  ScheduleOptions schedule;
+};
+
+// Throws UsageError for options that make no sense: names and knobs that do not exist, values that contradict
+// one another.
+ResolvedRecipe resolve(const Recipe& recipe);
+
+// `train` without the images that the recipe holds out, and those.
+struct TrainingData {
+  data::Dataset set;
+  data::Split valid;  // empty if none are held out
+};
+// Throws Error for data that are not there; UsageError where fewer are there than are to be held out.
+TrainingData open_data(const ResolvedRecipe& recipe);
+
+struct Setup {
+  ResolvedRecipe recipe;
+  Device device;
+  data::Dataset data;
+  data::Split valid;
+  data::Loader loader;
+  std::unique_ptr<ResNet> net;
+  std::unique_ptr<Objective> objective;
+  std::unique_ptr<Optimizer> optimizer;  // follows `schedule`
+  Schedule schedule;
+  WeightInfo info;  // of the weight files
+};
+
+// Throws Error for a device or data that are not there. `data`: what open_data() gave for this recipe, or for
+// one that differs in nothing that concerns the data.
+Setup make_setup(const ResolvedRecipe& recipe);
+Setup make_setup(const ResolvedRecipe& recipe, TrainingData data);
+
+// On the device, where batches are made of them, if as much of its memory is left for the training; else
+// where they are.
+Tensor place_images(const Tensor& images, Device device);
+
+// config.json: the options, the command that repeats the run, and what the defaults came to.
+nlohmann::json make_config(const Setup& setup, const std::string& command);
+
+// The lines at the start of a run.
+std::string describe(Setup& setup);
+
+}  // namespace lamina::train

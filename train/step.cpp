@@ -1,0 +1,115 @@
+#include "train/step.h"
+
+#include <cmath>
+#include <utility>
+
+#include "core/base/error.h"
+#include "core/memory/allocator.h"
+
+namespace lamina::train {
+namespace {
+
+std::vector<double> to_doubles(const Tensor& tensor) {
+  return visit_floating(tensor.dtype(), "training step", [&](auto zero) {
+    const auto values = tensor.to_vector<decltype(zero)>();
+    return std::vector<double>(values.begin(), values.end());
+  });
+}
+
+}  // namespace
+
+TrainingStep::TrainingStep(Objective& objective, Optimizer& optimizer, TrainingStepOptions options)
+    : objective_(objective), optimizer_(optimizer), options_(std::move(options)) {
+  options_.capture = options_.capture && !options_.after_part;
+  const std::int64_t columns = std::ssize(objective.metrics()) + 1;
+  sums_ = Tensor::zeros({columns}, {optimizer.arena().dtype(), optimizer.arena().device()});
+  unread_sums_ = Tensor::empty({most_unread, columns}, sums_.options());
+}
+
+void TrainingStep::run(const data::Part& part) {
+  check(unread() < most_unread, "training step: {} steps whose results were not read; read them", unread());
+  if (part.completes_batch) optimizer_.prepare_step();
+  std::vector<Tensor> inputs = part.views;
+  inputs.push_back(part.labels);
+  work_for(part).run(inputs);
+  if (part.completes_batch) finish_step(part);
+}
+
+Captured& TrainingStep::work_for(const data::Part& part) {
+  PartWork& of = part.completes_batch ? completing_ : earlier_;
+  if (of.batch_samples == part.batch_samples) return *of.work;
+  const auto work = [this, size = part.batch_samples,
+                     last = part.completes_batch](std::span<const Tensor> inputs) {
+    data::Part same;
+    same.views.assign(inputs.begin(), inputs.end() - 1);
+    same.labels = inputs.back();
+    same.batch_samples = size;
+    same.completes_batch = last;
+    compute(same);
+  };
+  of.work.emplace(sums_.device(), work, CapturedOptions{.capture = options_.capture});
+  of.batch_samples = part.batch_samples;
+  return *of.work;
+}
+
+void TrainingStep::compute(const data::Part& part) {
+  if (!failure_.empty()) return;
+  accumulate_gradients(objective_, part, sums_);
+  if (options_.after_part) options_.after_part(part);
+  if (!part.completes_batch) return;
+  if (sums_.device().type == DeviceType::cpu) {
+    apply_checked();
+  } else {
+    optimizer_.apply_step();
+  }
+  optimizer_.zero_grad();
+}
+
+// The CPU knows at once whether all is well.
+void TrainingStep::apply_checked() {
+  const double loss = sums_.flat(0, {}).item();
+  try {
+    check(std::isfinite(loss), "the loss is {}", loss);
+    optimizer_.apply_step();
+  } catch (const OutOfMemory&) {
+    throw;
+  } catch (const Error& error) {
+    failure_ = error.what();
+  }
+}
+
+void TrainingStep::finish_step(const data::Part& part) {
+  unread_sums_.rows(unread(), 1).view(sums_.shape()).copy_from(sums_);
+  sums_.fill(0);
+  samples_.push_back(part.batch_samples);
+}
+
+StepResults TrainingStep::results() {
+  StepResults results;
+  const std::vector<double> sums = to_doubles(unread_sums_.rows(0, unread()));
+  const auto columns = static_cast<std::size_t>(sums_.elements());
+  const std::vector<std::int64_t> samples = std::exchange(samples_, {});
+  const auto add = [&](StepReport report) {
+    const std::size_t i = results.steps.size();
+    results.steps.push_back(
+        {metrics_from_sums(sums.data() + i * columns, columns, samples[i]), std::move(report)});
+  };
+  try {
+    for (auto taken = optimizer_.take_reports(); !taken.empty(); taken = optimizer_.take_reports())
+      for (StepReport& report : taken) add(std::move(report));
+    results.failure = std::exchange(failure_, {});
+  } catch (const Error& error) {
+    results.failure = error.what();
+  }
+  // A loss tells more than what became of it in the optimizer.
+  for (std::size_t i = 0; i < samples.size(); ++i) {
+    if (std::isfinite(sums[i * columns])) continue;
+    results.failure = fmt::format("the loss is {}", sums[i * columns]);
+    if (i < results.steps.size())
+      results.steps.erase(results.steps.begin() + static_cast<std::ptrdiff_t>(i), results.steps.end());
+    break;
+  }
+  return results;
+}
+
+}  // namespace lamina::train

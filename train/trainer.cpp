@@ -1,0 +1,335 @@
+#include "train/trainer.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+
+#include "core/base/interrupt.h"
+#include "core/base/option_name.h"
+#include "core/memory/allocator.h"
+#include "layers/resnet.h"
+#include "train/checkpoint.h"
+#include "train/evaluation.h"
+#include "train/logs.h"
+#include "train/run_config.h"
+#include "train/run_directory.h"
+#include "train/step.h"
+
+namespace lamina {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+// A GPU's results are read every so many steps: so rarely that it does not wait for the host, so often that a
+// watcher does not notice.
+constexpr std::int64_t steps_between_results = 16;
+static_assert(steps_between_results <= train::TrainingStep::most_unread);
+
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+// What is known of the model and the images, where the caller has not said it.
+WeightInfo completed(WeightInfo info, Objective& objective, const data::Split& split) {
+  if (const auto* net = dynamic_cast<const ResNet*>(&objective.module());
+      net != nullptr && info.model.empty()) {
+    info.model = net->model();
+    info.stem = name_of(*net->options().stem);
+    info.shortcut = name_of(*net->options().shortcut);
+  }
+  if (info.mean.empty()) info.mean = split.mean;
+  if (info.std.empty()) info.std = split.std;
+  return info;
+}
+
+}  // namespace
+
+Trainer::Trainer(Objective& objective, Optimizer& optimizer, const data::Loader& loader,
+                 TrainerOptions options)
+    : objective_(objective), optimizer_(optimizer), loader_(loader), options_(std::move(options)) {
+  options_.weights = completed(std::move(options_.weights), objective, loader.split());
+}
+
+Trainer::~Trainer() = default;
+
+Trainer& Trainer::observe(Observer& observer) {
+  observers_.add(observer);
+  return *this;
+}
+
+Trainer& Trainer::validate(data::Split split) {
+  valid_ = std::move(split);
+  return *this;
+}
+
+Trainer& Trainer::test(data::Split split) {
+  test_ = std::move(split);
+  return *this;
+}
+
+Trainer& Trainer::in(train::RunDirectory directory) {
+  directory_ = std::make_unique<train::RunDirectory>(std::move(directory));
+  return *this;
+}
+
+void Trainer::check_options() const {
+  const nlohmann::json config = nlohmann::json::parse(options_.config, nullptr, /*allow_exceptions=*/false);
+  if (!options_.config.empty() &&
+      !(config.is_object() && config.contains("options") && config["options"].is_object()))
+    fail_usage("trainer: config: expected a JSON object with \"options\", or nothing, but it is {}",
+               options_.config);
+  const auto at_least = [](const char* name, std::int64_t value, std::int64_t least) {
+    if (value < least) fail_usage("trainer: {} {}: expected at least {}", option_name(name), value, least);
+  };
+  at_least("epochs", options_.epochs, 1);
+  at_least("patience", options_.patience, 0);
+  at_least("test_every", options_.test_every, 0);
+  at_least("checkpoint_every", options_.checkpoint_every, 0);
+  at_least("checkpoint_steps", options_.checkpoint_steps, 0);
+  at_least("test_batch", options_.test_batch, 0);
+  at_least("test_workers", options_.test_workers, 0);
+  if (valid_.size() == 0 && (options_.keep == Keep::best || options_.patience > 0)) {
+    fail_usage(
+        "trainer: {} chooses among epochs by a validation split, but there is none; hold one out of the "
+        "training images (data::hold_out), and give it to validate()",
+        option_name(options_.keep == Keep::best ? "keep" : "patience"));
+  }
+}
+
+TrainingOutcome Trainer::run() {
+  check_options();
+  const InterruptHandler interrupts;
+  struct Unlock {  // however it ends: another trainer may go on here
+    Trainer& trainer;
+    ~Unlock() {
+      if (trainer.directory_ != nullptr) trainer.directory_->unlock();
+    }
+  } const unlock{*this};
+  open();
+  start();
+  const std::int64_t first = position_.step;
+  try {
+    train();
+  } catch (const OutOfMemory& error) {
+    // In the first step it is the options that ask for too much; later, another program took what there was.
+    if (position_.step > first || position_.batch == loader_.batches()) throw;
+    fail_out_of_memory(error);
+  } catch (const Diverged&) {
+    throw;
+  } catch (...) {
+    remove_unstarted();
+    throw;
+  }
+  save();
+  if (finished()) {
+    save_final_weights();
+    observers_.tell([](Observer& observer) { observer.finish(); });
+  }
+  check_observers();
+  return {
+      .finished = finished(), .signal = finished() ? 0 : InterruptHandler::signal(), .position = position_};
+}
+
+void Trainer::open() {
+  if (directory_ == nullptr && !options_.directory.empty()) {
+    directory_ =
+        std::make_unique<train::RunDirectory>(train::RunDirectory::open_or_create(options_.directory));
+    directory_->lock();
+  }
+  run_.reset(
+      new TrainingRun{.objective = objective_,
+                      .optimizer = optimizer_,
+                      .loader = loader_,
+                      .directory = directory_ != nullptr ? directory_->path() : std::filesystem::path(),
+                      .epochs = options_.epochs,
+                      .checkpoint = {},
+                      .position = position_});
+  if (directory_ == nullptr) return;
+  const nlohmann::json config = options_.config.empty() ? train::describe_run(*run_, options_, valid_.size())
+                                                        : nlohmann::json::parse(options_.config);
+  options_.config = config.dump();
+  run_->resumed = train::RunDirectory::holds_run(directory_->path());
+  directory_->remove_half_written();
+  if (!run_->resumed) return;
+  train::check_same_recipe(*directory_, config);
+  if (const auto checkpoint = train::read_newest_checkpoint(*directory_)) resume(*checkpoint);
+}
+
+void Trainer::resume(const train::Checkpoint& checkpoint) {
+  train::check_same_run(checkpoint, nlohmann::json::parse(options_.config));
+  restore(checkpoint, objective_.module(), optimizer_);
+  position_ = checkpoint.position;
+  run_->checkpoint = checkpoint.path;
+  saved_ = true;
+  const std::filesystem::path best = directory_->file("best.safetensors");
+  if (options_.keep == Keep::best && position_.best.epoch > 0) best_ = read_tensors(best);
+}
+
+void Trainer::start() {
+  try {
+    observers_.start(*run_);
+  } catch (...) {
+    remove_unstarted();
+    throw;
+  }
+  if (directory_ != nullptr) {
+    directory_->write_config(nlohmann::json::parse(options_.config));
+    logs_ = std::make_unique<train::RunLogs>(*run_, observers_.columns(), valid_.size() > 0);
+  }
+  const auto part = [this](const data::Part& of) {
+    observers_.tell([&](Observer& observer) { observer.part(of); });
+  };
+  step_ = std::make_unique<train::TrainingStep>(
+      objective_, optimizer_,
+      train::TrainingStepOptions{
+          .capture = options_.capture,
+          .after_part = observers_.wants_parts() ? part : std::function<void(const data::Part&)>()});
+}
+
+void Trainer::train() {
+  while (!finished() && !interrupted()) {
+    train_epoch();
+    if (position_.batch < loader_.batches() || !finish_epoch()) break;
+  }
+}
+
+void Trainer::train_epoch() {
+  if (position_.batch == loader_.batches()) return;  // resumed between the epoch's end and its test
+  auto start = Clock::now();
+  for (const data::Part& part : loader_.epoch(position_.epoch, device(), position_.batch)) {
+    step_->run(part);
+    if (!part.completes_batch || !results_due()) continue;
+    record_results(seconds_since(start));
+    if (interrupted()) return;
+    start = Clock::now();
+  }
+}
+
+// The CPU has each step's results at once, and so must have what is measured between steps.
+bool Trainer::results_due() const {
+  const std::int64_t issued = position_.step + step_->unread();
+  return device().type == DeviceType::cpu || observers_.wants_parts() ||
+         step_->unread() == steps_between_results || position_.batch + step_->unread() == loader_.batches() ||
+         interrupted() || (options_.checkpoint_steps > 0 && issued % options_.checkpoint_steps == 0);
+}
+
+void Trainer::record_results(double seconds) {
+  const auto steps = static_cast<double>(step_->unread());
+  train::StepResults results = step_->results();
+  for (train::StepResult& result : results.steps) {
+    record_step({.epoch = position_.epoch + 1,
+                 .metrics = std::move(result.metrics),
+                 .report = std::move(result.report),
+                 .seconds = seconds / steps});
+  }
+  check_observers();
+  if (!results.failure.empty()) fail_diverged(results.failure);
+  if (options_.checkpoint_steps > 0 && position_.step % options_.checkpoint_steps == 0) save();
+}
+
+void Trainer::record_step(TrainedStep step) {
+  ++position_.step;
+  ++position_.batch;
+  position_.metrics.add(step.metrics);
+  position_.epoch_seconds += step.seconds;
+  saved_ = false;
+  observers_.step(step);
+  if (logs_ != nullptr) logs_->add(step);
+}
+
+bool Trainer::finish_epoch() {
+  EpochResult result{
+      .epoch = position_.epoch + 1, .train = position_.metrics, .seconds = position_.epoch_seconds};
+  if (valid_.size() > 0 && !measure(valid_, result.valid)) return false;
+  const bool better = valid_.size() > 0 && is_better_epoch(result);
+  if (test_due(better) && !measure(test_, result.test)) return false;
+  record_epoch(result, is_better_epoch(result));
+  return true;
+}
+
+bool Trainer::is_better_epoch(const EpochResult& result) const {
+  const bool validates = valid_.size() > 0;
+  const Metrics& measured = validates ? result.valid : result.test;
+  const Metrics& best = validates ? position_.best.valid : position_.best.test;
+  return measured.samples > 0 && (position_.best.epoch == 0 || is_better(objective_, measured, best));
+}
+
+bool Trainer::measure(const data::Split& split, Metrics& metrics) {
+  const data::LoaderOptions& loader = loader_.options();
+  // No more at once than in training: what fits there fits here.
+  const std::int64_t at_once =
+      std::min<std::int64_t>(loader.micro_batch > 0 ? loader.micro_batch : loader.batch, 500);
+  const auto keep_going = [&](std::int64_t samples) {
+    observers_.tell([&](Observer& observer) { observer.testing(samples, split.size()); });
+    return !interrupted() || samples == split.size();
+  };
+  metrics = evaluate(objective_, split,
+                     {.batch = options_.test_batch > 0 ? options_.test_batch : at_once,
+                      .workers = options_.test_workers,
+                      .device = device(),
+                      .keep_going = keep_going});
+  check_observers();
+  return metrics.samples == split.size();
+}
+
+void Trainer::record_epoch(const EpochResult& result, bool better) {
+  if (logs_ != nullptr) logs_->add(result, loader_.samples());
+  position_.epochs_since_best = better ? 0 : position_.epochs_since_best + 1;
+  if (better) position_.best = result;
+  position_.last = result;
+  position_.seconds += result.seconds;
+  position_.epoch = result.epoch;
+  position_.batch = 0;
+  position_.metrics = {};
+  position_.epoch_seconds = 0;
+  saved_ = false;
+  if (better && options_.keep == Keep::best) keep_best();
+  observers_.tell([&](Observer& observer) { observer.epoch(result); });
+  check_observers();
+  if (options_.checkpoint_every > 0 && result.epoch % options_.checkpoint_every == 0) save();
+}
+
+void Trainer::keep_best() {
+  best_ = to_tensor_file(objective_.module().state(), options_.weights);
+  if (directory_ != nullptr) write_tensors(directory_->file("best.safetensors"), best_);
+}
+
+// The logs first: no checkpoint may be ahead of them.
+void Trainer::save() {
+  if (saved_ || directory_ == nullptr) return;
+  logs_->sync();
+  observers_.tell([](Observer& observer) { observer.save(); });
+  save_checkpoint(*directory_, objective_.module(), options_.weights, optimizer_, position_, options_.config);
+  saved_ = true;
+}
+
+void Trainer::save_final_weights() {
+  if (options_.keep == Keep::best && !best_.tensors.empty())
+    load_weights(best_, objective_.module().state(), true, "the best epoch's weights");
+  if (directory_ != nullptr)
+    save_weights(directory_->file("weights.safetensors"), objective_.module(), options_.weights);
+}
+
+// Nobody could go on with a run that never took a step, and it would be in the next one's way.
+void Trainer::remove_unstarted() {
+  if (directory_ != nullptr && !run_->resumed && position_.step == 0) directory_->remove_unstarted();
+}
+
+bool Trainer::finished() const {
+  return position_.epoch == options_.epochs ||
+         (options_.patience > 0 && position_.epochs_since_best >= options_.patience);
+}
+
+bool Trainer::interrupted() const { return stopped_ || InterruptHandler::signal() != 0; }
+
+// `better`: on the validation split. The weights that the run ends with are tested in any case.
+bool Trainer::test_due(bool better) const {
+  const std::int64_t epoch = position_.epoch + 1;
+  const bool out_of_patience =
+      options_.patience > 0 && !better && position_.epochs_since_best + 1 >= options_.patience;
+  const bool final_weights =
+      options_.keep == Keep::best ? better : epoch == options_.epochs || out_of_patience;
+  return test_.size() > 0 && (final_weights || (options_.test_every > 0 && epoch % options_.test_every == 0));
+}
+
+}  // namespace lamina

@@ -1,0 +1,137 @@
+// The training loop: what README.md shows, what `lamina train` and studies run.
+//
+//   ResNet net = resnet20({.classes = 10});
+//   Classification objective(net);
+//   TvLars optimizer(net.parameters(), {.lr = 2, .lambda = 1e-2});
+//   data::Loader loader(data.train, {.batch = 1024, .augment = data::standard(), .drop_last = true});
+//   Trainer trainer(objective, optimizer, loader, {.epochs = 20, .directory = "runs/mine"});
+//   trainer.test(data.test).run();
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/base/error.h"
+#include "core/memory/allocator.h"
+#include "data/loader.h"
+#include "layers/weights.h"
+#include "optim/optimizer.h"
+#include "train/metrics.h"
+#include "train/objective.h"
+#include "train/observer.h"
+#include "train/observers.h"
+
+namespace lamina {
+
+namespace train {
+class RunDirectory;
+class RunLogs;
+class TrainingStep;
+struct Checkpoint;
+}  // namespace train
+
+// The loss, a gradient or a trust ratio stopped being finite: nothing is wrong but the options.
+class Diverged : public Error {
+ public:
+  using Error::Error;
+};
+
+enum class Keep { last, best };
+
+struct TrainerOptions {
+  std::int64_t epochs = 1;  // passes over the loader's split
+  // The run directory (docs/files.md). If a run is there it goes on, to the bits of a run that was not
+  // stopped. Empty: nothing is written.
+  std::filesystem::path directory = {};
+  Keep keep = Keep::last;       // which epoch's weights are the final ones; best: on the validation split
+  std::int64_t patience = 0;    // epochs without a better validation that end the run; 0: none do
+  std::int64_t test_every = 1;  // epochs; 0: only after the last
+  std::int64_t checkpoint_every = 1;  // epochs; 0: only at the end
+  std::int64_t checkpoint_steps = 0;  // also every so many steps; 0: never
+  std::int64_t test_batch = 0;        // images at once; 0: as many as in training, 500 at most
+  int test_workers = 2;               // threads that prepare them
+  bool capture = true;                // on a GPU: steps as a graph (core/captured.h)
+  WeightInfo weights = {};            // what weight files say; what is empty is filled in where it is known
+  // What config.json holds, a JSON object with the run's "options"; default: what the trainer knows of its
+  // parts.
+  std::string config = {};
+};
+
+struct TrainingOutcome {
+  bool finished = false;
+  int signal = 0;  // that stopped it
+  TrainingPosition position;
+};
+
+class Trainer {
+ public:
+  // All three must outlive it; the optimizer has taken no step yet.
+  Trainer(Objective& objective, Optimizer& optimizer, const data::Loader& loader,
+          TrainerOptions options = {});
+  ~Trainer();
+  Trainer(const Trainer&) = delete;
+  Trainer& operator=(const Trainer&) = delete;
+
+  // To be called before run(); each returns the trainer.
+  Trainer& observe(Observer& observer);        // it must outlive the trainer; called in the order given
+  Trainer& validate(data::Split split);        // after every epoch; Keep::best and patience go by it
+  Trainer& test(data::Split split);            // as TrainerOptions::test_every says
+  Trainer& in(train::RunDirectory directory);  // one that is open, and locked, instead of a path
+
+  // Trains to the end, or until Ctrl-C or SIGTERM. Either way everything is saved when it returns. Throws
+  // UsageError for options that make no sense; Diverged; OutOfMemory, in the first step with what would fit;
+  // Error if the directory holds a run of another recipe, a file cannot be written, or an observer throws.
+  TrainingOutcome run();
+
+  void stop() { stopped_ = true; }  // run() then ends after this step, as by a signal; for observers
+
+  const TrainingPosition& position() const { return position_; }
+
+ private:
+  void check_options() const;
+  void open();
+  void resume(const train::Checkpoint& checkpoint);
+  void start();
+  void train();
+  void train_epoch();
+  bool results_due() const;
+  void record_results(double seconds);
+  void record_step(TrainedStep step);
+  bool finish_epoch();  // measures and records it; false: interrupted
+  bool is_better_epoch(const EpochResult& result) const;
+  bool measure(const data::Split& split, Metrics& metrics);
+  void record_epoch(const EpochResult& result, bool better);
+  void keep_best();
+  void save();
+  void save_final_weights();
+  void remove_unstarted();
+  void check_observers();
+  [[noreturn]] void fail_diverged(const std::string& symptom);
+  [[noreturn]] void fail_out_of_memory(const OutOfMemory& error);
+
+  bool finished() const;
+  bool interrupted() const;
+  bool test_due(bool better) const;
+  Device device() const { return optimizer_.arena().device(); }
+
+  Objective& objective_;
+  Optimizer& optimizer_;
+  const data::Loader& loader_;
+  TrainerOptions options_;
+  data::Split valid_, test_;
+  train::Observers observers_;
+  std::unique_ptr<train::RunDirectory> directory_;
+  std::unique_ptr<TrainingRun> run_;
+  std::unique_ptr<train::RunLogs> logs_;
+  std::unique_ptr<train::TrainingStep> step_;
+  TensorFile best_;  // weights of the best epoch, where they are kept
+  TrainingPosition position_;
+  bool saved_ = false;  // the newest checkpoint is of this position
+  bool stopped_ = false;
+};
+
+}  // namespace lamina
