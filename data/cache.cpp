@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "core/base/error.h"
+#include "core/base/rounding.h"
 #include "core/base/user_directories.h"
 #include "core/files/safetensors.h"
 #include "data/file.h"
@@ -22,7 +23,7 @@ namespace {
 // CRC-32 of every 16 MiB, hashed together: memory speed over several threads.
 std::string checksum(const Tensor& images) {
   constexpr std::size_t piece = std::size_t{16} << 20;
-  std::vector<std::string> sums((images.bytes() + piece - 1) / piece);
+  std::vector<std::string> sums(ceil_div(images.bytes(), piece));
   for_each_index(static_cast<std::int64_t>(sums.size()), 0, [&](std::int64_t i) {
     const std::size_t start = static_cast<std::size_t>(i) * piece;
     const auto count = static_cast<uInt>(std::min(piece, images.bytes() - start));

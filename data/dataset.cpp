@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <mutex>
 
+#include "core/base/rounding.h"
 #include "core/random.h"
 #include "data/file.h"
 #include "data/find.h"
@@ -147,7 +148,7 @@ void measure(const Tensor& images, std::vector<float>& mean, std::vector<float>&
   Sums total{std::vector<std::uint64_t>(c), std::vector<std::uint64_t>(c)};
   std::mutex mutex;
   constexpr std::int64_t chunk = 4096;
-  for_each_index((images.size(0) + chunk - 1) / chunk, 0, [&](std::int64_t k) {
+  for_each_index(ceil_div(images.size(0), chunk), 0, [&](std::int64_t k) {
     const std::int64_t count = std::min(chunk, images.size(0) - k * chunk);
     Sums part{std::vector<std::uint64_t>(c), std::vector<std::uint64_t>(c)};
     add_pixels(images.data<std::uint8_t>() + k * chunk * image_bytes,

@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "core/backend.h"
+#include "core/base/rounding.h"
 #include "core/memory/allocator.h"
 #include "core/random.h"
 
@@ -30,10 +31,10 @@ struct Epoch::Plan {
   std::int64_t part_size() const {
     return options.micro_batch > 0 ? std::min(options.micro_batch, options.batch) : options.batch;
   }
-  std::int64_t parts_per_batch() const { return (options.batch + part_size() - 1) / part_size(); }
+  std::int64_t parts_per_batch() const { return ceil_div(options.batch, part_size()); }
   std::int64_t parts() const {
     const std::int64_t rest = samples % options.batch;
-    return samples / options.batch * parts_per_batch() + (rest + part_size() - 1) / part_size();
+    return samples / options.batch * parts_per_batch() + ceil_div(rest, part_size());
   }
   Part make(std::int64_t index) const;
   Tensor augmented(std::span<const std::int64_t> rows, int view) const;
@@ -218,8 +219,7 @@ Loader::Loader(Split split, LoaderOptions options) : split_(std::move(split)), o
 }
 
 std::int64_t Loader::batches() const {
-  return options_.drop_last ? split_.size() / options_.batch
-                            : (split_.size() + options_.batch - 1) / options_.batch;
+  return options_.drop_last ? split_.size() / options_.batch : ceil_div(split_.size(), options_.batch);
 }
 
 std::int64_t Loader::samples() const {

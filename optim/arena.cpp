@@ -1,6 +1,7 @@
 #include "optim/arena.h"
 
 #include <set>
+#include "core/base/rounding.h"
 
 namespace lamina {
 
@@ -10,7 +11,7 @@ constexpr std::int64_t alignment = 64;  // bytes: a cache line, and the widest v
 
 std::int64_t aligned(std::int64_t elements, DType dtype) {
   const auto unit = alignment / static_cast<std::int64_t>(size_of(dtype));
-  return (elements + unit - 1) / unit * unit;
+  return round_up(elements, unit);
 }
 
 ParamList trainable(const ParamList& params) {

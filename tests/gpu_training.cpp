@@ -148,6 +148,52 @@ TEST_CASE("replayed steps are the CPU's", "[captured]") {
   }
 }
 
+namespace {
+
+// How far the logits of two views of an image lie apart, and how large they are.
+class Agreement final : public Objective {
+ public:
+  explicit Agreement(Module& net) : net_(net) {}
+  std::string name() const override { return "agreement"; }
+  Module& module() override { return net_; }
+  std::vector<MetricInfo> metrics() const override { return {{"size", false}}; }
+  PartLoss loss(const data::Part& part) override {
+    const Tensor a = net_(part.views[0]), b = net_(part.views[1]);
+    const Tensor distance = reshape(sum_to(square(a - b), {part.size(), 1}), {part.size()});
+    return {part.mean(distance + 1.0), {sum(square(a.detach()))}};
+  }
+
+ private:
+  Module& net_;
+};
+
+}  // namespace
+
+TEST_CASE("any objective's steps are captured: two views, another loss", "[captured]") {
+  const auto train = [](Device device, bool capture) {
+    ResNet net("resnet8", {.classes = 4, .device = device, .seed = 3});
+    Agreement objective(net);
+    GpuLars optimizer(net.parameters(), {.lr = 0.1});
+    train::TrainingStep step(objective, optimizer, {.capture = capture});
+    const data::Loader loader(
+        images().train,
+        {.batch = 20, .micro_batch = 8, .augment = data::standard(), .views = 2, .workers = 0, .seed = 3});
+    for (int epoch = 0; epoch < 4; ++epoch)
+      for (const data::Part& part : loader.epoch(epoch, device)) step.run(part);
+    const train::StepResults results = step.results();
+    CHECK(results.failure.empty());
+    std::vector<double> measured;
+    for (const train::StepResult& result : results.steps)
+      measured.insert(measured.end(), {result.metrics.loss(), result.metrics.sums.at(0)});
+    return std::pair(measured, optimizer.arena().values().to_vector<float>());
+  };
+  const auto captured = train(Device::cuda(), true), eager = train(Device::cuda(), false);
+  CHECK(captured.first.size() == 16);
+  CHECK(captured == eager);
+  const auto cpu = train(Device::cpu(), true);  // f32 in another order, in the first step
+  CHECK(std::abs(captured.first[0] / cpu.first[0] - 1) < 1e-5);
+}
+
 TEST_CASE("a smaller last batch is averaged over its own size", "[captured]") {
   for (const Device device : {Device::cpu(), Device::cuda()}) {
     Run kept(device), renewed(device);  // the second with a new TrainingStep for every batch

@@ -8,6 +8,7 @@
 #include "compare/report/html.h"
 #include "core/base/csv.h"
 #include "core/base/error.h"
+#include "core/base/rounding.h"
 
 namespace lamina::compare {
 namespace {
@@ -51,7 +52,7 @@ Schedule read_schedule(const Group& group) {
   const fs::path path = group.representative().path / "steps.csv";
   if (!fs::exists(path)) return schedule;
   const auto rows = read_csv(path, {"step", "lr", "phi"});
-  const std::size_t stride = (rows.size() + most_points - 1) / most_points;
+  const std::size_t stride = ceil_div(rows.size(), most_points);
   for (std::size_t i = 0; i < rows.size(); ++i) {
     if (i % stride != 0 && i + 1 != rows.size()) continue;
     const double step = rows[i][0], lr = rows[i][1], phi = rows[i][2];

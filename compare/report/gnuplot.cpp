@@ -15,6 +15,7 @@
 #include "compare/report/html.h"
 #include "core/base/error.h"
 #include "core/base/interrupt.h"
+#include "core/base/text_file.h"
 
 namespace lamina::compare {
 namespace {
@@ -24,10 +25,8 @@ namespace fs = std::filesystem;
 constexpr const char* commands_file = "draw.gp.tmp";
 constexpr const char* messages_file = "gnuplot.txt.tmp";
 
-std::string read_text(const fs::path& path) {
-  std::ifstream file(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(file), {}};
-}
+// What gnuplot has written so far; nothing where it has not begun.
+std::string written(const fs::path& path) { return fs::exists(path) ? read_text(path) : ""; }
 
 std::string replace_all(std::string text, const std::string& from, const std::string& to) {
   for (std::size_t at = text.find(from); at != std::string::npos; at = text.find(from, at + to.size())) {
@@ -72,7 +71,7 @@ int run_gnuplot(const fs::path& folder) {
   return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
-bool is_whole(const fs::path& picture) { return read_text(picture).find("</svg>") != std::string::npos; }
+bool is_whole(const fs::path& picture) { return written(picture).find("</svg>") != std::string::npos; }
 
 }  // namespace
 
@@ -128,7 +127,7 @@ void draw(const fs::path& folder, const std::vector<Drawing>& drawings) {
   }
   std::ofstream(folder / commands_file) << commands;
   const int status = run_gnuplot(fs::absolute(folder));
-  const std::string messages = read_text(folder / messages_file);
+  const std::string messages = written(folder / messages_file);
   check(InterruptHandler::signal() == 0, "report: interrupted; an earlier one is as it was");
   check(status == 0, "report: gnuplot failed with exit status {}:\n{}", status, messages);
   for (const Drawing& drawing : drawings) {
