@@ -73,7 +73,7 @@ TEST_CASE("a request takes the smallest free block that holds it") {
                                        kilobyte,     4 * kilobyte, kilobyte};
   HostAllocator allocator;
   const auto blocks = allocate_all(allocator, sizes);
-  for (const std::size_t i : {0, 2, 4}) allocator.release(blocks[i], sizes[i]);
+  for (const std::size_t i : {0u, 2u, 4u}) allocator.release(blocks[i], sizes[i]);
   CHECK(allocator.allocate(3 * kilobyte) == blocks[4]);
   CHECK(allocator.allocate(2 * kilobyte) == blocks[2]);
   CHECK(allocator.allocate(5 * kilobyte) == blocks[0]);
@@ -117,7 +117,7 @@ TEST_CASE("blocks never overlap and keep what is written to them") {
 TEST_CASE("blocks are aligned, wholly usable, and waste little") {
   HostAllocator allocator;
   for (const std::size_t bytes :
-       {0, 1, 63, 64, 65, 512, 513, 575, 577, 1024, 1025, 4097, 100'000, 12'345'678}) {
+       {0u, 1u, 63u, 64u, 65u, 512u, 513u, 575u, 577u, 1024u, 1025u, 4097u, 100'000u, 12'345'678u}) {
     CAPTURE(bytes);
     void* block = allocator.allocate(bytes);
     REQUIRE(block != nullptr);
