@@ -9,10 +9,10 @@
 namespace lamina::tests {
 namespace {
 
-const Arguments tiny{"--model", "resnet8", "--image-size", "8", "--threads", "2"};
+const Arguments tiny_model{"--model", "resnet8", "--image-size", "8", "--threads", "2"};
 
 nlohmann::json run_json(const Arguments& arguments) {
-  const Outcome outcome = run(arguments + tiny + Arguments{"--json"});
+  const Outcome outcome = run(arguments + tiny_model + Arguments{"--json"});
   INFO(outcome.err);
   REQUIRE(outcome.status == 0);
   return nlohmann::json::parse(outcome.out);
@@ -166,7 +166,7 @@ TEST_CASE("bench prints tables for people") {
   for (const Arguments& command :
        {Arguments{"bench", "train", "--batch", "4", "--steps", "1"},
         Arguments{"bench", "ops", "--repeat", "1"}, Arguments{"bench", "optimizer", "--repeat", "1"}}) {
-    const Outcome outcome = run(command + tiny);
+    const Outcome outcome = run(command + tiny_model);
     INFO(outcome.err);
     CHECK(outcome.status == 0);
     CHECK(outcome.out.find("resnet8") != std::string::npos);

@@ -255,7 +255,7 @@ TEST_CASE("a terminal that becomes narrower keeps no remnants") {
   };
   progress.print("before");
   draw();
-  for (const std::size_t columns : {20, 14}) {
+  for (const std::size_t columns : {20u, 14u}) {
     terminal.resize({.columns = columns, .rows = 20});
     screen.narrow(columns);
     draw();
