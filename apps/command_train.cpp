@@ -129,6 +129,9 @@ Recipe recipe_of_run(const RunDirectory& run) {
   const std::string source = run.file("config.json").string();
   const nlohmann::json config = run.read_config();
   check(config.contains("options"), "{}: no \"options\": not the configuration of a run", source);
+  check(!config["options"].contains("objective"),
+        "{}: a run of a program of its own, not of lamina train; run that program again to go on with it",
+        source);
   return train::recipe_from_json(config["options"], source);
 }
 

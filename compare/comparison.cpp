@@ -73,8 +73,7 @@ bool changes_results(const train::OptionInfo& info) {
 Json comparable_value(const RunResult& run, const std::string& name) {
   const Json& value = option(run, name);
   if (name != "data" || !value.is_string()) return value;
-  const auto data = value.get<std::string>();
-  return data.starts_with("synthetic") ? data : data.substr(0, data.find(':'));
+  return train::without_directory(value.get<std::string>());
 }
 
 // The names of the options that results depend on, but for the seed.

@@ -95,8 +95,8 @@ train::RunDirectory start_over(const fs::path& path) {
   return train::RunDirectory::create(path);
 }
 
-// Trains one run to its end, its failure or a signal.
-void run_cell(const Cell& cell, const fs::path& path, bool resume, DataSets& data,
+// Trains one run to its end or its failure; false: it was stopped before.
+bool run_cell(const Cell& cell, const fs::path& path, bool resume, DataSets& data,
               const StudyRunOptions& options, StudyObserver& observer) {
   train::RunDirectory run = resume ? train::RunDirectory::open(path) : start_over(path);
   run.lock();
@@ -109,13 +109,14 @@ void run_cell(const Cell& cell, const fs::path& path, bool resume, DataSets& dat
                               options.command ? options.command(cell.recipe) : "");
     if (onlooker != nullptr) training.trainer().observe(*onlooker);
     const TrainingOutcome outcome = training.trainer().run();
-    if (!outcome.finished) return;
+    if (!outcome.finished) return false;
     result = describe(outcome.position);
   } catch (const Diverged& error) {
     write_file_atomically(failure, std::string(error.what()) + "\n");
     result = "failed: " + first_line(error.what());
   }
   observer.end_run(cell, result);
+  return true;
 }
 
 struct Task {
@@ -167,8 +168,9 @@ int run_cells(const Study& study, const std::vector<Cell>& cells, const StudyDir
   StudyObserver& observer = options.observer != nullptr ? *options.observer : nobody;
   observer.start(images, cells.size() - tasks.size());
   for (const Task& task : tasks) {
-    if (InterruptHandler::signal() == 0)
-      run_cell(*task.cell, task.path, task.resume, data, options, observer);
+    if (InterruptHandler::signal() != 0 ||
+        !run_cell(*task.cell, task.path, task.resume, data, options, observer))
+      break;
   }
   return InterruptHandler::signal();
 }

@@ -6,9 +6,12 @@
 
 namespace lamina::data {
 
-const Tensor& Part::images() const {
-  check(!views.empty(), "Part::images: the part has no views; expected at least one");
-  return views.front();
+const Tensor& Part::view(int index) const {
+  check(index >= 0 && index < std::ssize(views),
+        "Part::view: view {} of a part that has {}; the loader makes LoaderOptions::views of them, and tests "
+        "have one",
+        index, views.size());
+  return views[static_cast<std::size_t>(index)];
 }
 
 std::int64_t Part::size() const { return labels.defined() ? labels.size(0) : 0; }

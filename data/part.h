@@ -18,8 +18,9 @@ struct Part {
   std::int64_t batch_samples = 0;          // samples of the whole batch
   bool completes_batch = true;             // the last part of its batch
 
-  const Tensor& images() const;  // the first view; throws Error if there is none
-  std::int64_t size() const;     // samples in this part
+  const Tensor& images() const { return view(0); }
+  const Tensor& view(int index) const;  // of the samples, from 0; throws Error if there are not as many
+  std::int64_t size() const;            // samples in this part
   bool is_whole_batch() const { return size() == batch_samples; }
 
   // f32 [size()] -> a scalar, sum(per_sample) / batch_samples: the part's share of the mean over its batch,

@@ -12,7 +12,8 @@ int main() {
   Trace trace;
   Trainer trainer(objective, optimizer, loader, {.epochs = 4, .directory = "runs/first"});
   const TrainingOutcome outcome = trainer.observe(trace).test(data.test).run();
+  if (!outcome.finished) return 0;  // Ctrl-C
   print("after {} epochs: {:.1f} % of the test images are right", outcome.position.epoch,
         100 * outcome.position.last.test.mean(0));
-  if (outcome.finished) compare::report_on({"runs/first"}, "runs/first.html");
+  compare::report_on({"runs/first"}, "runs/first.html");
 }

@@ -32,8 +32,9 @@ int main() {
   Trace trace;
   Trainer trainer(objective, optimizer, loader, {.epochs = 4, .directory = "runs/hinge"});
   const TrainingOutcome outcome = trainer.observe(trace).test(data.test).run();
+  if (!outcome.finished) return 0;  // Ctrl-C
   const EpochResult& last = outcome.position.last;
   print("{} epochs: test loss {:.3f}, accuracy {:.1f} %", last.epoch, last.test.loss(),
         100 * last.test.mean(0));
-  if (outcome.finished) compare::report_on({"runs/hinge"}, "runs/hinge.html");
+  compare::report_on({"runs/hinge"}, "runs/hinge.html");
 }

@@ -93,7 +93,7 @@ TEST_CASE("the report says what was compared and how sure the result is", "[repo
     std::vector<compare::RunResult> runs = study.results();
     runs.push_back(compare::read_run_result(study.run("tvlars-1")));
     compare::write_report(runs, study.page);
-    CHECK(contains(read_file(study.page), "(100 training images), --image-size 0 and 64, batch 128"));
+    CHECK(contains(read_file(study.page), "(100 training images), image_size 0 and 64, batch 128"));
   }
   SECTION("a run given twice counts once") {
     std::vector<compare::RunResult> runs = study.results();

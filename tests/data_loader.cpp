@@ -181,7 +181,7 @@ TEST_CASE("a part knows its place in its batch, and its share of the batch's mea
 
   const data::Part whole = *data::Loader(split_of(7), {.batch = 7}).epoch(0).begin();
   CHECK(whole.is_whole_batch());
-  check_error([] { (void)data::Part{}.images(); }, {"no views"});
+  check_error([] { (void)data::Part{}.images(); }, {"view 0 of a part that has 0"});
   check_error([] { (void)data::Part{.labels = Tensor::zeros({2})}.mean(Tensor::zeros({2})); },
               {"0 samples", "batch_samples"});
 }

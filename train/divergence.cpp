@@ -3,6 +3,7 @@
 #include "core/autograd.h"
 #include "core/backend.h"
 #include "core/base/error.h"
+#include "train/keep_buffers.h"
 
 namespace lamina::train {
 
@@ -14,6 +15,7 @@ std::string find_non_finite(Objective& objective, const data::Loader& loader, st
     }
   }
   const Tensor sums = Tensor::zeros({std::ssize(objective.metrics()) + 1}, {DType::f32, device});
+  const KeepBuffers keep(objective.module());
   const FiniteCheck check_every_op;
   try {
     for (const data::Part& part : loader.epoch(epoch, device, batch)) {

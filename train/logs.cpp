@@ -3,6 +3,9 @@
 #include <fmt/format.h>
 
 #include <cmath>
+#include <set>
+
+#include "core/base/error.h"
 
 namespace lamina::train {
 namespace {
@@ -35,6 +38,20 @@ std::string cells(const Metrics& metrics, std::size_t count) {
 }
 
 }  // namespace
+
+void check_columns(const TrainingRun& run, const std::vector<std::string>& measured) {
+  std::set<std::string> names{"step", "epoch", "lr", "phi", "loss", "seconds", "images_per_s"};
+  std::vector<std::string> own = measured;
+  for (const MetricInfo& metric : run.objective.metrics()) own.push_back(metric.name);
+  for (const std::string& name : own) {
+    if (name.empty() || name.find_first_of(",\"\r\n") != std::string::npos)
+      fail_usage("\"{}\" cannot head a column of the logs; expected a name without comma, quote or line end",
+                 name);
+    if (!names.insert(name).second)
+      fail_usage("two columns of the logs would be called {}; give observers and metrics names of their own",
+                 name);
+  }
+}
 
 RunLogs::RunLogs(const TrainingRun& run, const std::vector<std::string>& measured, bool validates)
     : metrics_(run.objective.metrics().size()),

@@ -10,6 +10,10 @@
 
 namespace lamina::train {
 
+// Throws UsageError unless the names of `measured` and of the objective's metrics can head columns: none
+// twice, none of those that are there anyway, no comma, quote or line end in them.
+void check_columns(const TrainingRun& run, const std::vector<std::string>& measured);
+
 class RunLogs {
  public:
   // `measured`: the names of TrainedStep::measured; `validates`: whether there is a validation split. A

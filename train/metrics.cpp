@@ -1,6 +1,13 @@
 #include "train/metrics.h"
 
+#include <limits>
+
 namespace lamina {
+
+double Metrics::mean(std::size_t metric) const {
+  if (samples == 0) return std::numeric_limits<double>::quiet_NaN();
+  return sums.at(metric) / static_cast<double>(samples);
+}
 
 void Metrics::add(const Metrics& other) {
   samples += other.samples;

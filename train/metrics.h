@@ -19,12 +19,10 @@ struct Metrics {
   double loss_sum = 0;
   std::vector<double> sums = {};  // of the objective's metrics, in their order
 
-  double loss() const { return over_samples(loss_sum); }
-  double mean(std::size_t metric) const { return over_samples(sums.at(metric)); }
+  // NaN of no samples: nothing was measured.
+  double loss() const { return loss_sum / static_cast<double>(samples); }
+  double mean(std::size_t metric) const;
   void add(const Metrics& other);
-
- private:
-  double over_samples(double sum) const { return samples > 0 ? sum / static_cast<double>(samples) : 0; }
 };
 
 struct EpochResult {

@@ -5,7 +5,10 @@
 //     explicit SquaredError(Module& net) : net_(net) {}
 //     std::string name() const override { return "squared error"; }
 //     Module& module() override { return net_; }
-//     PartLoss loss(const data::Part& part) override { return part.mean(square(net_(part.images()) - …)); }
+//     PartLoss loss(const data::Part& part) override {
+//       const Tensor error = square(net_(part.images()) - one_hot(part.labels, 10));  // [n, 10]
+//       return part.mean(reshape(sum_to(error, {part.size(), 1}), {part.size()}));
+//     }
 //   };
 #pragma once
 
@@ -40,10 +43,12 @@ class Objective {
 
   // One part, which is the whole batch unless the loader splits it. The losses of a batch's parts add up to
   // the batch's: for a mean over samples that is Part::mean(). On a GPU the work is captured in a graph, so
-  // it must do the same in every call, and neither upload anything nor read results back.
+  // it must do the same in every call, and neither upload anything nor read results back; part.samples and
+  // part.batch are then empty.
   virtual PartLoss loss(const data::Part& part) = 0;
 
-  // In evaluation mode and without a history, for tests: of one view, which is not augmented.
+  // In evaluation mode and without a history, for tests: of one view, which is not augmented, in parts of any
+  // size. An objective over several views or whole batches has one of its own.
   virtual PartLoss evaluate(const data::Part& part) { return loss(part); }
 
   // What is measured beside the loss. Better epochs are told by the first one, else by the loss.

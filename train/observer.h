@@ -1,5 +1,7 @@
 // Observers look on while a Trainer trains: traces, logs of one's own, screens. All members but name() may be
-// left as they are. If one throws, the run is saved and ends with an Error that names the observer.
+// left as they are. If one throws, the run is saved and ends with an Error that names the observer; if save()
+// does, without a checkpoint. On a GPU the weights may be up to 16 steps ahead of a step that is told. A
+// learning rate that an observer sets is not kept for a resumption: only a Schedule is.
 #pragma once
 
 #include <cstdint>

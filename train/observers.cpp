@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "core/base/error.h"
+#include "core/memory/allocator.h"
 
 namespace lamina::train {
 
@@ -11,6 +12,8 @@ void Observers::start(const TrainingRun& run) {
     try {
       watcher.observer->start(run);
     } catch (const UsageError&) {
+      throw;
+    } catch (const OutOfMemory&) {
       throw;
     } catch (const std::exception& error) {
       fail("observer {}: {}", watcher.observer->name(), error.what());
@@ -30,18 +33,22 @@ bool Observers::wants_parts() const {
                      [](const Watcher& watcher) { return watcher.observer->wants_parts(); });
 }
 
-void Observers::tell(const std::function<void(Observer&)>& event) {
-  for (Watcher& watcher : watchers_) tell(watcher, event);
+bool Observers::tell(const std::function<void(Observer&)>& event) {
+  bool well = true;
+  for (Watcher& watcher : watchers_) well = tell(watcher, event) && well;
+  return well;
 }
 
-void Observers::tell(Watcher& watcher, const std::function<void(Observer&)>& event) {
-  if (watcher.failure) return;
+bool Observers::tell(Watcher& watcher, const std::function<void(Observer&)>& event) {
+  if (watcher.failure) return true;
   try {
     event(*watcher.observer);
+    return true;
   } catch (const std::exception& error) {
     watcher.failure = {.observer = watcher.observer->name(),
                        .what = error.what(),
                        .has_columns = !watcher.observer->columns().empty()};
+    return false;
   }
 }
 

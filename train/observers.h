@@ -15,13 +15,13 @@ class Observers {
  public:
   void add(Observer& observer) { watchers_.push_back({&observer}); }
 
-  // Throws Error naming the first that throws; a UsageError passes as it is.
+  // Throws Error naming the first that throws; UsageError and OutOfMemory pass as they are.
   void start(const TrainingRun& run);
 
   std::vector<std::string> columns() const;  // of steps.csv, of all of them in turn
   bool wants_parts() const;
 
-  void tell(const std::function<void(Observer&)>& event);
+  bool tell(const std::function<void(Observer&)>& event);  // false: one has failed now
   // Each appends its values to TrainedStep::measured; those of one that has failed are empty cells.
   void step(TrainedStep& step);
 
@@ -36,7 +36,7 @@ class Observers {
     Observer* observer;
     std::optional<Failure> failure = {};
   };
-  static void tell(Watcher& watcher, const std::function<void(Observer&)>& event);
+  static bool tell(Watcher& watcher, const std::function<void(Observer&)>& event);
 
   std::vector<Watcher> watchers_;
 };

@@ -82,15 +82,10 @@ constexpr bool is_optional = false;
 template <typename T>
 constexpr bool is_optional<std::optional<T>> = true;
 
-// Without its directory; behind "synthetic:" stand the images' sizes.
-std::string data_name(const std::string& data) {
-  return data.starts_with("synthetic:") ? data : data.substr(0, data.find(':'));
-}
-
 // The options that a resumed run may change; of the data, the directory: they may have moved.
 bool may_differ(const std::string& name, const nlohmann::json& a, const nlohmann::json& b) {
   if (name == "data" && a.is_string() && b.is_string())
-    return data_name(a.get<std::string>()) == data_name(b.get<std::string>());
+    return without_directory(a.get<std::string>()) == without_directory(b.get<std::string>());
   bool may = false;
   visit_options(default_recipe, [&](const OptionInfo& info, const auto&) {
     if (name == info.name) may = info.may_change;
@@ -165,6 +160,10 @@ void set_knob(Recipe& options, const std::string& knob, const std::string& value
   const std::string setting = knob + "=";
   std::erase_if(options.set, [&](const std::string& text) { return text.starts_with(setting); });
   options.set.push_back(setting + value);
+}
+
+std::string without_directory(const std::string& data) {
+  return data.starts_with("synthetic:") ? data : data.substr(0, data.find(':'));
 }
 
 void make_data_absolute(std::string& data) {

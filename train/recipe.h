@@ -145,6 +145,9 @@ void set_option(Recipe& recipe, const std::string& name, const nlohmann::json& v
 // Sets a knob of the optimizer, in place of an earlier setting of it.
 void set_knob(Recipe& recipe, const std::string& knob, const std::string& value);
 
+// "NAME" of "NAME:DIR"; of synthetic data the whole, whose sizes stand there.
+std::string without_directory(const std::string& data);
+
 // Makes the directory in "NAME:DIR" absolute: the run may be resumed from elsewhere.
 void make_data_absolute(std::string& data);
 

@@ -4,7 +4,7 @@
 
 #include "core/base/error.h"
 #include "core/base/version.h"
-#include "layers/resnet.h"
+#include "train/model_info.h"
 #include "train/recipe.h"
 
 namespace lamina::train {
@@ -18,9 +18,8 @@ std::int64_t count_parameters(const Module& module) {
 
 std::string model_name(Objective& objective) {
   const Module& module = objective.module();
-  const auto* net = dynamic_cast<const ResNet*>(&module);
-  return net != nullptr ? net->model()
-                        : fmt::format("{}, {} parameters", module.kind(), count_parameters(module));
+  const std::string model = model_info(module).model;
+  return !model.empty() ? model : fmt::format("{}, {} parameters", module.kind(), count_parameters(module));
 }
 
 std::string data_name(const data::Split& split) {
@@ -52,6 +51,8 @@ nlohmann::json describe_run(const TrainingRun& run, const TrainerOptions& option
             {"set", settings_of(run.optimizer)},
             {"schedule", schedule != nullptr ? schedule->str() : fmt::format("lr {}", run.optimizer.lr())},
             {"epochs", run.epochs},
+            {"mean", run.loader.split().mean},
+            {"std", run.loader.split().std},
             {"batch", loader.batch},
             {"micro_batch", loader.micro_batch},
             {"augment", fmt::format("pad {}{}", loader.augment.padding, loader.augment.flip ? ", flip" : "")},
@@ -64,7 +65,7 @@ nlohmann::json describe_run(const TrainingRun& run, const TrainerOptions& option
             {"device", run.optimizer.arena().device().str()},
             {"seed", *loader.seed}}},
           {"resolved",
-           {{"train_images", run.loader.samples()},
+           {{"train_images", run.loader.split().size()},
             {"steps_per_epoch", run.loader.batches()},
             {"knobs", knobs}}}};
 }

@@ -10,6 +10,7 @@
 #include "core/base/option_name.h"
 #include "core/base/version.h"
 #include "core/memory/allocator.h"
+#include "train/model_info.h"
 #include "train/objectives/classification.h"
 
 namespace lamina::train {
@@ -141,12 +142,10 @@ Setup make_setup(const ResolvedRecipe& recipe, TrainingData data) {
   schedule_options.steps_per_epoch = loader.batches();
   Schedule schedule(std::move(schedule_options));
   optimizer->set_schedule(schedule);
-  WeightInfo info{.model = net->model(),
-                  .stem = name_of(*net->options().stem),
-                  .shortcut = name_of(*net->options().shortcut),
-                  .classes = data.set.classes,
-                  .mean = data.set.mean(),
-                  .std = data.set.std()};
+  WeightInfo info = model_info(*net);
+  info.classes = data.set.classes;
+  info.mean = data.set.mean();
+  info.std = data.set.std();
   return {.recipe = recipe,
           .device = device,
           .data = std::move(data.set),
@@ -174,7 +173,6 @@ nlohmann::json make_config(const Setup& setup, const std::string& command) {
   for (const auto& [name, value] : setup.optimizer->knobs()) knobs[name] = value;
   const Preset& preset = *setup.recipe.optimizer.preset;
   nlohmann::json config{{"lamina", version()},
-                        {"command", command},
                         {"options", to_json(setup.recipe.recipe)},
                         {"resolved",
                          {{"model", setup.info.model},
@@ -189,6 +187,7 @@ nlohmann::json make_config(const Setup& setup, const std::string& command) {
                           {"optimizer", fmt::format("{}:{}", preset.optimizer, preset.name)},
                           {"knobs", knobs},
                           {"schedule", setup.schedule.str()}}}};
+  if (!command.empty()) config["command"] = command;
   if (setup.valid.size() > 0) config["resolved"]["valid_images"] = setup.valid.size();
   return config;
 }

@@ -20,7 +20,10 @@ std::vector<double> to_doubles(const Tensor& tensor) {
 
 TrainingStep::TrainingStep(Objective& objective, Optimizer& optimizer, TrainingStepOptions options)
     : objective_(objective), optimizer_(optimizer), options_(std::move(options)) {
-  options_.capture = options_.capture && !options_.after_part;
+  options_.capture =
+      options_.capture && !options_.after_part && optimizer.arena().device().type != DeviceType::cpu;
+  while (!optimizer.take_reports().empty()) {  // of steps that were not taken here
+  }
   const std::int64_t columns = std::ssize(objective.metrics()) + 1;
   sums_ = Tensor::zeros({columns}, {optimizer.arena().dtype(), optimizer.arena().device()});
   unread_sums_ = Tensor::empty({most_unread, columns}, sums_.options());
@@ -29,9 +32,13 @@ TrainingStep::TrainingStep(Objective& objective, Optimizer& optimizer, TrainingS
 void TrainingStep::run(const data::Part& part) {
   check(unread() < most_unread, "training step: {} steps whose results were not read; read them", unread());
   if (part.completes_batch) optimizer_.prepare_step();
-  std::vector<Tensor> inputs = part.views;
-  inputs.push_back(part.labels);
-  work_for(part).run(inputs);
+  if (options_.capture) {
+    std::vector<Tensor> inputs = part.views;
+    inputs.push_back(part.labels);
+    work_for(part).run(inputs);
+  } else {
+    compute(part);
+  }
   if (part.completes_batch) finish_step(part);
 }
 
@@ -47,7 +54,7 @@ Captured& TrainingStep::work_for(const data::Part& part) {
     same.completes_batch = last;
     compute(same);
   };
-  of.work.emplace(sums_.device(), work, CapturedOptions{.capture = options_.capture});
+  of.work.emplace(sums_.device(), work);
   of.batch_samples = part.batch_samples;
   return *of.work;
 }

@@ -37,7 +37,8 @@ class TraceTable {
   std::vector<float> lr_, phi_;
 };
 
-// Traces a run, into trace.safetensors of its directory with each checkpoint.
+// Traces a run, into trace.safetensors of its directory with each checkpoint. Where a resumed run has none,
+// it begins there.
 class Trace final : public Observer {
  public:
   std::string name() const override { return "trace"; }

@@ -7,10 +7,10 @@
 #include "core/base/interrupt.h"
 #include "core/base/option_name.h"
 #include "core/memory/allocator.h"
-#include "layers/resnet.h"
 #include "train/checkpoint.h"
 #include "train/evaluation.h"
 #include "train/logs.h"
+#include "train/model_info.h"
 #include "train/run_config.h"
 #include "train/run_directory.h"
 #include "train/step.h"
@@ -31,12 +31,8 @@ double seconds_since(Clock::time_point start) {
 
 // What is known of the model and the images, where the caller has not said it.
 WeightInfo completed(WeightInfo info, Objective& objective, const data::Split& split) {
-  if (const auto* net = dynamic_cast<const ResNet*>(&objective.module());
-      net != nullptr && info.model.empty()) {
-    info.model = net->model();
-    info.stem = name_of(*net->options().stem);
-    info.shortcut = name_of(*net->options().shortcut);
-  }
+  const WeightInfo known = train::model_info(objective.module());
+  if (info.model.empty()) info.model = known.model, info.stem = known.stem, info.shortcut = known.shortcut;
   if (info.mean.empty()) info.mean = split.mean;
   if (info.std.empty()) info.std = split.std;
   return info;
@@ -44,10 +40,9 @@ WeightInfo completed(WeightInfo info, Objective& objective, const data::Split& s
 
 }  // namespace
 
-Trainer::Trainer(Objective& objective, Optimizer& optimizer, const data::Loader& loader,
-                 TrainerOptions options)
-    : objective_(objective), optimizer_(optimizer), loader_(loader), options_(std::move(options)) {
-  options_.weights = completed(std::move(options_.weights), objective, loader.split());
+Trainer::Trainer(Objective& objective, Optimizer& optimizer, data::Loader loader, TrainerOptions options)
+    : objective_(objective), optimizer_(optimizer), loader_(std::move(loader)), options_(std::move(options)) {
+  options_.weights = completed(std::move(options_.weights), objective, loader_.split());
 }
 
 Trainer::~Trainer() = default;
@@ -72,31 +67,9 @@ Trainer& Trainer::in(train::RunDirectory directory) {
   return *this;
 }
 
-void Trainer::check_options() const {
-  const nlohmann::json config = nlohmann::json::parse(options_.config, nullptr, /*allow_exceptions=*/false);
-  if (!options_.config.empty() &&
-      !(config.is_object() && config.contains("options") && config["options"].is_object()))
-    fail_usage("trainer: config: expected a JSON object with \"options\", or nothing, but it is {}",
-               options_.config);
-  const auto at_least = [](const char* name, std::int64_t value, std::int64_t least) {
-    if (value < least) fail_usage("trainer: {} {}: expected at least {}", option_name(name), value, least);
-  };
-  at_least("epochs", options_.epochs, 1);
-  at_least("patience", options_.patience, 0);
-  at_least("test_every", options_.test_every, 0);
-  at_least("checkpoint_every", options_.checkpoint_every, 0);
-  at_least("checkpoint_steps", options_.checkpoint_steps, 0);
-  at_least("test_batch", options_.test_batch, 0);
-  at_least("test_workers", options_.test_workers, 0);
-  if (valid_.size() == 0 && (options_.keep == Keep::best || options_.patience > 0)) {
-    fail_usage(
-        "trainer: {} chooses among epochs by a validation split, but there is none; hold one out of the "
-        "training images (data::hold_out), and give it to validate()",
-        option_name(options_.keep == Keep::best ? "keep" : "patience"));
-  }
-}
-
 TrainingOutcome Trainer::run() {
+  check(run_ == nullptr,
+        "trainer: run() has been called before; another trainer goes on where this one ended");
   check_options();
   const InterruptHandler interrupts;
   struct Unlock {  // however it ends: another trainer may go on here
@@ -112,11 +85,13 @@ TrainingOutcome Trainer::run() {
     train();
   } catch (const OutOfMemory& error) {
     // In the first step it is the options that ask for too much; later, another program took what there was.
-    if (position_.step > first || position_.batch == loader_.batches()) throw;
-    fail_out_of_memory(error);
+    if (position_.step == first && position_.batch < loader_.batches()) fail_out_of_memory(error);
+    save_what_is_known();
+    throw;
   } catch (const Diverged&) {
     throw;
   } catch (...) {
+    save_what_is_known();
     remove_unstarted();
     throw;
   }
@@ -144,6 +119,7 @@ void Trainer::open() {
                       .epochs = options_.epochs,
                       .checkpoint = {},
                       .position = position_});
+  check_optimizer();
   if (directory_ == nullptr) return;
   const nlohmann::json config = options_.config.empty() ? train::describe_run(*run_, options_, valid_.size())
                                                         : nlohmann::json::parse(options_.config);
@@ -166,8 +142,11 @@ void Trainer::resume(const train::Checkpoint& checkpoint) {
 }
 
 void Trainer::start() {
+  objective_.module().train();
+  optimizer_.zero_grad();
   try {
     observers_.start(*run_);
+    if (directory_ != nullptr) train::check_columns(*run_, observers_.columns());
   } catch (...) {
     remove_unstarted();
     throw;
@@ -289,16 +268,26 @@ void Trainer::record_epoch(const EpochResult& result, bool better) {
   if (options_.checkpoint_every > 0 && result.epoch % options_.checkpoint_every == 0) save();
 }
 
+// After an error of something else; what it says matters more than that saving failed, too. The weights of
+// steps whose results were not read are ahead of the position.
+void Trainer::save_what_is_known() {
+  if (step_ == nullptr || step_->unread() > 0 || position_.step == 0) return;
+  try {
+    save();
+  } catch (const std::exception&) {
+  }
+}
+
 void Trainer::keep_best() {
   best_ = to_tensor_file(objective_.module().state(), options_.weights);
   if (directory_ != nullptr) write_tensors(directory_->file("best.safetensors"), best_);
 }
 
-// The logs first: no checkpoint may be ahead of them.
+// The logs and the observers' files first: no checkpoint may be ahead of them.
 void Trainer::save() {
-  if (saved_ || directory_ == nullptr) return;
+  if (saved_ || directory_ == nullptr || unsaved_) return;
   logs_->sync();
-  observers_.tell([](Observer& observer) { observer.save(); });
+  if (!observers_.tell([](Observer& observer) { observer.save(); })) fail_unsaved();
   save_checkpoint(*directory_, objective_.module(), options_.weights, optimizer_, position_, options_.config);
   saved_ = true;
 }

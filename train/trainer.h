@@ -69,9 +69,8 @@ struct TrainingOutcome {
 
 class Trainer {
  public:
-  // All three must outlive it; the optimizer has taken no step yet.
-  Trainer(Objective& objective, Optimizer& optimizer, const data::Loader& loader,
-          TrainerOptions options = {});
+  // The objective and the optimizer, which has taken no step yet, must outlive it.
+  Trainer(Objective& objective, Optimizer& optimizer, data::Loader loader, TrainerOptions options = {});
   ~Trainer();
   Trainer(const Trainer&) = delete;
   Trainer& operator=(const Trainer&) = delete;
@@ -85,9 +84,13 @@ class Trainer {
   // Trains to the end, or until Ctrl-C or SIGTERM. Either way everything is saved when it returns. Throws
   // UsageError for options that make no sense; Diverged; OutOfMemory, in the first step with what would fit;
   // Error if the directory holds a run of another recipe, a file cannot be written, or an observer throws.
+  // Once only: another trainer goes on. The module is put into training mode, gradients start from zero. A
+  // program with several trainers looks at TrainingOutcome::signal: Ctrl-C stops the one that is running.
   TrainingOutcome run();
 
-  void stop() { stopped_ = true; }  // run() then ends after this step, as by a signal; for observers
+  // For observers: run() then ends after this step (on a GPU after those that have been handed out),
+  // unfinished as by a signal, but with signal 0.
+  void stop() { stopped_ = true; }
 
   const TrainingPosition& position() const { return position_; }
 
@@ -95,6 +98,7 @@ class Trainer {
   void check_options() const;
   void open();
   void resume(const train::Checkpoint& checkpoint);
+  void check_optimizer() const;
   void start();
   void train();
   void train_epoch();
@@ -107,9 +111,12 @@ class Trainer {
   void record_epoch(const EpochResult& result, bool better);
   void keep_best();
   void save();
+  void save_what_is_known();
   void save_final_weights();
   void remove_unstarted();
   void check_observers();
+  std::string last_checkpoint() const;
+  [[noreturn]] void fail_unsaved();
   [[noreturn]] void fail_diverged(const std::string& symptom);
   [[noreturn]] void fail_out_of_memory(const OutOfMemory& error);
 
@@ -120,7 +127,7 @@ class Trainer {
 
   Objective& objective_;
   Optimizer& optimizer_;
-  const data::Loader& loader_;
+  data::Loader loader_;
   TrainerOptions options_;
   data::Split valid_, test_;
   train::Observers observers_;
@@ -130,7 +137,8 @@ class Trainer {
   std::unique_ptr<train::TrainingStep> step_;
   TensorFile best_;  // weights of the best epoch, where they are kept
   TrainingPosition position_;
-  bool saved_ = false;  // the newest checkpoint is of this position
+  bool saved_ = false;    // the newest checkpoint is of this position
+  bool unsaved_ = false;  // an observer could not save; no checkpoint may come after that
   bool stopped_ = false;
 };
 

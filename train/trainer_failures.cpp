@@ -1,6 +1,10 @@
-// What a Trainer says where a run cannot go on.
+// What a Trainer refuses, and what it says where a run cannot go on.
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
 #include "core/base/option_name.h"
 #include "train/divergence.h"
+#include "train/keep_buffers.h"
 #include "train/logs.h"
 #include "train/memory_advice.h"
 #include "train/run_directory.h"
@@ -9,36 +13,94 @@
 
 namespace lamina {
 
+void Trainer::check_options() const {
+  const nlohmann::json config = nlohmann::json::parse(options_.config, nullptr, /*allow_exceptions=*/false);
+  if (!options_.config.empty() &&
+      !(config.is_object() && config.contains("options") && config["options"].is_object()))
+    fail_usage("trainer: config: expected a JSON object with \"options\", or nothing, but it is {}",
+               options_.config);
+  const auto at_least = [](const char* name, std::int64_t value, std::int64_t least) {
+    if (value < least) fail_usage("trainer: {} {}: expected at least {}", option_name(name), value, least);
+  };
+  at_least("epochs", options_.epochs, 1);
+  at_least("patience", options_.patience, 0);
+  at_least("test_every", options_.test_every, 0);
+  at_least("checkpoint_every", options_.checkpoint_every, 0);
+  at_least("checkpoint_steps", options_.checkpoint_steps, 0);
+  at_least("test_batch", options_.test_batch, 0);
+  at_least("test_workers", options_.test_workers, 0);
+  if (valid_.size() == 0 && (options_.keep == Keep::best || options_.patience > 0)) {
+    fail_usage(
+        "trainer: {} chooses among epochs by a validation split, but there is none; hold one out of the "
+        "training images (data::hold_out), and give it to validate()",
+        option_name(options_.keep == Keep::best ? "keep" : "patience"));
+  }
+  for (const data::Split* split : {&valid_, &test_}) {
+    if (split->size() == 0) continue;
+    const data::Loader readable = data::evaluation_loader(*split);  // or throws now, not after an epoch
+    check(split->channels() == loader_.split().channels(),
+          "trainer: images to measure on have {} channels, those to train on {}", split->channels(),
+          loader_.split().channels());
+  }
+}
+
+// A step of an optimizer that has been used, or that has other parameters, would go unnoticed.
+void Trainer::check_optimizer() const {
+  check(optimizer_.steps() == 0,
+        "trainer: the optimizer has taken {} steps already; give each trainer a new optimizer",
+        optimizer_.steps());
+  const ParamList parameters = objective_.module().parameters();
+  const Tensor& trained = optimizer_.arena().values();
+  check(std::any_of(parameters.begin(), parameters.end(),
+                    [&](const auto& param) { return param->value.shares_storage(trained); }),
+        "trainer: the optimizer has none of the {} parameters of the objective's module, {}; make it of "
+        "module().parameters()",
+        parameters.size(), objective_.module().kind());
+}
+
 void Trainer::check_observers() {
   const train::Observers::Failure* failed = observers_.failure();
   if (failed == nullptr) return;
   save();
   const char* saved = directory_ == nullptr ? "it has no directory to be saved in"
                       : !failed->has_columns
-                          ? "it is saved and can go on without this observer"
-                          : "it is saved and can go on, with this observer's columns in steps.csv";
+                          ? "it is saved; run it again, with or without this observer"
+                          : "it is saved; run it again, with an observer of the same columns";
   fail("observer {}: {}\n  {} after step {}; {}", failed->observer, failed->what,
        finished() ? "the run came to its end"
                   : fmt::format("the run stopped in epoch {}", position_.epoch + 1),
        position_.step, saved);
 }
 
+// Of observers the first that has failed: the others' files are as far as the last checkpoint at least.
+void Trainer::fail_unsaved() {
+  unsaved_ = true;
+  const train::Observers::Failure* failed = observers_.failure();
+  fail("observer {}: {}\n  saving failed after step {}; {}", failed->observer, failed->what, position_.step,
+       last_checkpoint());
+}
+
+std::string Trainer::last_checkpoint() const {
+  const std::vector<std::int64_t> steps =
+      directory_ != nullptr ? directory_->checkpoint_steps() : std::vector<std::int64_t>();
+  return steps.empty() ? "there is no checkpoint yet"
+                       : "the last checkpoint is " + directory_->checkpoint(steps.front()).string();
+}
+
 void Trainer::fail_diverged(const std::string& symptom) {
   const std::string cause =
       train::find_non_finite(objective_, loader_, position_.epoch, position_.batch, device());
   if (logs_ != nullptr) logs_->flush();
-  const std::vector<std::int64_t> checkpoints =
-      directory_ != nullptr ? directory_->checkpoint_steps() : std::vector<std::int64_t>();
   throw Diverged(fmt::format(
       "training diverged in epoch {}, step {}: {}\n  first of all: {}\n  the step was not taken; {}\n"
       "  try a lower {} (it was {:.4g} here), a longer {}, or another optimizer",
-      position_.epoch + 1, position_.step + 1, symptom, cause,
-      checkpoints.empty() ? "there is no checkpoint yet"
-                          : "the last checkpoint is " + directory_->checkpoint(checkpoints.front()).string(),
-      option_name("lr"), optimizer_.lr(), option_name("warmup_epochs")));
+      position_.epoch + 1, position_.step + 1, symptom, cause, last_checkpoint(), option_name("lr"),
+      optimizer_.lr(), option_name("warmup_epochs")));
 }
 
+// Trying out what fits must leave nothing behind: whoever takes the advice starts from here.
 void Trainer::fail_out_of_memory(const OutOfMemory& error) {
+  const train::KeepBuffers keep(objective_.module());
   const data::LoaderOptions& loader = loader_.options();
   const bool split = loader.micro_batch > 0;
   const std::int64_t images = split ? loader.micro_batch : loader.batch;
@@ -49,13 +111,19 @@ void Trainer::fail_out_of_memory(const OutOfMemory& error) {
     accumulate_gradients(objective_, blank.part, sums);
   };
   step_.reset();
-  const OutOfMemory explained = train::explain(
-      error, {.device = device(),
-              .request = fmt::format("{} {}", option_name(split ? "micro_batch" : "batch"), images),
-              .option = option_name(objective_.needs_whole_batch() ? "batch" : "micro_batch"),
-              .images = images,
-              .batch = loader.batch,
-              .run = work});
+  const train::ImageWork parts{
+      .device = device(),
+      .request = fmt::format("{} {}", option_name(split ? "micro_batch" : "batch"), images),
+      .option = option_name(objective_.needs_whole_batch() ? "batch" : "micro_batch"),
+      .images = images,
+      .batch = loader.batch,
+      .run = work};
+  OutOfMemory explained = error;
+  try {
+    explained = train::explain(error, parts);
+  } catch (const Error&) {  // an objective that does not do with blank images
+  }
+  optimizer_.zero_grad();
   remove_unstarted();
   throw explained;
 }

@@ -7,6 +7,7 @@
 
 #include "compare/report/gnuplot.h"
 #include "core/base/error.h"
+#include "core/base/option_name.h"
 #include "core/files/safetensors.h"
 
 namespace lamina::compare {
@@ -179,7 +180,8 @@ LayerMap read_layer_map(const Group& group, bool all_layers) {
   }
   LayerMap map;
   if (traced == nullptr) {
-    map.problem = "trained without --trace, or stopped before the first checkpoint";
+    map.problem =
+        fmt::format("trained without {}, or stopped before the first checkpoint", option_name("trace"));
     return map;
   }
   const fs::path path = traced->path / "trace.safetensors";

@@ -9,6 +9,7 @@
 #include "compare/report/folder.h"
 #include "compare/report/html.h"
 #include "core/base/error.h"
+#include "core/base/option_name.h"
 #include "core/base/table.h"
 
 namespace lamina::compare {
@@ -68,7 +69,7 @@ std::string training_images(const std::vector<Group>& groups) {
 // Where not all left the images as they are: ", --image-size 64 and 96".
 std::string image_sizes(const std::vector<Group>& groups) {
   const std::string sizes = values_of(groups, "image_size");
-  return sizes == "0" ? "" : ", --image-size " + sizes;
+  return sizes == "0" ? "" : fmt::format(", {} {}", option_name("image_size"), sizes);
 }
 
 std::string what_was_compared(const std::vector<Group>& groups) {

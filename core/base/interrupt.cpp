@@ -5,6 +5,7 @@
 
 #include <array>
 #include <atomic>
+#include <mutex>
 #include <string_view>
 
 namespace lamina {
@@ -13,6 +14,7 @@ namespace {
 constexpr std::array handled{SIGINT, SIGTERM};
 std::array<struct sigaction, handled.size()> previous;
 std::atomic<int> arrived{0};
+std::mutex mutex;  // of the two below
 int handlers = 0;
 static_assert(std::atomic<int>::is_always_lock_free);
 
@@ -26,6 +28,7 @@ void on_signal(int number) {
 }  // namespace
 
 InterruptHandler::InterruptHandler() {
+  const std::lock_guard lock(mutex);
   if (++handlers > 1) return;
   arrived = 0;
   struct sigaction action {};
@@ -36,6 +39,7 @@ InterruptHandler::InterruptHandler() {
 }
 
 InterruptHandler::~InterruptHandler() {
+  const std::lock_guard lock(mutex);
   if (--handlers > 0) return;
   for (std::size_t i = 0; i < handled.size(); ++i) sigaction(handled[i], &previous[i], nullptr);
 }

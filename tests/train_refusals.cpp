@@ -1,0 +1,113 @@
+// What a Trainer refuses before its first step, and what it puts in order itself.
+#include <cmath>
+
+#include "catch.h"
+#include "message_of.h"
+#include "tiny_training.h"
+#include "train/evaluation.h"
+
+namespace lamina::tests {
+namespace {
+
+std::vector<float> weights_of(const TinyParts& parts) {
+  return parts.optimizer->arena().values().to_vector<float>();
+}
+
+std::vector<float> trained(TinyParts& parts) {
+  Trainer(parts.objective, *parts.optimizer, parts.loader).run();
+  return weights_of(parts);
+}
+
+}  // namespace
+
+TEST_CASE("an optimizer that has stepped, or of another module, is refused") {
+  TinyParts parts, others;
+  parts.optimizer->step();
+  CHECK(unexplained([&] { trained(parts); }, {"taken 1 steps", "new optimizer"}) == "nothing");
+  TinyParts fresh;
+  CHECK(unexplained([&] { Trainer(fresh.objective, *others.optimizer, fresh.loader).run(); },
+                    {"none of the", "ResNet"}) == "nothing");
+}
+
+TEST_CASE("gradients start from zero, modules in training mode") {
+  TinyParts sound, stale, evaluating;
+  const std::vector<float> expected = trained(sound);
+  stale.optimizer->arena().grads().rows(0, 8).fill(100);
+  CHECK(trained(stale) == expected);
+  evaluating.net.eval();
+  CHECK(trained(evaluating) == expected);
+}
+
+TEST_CASE("a trainer runs once") {
+  TinyParts parts;
+  Trainer trainer(parts.objective, *parts.optimizer, parts.loader);
+  trainer.run();
+  CHECK(unexplained([&] { trainer.run(); }, {"run() has been called before"}) == "nothing");
+}
+
+TEST_CASE("a loader that is made for the trainer alone may go") {
+  TinyParts parts, expected;
+  Trainer trainer(parts.objective, *parts.optimizer,
+                  data::Loader(parts.loader.split(), TinyParts::with_seed(parts.loader.options())));
+  trainer.run();
+  CHECK(weights_of(parts) == trained(expected));
+}
+
+TEST_CASE("images that cannot be measured on are refused before the first epoch") {
+  const Directory directory;
+  data::Split bare = tiny_images().test, grey = bare;
+  bare.mean.clear();
+  grey.images = Tensor::zeros({2, 8, 8, 1}, {DType::u8});
+  grey.labels = Tensor::zeros({2}, {DType::i32});
+  grey.mean = grey.std = {0.5f};
+  for (const data::Split& split : {bare, grey}) {
+    TinyParts parts;
+    Trainer trainer(parts.objective, *parts.optimizer, parts.loader, {.directory = directory.file("run")});
+    CHECK_THROWS_AS(trainer.test(split).run(), Error);
+    CHECK(parts.optimizer->steps() == 0);
+    CHECK(!std::filesystem::exists(directory.file("run")));
+  }
+}
+
+TEST_CASE("columns of the logs have names of their own") {
+  const Directory directory;
+  for (const std::vector<std::string>& columns :
+       {std::vector<std::string>{"loss"}, {"accuracy"}, {"a", "a"}, {"a,b"}, {"a\n"}, {""}}) {
+    TinyParts parts;
+    Look observer;
+    observer.names = columns;
+    Trainer trainer(parts.objective, *parts.optimizer, parts.loader, {.directory = directory.file("run")});
+    CHECK_THROWS_AS(trainer.observe(observer).run(), UsageError);
+    CHECK(!std::filesystem::exists(directory.file("run")));
+  }
+}
+
+TEST_CASE("what is thrown between steps costs nothing that was trained") {
+  const Directory directory;
+  TinyParts parts, again, whole;
+  int calls = 0;
+  OwnObjective failing(parts.net, [&](const data::Part& part) {
+    if (++calls == 3) fail("out of ink");
+    return parts.objective.loss(part);
+  });
+  failing.infos = {{.name = "accuracy"}};
+  Trainer first(failing, *parts.optimizer, parts.loader, {.directory = directory.file("run")});
+  CHECK(message_of([&] { first.run(); }) == "out of ink");
+  CHECK(std::filesystem::exists(directory.file("run") / "checkpoint-2.safetensors"));
+  OwnObjective sound(again.net, [&](const data::Part& part) { return again.objective.loss(part); });
+  sound.infos = {{.name = "accuracy"}};
+  CHECK(Trainer(sound, *again.optimizer, again.loader, {.directory = directory.file("run")}).run().finished);
+  CHECK(weights_of(again) == trained(whole));
+}
+
+TEST_CASE("a view that is not there is an error, not a crash") {
+  TinyParts parts;
+  OwnObjective two_views(parts.net, [&](const data::Part& part) {
+    const Tensor distance = square(parts.net(part.images()) - parts.net(part.view(1)));
+    return PartLoss(part.mean(reshape(sum_to(distance, {part.size(), 1}), {part.size()})));
+  });
+  CHECK(unexplained([&] { evaluate(two_views, tiny_images().test); },
+                    {"view 1 of a part that has 1", "tests have one"}) == "nothing");
+}
+
+}  // namespace lamina::tests
