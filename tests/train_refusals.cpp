@@ -5,6 +5,7 @@
 #include "message_of.h"
 #include "tiny_training.h"
 #include "train/evaluation.h"
+#include "train/run_directory.h"
 
 namespace lamina::tests {
 namespace {
@@ -85,19 +86,39 @@ TEST_CASE("columns of the logs have names of their own") {
 TEST_CASE("what is thrown between steps costs nothing that was trained") {
   const Directory directory;
   TinyParts parts, again, whole;
-  int calls = 0;
-  OwnObjective failing(parts.net, [&](const data::Part& part) {
-    if (++calls == 3) fail("out of ink");
-    return parts.objective.loss(part);
-  });
+  OwnObjective failing(parts.net, [&](const data::Part& part) { return parts.objective.loss(part); });
+  failing.evaluation_of = [](const data::Part&) -> PartLoss { fail("out of ink"); };
   failing.infos = {{.name = "accuracy"}};
   Trainer first(failing, *parts.optimizer, parts.loader, {.directory = directory.file("run")});
-  CHECK(message_of([&] { first.run(); }) == "out of ink");
-  CHECK(std::filesystem::exists(directory.file("run") / "checkpoint-2.safetensors"));
+  CHECK(message_of([&] { first.test(tiny_images().test).run(); }) == "out of ink");
+  CHECK(std::filesystem::exists(directory.file("run") / "checkpoint-3.safetensors"));
   OwnObjective sound(again.net, [&](const data::Part& part) { return again.objective.loss(part); });
   sound.infos = {{.name = "accuracy"}};
   CHECK(Trainer(sound, *again.optimizer, again.loader, {.directory = directory.file("run")}).run().finished);
   CHECK(weights_of(again) == trained(whole));
+}
+
+TEST_CASE("what is thrown within a step leaves the last checkpoint: running statistics have moved since") {
+  const Directory directory;
+  TinyParts parts, again, whole;
+  int calls = 0;
+  OwnObjective failing(parts.net, [&](const data::Part& part) {
+    const PartLoss loss = parts.objective.loss(part);
+    if (++calls == 5) fail("out of ink");
+    return loss;
+  });
+  failing.infos = {{.name = "accuracy"}};
+  const TrainerOptions options{.directory = directory.file("run"), .checkpoint_steps = 2};
+  TinyOptions two_parts;
+  two_parts.loader.micro_batch = 12;
+  Trainer first(failing, *parts.optimizer, TinyParts(two_parts).loader, options);
+  CHECK(message_of([&] { first.run(); }) == "out of ink");
+  CHECK(train::RunDirectory::open(directory.file("run")).checkpoint_steps() == std::vector<std::int64_t>{2});
+  OwnObjective sound(again.net, [&](const data::Part& part) { return again.objective.loss(part); });
+  sound.infos = {{.name = "accuracy"}};
+  CHECK(Trainer(sound, *again.optimizer, TinyParts(two_parts).loader, options).run().finished);
+  Trainer(whole.objective, *whole.optimizer, TinyParts(two_parts).loader).run();
+  CHECK(weights_of(again) == weights_of(whole));
 }
 
 TEST_CASE("a view that is not there is an error, not a crash") {

@@ -176,7 +176,9 @@ void Trainer::train_epoch() {
   if (position_.batch == loader_.batches()) return;  // resumed between the epoch's end and its test
   auto start = Clock::now();
   for (const data::Part& part : loader_.epoch(position_.epoch, device(), position_.batch)) {
+    within_step_ = true;
     step_->run(part);
+    within_step_ = !part.completes_batch;
     if (!part.completes_batch || !results_due()) continue;
     record_results(seconds_since(start));
     if (interrupted()) return;
@@ -268,10 +270,10 @@ void Trainer::record_epoch(const EpochResult& result, bool better) {
   if (options_.checkpoint_every > 0 && result.epoch % options_.checkpoint_every == 0) save();
 }
 
-// After an error of something else; what it says matters more than that saving failed, too. The weights of
-// steps whose results were not read are ahead of the position.
+// After an error of something else; what it says matters more than that saving failed, too. Within a step, or
+// with steps whose results were not read, weights or running statistics are ahead of the position.
 void Trainer::save_what_is_known() {
-  if (step_ == nullptr || step_->unread() > 0 || position_.step == 0) return;
+  if (within_step_ || step_->unread() > 0 || position_.step == 0) return;
   try {
     save();
   } catch (const std::exception&) {

@@ -137,8 +137,9 @@ class Trainer {
   std::unique_ptr<train::TrainingStep> step_;
   TensorFile best_;  // weights of the best epoch, where they are kept
   TrainingPosition position_;
-  bool saved_ = false;    // the newest checkpoint is of this position
-  bool unsaved_ = false;  // an observer could not save; no checkpoint may come after that
+  bool saved_ = false;        // the newest checkpoint is of this position
+  bool within_step_ = false;  // parts of a batch have been computed, but not all
+  bool unsaved_ = false;      // an observer could not save; no checkpoint may come after that
   bool stopped_ = false;
 };
 
