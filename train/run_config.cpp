@@ -28,7 +28,7 @@ std::string data_name(const data::Split& split) {
 
 nlohmann::json settings_of(const Optimizer& optimizer) {
   nlohmann::json settings = nlohmann::json::array();
-  for (const auto& [name, value] : optimizer.knobs()) settings.push_back(name + "=" + value);
+  for (const auto& [name, value] : optimizer.knobs()) settings.push_back(fmt::format("{}={}", name, value));
   return settings;
 }
 

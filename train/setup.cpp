@@ -91,7 +91,7 @@ std::int64_t held_out_count(double valid, std::int64_t images) {
 
 ResolvedRecipe resolve(const Recipe& recipe) {
   check_recipe(recipe);
-  OptimizerChoice optimizer = optimizer_choice(recipe);
+  const OptimizerChoice optimizer = optimizer_choice(recipe);
   ScheduleOptions schedule = schedule_options(recipe, optimizer);
   return {.recipe = recipe,
           .device = device_options(recipe),
@@ -100,7 +100,7 @@ ResolvedRecipe resolve(const Recipe& recipe) {
                    .image_size = recipe.image_size},
           .loader = loader_options(recipe),
           .net = net_options(recipe),
-          .optimizer = std::move(optimizer),
+          .optimizer = optimizer,
           .schedule = std::move(schedule)};
 }
 

@@ -111,14 +111,14 @@ void Trainer::open() {
         std::make_unique<train::RunDirectory>(train::RunDirectory::open_or_create(options_.directory));
     directory_->lock();
   }
-  run_.reset(
-      new TrainingRun{.objective = objective_,
-                      .optimizer = optimizer_,
-                      .loader = loader_,
-                      .directory = directory_ != nullptr ? directory_->path() : std::filesystem::path(),
-                      .epochs = options_.epochs,
-                      .checkpoint = {},
-                      .position = position_});
+  run_ = std::make_unique<TrainingRun>(
+      TrainingRun{.objective = objective_,
+                  .optimizer = optimizer_,
+                  .loader = loader_,
+                  .directory = directory_ != nullptr ? directory_->path() : std::filesystem::path(),
+                  .epochs = options_.epochs,
+                  .checkpoint = {},
+                  .position = position_});
   check_optimizer();
   if (directory_ == nullptr) return;
   const nlohmann::json config = options_.config.empty() ? train::describe_run(*run_, options_, valid_.size())
