@@ -68,7 +68,8 @@ void visit_training_options(Options& o, const Visit& visit) {
   visit(OptionInfo{"momentum", "default: the preset's"}, o.momentum);
   visit(OptionInfo{"weight_decay", "default: the preset's"}, o.weight_decay);
   visit(OptionInfo{"lr_scaling", "none, linear or sqrt in batch / base batch"}, o.lr_scaling);
-  visit(OptionInfo{"base_batch", "of --lr-scaling"}, o.base_batch);
+  visit(OptionInfo{"base_batch", "of the scaled learning rate: the batch at which nothing is scaled"},
+        o.base_batch);
   visit(
       OptionInfo{
           "schedule",
@@ -91,10 +92,10 @@ void visit_training_options(Options& o, const Visit& visit) {
   visit(
       OptionInfo{"valid", "training images to hold out: below 1 a share of them, else their number; 0: none"},
       o.valid);
-  visit(OptionInfo{"keep", "which epoch's weights are the final ones: last, or best on the --valid images"},
+  visit(OptionInfo{"keep", "which epoch's weights are the final ones: last, or best on the held-out images"},
         o.keep);
   visit(OptionInfo{"patience",
-                   "end after so many epochs without a better result on the --valid images; 0: never"},
+                   "end after so many epochs without a better result on the held-out images; 0: never"},
         o.patience);
 }
 
@@ -112,7 +113,7 @@ void visit_running_options(Options& o, const Visit& visit) {
   visit(OptionInfo{"memory_limit", "GiB of tensors that the device holds at any time; 0: no limit", true},
         o.memory_limit);
   visit(OptionInfo{"trace", "record norms and trust ratios of every layer and step"}, o.trace);
-  visit(OptionInfo{"noise_scale", "record the gradient noise scale of every step; needs --micro-batch"},
+  visit(OptionInfo{"noise_scale", "record the gradient noise scale of every step; needs micro-batches"},
         o.noise_scale);
   visit(OptionInfo{"eager", "CUDA: hand out every kernel by itself, not as a captured step; to debug", true},
         o.eager);
