@@ -142,7 +142,8 @@ Tensor oihw_to_ohwi(const Tensor& weight) { return permuted(weight, {0, 2, 3, 1}
 
 Tensor to_file_layout(const Param& param) {
   if (param.value.rank() == 4) return ohwi_to_oihw(param.value);
-  return param.value.device() == Device::cpu() ? param.value.clone() : param.value.to(Device::cpu());
+  const Tensor value = param.value.detach();
+  return value.device() == Device::cpu() ? value.clone() : value.to(Device::cpu());
 }
 
 Tensor from_file_layout(const Param& param, const Tensor& stored) {
