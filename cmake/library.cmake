@@ -9,15 +9,13 @@ function(lamina_compile_options)  # of C++; nvcc has its own (cmake/cuda.cmake)
 endfunction()
 target_compile_features(lamina_options INTERFACE cxx_std_20)
 lamina_compile_options(-ffp-contract=off -fno-math-errno -fno-trapping-math)
+lamina_compile_options(-fopenmp-simd)  # `omp simd` alone: loops for vector registers, no runtime
 if(PROJECT_IS_TOP_LEVEL OR LAMINA_WERROR)
   lamina_compile_options(-Wall -Wextra -Wpedantic -Wconversion -Wshadow)
   if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
     lamina_compile_options(-Wno-restrict)  # false alarms on std::string, GCC bug 105651
   elseif(CMAKE_CXX_COMPILER_ID MATCHES "Clang")
     lamina_compile_options(-Wno-pass-failed)  # `omp simd` around exp stays scalar: no harm
-  endif()
-  if(NOT OpenMP_CXX_FOUND)
-    lamina_compile_options(-Wno-unknown-pragmas)
   endif()
 else()
   lamina_compile_options(-w)  # the warnings, and the -Werror, of a project that embeds Lamina are for its own code

@@ -208,6 +208,8 @@ Backend& backend_for(Device device);
 Backend& cpu_backend();
 Backend& cuda_backend(int index);
 int cuda_device_count();  // 0 without a driver or in a build without CUDA; never throws
+std::string cuda_obstacle(
+    int index);  // why this GPU cannot be used: too old, libraries missing; "" if it can
 std::string
 cuda_build_description();  // "CUDA 13.0, cuDNN 9.19, built for sm_80, sm_90", or why there is none
 std::string cuda_device_description(int index);  // "NVIDIA H200, compute capability 9.0, …"
@@ -221,7 +223,7 @@ bool tf32();
 void set_deterministic(bool deterministic);  // default: deterministic
 bool deterministic();
 
-// Threads of the CPU kernels (OpenMP). Results do not depend on it.
+// Threads of the CPU kernels. Results do not depend on it.
 void set_threads(int threads);
 int threads();       // 1 inside a SerialScope
 class SerialScope {  // while alive, kernels called from this thread use this thread alone (data loader

@@ -14,6 +14,8 @@ Backend& cuda_backend(int index) {
 
 int cuda_device_count() { return 0; }
 
+std::string cuda_obstacle(int) { return cuda_build_description(); }
+
 std::string cuda_build_description() {
   return "none (built without CUDA; configure with -DLAMINA_CUDA=ON and a CUDA toolkit)";
 }

@@ -1,13 +1,22 @@
 #include "core/device.h"
 
 #include <charconv>
+#include <cstdio>
 
 #include "core/backend.h"
 #include "core/base/error.h"
 
 namespace lamina {
 
-Device Device::best() { return cuda_device_count() > 0 ? cuda() : cpu(); }
+Device Device::best() {
+  if (cuda_device_count() == 0) return cpu();
+  static const std::string obstacle = [] {
+    std::string found = cuda_obstacle(0);
+    if (!found.empty()) std::fprintf(stderr, "lamina: computing on the CPU: %s\n", found.c_str());
+    return found;
+  }();
+  return obstacle.empty() ? cuda() : cpu();
+}
 
 Device Device::parse(std::string_view text) {
   if (text == "cpu") return cpu();

@@ -14,7 +14,9 @@ struct Device {
 
   static Device cpu() { return {}; }
   static Device cuda(int index = 0) { return {DeviceType::cuda, index}; }
-  static Device best();                        // the first usable GPU, else the CPU
+  // The first GPU if there is one and it can be used, its libraries included; else the CPU, and a note on
+  // standard error if there is one that cannot.
+  static Device best();
   static Device parse(std::string_view text);  // "cpu", "cuda", "cuda:1"; throws UsageError
 
   bool operator==(const Device&) const = default;

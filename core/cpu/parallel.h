@@ -6,9 +6,12 @@
 #include <atomic>
 #include <cstdint>
 #include <exception>
+#include <functional>
+#include <mutex>
 
 #include "core/backend.h"
 #include "core/base/rounding.h"
+#include "core/cpu/thread_pool.h"
 
 namespace lamina::cpu {
 
@@ -25,13 +28,16 @@ void parallel_for(std::int64_t n, std::int64_t chunk, const MakeWorkspace& make_
   };
   if (chunks <= 1 || threads() == 1) return take_chunks();
   std::exception_ptr error;
-#pragma omp parallel num_threads(threads())
-  try {
-    take_chunks();
-  } catch (...) {
-#pragma omp critical(lamina_parallel_error)
-    error = std::current_exception();
-  }
+  std::mutex error_mutex;
+  const auto take_chunks_or_fail = [&] {
+    try {
+      take_chunks();
+    } catch (...) {
+      const std::lock_guard lock(error_mutex);
+      error = std::current_exception();
+    }
+  };
+  run_on_threads(static_cast<int>(std::min<std::int64_t>(threads(), chunks)), std::ref(take_chunks_or_fail));
   if (error) std::rethrow_exception(error);
 }
 

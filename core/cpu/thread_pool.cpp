@@ -1,0 +1,97 @@
+#include "core/cpu/thread_pool.h"
+
+#include <algorithm>
+#include <atomic>
+#include <cstddef>
+#include <memory>
+#include <mutex>
+#include <system_error>
+#include <thread>
+#include <vector>
+
+namespace lamina::cpu {
+namespace {
+
+thread_local bool inside = false;  // work() is running on this thread
+
+class Worker {
+ public:
+  Worker() : thread_([this] { serve(); }) { thread_.detach(); }  // until the program ends
+  Worker(const Worker&) = delete;
+  Worker& operator=(const Worker&) = delete;
+
+  void offer(const std::function<void()>& work) {
+    work_ = &work;
+    state_.store(State::offered, std::memory_order_release);
+    state_.notify_all();
+  }
+
+  // Takes the work back, or waits until it is done.
+  void finish() {
+    State expected = State::offered;
+    if (state_.compare_exchange_strong(expected, State::idle, std::memory_order_acq_rel)) return;
+    state_.wait(State::running, std::memory_order_acquire);
+  }
+
+ private:
+  enum class State { idle, offered, running };
+
+  void serve() {
+    inside = true;
+    for (;;) {
+      state_.wait(State::idle, std::memory_order_acquire);
+      State expected = State::offered;
+      if (!state_.compare_exchange_strong(expected, State::running, std::memory_order_acq_rel)) continue;
+      (*work_)();
+      state_.store(State::idle, std::memory_order_release);
+      state_.notify_all();
+    }
+  }
+
+  std::atomic<State> state_{State::idle};
+  const std::function<void()>* work_ = nullptr;
+  std::thread thread_;
+};
+
+class ThreadPool {
+ public:
+  void run(int threads, const std::function<void()>& work) {
+    if (inside || !mutex_.try_lock()) return work();
+    const std::lock_guard lock(mutex_, std::adopt_lock);
+    const std::size_t helpers = grow(static_cast<std::size_t>(threads - 1));
+    for (std::size_t i = 0; i < helpers; ++i) workers_[i]->offer(work);
+    inside = true;
+    work();
+    inside = false;
+    for (std::size_t i = 0; i < helpers; ++i) workers_[i]->finish();
+  }
+
+ private:
+  // How many of `wanted` workers there are; fewer where the system starts no more threads.
+  std::size_t grow(std::size_t wanted) {
+    try {
+      while (workers_.size() < wanted) workers_.push_back(std::make_unique<Worker>());
+    } catch (const std::system_error&) {
+    }
+    return std::min(wanted, workers_.size());
+  }
+
+  std::mutex mutex_;
+  std::vector<std::unique_ptr<Worker>> workers_;
+};
+
+ThreadPool& pool() {
+  // Never destroyed: its threads run until the program ends.
+  alignas(ThreadPool) static std::byte memory[sizeof(ThreadPool)];
+  static ThreadPool& made = *std::construct_at(reinterpret_cast<ThreadPool*>(memory));
+  return made;
+}
+
+}  // namespace
+
+void run_on_threads(int threads, const std::function<void()>& work) {
+  if (threads <= 1) return work();
+  pool().run(threads, work);
+}
+
+}  // namespace lamina::cpu
