@@ -43,6 +43,7 @@ std::string text_by_elements(const nlohmann::json& object) {
 ClassResults read_evaluation(const std::filesystem::path& path) {
   const nlohmann::json json = nlohmann::json::parse(read_text(path), nullptr, /*allow_exceptions=*/false);
   try {
+    check(json.is_object(), "it is not a JSON object");
     const nlohmann::json &per_class = json.at("per_class"), &rows = json.at("confusion");
     ClassResults results{.classes = {}, .confusion = ConfusionMatrix(std::ssize(rows))};
     for (const nlohmann::json& of_class : per_class)
