@@ -148,7 +148,6 @@ TEST_CASE("curves have points where all runs were measured, and none of what no 
   options.optimizer = "lars";
   options.seed = 2;
   options.eval_every = 2;  // may differ among the seeds
-  options.patience = 1;
   const std::vector<EpochLine> lines{{2.0, NAN}, {2.0, 0.60}, {2.0, NAN}, {2.0, 0.70}, {2.0, 0.80}};
   write_run(study.run("lars-2"), options, lines);
   options.seed = 1;
