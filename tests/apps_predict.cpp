@@ -93,7 +93,8 @@ TEST_CASE("eval tells how each class does") {
   CHECK(text.out.find("\npattern3  ") != std::string::npos);
   // Of many classes there is no table.
   ResNet net = resnet8({.classes = 21, .seed = 5});
-  save_weights(folder / "many.safetensors", net, {.model = "resnet8", .stem = "cifar", .shortcut = "A"});
+  save_weights(folder / "many.safetensors", net,
+               {.model = "resnet8", .stem = "cifar", .shortcut = "A", .classes = {}, .mean = {}, .std = {}});
   const Outcome many =
       run({"eval", (folder / "many.safetensors").string(), "--data", "synthetic:8x8x3x21", "--limit", "50"});
   CHECK(many.status == 0);
