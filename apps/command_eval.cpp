@@ -4,6 +4,7 @@
 
 #include "apps/commands.h"
 #include "apps/options.h"
+#include "core/autograd.h"
 #include "core/base/error.h"
 #include "core/base/table.h"
 #include "data/dataset.h"
