@@ -4,10 +4,11 @@
 
 #include "apps/commands.h"
 #include "apps/options.h"
+#include "core/autograd.h"
 #include "core/base/error.h"
 #include "core/base/table.h"
 #include "data/dataset.h"
-#include "train/evaluation.h"
+#include "train/evaluation_file.h"
 #include "train/load_model.h"
 #include "train/memory_advice.h"
 #include "train/recipe.h"
@@ -15,6 +16,8 @@
 
 namespace lamina::app {
 namespace {
+
+constexpr std::int64_t most_listed_classes = 20;  // more would not fit a screen
 
 struct EvalCommand {
   std::string file, data, split = "test";
@@ -74,6 +77,43 @@ Evaluation evaluate_split(const EvalCommand& command, ResNet& net, const data::S
   }
 }
 
+void print_json(const EvalCommand& command, const train::LoadedModel& model, const Evaluation& result) {
+  nlohmann::json json = train::evaluation_json(result, model.info.classes);
+  json["file"] = model.file.string();
+  json["model"] = model.info.model;
+  json["data"] = command.data;
+  json["split"] = command.split;
+  fmt::print("{}\n", train::text_by_elements(json));
+}
+
+// "ship (8.1 %)"
+std::string most_confused(const ConfusionMatrix& confusion, std::int64_t label,
+                          const std::vector<std::string>& classes) {
+  const std::int64_t with = confusion.most_confused_with(label);
+  if (with < 0) return "";
+  const double share =
+      static_cast<double>(confusion.count(label, with)) / static_cast<double>(confusion.samples(label));
+  return fmt::format("{} ({:.1f} %)", classes[static_cast<std::size_t>(with)], 100 * share);
+}
+
+std::string class_table(const ConfusionMatrix& confusion, const std::vector<std::string>& classes) {
+  Table table({"class", "images", "accuracy %", "most often taken for"});
+  for (std::int64_t c = 0; c < confusion.classes(); ++c) {
+    table.add({classes[static_cast<std::size_t>(c)], format_count(confusion.samples(c)),
+               confusion.samples(c) > 0 ? fmt::format("{:.2f}", 100 * confusion.accuracy(c)) : "-",
+               most_confused(confusion, c, classes)});
+  }
+  return table.str();
+}
+
+void print_text(const EvalCommand& command, const train::LoadedModel& model, const Evaluation& result) {
+  fmt::print("{} ({}) on {} {} images of {}:\naccuracy {:.2f} %, top-5 {:.2f} %, loss {:.4f}\n",
+             model.file.string(), model.info.model, format_count(result.samples), command.split, command.data,
+             100 * result.accuracy, 100 * result.top5, result.loss);
+  if (result.confusion.classes() <= most_listed_classes)
+    fmt::print("\n{}", class_table(result.confusion, model.info.classes));
+}
+
 int run_eval(EvalCommand command) {
   if (command.split != "test" && command.split != "train") {
     fail_usage("--split {}: expected test or train", command.split);
@@ -87,24 +127,15 @@ int run_eval(EvalCommand command) {
   const Evaluation result = evaluate_split(command, model.net, split);
   check(std::isfinite(result.loss), "eval: {}: the loss is {}: the weights are of no use",
         model.file.string(), result.loss);
-  if (command.json) {
-    const nlohmann::json json{{"file", model.file.string()}, {"model", model.info.model},
-                              {"data", command.data},        {"split", command.split},
-                              {"images", result.samples},    {"correct", result.correct},
-                              {"accuracy", result.accuracy}, {"loss", result.loss}};
-    fmt::print("{}\n", json.dump(2));
-  } else {
-    fmt::print("{} ({}) on {} {} images of {}:\naccuracy {:.2f} %, loss {:.4f}\n", model.file.string(),
-               model.info.model, format_count(result.samples), command.split, command.data,
-               100 * result.accuracy, result.loss);
-  }
+  (command.json ? print_json : print_text)(command, model, result);
   return 0;
 }
 
 }  // namespace
 
 void add_eval_command(const Command& program) {
-  const Command eval = program.add("eval", "Accuracy and loss of a run, checkpoint or weight file");
+  const Command eval =
+      program.add("eval", "Accuracy and loss of a run, checkpoint or weight file, also of each class");
   auto command = std::make_shared<EvalCommand>();
   eval.argument("file", command->file, "RUN|FILE");
   eval.option("--data", command->data, "NAME[:DIR]; default: what the run was trained on");

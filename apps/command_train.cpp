@@ -74,8 +74,9 @@ std::string result_table(const TrainingPosition& position, const train::Setup& s
   const double images = static_cast<double>(setup.loader.samples() * position.epoch);
   return fmt::format(
       "\n{}\ntrained for {}: {:.0f} images/s\nwrote {}/\n      weights.safetensors  config.json  steps.csv  "
-      "epochs.csv  checkpoint-{}.safetensors{}{}\n",
+      "epochs.csv  checkpoint-{}.safetensors{}{}{}\n",
       table.str(), format_duration(position.seconds), images / position.seconds, run.string(), position.step,
+      fs::exists(run / "evaluation.json") ? "  evaluation.json" : "",
       fs::exists(run / "trace.safetensors") ? "  trace.safetensors" : "",
       fs::exists(run / "best.safetensors") ? "  best.safetensors" : "");
 }

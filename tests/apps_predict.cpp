@@ -62,6 +62,46 @@ TEST_CASE("eval gives the accuracy that the run recorded") {
   CHECK(channels.err.find("channels") != std::string::npos);
 }
 
+TEST_CASE("eval tells how each class does") {
+  const TemporaryFolder folder;
+  const fs::path out = folder / "run";
+  REQUIRE(run(tiny_training(out)).status == 0);
+  const auto json = json_of({"eval", out.string(), "--limit", "64", "--json"});
+  const auto recorded = nlohmann::json::parse(read_file(out / "evaluation.json"));
+  for (const char* key : {"accuracy", "confusion", "correct", "images", "per_class", "top5"})
+    CHECK(json[key] == recorded[key]);
+  CHECK(json["top5"] == 1);  // of four classes
+  REQUIRE(json["confusion"].size() == 4);
+  std::int64_t right = 0, all = 0;
+  for (std::size_t c = 0; c < 4; ++c) {
+    std::int64_t of_class = 0;
+    for (const auto& count : json["confusion"][c]) of_class += count.get<std::int64_t>();
+    const auto& line = json["per_class"][c];
+    CHECK(line["class"] == "pattern" + std::to_string(c));
+    CHECK(line["samples"] == of_class);
+    const auto own = json["confusion"][c][c].get<std::int64_t>();
+    CHECK(line["accuracy"] == static_cast<double>(own) / static_cast<double>(of_class));
+    right += own;
+    all += of_class;
+  }
+  CHECK(all == 64);
+  CHECK(json["correct"] == right);
+
+  const Outcome text = run({"eval", out.string(), "--limit", "64"});
+  CHECK(text.out.find(", top-5 100.00 %, loss ") != std::string::npos);
+  CHECK(text.out.find("class     images  accuracy %  most often taken for\n") != std::string::npos);
+  CHECK(text.out.find("\npattern3  ") != std::string::npos);
+  // Of many classes there is no table.
+  ResNet net = resnet8({.classes = 21, .seed = 5});
+  save_weights(folder / "many.safetensors", net,
+               {.model = "resnet8", .stem = "cifar", .shortcut = "A", .classes = {}, .mean = {}, .std = {}});
+  const Outcome many =
+      run({"eval", (folder / "many.safetensors").string(), "--data", "synthetic:8x8x3x21", "--limit", "50"});
+  CHECK(many.status == 0);
+  CHECK(many.out.find("top-5") != std::string::npos);
+  CHECK(many.out.find("most often") == std::string::npos);
+}
+
 TEST_CASE("predict prints the JSON that scripts expect") {
   const TemporaryFolder folder;
   ResNet net = resnet8({.classes = 3, .seed = 5});

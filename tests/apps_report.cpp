@@ -49,8 +49,8 @@ TEST_CASE("the report is one whole page that needs nothing else", "[report]") {
   }
   CHECK(contains(html, "<title>A &amp; B</title>"));
   CHECK(contains(html, "<p>One &lt;1&gt;.</p>\n<p>Two.</p>"));
-  CHECK(count(html, "<figure>") == 5 + 5);  // curves, and the maps of the traced contender
-  CHECK(count(html, "aria-label") == 5 + 5);
+  CHECK(count(html, "<figure>") == 7 + 5);  // curves, and the maps of the traced contender
+  CHECK(count(html, "aria-label") == 7 + 5);
   CHECK(contains(html, "No maps of"));  // of the untraced one
   for (const auto& entry : fs::directory_iterator(study.files)) CHECK(entry.path().extension() != ".tmp");
   CHECK(study.names() == std::vector<std::string>{"out-files", "out.html", "runs"});
@@ -137,6 +137,51 @@ TEST_CASE("the curves' data are those of the runs", "[report]") {
     CHECK(phi[4 + i] == std::vector<double>{2, steps[i][0], steps[i][2]});
     CHECK(product[4 + i] == std::vector<double>{2, steps[i][0], steps[i][1] * steps[i][2]});
   }
+}
+
+TEST_CASE("curves have points where all runs were measured, and none of what no log holds", "[report]") {
+  if (gnuplot_is_missing()) return;
+  const ReportedStudy study;
+  using Rows = std::vector<std::vector<double>>;
+  const std::vector<std::string> columns{"contender", "epoch", "mean", "runs"};
+  train::Recipe options = tiny_options();
+  options.optimizer = "lars";
+  options.seed = 2;
+  options.eval_every = 2;  // may differ among the seeds
+  const std::vector<EpochLine> lines{{2.0, NAN}, {2.0, 0.60}, {2.0, NAN}, {2.0, 0.70}, {2.0, 0.80}};
+  write_run(study.run("lars-2"), options, lines);
+  options.seed = 1;
+  options.eval_every = 1;
+  write_run(study.run("lars-1"), options, {{2.0, 0.50}, {1.0, 0.40}, {1.0, 0.30}});
+  study.report();
+  CHECK(read_csv(study.files / "test-accuracy.csv", columns) ==
+        Rows{{1, 2, 50, 2}, {1, 4, 70, 1}, {1, 5, 80, 1}, {2, 1, 25, 1}, {2, 2, 70, 1}});
+  CHECK(read_csv(study.files / "test-loss.csv", columns) ==
+        Rows{{1, 2, 1.5, 2}, {1, 4, 1.5, 1}, {1, 5, 1.5, 1}, {2, 1, 1.5, 1}, {2, 2, 1.5, 1}});
+  CHECK(read_csv(study.files / "train-accuracy.csv", columns).size() == 5 + 2);
+  CHECK(read_csv(study.files / "train-accuracy.csv", columns)[2] == std::vector<double>{1, 3, 50, 2});
+
+  for (const char* name : {"lars-1", "lars-2", "tvlars-2"})
+    std::ofstream(study.run(name) / "epochs.csv")
+        << "epoch,train_loss,test_loss,seconds,images_per_s\n1,2,,10,100\n2,2,,10,100\n";
+  const std::string html = study.report();
+  CHECK(count(html, "<figure>") == 1 + 3);  // the training loss and the learning rates
+  CHECK(fs::exists(study.files / "train-loss.svg"));
+}
+
+TEST_CASE("trust ratios that are 1 throughout have no map", "[report]") {
+  if (gnuplot_is_missing()) return;
+  const ReportedStudy study;
+  write_trace(study.run("lars-1"), {.adapts = false});
+  write_trace(study.run("tvlars-2"));
+  std::string html = study.report();
+  CHECK(count(html, "<figure>") == 7 + 4 + 5);
+  CHECK_FALSE(fs::exists(study.files / "trust-1.csv"));
+  CHECK(contains(read_file(study.files / "trust-2.gp"), "set cbrange [5 : 60]"));
+  write_trace(study.run("tvlars-2"), {.adapts = false});
+  html = study.report();
+  CHECK(count(html, "<figure>") == 7 + 4 + 4);
+  CHECK_FALSE(contains(html, "<h3>trust ratio</h3>"));
 }
 
 TEST_CASE("the maps' data are those of the traces, on one colour scale", "[report]") {

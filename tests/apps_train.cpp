@@ -43,8 +43,8 @@ TEST_CASE("train writes a run directory") {
     for (const auto& entry : fs::directory_iterator(out)) names.push_back(entry.path().filename().string());
     std::sort(names.begin(), names.end());
     CHECK(names == std::vector<std::string>{"checkpoint-12.safetensors", "checkpoint-18.safetensors",
-                                            "config.json", "epochs.csv", "steps.csv", "trace.safetensors",
-                                            "weights.safetensors"});
+                                            "config.json", "epochs.csv", "evaluation.json", "steps.csv",
+                                            "trace.safetensors", "weights.safetensors"});
   }
   SECTION("with a trace of every layer") {
     const TensorFile trace = read_tensors(out / "trace.safetensors");

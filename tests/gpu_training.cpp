@@ -263,6 +263,10 @@ TEST_CASE("tests on the GPU are the CPU's, also with a last batch that is smalle
   CHECK(found.samples == 50);
   CHECK(found.correct == expected.correct);
   CHECK(std::abs(found.loss / expected.loss - 1) < 1e-5);  // f32 in another order
+  CHECK(found.ranks == expected.ranks);
+  for (std::int64_t label = 0; label < expected.confusion.classes(); ++label)
+    for (std::int64_t c = 0; c < expected.confusion.classes(); ++c)
+      CHECK(found.confusion.count(label, c) == expected.confusion.count(label, c));
 }
 
 TEST_CASE("images that would leave too little memory for training stay on the CPU", "[memory]") {

@@ -24,6 +24,7 @@ struct TraceOptions {
   std::vector<std::string> layers = {"conv1.weight", "bn1.weight", "fc.weight"};
   std::vector<std::string> kinds = {"weight", "norm", "weight"};
   double scale = 1;
+  bool adapts = true;  // else the trust ratios are 1
 };
 
 // Quantity q of layer l at step t (from 0) is scale · (q + 1) · (l + 1) · (t + 1).
@@ -40,7 +41,8 @@ inline void write_trace(const fs::path& run, const TraceOptions& o = {}) {
     std::vector<float> values;
     for (const std::int32_t step : steps) {
       for (std::size_t l = 1; l <= o.layers.size(); ++l) {
-        values.push_back(static_cast<float>(o.scale * q * static_cast<double>(l) * step));
+        const bool is_one = !o.adapts && name == std::string("trust");
+        values.push_back(is_one ? 1.0f : static_cast<float>(o.scale * q * static_cast<double>(l) * step));
       }
     }
     const auto layers = static_cast<std::int64_t>(o.layers.size());

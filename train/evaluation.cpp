@@ -1,10 +1,17 @@
 #include "train/evaluation.h"
 
+#include <algorithm>
+#include <cmath>
+#include <numeric>
 #include <span>
+#include <utility>
 
 #include "core/autograd.h"
 #include "core/base/error.h"
+#include "core/base/option_name.h"
 #include "core/captured.h"
+#include "core/math/argmax.h"
+#include "core/ops/elementwise.h"
 #include "train/objectives/classification.h"
 
 namespace lamina {
@@ -61,34 +68,131 @@ class Evaluator {
   Captured measure_;
 };
 
-}  // namespace
-
-Metrics evaluate(Objective& objective, const data::Split& split, const EvaluateOptions& options) {
+// `measured` is told of every batch.
+Metrics evaluate_with(Objective& objective, const data::Split& split, const EvaluateOptions& options,
+                      const std::function<void()>& measured) {
   const NoGrad no_grad;
   const EvalMode eval_mode(objective.module());
   const data::Loader loader = data::evaluation_loader(split, options.batch, options.workers);
   Evaluator evaluator(objective, options.device, loader.batches());
   for (const data::Part& part : loader.epoch(0, options.device)) {
     evaluator.add(part);
+    measured();
     if (options.keep_going && !options.keep_going(evaluator.samples())) break;
   }
   return evaluator.result();
 }
 
-Evaluation evaluate(Module& net, const data::Split& split, const EvaluateOptions& options) {
-  Classification objective(net);
-  const Metrics metrics = evaluate(objective, split, options);
-  return {.loss = metrics.loss(),
-          .accuracy = metrics.mean(0),
-          .correct = static_cast<std::int64_t>(metrics.sums.front()),
-          .samples = metrics.samples};
+// A classification that lets its logits be looked at.
+class OpenClassification final : public Objective {
+ public:
+  explicit OpenClassification(Module& net) : net_(net) {}
+  std::string name() const override { return "classification"; }
+  Module& module() override { return net_; }
+  PartLoss loss(const data::Part& part) override {
+    logits_ = net_(part.images()).detach();
+    return Classification::of_logits(logits_, part);
+  }
+  std::vector<MetricInfo> metrics() const override { return {{.name = "accuracy"}}; }
+
+  const Tensor& logits() const { return logits_; }  // of the last batch, until the next
+
+ private:
+  Module& net_;
+  Tensor logits_;
+};
+
+// How many classes come before the label's.
+std::int64_t rank_of(const double* logits, std::int64_t classes, std::int64_t label) {
+  const double own = logits[label];
+  std::int64_t rank = 0;
+  for (std::int64_t c = 0; c < classes; ++c) {
+    const bool is_equal = logits[c] == own || (std::isnan(logits[c]) && std::isnan(own));
+    const bool is_larger = logits[c] > own || (std::isnan(logits[c]) && !std::isnan(own));
+    rank += is_larger || (is_equal && c < label) ? 1 : 0;
+  }
+  return rank;
 }
 
-double accuracy(Module& net, const data::Split& split) {
+// What the logits of a split's samples, in their order, come to class by class. They are read from the device
+// when there are some of them, so that it seldom waits and little of its memory is taken.
+class ClassCounts {
+ public:
+  explicit ClassCounts(const data::Split& split) : labels_(split.labels.to_vector<std::int32_t>()) {}
+
+  void add(const Tensor& logits) {
+    kept_.push_back(logits.clone());
+    kept_bytes_ += logits.bytes();
+    if (kept_bytes_ >= most_kept_bytes) count_kept();
+  }
+  void move_to(Evaluation& evaluation) {
+    count_kept();
+    evaluation.confusion = std::move(confusion_);
+    evaluation.ranks = std::move(ranks_);
+  }
+
+ private:
+  static constexpr std::size_t most_kept_bytes = std::size_t{1} << 20;
+
+  void count_kept() {
+    for (const Tensor& logits : kept_) count(logits);
+    kept_.clear();
+    kept_bytes_ = 0;
+  }
+  void count(const Tensor& logits) {
+    const std::int64_t classes = logits.size(1);
+    if (ranks_.empty())
+      confusion_ = ConfusionMatrix(classes), ranks_.resize(static_cast<std::size_t>(classes));
+    const std::vector<double> rows = cast(logits.to(Device::cpu()), DType::f64).to_vector<double>();
+    for (std::int64_t row = 0; row < logits.size(0); ++row) {
+      const double* of_sample = rows.data() + row * classes;
+      const std::int64_t label = labels_[counted_++];
+      confusion_.add(label, math::argmax(of_sample, classes));
+      ++ranks_[static_cast<std::size_t>(rank_of(of_sample, classes, label))];
+    }
+  }
+
+  std::vector<std::int32_t> labels_;
+  std::size_t counted_ = 0;   // samples
+  std::vector<Tensor> kept_;  // logits on the device, not counted yet
+  std::size_t kept_bytes_ = 0;
+  ConfusionMatrix confusion_;
+  std::vector<std::int64_t> ranks_;
+};
+
+}  // namespace
+
+Metrics evaluate(Objective& objective, const data::Split& split, const EvaluateOptions& options) {
+  return evaluate_with(objective, split, options, [] {});
+}
+
+Evaluation evaluate(Module& net, const data::Split& split, const EvaluateOptions& options) {
+  OpenClassification objective(net);
+  ClassCounts counts(split);
+  const Metrics metrics = evaluate_with(objective, split, options, [&] { counts.add(objective.logits()); });
+  Evaluation result{.loss = metrics.loss(),
+                    .accuracy = metrics.mean(0),
+                    .correct = static_cast<std::int64_t>(metrics.sums.front()),
+                    .samples = metrics.samples};
+  counts.move_to(result);
+  result.top5 = result.top(std::min<std::int64_t>(5, result.confusion.classes()));
+  return result;
+}
+
+double Evaluation::top(std::int64_t k) const {
+  if (k < 1 || k > std::ssize(ranks)) {
+    fail_usage("{} {}: the model tells {} classes apart; expected 1 to {}", option_name("top"), k,
+               ranks.size(), ranks.size());
+  }
+  const std::int64_t within = std::accumulate(ranks.begin(), ranks.begin() + k, std::int64_t{0});
+  return static_cast<double>(within) / static_cast<double>(samples);
+}
+
+double accuracy(Module& net, const data::Split& split, const AccuracyOptions& options) {
   const ParamList parameters = net.parameters();
   check(!parameters.empty(), "accuracy: {} has no parameters to tell which device it is on; use evaluate()",
         net.kind());
-  return evaluate(net, split, {.device = parameters.front()->value.device()}).accuracy;
+  return evaluate(net, split, {.device = parameters.front()->value.device()}).top(options.top);
 }
 
 }  // namespace lamina

@@ -3,9 +3,11 @@
 
 #include <cstdint>
 #include <functional>
+#include <vector>
 
 #include "data/loader.h"
 #include "layers/module.h"
+#include "train/confusion.h"
 #include "train/objective.h"
 
 namespace lamina {
@@ -21,15 +23,28 @@ struct EvaluateOptions {
 // What it finds stays on the device until the end.
 Metrics evaluate(Objective& objective, const data::Split& split, const EvaluateOptions& options = {});
 
-// Of a classifier.
+// Of a classifier. Classes are ordered as argmax() does it: by their logits, of equal ones the earlier class
+// first, and a NaN before all. So a model that tells no classes apart is not right for all of them, and
+// `correct` are those whose own class is the first.
 struct Evaluation {
   double loss = 0;      // mean cross-entropy, without label smoothing
   double accuracy = 0;  // 0 … 1
   std::int64_t correct = 0, samples = 0;
+  double top5 = 0;                 // the share whose own class is among the first 5; with fewer classes 1
+  ConfusionMatrix confusion = {};  // its diagonal adds up to `correct`
+  std::vector<std::int64_t> ranks = {};  // [classes]: how many samples' own class came first, second, …
+
+  // The share whose own class is among the first k. Throws UsageError unless there are so many classes.
+  double top(std::int64_t k) const;
 };
 Evaluation evaluate(Module& net, const data::Split& split, const EvaluateOptions& options = {});
 
-// The share of images whose most likely class is the right one, on the device the model is on.
-double accuracy(Module& net, const data::Split& split);
+struct AccuracyOptions {
+  std::int64_t top = 1;  // an image counts if the right class is among so many of the likeliest (Evaluation)
+};
+
+// The share of images whose most likely class is the right one, on the device the model is on. Throws
+// UsageError for a `top` below 1 or beyond the number of classes.
+double accuracy(Module& net, const data::Split& split, const AccuracyOptions& options = {});
 
 }  // namespace lamina

@@ -98,6 +98,7 @@ TrainingOutcome Trainer::run() {
   save();
   if (finished()) {
     save_final_weights();
+    save_evaluation();
     observers_.tell([](Observer& observer) { observer.finish(); });
   }
   check_observers();
@@ -236,16 +237,12 @@ bool Trainer::is_better_epoch(const EpochResult& result) const {
 }
 
 bool Trainer::measure(const data::Split& split, Metrics& metrics) {
-  const data::LoaderOptions& loader = loader_.options();
-  // No more at once than in training: what fits there fits here.
-  const std::int64_t at_once =
-      std::min<std::int64_t>(loader.micro_batch > 0 ? loader.micro_batch : loader.batch, 500);
   const auto keep_going = [&](std::int64_t samples) {
     observers_.tell([&](Observer& observer) { observer.testing(samples, split.size()); });
     return !interrupted() || samples == split.size();
   };
   metrics = evaluate(objective_, split,
-                     {.batch = options_.test_batch > 0 ? options_.test_batch : at_once,
+                     {.batch = test_batch(),
                       .workers = options_.test_workers,
                       .device = device(),
                       .keep_going = keep_going});

@@ -108,11 +108,13 @@ class Trainer {
   bool finish_epoch();  // measures and records it; false: interrupted
   bool is_better_epoch(const EpochResult& result) const;
   bool measure(const data::Split& split, Metrics& metrics);
+  std::int64_t test_batch() const;
   void record_epoch(const EpochResult& result, bool better);
   void keep_best();
   void save();
   void save_what_is_known();
   void save_final_weights();
+  void save_evaluation();
   void remove_unstarted();
   void check_observers();
   std::string last_checkpoint() const;

@@ -16,29 +16,36 @@ namespace {
 namespace fs = std::filesystem;
 using Curve = std::vector<Point>;
 
-constexpr std::size_t most_points = 500;        // of a schedule: more would not be seen
-constexpr std::size_t most_marked_points = 30;  // beyond it the marks run together
+constexpr std::size_t most_points = 500;            // of a schedule: more would not be seen
+constexpr std::size_t most_marked_points = 30;      // beyond it the marks run together
+constexpr std::size_t most_legend_characters = 60;  // as the figure is wide; the page's tables have the whole
 constexpr const char* dash_patterns[] = {"solid", "(14,6)", "(4,6)", "(18,6,4,6)"};
 
-// Over the complete runs; without any, over what there is.
+// Over the complete runs; without any, over what there is. There is a point where every run that was measured
+// then or later was: of runs that were tested in other epochs the mean would jump from one to another.
 Curve epoch_curve(const Group& group, double EpochRow::*value, double scale) {
   std::map<std::int64_t, std::vector<double>> values;
+  std::vector<std::int64_t> last;  // epochs measured, of each run
   for (const RunResult& run : group.runs) {
     if (group.complete() > 0 && !run.complete) continue;
+    std::int64_t& last_of_run = last.emplace_back(0);
     for (const EpochRow& row : run.epochs) {
-      if (std::isfinite(row.*value)) values[row.epoch].push_back(scale * row.*value);
+      if (!std::isfinite(row.*value)) continue;
+      values[row.epoch].push_back(scale * row.*value);
+      last_of_run = row.epoch;
     }
   }
   Curve curve;
   for (const auto& [epoch, of_runs] : values) {
-    curve.push_back({static_cast<double>(epoch), statistic(of_runs)});
+    const auto due = std::count_if(last.begin(), last.end(), [e = epoch](std::int64_t l) { return l >= e; });
+    if (std::ssize(of_runs) == due) curve.push_back({static_cast<double>(epoch), statistic(of_runs)});
   }
   return curve;
 }
 
-CurveFigure epoch_figure(const std::vector<Group>& groups, double EpochRow::*value, double scale) {
-  CurveFigure figure;
-  figure.x_label = "epoch";
+CurveFigure epoch_figure(const std::vector<Group>& groups, double EpochRow::*value, double scale,
+                         const std::string& name, const std::string& y_label, const std::string& caption) {
+  CurveFigure figure{name, "epoch", y_label, caption, {}};
   for (const Group& group : groups) figure.curves.push_back(epoch_curve(group, value, scale));
   return figure;
 }
@@ -104,7 +111,7 @@ bool needs_log_scale(const CurveFigure& figure) {
   const std::vector<Point> points = points_of(figure);
   const auto [least, most] = std::minmax_element(
       points.begin(), points.end(), [](const Point& a, const Point& b) { return a.y.mean < b.y.mean; });
-  return figure.name == "train-loss" && least->y.mean > 0 && most->y.mean > 50 * least->y.mean;
+  return figure.name.ends_with("loss") && least->y.mean > 0 && most->y.mean > 50 * least->y.mean;
 }
 
 std::string csv(const CurveFigure& figure, const std::vector<Group>& groups) {
@@ -115,17 +122,6 @@ std::string csv(const CurveFigure& figure, const std::vector<Group>& groups) {
     }
   }
   return text;
-}
-
-// As many characters as the figure is wide; the page's tables have the whole label.
-std::string legend_text(const std::string& label) {
-  constexpr std::size_t most = 60;
-  std::size_t characters = 0, cut = 0;
-  for (std::size_t i = 0; i < label.size(); ++i) {
-    if ((label[i] & 0xC0) == 0x80) continue;  // within a character of UTF-8
-    if (++characters == most) cut = i;
-  }
-  return characters > most ? label.substr(0, cut) + "…" : label;
 }
 
 std::string line_styles(std::size_t count) {
@@ -166,7 +162,7 @@ std::string plot(const CurveFigure& figure, const std::vector<Group>& groups) {
     }
     lines += fmt::format("  {} using {}:(column(\"mean\")) with {} ls {} title {}, \\\n", file, x,
                          curve.size() <= most_marked_points ? "linespoints" : "lines", i + 1,
-                         gnuplot_string(legend_text(groups[i].label)));
+                         gnuplot_string(shortened(groups[i].label, most_legend_characters)));
   }
   lines.erase(lines.size() - 4);  // the last comma and continuation
   return "plot \\\n" + bands + lines + "\n";
@@ -178,15 +174,16 @@ std::vector<CurveFigure> curve_figures(const std::vector<Group>& groups) {
   const bool spread =
       std::any_of(groups.begin(), groups.end(), [](const Group& g) { return g.complete() > 1; });
   const std::string band = spread ? " Line: mean over the seeds; band: ± their standard deviation." : "";
-  CurveFigure accuracy = epoch_figure(groups, &EpochRow::test_accuracy, 100);
-  accuracy.name = "test-accuracy";
-  accuracy.y_label = "test accuracy (%)";
-  accuracy.caption = "Test accuracy after each epoch, in %." + band;
-  CurveFigure loss = epoch_figure(groups, &EpochRow::train_loss, 1);
-  loss.name = "train-loss";
-  loss.y_label = "training loss";
-  loss.caption = "Training loss: mean over each epoch, while the weights move." + band;
-  std::vector<CurveFigure> figures{accuracy, loss};
+  std::vector<CurveFigure> figures{
+      epoch_figure(groups, &EpochRow::test_accuracy, 100, "test-accuracy", "test accuracy (%)",
+                   "Test accuracy after each epoch, in %." + band),
+      epoch_figure(groups, &EpochRow::test_loss, 1, "test-loss", "test loss",
+                   "Test loss after each epoch." + band),
+      epoch_figure(
+          groups, &EpochRow::train_accuracy, 100, "train-accuracy", "training accuracy (%)",
+          "Training accuracy, in %: mean over each epoch, augmented, while the weights move." + band),
+      epoch_figure(groups, &EpochRow::train_loss, 1, "train-loss", "training loss",
+                   "Training loss: mean over each epoch, while the weights move." + band)};
   for (const CurveFigure& figure : schedule_figures(groups)) figures.push_back(figure);
   std::erase_if(figures, [](const CurveFigure& figure) { return points_of(figure).empty(); });
   return figures;

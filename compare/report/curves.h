@@ -23,8 +23,8 @@ struct CurveFigure {
   std::vector<std::vector<Point>> curves;  // one for each group; may be empty
 };
 
-// Test accuracy and training loss over the epochs, learning rate and, where a contender has one, φ over the
-// steps.
+// Accuracy and loss, of tests and in training, over the epochs, learning rate and, where a contender has one,
+// φ over the steps. Those of which no run knows anything are left out.
 std::vector<CurveFigure> curve_figures(const std::vector<Group>& groups);
 
 // NAME.csv and NAME.gp.

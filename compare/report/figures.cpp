@@ -5,6 +5,7 @@
 #include <map>
 #include <set>
 
+#include "compare/report/classes.h"
 #include "compare/report/curves.h"
 #include "compare/report/gnuplot.h"
 #include "compare/report/html.h"
@@ -19,13 +20,6 @@ namespace fs = std::filesystem;
 // The curves as the page shows them: without legends, which it has once for all.
 std::string page_picture(const std::string& name) { return name + ".page.tmp"; }
 
-std::string links(const std::string& name, const ReportFolder& folder) {
-  return fmt::format(
-      " <span class=\"links\"><a href=\"{0}.csv\">data</a> <a href=\"{0}.gp\">script</a> "
-      "<a href=\"{0}.svg\">picture</a></span>",
-      escape_html(folder.name() + "/" + name));
-}
-
 std::string keys(const std::vector<Group>& groups) {
   std::string html = "<div class=\"keys\">";
   for (std::size_t i = 0; i < groups.size(); ++i) html += html_label(i, groups[i].label) + "\n";
@@ -34,7 +28,8 @@ std::string keys(const std::vector<Group>& groups) {
 
 std::string curve_html(const CurveFigure& figure, const ReportFolder& folder) {
   return "<figure>\n" + inline_svg(folder.path() / page_picture(figure.name), figure.y_label) +
-         "\n<figcaption>" + figure.caption + links(figure.name, folder) + "</figcaption>\n</figure>\n";
+         "\n<figcaption>" + figure.caption + figure_links(folder.name(), figure.name) +
+         "</figcaption>\n</figure>\n";
 }
 
 std::string curves_html(const std::vector<CurveFigure>& figures, const std::vector<Group>& groups,
@@ -66,7 +61,7 @@ Maps write_maps(const std::vector<Group>& groups, const ReportFolder& folder, bo
     const ColourRange range = colour_range(result.maps, quantity);
     std::vector<std::string>& names = result.names.emplace_back(groups.size());
     for (std::size_t i = 0; i < groups.size(); ++i) {
-      if (result.maps[i].values.empty() || range.empty()) continue;
+      if (!result.maps[i].shows(quantity) || range.empty()) continue;
       names[i] = write_map(result.maps[i], quantity, range, i, groups[i].label, folder);
     }
   }
@@ -119,7 +114,7 @@ std::string maps_of_quantity(std::size_t quantity, const Maps& maps, const std::
     if (name.empty()) continue;
     figures += "<figure>\n<div class=\"map-title\">" + html_label(i, groups[i].label) + "</div>\n" +
                inline_svg(folder.path() / (name + ".svg"), q.symbol + (" of " + groups[i].label)) +
-               "\n<figcaption>" + links(name, folder) + "</figcaption>\n</figure>\n";
+               "\n<figcaption>" + figure_links(folder.name(), name) + "</figcaption>\n</figure>\n";
   }
   if (figures.empty()) return "";
   return fmt::format(
@@ -142,11 +137,15 @@ std::string maps_html(const Maps& maps, const std::vector<Group>& groups, const 
          missing;
 }
 
-std::vector<Drawing> drawings_of(const std::vector<CurveFigure>& curves, const Maps& maps) {
+std::vector<Drawing> drawings_of(const std::vector<CurveFigure>& curves,
+                                 const std::vector<ClassFigure>& classes, const Maps& maps) {
   std::vector<Drawing> drawings;
   for (const CurveFigure& figure : curves) {
     drawings.push_back({figure.name, figure.name + ".svg", true});
     drawings.push_back({figure.name, page_picture(figure.name), false});
+  }
+  for (const ClassFigure& figure : classes) {
+    if (!figure.name.empty()) drawings.push_back({figure.name, figure.name + ".svg", true});
   }
   for (const auto& names : maps.names) {
     for (const std::string& name : names) {
@@ -161,11 +160,14 @@ std::vector<Drawing> drawings_of(const std::vector<CurveFigure>& curves, const M
 FiguresHtml make_figures(const std::vector<Group>& groups, const ReportFolder& folder, bool all_layers) {
   const std::vector<CurveFigure> curves = curve_figures(groups);
   for (const CurveFigure& figure : curves) write_curves(figure, groups, folder);
+  const std::vector<ClassFigure> classes = write_class_figures(groups, folder);
   const Maps maps = write_maps(groups, folder, all_layers);
-  const std::vector<Drawing> drawings = drawings_of(curves, maps);
+  const std::vector<Drawing> drawings = drawings_of(curves, classes, maps);
   draw(folder.path(), drawings);
-  FiguresHtml html{
-      .symbols = {}, .curves = curves_html(curves, groups, folder), .maps = maps_html(maps, groups, folder)};
+  FiguresHtml html{.symbols = {},
+                   .curves = curves_html(curves, groups, folder),
+                   .classes = classes_html(classes, groups, folder),
+                   .maps = maps_html(maps, groups, folder)};
   if (!drawings.empty()) html.symbols = svg_symbols(folder.path() / drawings.front().picture);
   for (const CurveFigure& figure : curves) fs::remove(folder.path() / page_picture(figure.name));
   return html;

@@ -85,6 +85,24 @@ std::string gnuplot_tic_label(std::string text) {
   return gnuplot_string(replace_all(std::move(text), "%", "%%"));
 }
 
+std::string shortened(const std::string& text, std::size_t characters) {
+  std::size_t seen = 0, cut = 0;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    if ((text[i] & 0xC0) == 0x80) continue;  // within a character
+    if (++seen == characters) cut = i;
+  }
+  return seen > characters ? text.substr(0, cut) + "…" : text;
+}
+
+std::string palette(int exponent) {
+  constexpr const char* viridis[] = {"#440154", "#482878", "#3e4989", "#31688e", "#26828e",
+                                     "#1f9e89", "#35b779", "#6ece58", "#b5de2b", "#fde725"};
+  std::string colours;
+  for (int i = 0; i < 10; ++i)
+    colours += fmt::format("{}{:g} \"{}\"", i == 0 ? "" : ", ", std::pow(i, exponent), viridis[i]);
+  return fmt::format("set palette maxcolors {} defined \\\n  ({})", exponent == 1 ? 64 : 256, colours);
+}
+
 double tic_step(double extent) {
   const double least = std::max(extent / 5, 1.0), power = std::pow(10.0, std::floor(std::log10(least)));
   for (const double multiple : {1.0, 2.0, 5.0}) {

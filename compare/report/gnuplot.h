@@ -13,6 +13,13 @@ namespace lamina::compare {
 std::string gnuplot_string(std::string text);
 std::string gnuplot_tic_label(std::string text);
 
+// No more than so many characters of UTF-8; "…" is the last where some are cut off.
+std::string shortened(const std::string& text, std::size_t characters);
+
+// `set palette`: the colours of viridis, which the colour-blind can tell apart. An exponent above 1 parts
+// small values more finely than large ones.
+std::string palette(int exponent);
+
 // The step between about five tics over an extent: 1, 2 or 5 times a power of ten, at least 1.
 double tic_step(double extent);
 

@@ -97,6 +97,13 @@ std::string html_label(std::size_t contender, const std::string& label) {
       line.colour, dashes[static_cast<std::size_t>(line.dash)], escape_html(label));
 }
 
+std::string figure_links(const std::string& folder, const std::string& name) {
+  return fmt::format(
+      " <span class=\"links\"><a href=\"{0}.csv\">data</a> <a href=\"{0}.gp\">script</a> "
+      "<a href=\"{0}.svg\">picture</a></span>",
+      escape_html(folder + "/" + name));
+}
+
 std::string HtmlTable::str() const {
   const auto opening = [&](const char* tag, std::size_t column) {
     const bool text = std::count(text_columns.begin(), text_columns.end(), column) > 0;

@@ -22,6 +22,9 @@ std::string escape_html(const std::string& text);
 // A piece of line in the contender's style, and its label; both stay on one line.
 std::string html_label(std::size_t contender, const std::string& label);
 
+// To the data, script and picture of the figure `name` in the report's folder.
+std::string figure_links(const std::string& folder, const std::string& name);
+
 // Cells are HTML. The first column is the rows' header; columns of `text_columns` are set to the left like
 // it, the others to the right. Scrolls in its own box where the page is too narrow.
 struct HtmlTable {

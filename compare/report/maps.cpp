@@ -73,6 +73,10 @@ std::vector<float> average_columns(const Tensor& tensor, const std::vector<std::
   return means;
 }
 
+bool is_one_or_blank(const std::vector<float>& values) {
+  return std::all_of(values.begin(), values.end(), [](float v) { return v == 1 || !std::isfinite(v); });
+}
+
 LayerMap read_trace(const fs::path& path, bool all_layers) {
   const TensorFile trace = read_tensors(path);
   const Layers layers = choose_layers(trace, all_layers);
@@ -91,6 +95,8 @@ LayerMap read_trace(const fs::path& path, bool all_layers) {
     check(tensor.shape() == Shape{rows, traced}, "{} is {}, expected {} steps × {} layers", quantity.tensor,
           tensor.shape().str(), rows, traced);
     map.values.push_back(average_columns(tensor, layers.indices, map.columns));
+    if (quantity.tensor == std::string("trust") && is_one_or_blank(map.values.back()))
+      map.values.back().clear();
   }
   return map;
 }
@@ -168,7 +174,9 @@ const std::vector<Quantity>& traced_quantities() {
       {"ratio", "‖w‖ / ‖∇L‖", "The ratio that layer-wise adaptation starts from"},
       {"update_norm", "‖Δw‖", "Norm of the change that the step made"},
       {"trust", "trust ratio",
-       "The factor by which the optimizer scaled the layer’s update; 1 where it does not adapt"}};
+       "The factor by which the optimizer scaled the layer’s update; 1 where it does not adapt. Contenders "
+       "that "
+       "adapt no layer have no map"}};
   return quantities;
 }
 
@@ -196,7 +204,7 @@ LayerMap read_layer_map(const Group& group, bool all_layers) {
 ColourRange colour_range(const std::vector<LayerMap>& maps, std::size_t quantity) {
   ColourRange range{std::numeric_limits<double>::infinity(), 0};
   for (const LayerMap& map : maps) {
-    if (map.values.empty()) continue;
+    if (!map.shows(quantity)) continue;
     for (const double value : map.values[quantity]) {
       if (!(value > 0)) continue;
       range.low = std::min(range.low, value);
@@ -229,8 +237,7 @@ set logscale cb
 set cbrange [{low} : {high}]
 set cbtics font ",11" scale 0.4 ({cbtics})
 set colorbox user origin {right} + 0.014, {bottom} size 0.03, {top} - {bottom} noborder
-set palette maxcolors 64 defined \
-  (0 "#440154", 1 "#482878", 2 "#3e4989", 3 "#31688e", 4 "#26828e", 5 "#1f9e89", 6 "#35b779", 7 "#6ece58", 8 "#b5de2b", 9 "#fde725")
+{palette}
 {tics}
 plot '{name}.csv' matrix every 1:1:1:1 using ({first} - 0.5 + ($1 - 0.5) * {step}):($2 - 1):3 with image notitle
 unset output
@@ -240,9 +247,9 @@ unset output
                                fmt::arg("top", 1 - 8.0 / height), fmt::arg("title", gnuplot_string(q.symbol)),
                                fmt::arg("first", map.first_step), fmt::arg("last", map.last_step),
                                fmt::arg("rows", map.layers.size()), fmt::arg("cbtics", colour_tics(range)),
-                               fmt::arg("low", range.low), fmt::arg("high", range.high),
-                               fmt::arg("tics", layer_tics(map)), fmt::arg("name", name),
-                               fmt::arg("step_tics", tic_step(steps)),
+                               fmt::arg("palette", palette(1)), fmt::arg("low", range.low),
+                               fmt::arg("high", range.high), fmt::arg("tics", layer_tics(map)),
+                               fmt::arg("name", name), fmt::arg("step_tics", tic_step(steps)),
                                fmt::arg("step", steps / static_cast<double>(map.columns))));
   return name;
 }

@@ -21,10 +21,13 @@ const std::vector<Quantity>& traced_quantities();
 struct LayerMap {
   std::vector<std::string> layers;
   std::int64_t first_step = 0, last_step = 0, columns = 0;
-  std::vector<std::vector<float>>
-      values;                 // [quantity][layer * columns + column]; NaN where nothing is finite
+  // [quantity][layer * columns + column]; NaN where nothing is finite. Trust ratios that are 1 throughout, of
+  // an optimizer that adapts no layer, are left out: none.
+  std::vector<std::vector<float>> values;
   bool weights_only = false;  // biases and normalisation layers are left out
   std::string problem;        // why there is none; empty if there is one
+
+  bool shows(std::size_t quantity) const { return quantity < values.size() && !values[quantity].empty(); }
 };
 
 // The trace of the group's first run that has one. A trace that cannot be read is told in `problem`.

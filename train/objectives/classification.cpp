@@ -19,8 +19,7 @@ std::vector<std::pair<std::string, std::string>> Classification::options() const
   return {{"label_smoothing", fmt::format("{}", options_.label_smoothing)}};
 }
 
-PartLoss Classification::measure(const data::Part& part, double label_smoothing) {
-  const Tensor logits = net_(part.images());
+PartLoss Classification::of_logits(const Tensor& logits, const data::Part& part, double label_smoothing) {
   const Tensor losses = cross_entropy_per_sample(logits, part.labels, {.label_smoothing = label_smoothing});
   return {part.mean(losses), {sum(is_argmax(logits.detach(), part.labels))}};
 }

@@ -16,14 +16,17 @@ class Classification final : public Objective {
 
   std::string name() const override { return "classification"; }
   Module& module() override { return net_; }
-  PartLoss loss(const data::Part& part) override { return measure(part, options_.label_smoothing); }
-  PartLoss evaluate(const data::Part& part) override { return measure(part, 0); }
+  PartLoss loss(const data::Part& part) override {
+    return of_logits(net_(part.images()), part, options_.label_smoothing);
+  }
+  PartLoss evaluate(const data::Part& part) override { return of_logits(net_(part.images()), part); }
   std::vector<MetricInfo> metrics() const override { return {{.name = "accuracy"}}; }
   std::vector<std::pair<std::string, std::string>> options() const override;
 
- private:
-  PartLoss measure(const data::Part& part, double label_smoothing);
+  // The loss and the accuracy that logits [n, classes] of a part have.
+  static PartLoss of_logits(const Tensor& logits, const data::Part& part, double label_smoothing = 0);
 
+ private:
   Module& net_;
   ClassificationOptions options_;
 };
