@@ -28,36 +28,36 @@ std::int64_t little_endian_32(StbBytes bytes, std::size_t at) {
 }
 
 // What stb has not read yet, and whether it asked for more when there was nothing left.
-struct Source {
+struct StbInput {
   StbBytes rest;
   bool exhausted = false;
 
   static int read(void* user, char* to, int size) {
-    auto& source = *static_cast<Source*>(user);
-    const std::size_t count = std::min(static_cast<std::size_t>(size), source.rest.size());
-    source.exhausted = source.exhausted || count == 0;
-    std::copy_n(source.rest.begin(), count, to);
-    source.rest = source.rest.subspan(count);
+    auto& input = *static_cast<StbInput*>(user);
+    const std::size_t count = std::min(static_cast<std::size_t>(size), input.rest.size());
+    input.exhausted = input.exhausted || count == 0;
+    std::copy_n(input.rest.begin(), count, to);
+    input.rest = input.rest.subspan(count);
     return static_cast<int>(count);
   }
   static void skip(void* user, int size) {
-    auto& source = *static_cast<Source*>(user);
-    source.rest = source.rest.subspan(std::min(static_cast<std::size_t>(size), source.rest.size()));
+    auto& input = *static_cast<StbInput*>(user);
+    input.rest = input.rest.subspan(std::min(static_cast<std::size_t>(size), input.rest.size()));
   }
-  static int at_end(void* user) { return static_cast<Source*>(user)->rest.empty() ? 1 : 0; }
+  static int at_end(void* user) { return static_cast<StbInput*>(user)->rest.empty() ? 1 : 0; }
 };
 
 // `pixels` has its size.
 Pixels decode_with_stb(StbBytes bytes, const std::string& name, const char* format, Pixels pixels) {
-  const stbi_io_callbacks callbacks{.read = Source::read, .skip = Source::skip, .eof = Source::at_end};
-  Source source{.rest = bytes};
+  const stbi_io_callbacks callbacks{.read = StbInput::read, .skip = StbInput::skip, .eof = StbInput::at_end};
+  StbInput input{.rest = bytes};
   int width = 0, height = 0, components = 0;
   const std::unique_ptr<stbi_uc, decltype(&stbi_image_free)> decoded(
-      stbi_load_from_callbacks(&callbacks, &source, &width, &height, &components, pixels.components),
+      stbi_load_from_callbacks(&callbacks, &input, &width, &height, &components, pixels.components),
       &stbi_image_free);
   check(decoded != nullptr, "{}: damaged {} image, or of a kind that is not read: {}", name, format,
         stbi_failure_reason());
-  check(!source.exhausted, "{}: truncated {} image", name, format);
+  check(!input.exhausted, "{}: truncated {} image", name, format);
   check(width == pixels.width && height == pixels.height, "{}: damaged {} image: {}×{} or {}×{} pixels", name,
         format, width, height, pixels.width, pixels.height);
   pixels.allocate();
