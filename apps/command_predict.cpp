@@ -109,7 +109,7 @@ void add_predict_command(const Command& program) {
   const Command predict = program.add("predict", "Class probabilities and logits for image files");
   auto command = std::make_shared<PredictCommand>();
   predict.argument("file", command->file, "RUN|FILE");
-  predict.argument("images", command->images, "JPEG or PNG files");
+  predict.argument("images", command->images, "JPEG, PNG, BMP, TGA, PGM or PPM files");
   predict.option("--top", command->top, "classes shown per image");
   predict.option("--size", command->size, "resize and crop images to a square; 0: keep their size");
   add_options(predict, command->model);

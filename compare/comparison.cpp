@@ -47,11 +47,12 @@ std::vector<EpochRow> read_epochs(const fs::path& path) {
 
 const Json& options_of(const RunResult& run) { return run.config.at("options"); }
 
-// Runs of programs of one's own also say what they minimise; a recipe's is always the same.
+// Runs of programs of one's own also say what they minimise and whether they transform images.
 const Json& default_options() {
   static const Json defaults = [] {
     Json options = to_json(train::Recipe{});
     options["objective"] = "classification";
+    options["transform"] = false;
     return options;
   }();
   return defaults;
@@ -85,6 +86,7 @@ const std::vector<std::string>& compared_options() {
       if (changes_results(info)) list.emplace_back(info.name);
     });
     list.emplace_back("objective");
+    list.emplace_back("transform");
     return list;
   }();
   return names;

@@ -62,13 +62,16 @@ struct BatchNormParams {
   Tensor batches_tracked = {};       // i32 []: how many have moved them; undefined: not counted
 };
 
-// Standard augmentation of one image: where its crop starts in the zero-padded source, and whether it is
-// mirrored.
+// Augmentation of one image: where its crop starts in the zero-padded source, whether it is mirrored, and
+// what is then cut out of it.
 struct Crop {
   std::int32_t source = 0;  // row of `images`
   std::int16_t top = 0;     // of the crop, in source pixels; negative: in the padding above
   std::int16_t left = 0;
   bool flip = false;  // mirror left to right, after cropping
+  // Rows [cut_top, cut_bottom) × columns [cut_left, cut_right) of what has come out are 0, after
+  // normalisation; they may lie outside.
+  std::int32_t cut_top = 0, cut_bottom = 0, cut_left = 0, cut_right = 0;
 };
 
 // Captured work, which a device does again as a whole.
@@ -196,7 +199,7 @@ class Backend {
   virtual void dropout_mask(const Tensor& draw, std::uint64_t seed, double keep, Tensor& mask) = 0;
 
   // u8 images [S, H, W, C] -> normalised [crops.size(), h, w, C]: (pixel / 255 - mean[c]) / std[c]; padding
-  // is pixel 0 before normalisation.
+  // is pixel 0 before normalisation, what is cut out 0 after it.
   virtual void crop_images(const Tensor& images, std::span<const Crop> crops, std::span<const float> mean,
                            std::span<const float> std, Tensor& out) = 0;
 };

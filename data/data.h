@@ -11,3 +11,4 @@
 #include "data/sets/folder.h"
 #include "data/sets/idx.h"
 #include "data/sets/synthetic.h"
+#include "data/transform.h"

@@ -38,12 +38,15 @@ struct Epoch::Plan {
   }
   Part make(std::int64_t index) const;
   Tensor augmented(std::span<const std::int64_t> rows, int view) const;
+  Tensor transformed(std::span<const std::int64_t> rows, int view) const;
   [[noreturn]] void rethrow(std::exception_ptr error, std::int64_t index) const;
 };
 
 Part Epoch::Plan::make(std::int64_t index) const {
   Part part;
   part.batch = index / parts_per_batch();
+  part.epoch = epoch;
+  part.seed = seed;
   const std::int64_t start = part.batch * options.batch;  // in `order`
   part.batch_samples = std::min(options.batch, samples - start);
   const std::int64_t offset = index % parts_per_batch() * part_size();
@@ -62,12 +65,42 @@ Part Epoch::Plan::make(std::int64_t index) const {
 }
 
 Tensor Epoch::Plan::augmented(std::span<const std::int64_t> rows, int view) const {
-  const auto count = static_cast<std::int64_t>(rows.size());
-  const Device home = split.images.device();
-  Tensor images = Tensor::empty({count, split.height(), split.width(), split.channels()}, {DType::f32, home});
-  backend_for(home).crop_images(split.images,
-                                crops(rows, options.augment, seed, static_cast<std::uint32_t>(epoch), view),
-                                split.mean, split.std, images);
+  const Tensor sources = options.transform ? transformed(rows, view) : split.images;
+  const Shape shape{static_cast<std::int64_t>(rows.size()), sources.size(1), sources.size(2),
+                    sources.size(3)};
+  std::vector<Crop> crops = data::crops(rows, options.augment, seed, static_cast<std::uint32_t>(epoch), view,
+                                        {.height = shape[1], .width = shape[2]});
+  if (options.transform) {
+    for (std::size_t i = 0; i < crops.size(); ++i) crops[i].source = static_cast<std::int32_t>(i);
+  }
+  Tensor images = Tensor::empty(shape, {DType::f32, sources.device()});
+  backend_for(sources.device()).crop_images(sources, crops, split.mean, split.std, images);
+  return images;
+}
+
+// Their images, one after another: u8 [rows, H, W, C].
+Tensor Epoch::Plan::transformed(std::span<const std::int64_t> rows, int view) const {
+  // Views have streams of their own.
+  const auto stream = static_cast<Stream>(static_cast<std::uint32_t>(Stream::user) +
+                                          (static_cast<std::uint32_t>(view) << 16));
+  Tensor images;
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    const Random random{seed, stream, static_cast<std::uint32_t>(epoch), static_cast<std::uint32_t>(rows[i])};
+    const Tensor image = options.transform(split.get(rows[i]).image.clone(), random);
+    check(image.defined() && image.dtype() == DType::u8 && image.rank() == 3 && image.elements() > 0 &&
+              image.size(2) == split.channels() && image.device().type == DeviceType::cpu,
+          "the transform of row {} gave {}; expected u8 [H, W, {}] on the CPU", rows[i],
+          image.defined() ? image.str() : "an undefined tensor", split.channels());
+    if (!images.defined()) {
+      const Shape shape{static_cast<std::int64_t>(rows.size()), image.size(0), image.size(1), image.size(2)};
+      images = Tensor::empty(shape, {.dtype = DType::u8});
+    }
+    check(image.size(0) == images.size(1) && image.size(1) == images.size(2),
+          "the transform of row {} gave {}×{} pixels; expected {}×{} (height×width), as of row {} before it, "
+          "with which it is to be in one batch",
+          rows[i], image.size(0), image.size(1), images.size(1), images.size(2), rows[0]);
+    images.rows(static_cast<std::int64_t>(i), 1).view(image.shape()).copy_from(image);
+  }
   return images;
 }
 
@@ -192,7 +225,7 @@ void Epoch::advance() {
   current_.labels = current_.labels.to(plan_->device);
 }
 
-Loader::Loader(Split split, LoaderOptions options) : split_(std::move(split)), options_(options) {
+Loader::Loader(Split split, LoaderOptions options) : split_(std::move(split)), options_(std::move(options)) {
   const std::int64_t size = split_.size();
   check(size > 0, "loader: the split is empty");
   check(split_.images.rank() == 4 && split_.images.dtype() == DType::u8,
@@ -208,13 +241,16 @@ Loader::Loader(Split split, LoaderOptions options) : split_(std::move(split)), o
   check(options_.batch <= size,
         "loader: a batch of {} from a data set of {} images; use a batch of at most {}", options_.batch, size,
         size);
-  check(options_.views >= 1 && options_.views <= 16, "loader: {} views of every sample; expected 1 to 16",
-        options_.views);
+  check(options_.views >= 1 && options_.views <= most_views,
+        "loader: {} views of every sample; expected 1 to {}", options_.views, most_views);
   check(options_.workers >= 0 && options_.workers <= 256, "loader: {} workers; expected 0 to 256",
         options_.workers);
   check(options_.prefetch > 0, "loader: prefetch {}; expected at least 1", options_.prefetch);
   check(options_.augment.padding >= 0 && options_.augment.padding <= 1024,
         "loader: augmentation pads by {} pixels; expected 0 to 1024", options_.augment.padding);
+  check(options_.augment.cutout >= 0, "loader: a cutout of {} pixels; expected 0 or more",
+        options_.augment.cutout);
+  if (options_.transform) split_.images = split_.images.to(Device::cpu());
   if (!options_.seed) options_.seed = seed();
 }
 

@@ -16,6 +16,7 @@
 #include "data/augment.h"
 #include "data/dataset.h"
 #include "data/part.h"
+#include "data/transform.h"
 
 namespace lamina::data {
 
@@ -23,6 +24,9 @@ struct LoaderOptions {
   std::int64_t batch = 128;
   std::int64_t micro_batch = 0;  // hand out each batch in parts of at most this many samples; 0: whole
   Augment augment = none();
+  // Called for every view of every sample, before `augment`. It may change the size, as long as all images of
+  // a part agree. Images that are on a GPU are then copied to the CPU, where the batches are made.
+  ImageTransform transform = {};
   int views = 1;              // of every sample, each augmented by random numbers of its own; 1 to 16
   bool shuffle = true;        // a new order every epoch
   bool drop_last = false;     // leave out the last batch of an epoch if it is smaller than `batch`
@@ -57,7 +61,8 @@ class Epoch {
   ~Epoch();
 
   // The first call makes or waits for the first batch. What a worker threw is rethrown where its batch would
-  // have come: as Error "loader: epoch 3, batch 17: …".
+  // have come: as Error "loader: epoch 3, batch 17: …"; so is what a transform threw, or gave that is no
+  // image of the split's channels or of another size than those before it.
   Iterator begin();
   std::default_sentinel_t end() const { return {}; }
 

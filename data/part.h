@@ -17,6 +17,8 @@ struct Part {
   std::int64_t batch = 0;                  // index of the batch in its epoch
   std::int64_t batch_samples = 0;          // samples of the whole batch
   bool completes_batch = true;             // the last part of its batch
+  std::int64_t epoch = 0;                  // from 0
+  std::uint64_t seed = 0;                  // the loader's
 
   const Tensor& images() const { return view(0); }
   const Tensor& view(int index) const;  // of the samples, from 0; throws Error if there are not as many

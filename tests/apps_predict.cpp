@@ -131,6 +131,13 @@ TEST_CASE("predict prints the JSON that scripts expect") {
   }
   CHECK(json["predictions"][0]["file"] == a);
 
+  // A file of another format with the same pixels.
+  std::string ppm = "P6\n16 16\n255\n";
+  for (std::size_t i = 0; i < 16 * 16 * 3; ++i) ppm += static_cast<char>(i * 7);
+  std::ofstream(folder / "a.ppm", std::ios::binary) << ppm;
+  const auto same = json_of({"predict", weights, (folder / "a.ppm").string(), "--json"});
+  CHECK(same["predictions"][0]["logits"] == json["predictions"][0]["logits"]);
+
   // The image in a batch of the library's own making gives the same logits.
   const auto alone = json_of({"predict", weights, b, "--json"});
   CHECK(alone["predictions"][0]["logits"] == json["predictions"][1]["logits"]);

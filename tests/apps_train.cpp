@@ -91,6 +91,8 @@ TEST_CASE("seed and every other option of the recipe change the weights") {
   CHECK(train("again", {}) == reference);
   CHECK(train("seed", {"--seed", "2"}) != reference);
   CHECK(train("augment", {"--augment", "none"}) != reference);
+  CHECK(train("cutout", {"--cutout", "4"}) != reference);
+  CHECK(train("mixup", {"--mixup", "1"}) != reference);
   CHECK(train("smoothing", {"--label-smoothing", "0.1"}) != reference);
   CHECK(train("schedule", {"--schedule", "cosine"}) != reference);
 }

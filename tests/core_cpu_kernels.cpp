@@ -245,14 +245,16 @@ TEST_CASE("slices with steps are read and written back") {
   CHECK(column.to_vector<std::uint8_t>() == std::vector<std::uint8_t>{1, 3, 4, 6});
 }
 
-TEST_CASE("crops run over every edge, are mirrored after cropping, and normalised exactly") {
+TEST_CASE("crops run over every edge, are mirrored after cropping, normalised exactly, and cut out last") {
   std::vector<std::uint8_t> pixels(2 * 4 * 5 * 3);
   for (std::size_t i = 0; i < pixels.size(); ++i) pixels[i] = static_cast<std::uint8_t>(i * 37 % 256);
   const Tensor images = Tensor::from(pixels, {2, 4, 5, 3});
   const std::vector<float> mean{0.1f, 0.2f, 0.3f}, std{0.5f, 0.25f, 0.7f};
   const std::vector<Crop> crops{
-      {0, 0, 0, false}, {1, -2, -3, true}, {1, 3, 4, false}, {0, -9, 40, true}, {0, 1, 1, true}};
-  Tensor out = poisoned({5, 3, 4, 3});
+      {0, 0, 0, false},           {1, -2, -3, true},           {1, 3, 4, false},
+      {0, -9, 40, true},          {0, 1, 1, true, 1, 3, 0, 2}, {1, 0, 1, false, -5, 2, 3, 90},
+      {0, 0, 0, true, 1, 3, 2, 1}};
+  Tensor out = poisoned({7, 3, 4, 3});
   cpu_backend().crop_images(images, crops, mean, std, out);
   const auto results = out.to_vector<float>();
   std::size_t i = 0;
@@ -261,11 +263,12 @@ TEST_CASE("crops run over every edge, are mirrored after cropping, and normalise
       for (int x = 0; x < 4; ++x) {
         const int row = crop.top + y, column = crop.left + (crop.flip ? 3 - x : x);
         const bool inside = row >= 0 && row < 4 && column >= 0 && column < 5;
+        const bool cut = y >= crop.cut_top && y < crop.cut_bottom && x >= crop.cut_left && x < crop.cut_right;
         for (int c = 0; c < 3; ++c, ++i) {
           const auto channel = static_cast<std::size_t>(c);
           const int at = ((crop.source * 4 + row) * 5 + column) * 3 + c;
           const float pixel = inside ? static_cast<float>(pixels[static_cast<std::size_t>(at)]) : 0;
-          CHECK(results[i] == (pixel / 255.0f - mean[channel]) / std[channel]);
+          CHECK(results[i] == (cut ? 0 : (pixel / 255.0f - mean[channel]) / std[channel]));
         }
       }
     }

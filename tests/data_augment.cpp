@@ -1,4 +1,5 @@
 // Augmentation: what is drawn, and that a loader's batches are those crops, pixel by pixel.
+#include <array>
 #include <cmath>
 #include <map>
 #include <numeric>
@@ -24,9 +25,10 @@ std::vector<std::int64_t> count_up(std::int64_t n) {
   return samples;
 }
 
-// The definition, one pixel at a time: zero-padded crop, mirror, then normalisation.
+// The definition, one pixel at a time: zero-padded crop, mirror, normalisation, cutout.
 double augmented_pixel(const data::Split& split, const Crop& crop, std::int64_t y, std::int64_t x,
                        std::int64_t c) {
+  if (y >= crop.cut_top && y < crop.cut_bottom && x >= crop.cut_left && x < crop.cut_right) return 0;
   const std::int64_t w = split.width();
   const std::int64_t source_y = crop.top + y;
   const std::int64_t source_x = crop.left + (crop.flip ? w - 1 - x : x);
@@ -77,6 +79,52 @@ TEST_CASE("offsets and mirrors are uniform and independent", "[data][augment]") 
   }
 }
 
+TEST_CASE("a cutout's centre is any pixel, and what sticks out is lost", "[data][augment]") {
+  const std::int64_t n = 12000, height = 5, width = 6;
+  for (const int side : {1, 2, 3, 4, 9, 1000}) {
+    INFO("a side of " << side);
+    data::Augment augment = data::standard();
+    augment.cutout = side;
+    const auto crops = data::crops(count_up(n), augment, 4, 2, 1, {height, width});
+    const auto without = data::crops(count_up(n), data::standard(), 4, 2, 1);
+    std::map<std::array<int, 4>, double> expected, found;
+    for (int y = 0; y < height; ++y)
+      for (int x = 0; x < width; ++x) {
+        const int top = std::max(0, y - side / 2), bottom = std::min<int>(height, y - side / 2 + side);
+        const int left = std::max(0, x - side / 2), right = std::min<int>(width, x - side / 2 + side);
+        expected[{top, bottom, left, right}] += static_cast<double>(n) / (height * width);
+      }
+    for (std::size_t i = 0; i < crops.size(); ++i) {
+      const Crop& crop = crops[i];
+      CHECK(same(crop, without[i]));
+      ++found[{crop.cut_top, crop.cut_bottom, crop.cut_left, crop.cut_right}];
+    }
+    REQUIRE(found.size() == expected.size());
+    double chi_square = 0;
+    for (const auto& [rectangle, count] : expected)
+      chi_square += std::pow(found[rectangle] - count, 2) / count;
+    const double freedom = static_cast<double>(expected.size()) - 1;  // its mean; the variance is twice that
+    CHECK(chi_square <= freedom + 4 * std::sqrt(2 * freedom));
+  }
+  for (const Crop& crop : data::crops(count_up(20), data::standard(), 4, 2))
+    CHECK((crop.cut_bottom == 0 && crop.cut_right == 0));
+}
+
+TEST_CASE("views are cut out apart, and as long as nothing but the seed differs the same",
+          "[data][augment]") {
+  const data::Augment augment{.cutout = 2};
+  const auto cuts = [&](std::uint64_t seed, std::uint32_t epoch, int view) {
+    std::vector<std::pair<int, int>> places;
+    for (const Crop& crop : data::crops(count_up(50), augment, seed, epoch, view, {40, 40}))
+      places.emplace_back(crop.cut_bottom, crop.cut_right);
+    return places;
+  };
+  CHECK(cuts(1, 0, 0) == cuts(1, 0, 0));
+  CHECK(cuts(1, 0, 0) != cuts(2, 0, 0));
+  CHECK(cuts(1, 0, 0) != cuts(1, 1, 0));
+  for (int view = 1; view < data::most_views; ++view) CHECK(cuts(1, 0, view) != cuts(1, 0, view - 1));
+}
+
 TEST_CASE("augmentations have names", "[data][augment]") {
   CHECK(data::augment_named("standard").padding == 4);
   CHECK(data::augment_named("none").flip == false);
@@ -86,10 +134,11 @@ TEST_CASE("augmentations have names", "[data][augment]") {
 TEST_CASE("a loader's batch is the definition of the augmentation, pixel by pixel", "[data][augment]") {
   const data::Split split =
       data::synthetic({.classes = 3, .height = 7, .width = 9, .train = 30, .test = 3}, quiet()).train;
-  for (const data::Augment& augment : {data::standard(), data::none(), data::Augment{.padding = 1}}) {
+  for (const data::Augment& augment : {data::standard(), data::none(), data::Augment{.padding = 1},
+                                       data::Augment{.padding = 4, .flip = true, .cutout = 5}}) {
     const data::Loader loader(split, {.batch = 30, .augment = augment, .seed = 11});
     for (const data::Part& part : loader.epoch(2)) {
-      const std::vector<Crop> crops = data::crops(part.samples, augment, 11, 2);
+      const std::vector<Crop> crops = data::crops(part.samples, augment, 11, 2, 0, {7, 9});
       const float* value = part.images().data<float>();
       double worst = 0;
       for (std::size_t i = 0; i < crops.size(); ++i) {

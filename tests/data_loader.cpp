@@ -241,6 +241,7 @@ TEST_CASE("loaders refuse options that make no sense", "[data][loader]") {
   check_error(with({.batch = 5, .workers = -1}), {"-1 workers"});
   check_error(with({.batch = 5, .prefetch = 0}), {"prefetch 0"});
   check_error(with({.batch = 5, .augment = {.padding = -2}}), {"pads by -2"});
+  check_error(with({.batch = 5, .augment = {.cutout = -1}}), {"a cutout of -1"});
   check_error([] { data::Loader(data::Split{}, {}); }, {"empty"});
   data::Split wrong = split;
   wrong.std.push_back(1.0f);

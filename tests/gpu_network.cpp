@@ -76,7 +76,7 @@ void compare_batch_norm(const Shape& shape, const BatchNormOptions& options, boo
   if (with_residual) CHECK(same_bits(found.residual, to_bf16(expected.residual)));
 }
 
-// Pixels, and crops of them that lie inside, across every edge and outside.
+// Pixels, and crops of them that lie inside, across every edge and outside, with and without a cutout.
 struct Images {
   Tensor pixels = Tensor::empty({5, 9, 7, 3}, {DType::u8});
   std::vector<Crop> crops;
@@ -89,6 +89,11 @@ struct Images {
     for (int i = 0; i < 101; ++i)
       crops.push_back({draw.below(5), static_cast<std::int16_t>(draw.below(24) - 12),
                        static_cast<std::int16_t>(draw.below(20) - 10), draw.below(2) == 1});
+    for (std::size_t i = 0; i < crops.size(); i += 2) {
+      Crop& crop = crops[i];
+      crop.cut_top = draw.below(14) - 2, crop.cut_bottom = crop.cut_top + draw.below(9);
+      crop.cut_left = draw.below(14) - 2, crop.cut_right = crop.cut_left + draw.below(9);
+    }
   }
 };
 

@@ -35,6 +35,7 @@ struct TinyOptions {
   std::string optimizer = "lars";
   double lr = 0.5;
   double label_smoothing = 0;
+  double mixup = 0;
   data::LoaderOptions loader = {.batch = 24, .augment = data::standard(), .workers = 0};
 };
 
@@ -42,7 +43,7 @@ struct TinyOptions {
 struct TinyParts {
   explicit TinyParts(const TinyOptions& options = {})
       : net("resnet8", {.classes = 4, .seed = 3}),
-        objective(net, {.label_smoothing = options.label_smoothing}),
+        objective(net, {.label_smoothing = options.label_smoothing, .mixup = options.mixup}),
         optimizer(make_optimizer(options.optimizer, net.parameters(), {{"lr", fmt::format("{}", options.lr)}},
                                  {.steps_per_epoch = 3})),
         loader(tiny_images().train, with_seed(options.loader)) {

@@ -59,6 +59,9 @@ TEST_CASE("a run of another recipe is refused with the differences, and stays as
   CHECK(refused_loader([](auto& o) { o.augment = data::none(); }, "augment: "));
   CHECK(refused_loader([](auto& o) { o.views = 2; }, "views: 2 here, 1 there"));
   CHECK(refused_loader([](auto& o) { o.shuffle = false; }, "shuffle: false here, true there"));
+  CHECK(refused_loader([](auto& o) { o.augment.cutout = 3; }, "augment: \"pad 4, flip, cutout 3\" here"));
+  CHECK(refused_loader([](auto& o) { o.transform = [](Tensor t) { return t; }; },
+                       "transform: true here, false there"));
   CHECK(refused_loader([](auto& o) { o.drop_last = true; }, "drop_last: true here, false there"));
   const std::string several = refusal(run, {.parts = {.optimizer = "sgd"}, .trainer = {.epochs = 2}});
   CHECK((mentions(several, "optimizer: ") && mentions(several, "epochs: ")));

@@ -41,7 +41,7 @@ Json old_position(Json position) {
 }
 
 Json old_config(Json config) {
-  for (const char* name : {"valid", "keep", "patience"}) config["options"].erase(name);
+  for (const char* name : {"valid", "keep", "patience", "transform"}) config["options"].erase(name);
   return config;
 }
 

@@ -42,6 +42,13 @@ std::string describe_batch(const Setup& setup) {
   return text;
 }
 
+std::string describe_augmentation(const Recipe& recipe) {
+  std::string text = recipe.augment;
+  if (recipe.cutout > 0) text += fmt::format(", a cutout of {} pixels", recipe.cutout);
+  if (recipe.mixup > 0) text += fmt::format(", mixup with alpha {}", recipe.mixup);
+  return text;
+}
+
 std::string describe_data(const Setup& setup) {
   const data::Split& train = setup.data.train;
   const std::string held_out = setup.valid.size() > 0 ? fmt::format(", {} held out of them for validation,",
@@ -50,7 +57,7 @@ std::string describe_data(const Setup& setup) {
   return fmt::format("{}: {} training{} and {} test images of {}, {} classes; augmentation: {}{}",
                      setup.data.name, format_count(train.size()), held_out,
                      format_count(setup.data.test.size()), shape_of(train), setup.data.classes.size(),
-                     setup.recipe.recipe.augment,
+                     describe_augmentation(setup.recipe.recipe),
                      train.images.device() == setup.device ? "" : ", by the CPU: too many for the GPU");
 }
 

@@ -184,6 +184,7 @@ void check_recipe(const Recipe& o) {
   at_least("base_batch", static_cast<double>(o.base_batch), 1);
   at_least("warmup_epochs", o.warmup_epochs, 0);
   at_least("image_size", o.image_size, 0);
+  at_least("cutout", o.cutout, 0);
   at_least("limit_train", static_cast<double>(o.limit_train), 0);
   at_least("limit_test", static_cast<double>(o.limit_test), 0);
   at_least("eval_every", static_cast<double>(o.eval_every), 0);
@@ -194,6 +195,10 @@ void check_recipe(const Recipe& o) {
   if (o.micro_batch > o.batch) {
     fail_usage("{} {} is larger than {} {}", option_name("micro_batch"), o.micro_batch, option_name("batch"),
                o.batch);
+  }
+  if (o.mixup > 0 && o.device != "cpu") {
+    fail_usage("{} {} needs {} cpu: on a GPU a step is captured, with the numbers of one batch",
+               option_name("mixup"), o.mixup, option_name("device"));
   }
   if (o.noise_scale) check_noise_scale(o.batch, o.micro_batch);
   check_validation(o);
@@ -216,7 +221,11 @@ Recipe resumed_recipe(const Recipe& saved, const Recipe& given, const std::set<s
 }
 
 std::string list_differences(const nlohmann::json& here, const nlohmann::json& there) {
-  static const nlohmann::json defaults = to_json(Recipe{});
+  static const nlohmann::json defaults = [] {
+    nlohmann::json json = to_json(Recipe{});
+    json["transform"] = false;  // of runs whose program did not say so
+    return json;
+  }();
   nlohmann::json names = defaults;
   names.update(here);
   names.update(there);

@@ -29,6 +29,8 @@ struct Recipe {
   std::vector<double> milestones;
   double label_smoothing = 0;
   std::string augment = "standard";
+  int cutout = 0;
+  double mixup = 0;
   int image_size = 0;
   std::int64_t limit_train = 0, limit_test = 0;
   double valid = 0;           // held out of the training images: below 1 a share of them, else their number
@@ -86,6 +88,14 @@ void visit_training_options(Options& o, const Visit& visit) {
         o.micro_batch);
   visit(OptionInfo{"label_smoothing", "0 … 1 (Szegedy et al. 2016)"}, o.label_smoothing);
   visit(OptionInfo{"augment", "none, or standard: pad 4, random crop, flip"}, o.augment);
+  visit(OptionInfo{"cutout",
+                   "side, in pixels, of a square cut out of each image (DeVries & Taylor 2017); 0: none"},
+        o.cutout);
+  visit(
+      OptionInfo{
+          "mixup",
+          "alpha: images are mixed in pairs, by Beta(alpha, alpha) (Zhang et al. 2018); 0: none; CPU only"},
+      o.mixup);
   visit(OptionInfo{"image_size", "folders: resize and crop to a square; 0: keep"}, o.image_size);
   visit(OptionInfo{"limit_train", "use only N training images; 0: all"}, o.limit_train);
   visit(OptionInfo{"limit_test", "use only N test images; 0: all"}, o.limit_test);

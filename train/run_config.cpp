@@ -32,6 +32,12 @@ nlohmann::json settings_of(const Optimizer& optimizer) {
   return settings;
 }
 
+std::string augment_text(const data::Augment& augment) {
+  std::string text = fmt::format("pad {}{}", augment.padding, augment.flip ? ", flip" : "");
+  if (augment.cutout > 0) text += fmt::format(", cutout {}", augment.cutout);
+  return text;
+}
+
 }  // namespace
 
 nlohmann::json describe_run(const TrainingRun& run, const TrainerOptions& options,
@@ -55,7 +61,8 @@ nlohmann::json describe_run(const TrainingRun& run, const TrainerOptions& option
             {"std", run.loader.split().std},
             {"batch", loader.batch},
             {"micro_batch", loader.micro_batch},
-            {"augment", fmt::format("pad {}{}", loader.augment.padding, loader.augment.flip ? ", flip" : "")},
+            {"augment", augment_text(loader.augment)},
+            {"transform", static_cast<bool>(loader.transform)},  // whether; not which
             {"views", loader.views},
             {"shuffle", loader.shuffle},
             {"drop_last", loader.drop_last},

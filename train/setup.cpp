@@ -62,9 +62,11 @@ OptimizerChoice optimizer_choice(const Recipe& recipe) {
 }
 
 data::LoaderOptions loader_options(const Recipe& recipe) {
+  data::Augment augment = data::augment_named(recipe.augment);
+  augment.cutout = recipe.cutout;
   return {.batch = recipe.batch,
           .micro_batch = recipe.micro_batch,
-          .augment = data::augment_named(recipe.augment),
+          .augment = augment,
           .drop_last = true,
           .workers = recipe.workers,
           .seed = recipe.seed};
@@ -134,7 +136,8 @@ Setup make_setup(const ResolvedRecipe& recipe, TrainingData data) {
   net_options.device = device;
   auto net = std::make_unique<ResNet>(recipe.recipe.model, net_options);
   auto objective = std::make_unique<Classification>(
-      *net, ClassificationOptions{.label_smoothing = recipe.recipe.label_smoothing});
+      *net,
+      ClassificationOptions{.label_smoothing = recipe.recipe.label_smoothing, .mixup = recipe.recipe.mixup});
   OptimizerChoice choice = recipe.optimizer;
   set_steps_per_epoch(choice, recipe.recipe, loader.batches());
   auto optimizer = make_optimizer(choice, net->parameters());

@@ -1,4 +1,4 @@
-// Crops and mirrors u8 images and normalises them to f32.
+// Crops and mirrors u8 images, normalises them to f32 and cuts out rectangles.
 #include <algorithm>
 #include <vector>
 
@@ -40,6 +40,13 @@ void crop_row(const std::uint8_t* source, std::int64_t width, const Crop& crop, 
   }
 }
 
+// What the crop cuts out of the row `to`.
+void cut_row(const Crop& crop, std::int64_t channels, std::int64_t out_width, float* to) {
+  const std::int64_t left = std::clamp<std::int64_t>(crop.cut_left, 0, out_width);
+  const std::int64_t right = std::clamp<std::int64_t>(crop.cut_right, left, out_width);
+  std::fill(to + left * channels, to + right * channels, 0.0f);
+}
+
 }  // namespace
 
 void CpuBackend::crop_images(const Tensor& images, std::span<const Crop> crops, std::span<const float> mean,
@@ -57,8 +64,9 @@ void CpuBackend::crop_images(const Tensor& images, std::span<const Crop> crops, 
       const std::int64_t from = crop.top + y;
       const std::uint8_t* source =
           from >= 0 && from < height ? pixels + (crop.source * height + from) * width * channels : nullptr;
-      crop_row(source, width, crop, table, channels, out_width,
-               values + (n * out_height + y) * out_width * channels);
+      float* row = values + (n * out_height + y) * out_width * channels;
+      crop_row(source, width, crop, table, channels, out_width, row);
+      if (y >= crop.cut_top && y < crop.cut_bottom) cut_row(crop, channels, out_width, row);
     }
   });
 }

@@ -1,4 +1,4 @@
-// Crops and mirrors u8 images and normalises them to f32 or bf16.
+// Crops and mirrors u8 images, normalises them to f32 or bf16 and cuts out rectangles.
 #include <type_traits>
 #include <vector>
 
@@ -29,7 +29,9 @@ void crop_kernel(Stream stream, const Tensor& images, const Tensor& crops, const
     const std::int64_t row = crop.top + y, column = crop.left + (crop.flip ? out_width - 1 - x : x);
     const bool inside = row >= 0 && row < height && column >= 0 && column < width;
     const std::int64_t from = ((crop.source * height + row) * width + column) * channels + c;
-    to[i] = static_cast<T>(math::normalised_pixel(inside ? pixels[from] : std::uint8_t{0}, mean[c], std[c]));
+    const bool cut = y >= crop.cut_top && y < crop.cut_bottom && x >= crop.cut_left && x < crop.cut_right;
+    const std::uint8_t pixel = inside ? pixels[from] : std::uint8_t{0};
+    to[i] = static_cast<T>(cut ? 0.0f : math::normalised_pixel(pixel, mean[c], std[c]));
   });
 }
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cctype>
 #include <csetjmp>
 #include <cstdio>  // for jpeglib.h, which uses FILE and size_t without including anything
 #include <cstring>
@@ -16,27 +17,13 @@
 
 #include "core/base/error.h"
 #include "data/file.h"
+#include "data/images/pixels.h"
 
 namespace lamina::data {
 
 namespace {
 
 using Bytes = std::span<const std::uint8_t>;
-
-// What a file holds, before conversion: 1 luminance, 3 RGB, or 4 CMYK as Adobe stores it (inverted).
-struct Pixels {
-  std::int64_t height = 0, width = 0;
-  int components = 0;
-  std::vector<std::uint8_t> data;
-
-  std::size_t row_bytes() const { return static_cast<std::size_t>(width * components); }
-  void allocate(const std::string& name, std::int64_t rows, std::int64_t columns, int per_pixel) {
-    check(rows * columns <= max_pixels, "{}: {}×{} pixels; images of more than {} are refused", name, columns,
-          rows, max_pixels);
-    height = rows, width = columns, components = per_pixel;
-    data.resize(static_cast<std::size_t>(height) * row_bytes());
-  }
-};
 
 // Both C libraries report errors through a callback that must not return. It jumps back to the setjmp of the
 // member function running, whose frame, and those of the library, hold nothing with a destructor.
@@ -156,7 +143,8 @@ Pixels decode_jpeg(Bytes bytes, const std::string& name) {
   check(decoder.read_header(), "{}: damaged JPEG image: {}", name, decoder.message());
   Pixels pixels;
   const jpeg_decompress_struct& info = decoder.info();
-  pixels.allocate(name, info.output_height, info.output_width, info.output_components);
+  pixels.set_size(name, info.output_height, info.output_width, info.output_components);
+  pixels.allocate();
   check(decoder.read_rows(pixels.data.data(), pixels.row_bytes()), "{}: damaged or truncated JPEG image: {}",
         name, decoder.message());
   return pixels;
@@ -166,7 +154,8 @@ Pixels decode_png(Bytes bytes, const std::string& name) {
   PngDecoder decoder(bytes);
   check(decoder.read_header(), "{}: damaged PNG image: {}", name, decoder.message());
   Pixels pixels;
-  pixels.allocate(name, decoder.height(), decoder.width(), decoder.channels());
+  pixels.set_size(name, decoder.height(), decoder.width(), decoder.channels());
+  pixels.allocate();
   check(decoder.read_rows(pixels.data.data(), pixels.row_bytes()), "{}: damaged or truncated PNG image: {}",
         name, decoder.message());
   return pixels;
@@ -176,12 +165,25 @@ bool starts_with(Bytes bytes, std::initializer_list<std::uint8_t> magic) {
   return bytes.size() >= magic.size() && std::equal(magic.begin(), magic.end(), bytes.begin());
 }
 
+bool named_tga(const std::string& name) {
+  std::string ending = std::filesystem::path(name).extension().string();
+  std::transform(ending.begin(), ending.end(), ending.begin(),
+                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  return ending == ".tga";
+}
+
 Pixels decode(Bytes bytes, const std::string& name) {
   if (starts_with(bytes, {0xFF, 0xD8, 0xFF})) return decode_jpeg(bytes, name);
   if (starts_with(bytes, {0x89, 'P', 'N', 'G', '\r', '\n', 0x1A, '\n'})) return decode_png(bytes, name);
-  check(!bytes.empty(), "{}: the file is empty; expected a JPEG or PNG image", name);
-  fail("{}: neither a JPEG nor a PNG image (its first byte is 0x{:02x}); convert or remove it", name,
-       bytes[0]);
+  if (starts_with(bytes, {'B', 'M'})) return decode_bmp(bytes, name);
+  if (starts_with(bytes, {'P', '5'}) || starts_with(bytes, {'P', '6'})) return decode_pnm(bytes, name);
+  if (named_tga(name) && looks_like_tga(bytes)) return decode_tga(bytes, name);
+  check(!bytes.empty(), "{}: the file is empty; expected an image", name);
+  fail(
+      "{}: neither a JPEG nor a PNG, BMP or PNM (P5, P6) image, nor a TGA image named .tga (its first byte "
+      "is "
+      "0x{:02x}); convert or remove it",
+      name, bytes[0]);
 }
 
 struct Rgb {

@@ -1,6 +1,9 @@
-// JPEG and PNG files to pixels, the same ones as PIL's Image.open(path).convert("RGB" or "L"): alpha is
-// dropped, orientation tags are not applied, 16 bits keep the high 8 (of grey PIL keeps the low ones,
-// clipped).
+// Image files to pixels, the same ones as PIL's Image.open(path).convert("RGB" or "L"): alpha is dropped,
+// orientation tags are not applied. Of 16 bits PNG keeps the high 8 (of grey PIL keeps the low ones,
+// clipped); PNM's are scaled, as all its values are, so that the file's maximum becomes 255, and rounded.
+//
+// JPEG, PNG; BMP but for packed (RLE) ones and OS/2's with a palette; TGA, also packed; PGM and PPM in their
+// binary forms, P5 and P6.
 #pragma once
 
 #include <cstdint>
@@ -16,7 +19,8 @@ namespace lamina::data {
 inline constexpr std::int64_t max_pixels = 64 * 1024 * 1024;
 
 // -> u8 [H, W, channels]; channels is 3 (RGB) or 1 (luminance). The content decides what the file is, not its
-// name. Throws Error naming the file: unreadable, neither JPEG nor PNG, truncated, damaged, too large.
+// name; only TGA, which nothing but a plausible header tells, must be named .tga. Throws Error naming the
+// file: unreadable, no such image, truncated, damaged, too large.
 Tensor decode_image(const std::filesystem::path& path, int channels = 3);
 Tensor decode_image(std::span<const std::uint8_t> bytes, const std::string& name, int channels = 3);
 

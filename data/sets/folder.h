@@ -4,7 +4,7 @@
 //
 // Tiny ImageNet's own layouts are read as well: train/<wnid>/images/*.JPEG beside <wnid>_boxes.txt, and
 // val/images/*.JPEG with val/val_annotations.txt (its test/ has no labels, so val/ is preferred).
-// Hidden files and *.txt are skipped; every other file must be a JPEG or PNG image.
+// Hidden files and *.txt are skipped; every other file must be an image (data/images/image.h).
 #pragma once
 
 #include <filesystem>
