@@ -3,7 +3,7 @@
 #include <limits>
 
 #include "core/ops/conv.h"
-#include "core/ops/elementwise.h"
+#include "layers/master_weights.h"
 
 namespace lamina {
 
@@ -29,12 +29,9 @@ std::int64_t Conv2d::multiply_adds(const Shape&, const Shape& y) const {
 }
 
 Tensor Conv2d::forward(const Tensor& x) {
-  // The master copy stays f32: what an optimizer adds is often below bf16's last digit.
-  const auto used = [&](const Tensor& value) {
-    return x.dtype() == DType::bf16 ? cast(value, DType::bf16) : value;
-  };
-  const Tensor y = conv2d(x, used(weight_->value), {.stride = options_.stride, .padding = options_.padding});
-  return bias_ ? y + used(bias_->value) : y;
+  const Tensor y =
+      conv2d(x, as_used_with(x, weight_->value), {.stride = options_.stride, .padding = options_.padding});
+  return bias_ ? y + as_used_with(x, bias_->value) : y;
 }
 
 }  // namespace lamina
