@@ -9,11 +9,6 @@ Flatten::Flatten(int first_axis) : first_axis_(first_axis) {
   check(first_axis >= 0, "Flatten: first axis {}: expected 0 or more", first_axis);
 }
 
-Tensor Flatten::forward(const Tensor& x) {
-  check(x.rank() > first_axis_, "Flatten: x {} has no axis {}", x.str(), first_axis_);
-  Shape shape(x.shape().begin(), x.shape().begin() + first_axis_);
-  shape.append(x.shape().elements(first_axis_, x.rank()));
-  return reshape(x, shape);
-}
+Tensor Flatten::forward(const Tensor& x) { return flatten(x, first_axis_); }
 
 }  // namespace lamina

@@ -47,7 +47,10 @@ void fill_random(Tensor& value, const Random& random, Draw draw, double scale) {
     std::uint32_t next = 0;
     for (T& element : elements) element = static_cast<T>(scale * draw(random, next++));
   });
-  if (!on_host) value.copy_from(host);
+  if (on_host)
+    value.bump_version();
+  else
+    value.copy_from(host);
 }
 
 void initialise_weight(Tensor& weight, std::optional<Init> init, const Random& random) {

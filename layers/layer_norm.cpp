@@ -20,10 +20,8 @@ std::string LayerNorm::kind() const { return fmt::format("LayerNorm {}", feature
 Tensor LayerNorm::forward(const Tensor& x) {
   check(x.rank() >= 1 && x.size(-1) == features_, "LayerNorm: x {}: expected [..., {}]", x.str(), features_);
   const Tensor h = x.dtype() == DType::bf16 ? cast(x, DType::f32) : x;
-  Shape samples = h.shape();
-  samples[samples.rank() - 1] = 1;
-  const Tensor centered = h - sum_to(h, samples) / features_;
-  const Tensor variance = sum_to(square(centered), samples) / features_;
+  const Tensor centered = h - mean(h, -1, {.keep = true});
+  const Tensor variance = mean(square(centered), -1, {.keep = true});
   const Tensor y = centered * reciprocal(sqrt(variance + options_.eps));
   return cast(weight_ ? y * weight_->value + bias_->value : y, x.dtype());
 }

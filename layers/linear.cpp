@@ -3,7 +3,6 @@
 #include <limits>
 
 #include "core/ops/matmul.h"
-#include "core/ops/shape_ops.h"
 #include "layers/master_weights.h"
 
 namespace lamina {
@@ -25,15 +24,7 @@ std::int64_t Linear::multiply_adds(const Shape&, const Shape& y) const {
 }
 
 Tensor Linear::forward(const Tensor& x) {
-  const std::int64_t in = weight_->value.size(1);
-  check(x.rank() >= 2 && x.size(-1) == in, "Linear: x {}: expected [N, ..., {}]", x.str(), in);
-  const Tensor rows = x.rank() == 2 ? x : reshape(x, {x.elements() / in, in});
-  const Tensor y =
-      linear(rows, as_used_with(x, weight_->value), bias_ ? as_used_with(x, bias_->value) : Tensor{});
-  if (x.rank() == 2) return y;
-  Shape shape = x.shape();
-  shape[shape.rank() - 1] = y.size(1);
-  return reshape(y, shape);
+  return linear(x, as_used_with(x, weight_->value), bias_ ? as_used_with(x, bias_->value) : Tensor{});
 }
 
 }  // namespace lamina

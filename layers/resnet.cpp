@@ -152,7 +152,7 @@ void ResNet::reset_head(int classes, std::uint64_t seed) {
   initialise_part(*this, *fc_, options_.init, seed);
   // New memory for all: an optimizer made before notices that its own is no longer in use.
   for (const auto& param : parameters()) {
-    param->value = param->value.clone();
+    param->value = param->value.detach().clone();
     param->value.requires_grad_();
   }
 }

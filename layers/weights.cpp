@@ -45,7 +45,10 @@ Shape file_shape(const Param& param) {
   return s.rank() == 4 ? Shape{s[0], s[3], s[1], s[2]} : s;
 }
 
-bool is_batch_count(const std::string& name) { return name.ends_with("num_batches_tracked"); }
+// Of batches or dropout's masks: a file may lack it.
+bool is_count(const std::string& name) {
+  return name.ends_with("num_batches_tracked") || name.ends_with("num_masks");
+}
 
 template <typename T>
 std::vector<T> parse_list(const std::map<std::string, std::string>& metadata, const std::string& key) {
@@ -87,7 +90,7 @@ Matching match(const TensorFile& file, const ParamList& state) {
   for (const auto& param : state) {
     const auto found = stored.find(param->name);
     if (found == stored.end()) {
-      if (!is_batch_count(param->name)) matching.missing.push_back(param->name);
+      if (!is_count(param->name)) matching.missing.push_back(param->name);
       continue;
     }
     const Tensor& tensor = *found->second;
@@ -176,7 +179,8 @@ Tensor oihw_to_ohwi(const Tensor& weight) { return permuted(weight, {0, 2, 3, 1}
 
 Tensor to_file_layout(const Param& param) {
   if (param.value.rank() == 4) return ohwi_to_oihw(param.value);
-  return param.value.device() == Device::cpu() ? param.value.clone() : param.value.to(Device::cpu());
+  const Tensor value = param.value.detach();
+  return value.device() == Device::cpu() ? value.clone() : value.to(Device::cpu());
 }
 
 Tensor from_file_layout(const Param& param, const Tensor& stored) {
@@ -189,7 +193,7 @@ TensorFile to_tensor_file(const ParamList& state, const WeightInfo& info) {
   TensorFile file{.tensors = {}, .metadata = metadata_from_info(info)};
   for (const auto& param : state) {
     file.tensors.emplace_back(param->name, to_file_layout(*param));
-    if (is_batch_count(param->name)) file.as_i64.insert(param->name);
+    if (is_count(param->name)) file.as_i64.insert(param->name);
   }
   return file;
 }
@@ -204,7 +208,7 @@ LoadedWeights load_weights(const TensorFile& file, const ParamList& state, bool 
   check_fits(matching, file, strict, source);
   set_values(matching);
   for (const auto& param : state) {
-    if (is_batch_count(param->name) && !file.contains(param->name)) param->value.fill(0);
+    if (is_count(param->name) && !file.contains(param->name)) param->value.fill(0);
   }
   return {.info = info_from_metadata(file.metadata),
           .missing = std::move(matching.missing),

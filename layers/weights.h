@@ -35,7 +35,7 @@ Tensor from_file_layout(const Param& param, const Tensor& stored);  // casts to 
 Tensor ohwi_to_oihw(const Tensor& weight);                          // on the CPU
 Tensor oihw_to_ohwi(const Tensor& weight);                          // on the CPU
 
-// All of module.state(), in file layout; batch counts are marked to be stored as I64, as PyTorch has them.
+// All of module.state(), in file layout; counts are marked to be stored as I64, as PyTorch has them.
 TensorFile to_tensor_file(const ParamList& state, const WeightInfo& info);
 void save_weights(const std::filesystem::path& path, const Module& module, const WeightInfo& info = {});
 
@@ -55,8 +55,8 @@ struct LoadedWeights {
 
 // Sets module.state() from the file, in place. Nothing is changed unless everything fits. Throws Error naming
 // the tensors that are missing, unexpected or of another shape, and the model the file probably belongs to;
-// with strict = false missing and unexpected ones are only reported. A missing num_batches_tracked is no
-// error (files older than PyTorch 0.4.1) and counts as 0.
+// with strict = false missing and unexpected ones are only reported. A missing num_batches_tracked (files
+// older than PyTorch 0.4.1) or num_masks (PyTorch has none) is no error and counts as 0.
 LoadedWeights load_weights(const std::filesystem::path& path, Module& module, bool strict = true);
 LoadedWeights load_weights(const TensorFile& file, const ParamList& state, bool strict = true,
                            const std::string& source = "weights");

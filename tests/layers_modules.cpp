@@ -166,7 +166,45 @@ TEST_CASE("Linear works on the last axis of any tensor") {
   CHECK(y.shape() == Shape{2, 3, 2});
   CHECK(y.to_vector<double>() == layer(x.view({6, 4})).to_vector<double>());
   CHECK(layer.multiply_adds({2, 3, 4}, {2, 3, 2}) == 2 * 3 * 4 * 2);
-  CHECK(unexplained([&] { layer(numbers({2, 5}, 1)); }, {"Linear", "[2, 5]", "4"}) == "nothing");
+  CHECK(unexplained([&] { layer(numbers({2, 5}, 1)); }, {"linear", "[2, 5]", "[2, 4]"}) == "nothing");
+}
+
+TEST_CASE("Conv2d has groups and dilation") {
+  Conv2d conv(4, 6, 3, {.stride = 2, .padding = 2, .groups = 2, .dilation = 2, .tensor = f64});
+  CHECK(conv.parameter("weight").value.shape() == Shape{6, 3, 3, 2});
+  CHECK(conv.kind() == "Conv2d 4 -> 6, 3x3 / 2, 2 groups, dilation 2");
+  set_parameters(conv);
+  const Tensor x = numbers({2, 6, 7, 4}, 1), weight = conv.parameter("weight").value;
+  const Tensor y = conv(x);
+  REQUIRE(y.shape() == Shape{2, 3, 4, 6});
+  const auto pixels = x.to_vector<double>(), taps = weight.to_vector<double>();
+  std::vector<double> expected;
+  for (int n = 0; n < 2; ++n)
+    for (int i = 0; i < 3; ++i)
+      for (int j = 0; j < 4; ++j)
+        for (int out = 0; out < 6; ++out) {
+          double total = 0;
+          for (int tap = 0; tap < 9; ++tap) {
+            const int row = 2 * i - 2 + 2 * (tap / 3), column = 2 * j - 2 + 2 * (tap % 3);
+            if (row < 0 || row >= 6 || column < 0 || column >= 7) continue;
+            for (int c = 0; c < 2; ++c)
+              total += pixels[static_cast<std::size_t>(((n * 6 + row) * 7 + column) * 4 + out / 3 * 2 + c)] *
+                       taps[static_cast<std::size_t>((out * 9 + tap) * 2 + c)];
+          }
+          expected.push_back(total);
+        }
+  check_close(y, expected);
+  CHECK(conv.multiply_adds(x.shape(), y.shape()) == 2 * 3 * 4 * 6 * 9 * 2);
+  CHECK(gradient_errors(conv, {1, 5, 4, 4}) == "none");
+  CHECK(unexplained([] { Conv2d(4, 6, 3, {.groups = 4}); }, {"4 -> 6", "4 groups"}) == "nothing");
+}
+
+TEST_CASE("AvgPool2d takes the mean of each window") {
+  AvgPool2d pool({.size = 2, .stride = 2});
+  CHECK(pool.kind() == "AvgPool2d 2x2 / 2");
+  const Tensor x = Tensor::from<double>({1, 2, 3, 4, 5, 6, 7, 9}, {1, 2, 4, 1});
+  check_close(pool(x), {(1 + 2 + 5 + 6) / 4.0, (3 + 4 + 7 + 9) / 4.0});
+  CHECK(gradient_errors(pool, {1, 4, 4, 2}) == "none");
 }
 
 TEST_CASE("gradients of layers are those of finite differences") {
@@ -190,7 +228,7 @@ TEST_CASE("Flatten joins axes") {
   CHECK(Flatten()(x).shape() == Shape{2, 12});
   CHECK(Flatten(2)(x).shape() == Shape{2, 3, 4});
   CHECK(Flatten(0)(x).to_vector<double>() == x.to_vector<double>());
-  CHECK(unexplained([&] { Flatten(4)(x); }, {"Flatten", "axis 4"}) == "nothing");
+  CHECK(unexplained([&] { Flatten(4)(x); }, {"flatten", "axis 4"}) == "nothing");
   CHECK(unexplained([] { Flatten(-1); }, {"Flatten", "-1"}) == "nothing");
 }
 
