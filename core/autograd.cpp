@@ -48,10 +48,10 @@ void check_finite(const char* name, const Tensor& output, std::span<const Tensor
     const Tensor& input = inputs[i];
     if (input.defined() && is_floating(input.dtype()) && !backend_for(input.device()).all_finite(input)) {
       fail("{} {}: its input {} ({}) already holds a NaN or Inf that no op made; look at parameters and data",
-           name, place, i, input.str());
+           name, place, i, input);
     }
   }
-  fail("{} {}: finite inputs gave a NaN or Inf in its output {}", name, place, output.str());
+  fail("{} {}: finite inputs gave a NaN or Inf in its output {}", name, place, output);
 }
 
 Tensor sum_of(const Tensor& a, const Tensor& b) { return a.defined() ? add(a, b) : b; }
@@ -91,9 +91,11 @@ class LeafGradients {
     if (!leaf.grad.defined()) {
       leaf.grad = grad.clone();
     } else if (grad.device().type == DeviceType::cpu) {
+      leaf.grad.bump_version();
       backend_for(grad.device()).accumulate(grad, leaf.grad);
     } else {
       if (!sums_.empty() && sums_.back().x.device() != grad.device()) flush();
+      leaf.grad.bump_version();
       sums_.push_back({grad, leaf.grad});
     }
   }
@@ -107,10 +109,11 @@ class LeafGradients {
 };
 
 void check_not_released(const Node& node) {
-  check(!node.released,
-        "backward: the data saved by \"{}\" is gone: backward has already run through it; pass retain_graph "
-        "(or create_graph) the first time",
-        node.name);
+  check(
+      !node.released,
+      "backward: the data saved by \"{}\" is gone: backward has already run through it; the first time, call "
+      "backward({{.retain_graph = true}}), or grad() with retain_graph or create_graph",
+      node.name);
 }
 
 // Runs one node's backward function and hands its inputs' gradients to `walk`, or those of leaves to
@@ -145,16 +148,16 @@ Tensor seed_gradient(const Tensor& output, const Tensor& grad_output) {
   check(
       output.defined() && output.requires_grad(),
       "backward: {} has no gradient history; no input of it required a gradient, or it was made under NoGrad",
-      output.str());
+      output);
   if (!grad_output.defined()) {
     check(
         output.elements() == 1,
         "backward: {} is not a scalar; reduce it with sum() or mean() first, or pass its gradient to grad()",
-        output.str());
+        output);
     return Tensor::full(output.shape(), 1, output.options());
   }
   check(grad_output.shape() == output.shape() && grad_output.dtype() == output.dtype(),
-        "backward: gradient {} does not fit output {}", grad_output.str(), output.str());
+        "backward: gradient {} does not fit output {}", grad_output, output);
   return grad_output;
 }
 
@@ -189,9 +192,19 @@ std::unordered_set<const Node*> leading_to(
 
 }  // namespace
 
-Tensor Grads::attach_output(const Tensor& detached_output) const {
-  return grad_enabled() ? detached_output.with_node(std::const_pointer_cast<Node>(node_.shared_from_this()))
-                        : detached_output;
+const Tensor& Grads::get(const Saved& saved) const {
+  check(saved.tensor_.version() == saved.version_,
+        "backward: {}, which \"{}\" had saved, has been overwritten since (by copy_from(), fill() or an "
+        "optimizer's step): its gradient would be that of other numbers; overwrite it after backward(), or "
+        "give the "
+        "op a clone()",
+        saved.tensor_, node_.name);
+  return saved.tensor_;
+}
+
+Tensor Grads::attach_output(const Saved& detached_output) const {
+  const Tensor& output = get(detached_output);
+  return grad_enabled() ? output.with_node(std::const_pointer_cast<Node>(node_.shared_from_this())) : output;
 }
 
 bool Grads::widens(int input) const {
@@ -251,7 +264,7 @@ Tensor no_gradient(const char* name, const Tensor& output, std::initializer_list
   return output.detach();
 }
 
-void Tensor::backward() const {
+void Tensor::backward(BackwardOptions options) const {
   Tensor grad = seed_gradient(*this, {});
   const NoGrad no_grad;
   Walk walk;
@@ -264,7 +277,7 @@ void Tensor::backward() const {
   grad = {};
   while (!walk.empty()) {
     const auto [node, gradient] = walk.pop();
-    step(node, gradient, /*retain=*/false, walk, &leaves, [](const Node&) { return true; });
+    step(node, gradient, options.retain_graph, walk, &leaves, [](const Node&) { return true; });
   }
   leaves.flush();
 }
@@ -274,8 +287,7 @@ std::vector<Tensor> grad(const Tensor& output, std::span<const Tensor> inputs, c
   std::unordered_map<const Node*, std::vector<std::size_t>> targets;
   for (std::size_t i = 0; i < inputs.size(); ++i) {
     check(inputs[i].requires_grad(),
-          "grad: input {} ({}) has no gradient history; call requires_grad_() on it first", i,
-          inputs[i].str());
+          "grad: input {} ({}) has no gradient history; call requires_grad_() on it first", i, inputs[i]);
     targets[inputs[i].node().get()].push_back(i);
   }
   const Tensor seed = seed_gradient(output, grad_output);
@@ -302,6 +314,11 @@ std::vector<Tensor> grad(const Tensor& output, std::span<const Tensor> inputs, c
     if (!results[i].defined()) results[i] = Tensor::zeros_like(inputs[i]);
   }
   return results;
+}
+
+std::vector<Tensor> grad(const Tensor& output, std::initializer_list<Tensor> inputs,
+                         const Tensor& grad_output, GradOptions options) {
+  return grad(output, std::span<const Tensor>(inputs.begin(), inputs.size()), grad_output, options);
 }
 
 void differentiate_composition(std::span<const Tensor> inputs, const Tensor& grad_output, Grads& grads,

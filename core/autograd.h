@@ -16,6 +16,21 @@
 
 namespace lamina {
 
+// A tensor that a backward function will read, as it was when the op ran: Grads::get() gives it back, and
+// throws Error if it has been overwritten since. A backward function captures no tensor in any other way
+// unless nobody else can reach it.
+class Saved {
+ public:
+  Saved() = default;
+  Saved(Tensor tensor)  // NOLINT(google-explicit-constructor)
+      : tensor_(std::move(tensor)), version_(tensor_.version()) {}
+
+ private:
+  friend class Grads;
+  Tensor tensor_;
+  std::uint64_t version_ = 0;
+};
+
 // Handed to an op's backward function: which inputs want a gradient, and where to put it.
 class Grads {
  public:
@@ -26,10 +41,11 @@ class Grads {
   bool wanted(int input) const { return wanted_[static_cast<std::size_t>(input)]; }
   // Whether an input's gradient in bf16 is as good as one in f32: it is widened when it is added up.
   bool widens(int input) const;
+  const Tensor& get(const Saved& saved) const;
   void set(int input, Tensor grad) { slots_[static_cast<std::size_t>(input)] = std::move(grad); }
 
   // An op that saved its own output re-attaches it to the tape here; capturing it attached would be a cycle.
-  Tensor attach_output(const Tensor& detached_output) const;
+  Tensor attach_output(const Saved& detached_output) const;
 
  private:
   const Node& node_;
@@ -78,6 +94,9 @@ class NoGrad {
   GradMode mode_;
 };
 
+// Whether an op of x is recorded.
+inline bool records(const Tensor& x) { return x.requires_grad() && grad_enabled(); }
+
 // Ends every op: attaches `output` to the tape if gradients are enabled and an input has a history.
 // `name` must have a row in tests/op_cases.h.
 Tensor record(const char* name, const Tensor& output, std::initializer_list<Tensor> inputs,
@@ -95,6 +114,8 @@ struct GradOptions {
 // influence the output gets zeros. grad_output undefined means 1 for a scalar output.
 std::vector<Tensor> grad(const Tensor& output, std::span<const Tensor> inputs, const Tensor& grad_output = {},
                          GradOptions options = {});
+std::vector<Tensor> grad(const Tensor& output, std::initializer_list<Tensor> inputs,
+                         const Tensor& grad_output = {}, GradOptions options = {});
 
 // The gradient of an op through its composed form: records `composition` on aliases of the inputs and
 // differentiates that. Used where a fused backward kernel cannot itself be recorded.

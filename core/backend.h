@@ -11,6 +11,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "core/math/binary.h"
 #include "core/math/unary.h"
@@ -23,6 +24,9 @@ class Allocator;
 struct Conv2dOptions {
   int stride = 1;   // both directions
   int padding = 0;  // zeros on all four sides
+  // By conv2d() alone (core/ops/conv.h), which composes them; kernels see 1.
+  int groups = 1;    // each sees its share of the input channels and makes its share of the output's
+  int dilation = 1;  // between the kernel's taps
 };
 
 struct Pool2dOptions {
@@ -105,7 +109,9 @@ class Backend {
   virtual void unary_grad_grad(const math::Unary& function, const Tensor& saved, const Tensor& grad,
                                Tensor& out) = 0;  // grad * ddf(saved)
   virtual void binary(const math::Binary& function, const Tensor& a, const Tensor& b,
-                      Tensor& out) = 0;                         // NumPy broadcasting to out's shape
+                      Tensor& out) = 0;  // NumPy broadcasting to out's shape
+  virtual void where(const Tensor& condition, const Tensor& a, const Tensor& b,
+                     Tensor& out) = 0;  // a where the condition is not 0, else b, all broadcast
   virtual void accumulate(const Tensor& x, Tensor& total) = 0;  // adds x to total, same shape
   // Adds each x to its total, in turn; totals are the same or do not overlap. A GPU needs few kernels for
   // many tensors, and takes x in bf16 where its total is f32.
@@ -126,6 +132,16 @@ class Backend {
   // [rows, C], i32 [rows] -> [rows] of x's dtype: 1 where the argmax is the label, else 0
   virtual void is_argmax(const Tensor& x, const Tensor& labels, Tensor& out) = 0;
   virtual bool all_finite(const Tensor& x) = 0;  // waits for the device
+  // Axis a of out is axis order[a] of x; any dtype.
+  virtual void permute(const Tensor& x, const std::vector<int>& order, Tensor& out) = 0;
+  // out[o, k, i] = x[o, index, i] along an axis, any dtype; i32 index [K], or shaped like out. An index
+  // outside the axis: Error on the CPU, all bits set on a GPU.
+  virtual void gather(const Tensor& x, int axis, const Tensor& index, Tensor& out) = 0;
+  // out = 0, and adds x[o, k, i] to out[o, index, i] in the order of k; index [K], or shaped like x. Outside
+  // the axis: Error on the CPU, left out on a GPU.
+  virtual void scatter_add(const Tensor& x, int axis, const Tensor& index, Tensor& out) = 0;
+  // [rows, C] -> i32 [rows, k]: where the k largest are, in the order of math::comes_before
+  virtual void top_k(const Tensor& x, Tensor& indices) = 0;
 
   // Products.
   virtual void matmul(const Tensor& a, const Tensor& b, const MatmulOptions& options,
@@ -162,6 +178,10 @@ class Backend {
                                   Tensor& grad_x) = 0;  // windows may overlap: sums
   virtual void max_pool2d_gather(const Tensor& x, const Tensor& index, Tensor& y) = 0;
 
+  // The mean over each window of size * size pixels, those of the padding being 0; and the gradient of that.
+  virtual void avg_pool2d(const Tensor& x, const Pool2dOptions& options, Tensor& y) = 0;
+  virtual void avg_pool2d_grad(const Tensor& grad, const Pool2dOptions& options, Tensor& grad_x) = 0;
+
   // Rows of logits [N, C], labels i32 [N]. The target is (1 - smoothing) * one_hot + smoothing / C.
   virtual void softmax(const Tensor& logits, Tensor& probabilities) = 0;
   virtual void cross_entropy(const Tensor& logits, const Tensor& labels, double smoothing, Tensor& losses,
@@ -170,6 +190,10 @@ class Backend {
                                   double smoothing,
                                   Tensor& grad_logits) = 0;                          // grad [N]
   virtual void one_hot(const Tensor& labels, double smoothing, Tensor& target) = 0;  // [N, C]
+
+  // Dropout's mask number `draw` (i32 [], on the device) of a seed: 1 / keep with probability `keep`, else 0.
+  // Adds one to `draw`.
+  virtual void dropout_mask(const Tensor& draw, std::uint64_t seed, double keep, Tensor& mask) = 0;
 
   // u8 images [S, H, W, C] -> normalised [crops.size(), h, w, C]: (pixel / 255 - mean[c]) / std[c]; padding
   // is pixel 0 before normalisation.

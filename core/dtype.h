@@ -69,4 +69,19 @@ decltype(auto) visit_floating(DType dtype, std::string_view operation, F&& f) {
   fail("{}: dtype {} is not supported on the CPU; expected f32 or f64", operation, name_of(dtype));
 }
 
+// f(an unsigned integer as large as an element), where bits are moved whatever they mean.
+template <typename F>
+void visit_word(DType dtype, const F& f) {
+  switch (size_of(dtype)) {
+    case 1:
+      return f(std::uint8_t{});
+    case 2:
+      return f(std::uint16_t{});
+    case 4:
+      return f(std::uint32_t{});
+    default:
+      return f(std::uint64_t{});
+  }
+}
+
 }  // namespace lamina

@@ -9,9 +9,11 @@
 namespace lamina {
 namespace {
 std::atomic<std::uint64_t> process_seed{0};
+std::atomic<std::uint32_t> draws{0};
 }  // namespace
 
-void seed(std::uint64_t value) { process_seed = value; }
+void seed(std::uint64_t value) { process_seed = value, draws = 0; }
+std::uint32_t next_draw() { return draws++; }
 std::uint64_t seed() { return process_seed; }
 
 double Random::normal(std::uint32_t draw) const {

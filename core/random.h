@@ -8,34 +8,12 @@
 #include <vector>
 
 #include "core/base/host_device.h"
+#include "core/math/philox.h"
 
 namespace lamina {
 
 // What the numbers are for; streams never overlap.
-enum class Stream : std::uint32_t { init, shuffle, augment, synthetic, split, dropout, probe, user };
-
-struct PhiloxBlock {
-  std::uint32_t word[4];
-};
-
-// One block of four words from a 128-bit counter and a 64-bit key.
-LAMINA_HD PhiloxBlock philox(PhiloxBlock counter, std::uint64_t key) {
-  auto k0 = static_cast<std::uint32_t>(key);
-  auto k1 = static_cast<std::uint32_t>(key >> 32);
-  std::uint32_t* c = counter.word;
-  for (int round = 0; round < 10; ++round) {
-    const std::uint64_t p0 = std::uint64_t{0xD2511F53u} * c[0];
-    const std::uint64_t p1 = std::uint64_t{0xCD9E8D57u} * c[2];
-    const std::uint32_t c1 = c[1], c3 = c[3];
-    c[0] = static_cast<std::uint32_t>(p1 >> 32) ^ c1 ^ k0;
-    c[1] = static_cast<std::uint32_t>(p1);
-    c[2] = static_cast<std::uint32_t>(p0 >> 32) ^ c3 ^ k1;
-    c[3] = static_cast<std::uint32_t>(p0);
-    k0 += 0x9E3779B9u;
-    k1 += 0xBB67AE85u;
-  }
-  return counter;
-}
+enum class Stream : std::uint32_t { init, shuffle, augment, synthetic, split, dropout, probe, user, tensor };
 
 // The numbers of one (seed, stream, epoch, sample); `draw` counts within it.
 struct Random {
@@ -45,8 +23,8 @@ struct Random {
   std::uint32_t sample = 0;
 
   LAMINA_HD std::uint32_t bits(std::uint32_t draw) const {
-    const PhiloxBlock counter{{draw / 4, sample, epoch, static_cast<std::uint32_t>(stream)}};
-    return philox(counter, seed).word[draw % 4];
+    const math::PhiloxBlock counter{{draw / 4, sample, epoch, static_cast<std::uint32_t>(stream)}};
+    return math::philox(counter, seed).word[draw % 4];
   }
   // In [0, 1): 24 bits, exact in f32.
   LAMINA_HD float uniform(std::uint32_t draw) const {
@@ -63,6 +41,9 @@ struct Random {
 // The process-wide seed that models and loaders take when none is given to them.
 void seed(std::uint64_t value);
 std::uint64_t seed();
+// Tells apart what is drawn under that seed without a number of its own, like Tensor::randn(): 0, 1, … since
+// seed() set it.
+std::uint32_t next_draw();
 
 // A permutation of 0 … n-1: Fisher–Yates with `random.below(i, ·)`.
 std::vector<std::int64_t> permutation(std::int64_t n, const Random& random);

@@ -1,6 +1,8 @@
 // The extents of a tensor: at most 6 dimensions, stored inline.
 #pragma once
 
+#include <fmt/core.h>
+
 #include <algorithm>
 #include <array>
 #include <cstdint>
@@ -43,3 +45,11 @@ class Shape {
 Shape broadcast(const Shape& a, const Shape& b, const char* operation);
 
 }  // namespace lamina
+
+// "{}": as str().
+template <>
+struct fmt::formatter<lamina::Shape> : fmt::formatter<std::string> {
+  auto format(const lamina::Shape& shape, format_context& context) const {
+    return fmt::formatter<std::string>::format(shape.str(), context);
+  }
+};

@@ -2,11 +2,14 @@
 // Images are NHWC, convolution weights [out, kh, kw, in].
 #pragma once
 
+#include <atomic>
 #include <cstdint>
+#include <initializer_list>
+#include <iosfwd>
 #include <memory>
-#include <span>
+#include <optional>
 #include <string>
-#include <type_traits>
+#include <string_view>
 #include <vector>
 
 #include "core/device.h"
@@ -30,16 +33,33 @@ class Storage {
   std::size_t bytes() const { return bytes_; }
   Device device() const { return device_; }
 
+  // How often it has been overwritten: by this a backward pass sees that what an op saved is no longer there.
+  std::uint64_t version() const { return version_.load(std::memory_order_relaxed); }
+  void bump_version() { version_.fetch_add(1, std::memory_order_relaxed); }
+
  private:
   Allocator* allocator_;
   std::byte* data_;
   std::size_t bytes_;
   Device device_;
+  std::atomic<std::uint64_t> version_{0};
 };
 
 struct TensorOptions {
   DType dtype = DType::f32;
   Device device = {};
+};
+
+// Random tensors are a pure function of (seed, draw), the same on every device.
+struct RandomOptions {
+  DType dtype = DType::f32;
+  Device device = {};
+  std::optional<std::uint64_t> seed = {};  // unset: lamina::seed()
+  std::optional<std::uint32_t> draw = {};  // unset: next_draw() (core/random.h)
+};
+
+struct BackwardOptions {
+  bool retain_graph = false;  // keep saved data for another pass
 };
 
 class Tensor {
@@ -52,9 +72,17 @@ class Tensor {
   static Tensor full(const Shape& shape, double value, TensorOptions options = {});
   static Tensor empty_like(const Tensor& other) { return empty(other.shape(), other.options()); }
   static Tensor zeros_like(const Tensor& other) { return zeros(other.shape(), other.options()); }
+  static Tensor ones(const Shape& shape, TensorOptions options = {}) { return full(shape, 1, options); }
+  static Tensor eye(std::int64_t n, TensorOptions options = {});               // the identity [n, n]
+  static Tensor randn(const Shape& shape, const RandomOptions& options = {});  // standard normal
+  static Tensor rand(const Shape& shape, const RandomOptions& options = {});   // uniform in [0, 1)
   template <typename T>
   static Tensor from(const std::vector<T>& values, const Shape& shape, Device device = {}) {
     return from_host(values.data(), values.size(), dtype_of<T>, shape, device);
+  }
+  template <typename T>  // from({1.0f, 2.0f}, {2}); the literals' type is the dtype: 1.0 is f64, 1 is i32
+  static Tensor from(std::initializer_list<T> values, const Shape& shape, Device device = {}) {
+    return from_host(values.begin(), values.size(), dtype_of<T>, shape, device);
   }
 
   bool defined() const { return storage_ != nullptr; }
@@ -69,7 +97,8 @@ class Tensor {
   std::string str() const;  // "f32[128, 10] on cpu"
 
   // The elements, in memory of device(). Throws Error if T is not the dtype. Elements may be written through
-  // either form; constness is that of the handle, as with std::span.
+  // either form; constness is that of the handle, as with std::span. Who writes what an op may have saved
+  // says so by bump_version().
   template <typename T>
   T* data() const {
     check_dtype(dtype_of<T>);
@@ -86,17 +115,27 @@ class Tensor {
     return values;
   }
 
-  // Same memory, no gradient history:
-  Tensor detach() const;
+  // Same memory:
+  Tensor detach() const;                                      // without a gradient history
   Tensor view(const Shape& shape) const;                      // another shape of as many elements
   Tensor rows(std::int64_t first, std::int64_t count) const;  // [first, first + count) of axis 0
   Tensor flat(std::int64_t first, const Shape& shape) const;  // elements from `first` on, of any tensor
-  // New memory, no gradient history:
+  Tensor operator[](std::int64_t i) const;                    // row i of axis 0; from the back if negative
+  // New memory:
   Tensor clone() const;
-  Tensor to(Device device) const;        // *this (detached) when already there
-  void copy_from(const Tensor& source);  // overwrite; same shape and dtype, any device
+  Tensor to(Device device) const;  // *this when already there
+  Tensor to(DType dtype) const;    // *this when it is that already; as cast() (core/ops/elementwise.h)
+
+  // Overwriting. Throw Error for the result of an op, whose history would no longer be true (detach() it
+  // first).
+  void copy_from(
+      const Tensor& source);  // same shape and dtype, any device; no result of an op that is recorded
   void fill(double value);
   bool shares_storage(const Tensor& other) const { return storage_ == other.storage_; }
+  std::uint64_t version() const {
+    return storage_ ? storage_->version() : 0;
+  }  // of all that share the memory
+  void bump_version() const { storage_->bump_version(); }
 
   // Autograd (core/autograd.h). A tensor without a node is a constant.
   const std::shared_ptr<Node>& node() const { return node_; }
@@ -106,9 +145,12 @@ class Tensor {
   void bind_grad(const Tensor& grad);  // a leaf's gradient accumulates into `grad`, which the caller zeroes
   const Tensor& grad() const;          // a leaf's accumulated gradient; undefined before the first backward
   void zero_grad();
-  void backward() const;  // of a scalar: accumulates d(this)/d(leaf) into every leaf's grad
+  // Of a scalar: accumulates d(this)/d(leaf) into every leaf's grad.
+  void backward(BackwardOptions options = {}) const;
 
  private:
+  Tensor window(std::int64_t first, const Shape& shape) const;  // same memory, no history
+  void check_overwritable(const char* operation) const;
   static Tensor from_host(const void* values, std::size_t count, DType dtype, const Shape& shape,
                           Device device);
   void copy_to_host(void* destination) const;
@@ -121,4 +163,32 @@ class Tensor {
   std::shared_ptr<Node> node_;
 };
 
+// The elements as NumPy prints them, with brackets around each axis and the middle of what is large left out;
+// of a scalar the number alone. `element_format`: of one element, as in "{:.2f}".
+std::string elements_text(const Tensor& x, std::string_view element_format = {});
+std::ostream& operator<<(std::ostream& out, const Tensor& x);
+
+// What error messages say of a tensor (core/base/error.h): not its elements.
+inline std::string in_message(const Tensor& x) { return x.str(); }
+inline std::string in_message(const Shape& shape) { return shape.str(); }
+
 }  // namespace lamina
+
+// "{}", "{:.2f}": as elements_text().
+template <>
+struct fmt::formatter<lamina::Tensor> {
+  constexpr auto parse(format_parse_context& context) {
+    const auto* end = context.begin();
+    while (end != context.end() && *end != '}') ++end;
+    element_format_ = {context.begin(), static_cast<std::size_t>(end - context.begin())};
+    return end;
+  }
+  auto format(const lamina::Tensor& x, format_context& context) const {
+    const std::string text =
+        lamina::elements_text(x, std::string_view(element_format_.data(), element_format_.size()));
+    return std::copy(text.begin(), text.end(), context.out());
+  }
+
+ private:
+  fmt::string_view element_format_;
+};

@@ -70,6 +70,30 @@ Walk<Tensors> walk_of(const Shape& space, const std::array<const Shape*, Tensors
   return result;
 }
 
+// How x is read in the order of its permutation, whose axis a is axis order[a] of x: offsets[0] is in x. Here
+// axis 0 may have any stride.
+inline Walk<1> permuted_walk(const Shape& x, const std::vector<int>& order) {
+  Walk<1> result;
+  for (auto axis = order.rbegin(); axis != order.rend(); ++axis) {
+    const std::int64_t extent = x[*axis], stride = x.elements(*axis + 1, x.rank());
+    if (extent == 1) continue;
+    auto& inner = result.axes[static_cast<std::size_t>(result.rank > 0 ? result.rank - 1 : 0)];
+    if (result.rank > 0 && stride == inner.stride[0] * inner.extent) {
+      inner.extent *= extent;
+    } else {
+      result.axes[static_cast<std::size_t>(result.rank++)] = {.extent = extent, .stride = {stride}};
+    }
+  }
+  return result;
+}
+
+// A tensor around one axis, [outer, extent, inner].
+struct AroundAxis {
+  AroundAxis(const Shape& shape, int axis)
+      : outer(shape.elements(0, axis)), extent(shape[axis]), inner(shape.elements(axis + 1, shape.rank())) {}
+  std::int64_t outer, extent, inner;
+};
+
 // out[a, b] = sum of x[a, s, b] over s.
 struct AxisSum {
   std::int64_t outer, middle, inner;  // extents of a, s and b

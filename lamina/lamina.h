@@ -34,12 +34,22 @@
 
 namespace lamina {
 
-// One line on standard output: print("epoch {}: {:.2f} %", epoch, 100 * accuracy).
-template <typename... Args>
-void print(fmt::format_string<Args...> format, Args&&... args) {
-  fmt::print(format, std::forward<Args>(args)...);
-  std::fputc('\n', stdout);
-  std::fflush(stdout);
-}
+// One line on standard output: print("epoch {}: {:.2f} %", epoch, 100 * accuracy); tensors with their
+// elements. An object, not a function: so other functions of this name, like fmt's, are not considered.
+inline constexpr struct Print {
+  template <typename... Args>
+  void operator()(fmt::format_string<Args...> format, Args&&... args) const {
+    fmt::print(format, std::forward<Args>(args)...);
+    end_line();
+  }
+  void operator()(const Tensor& x) const { (*this)("{}", x); }
+  void operator()(const Shape& shape) const { (*this)("{}", shape); }
+
+ private:
+  static void end_line() {
+    std::fputc('\n', stdout);
+    std::fflush(stdout);
+  }
+} print;
 
 }  // namespace lamina

@@ -24,6 +24,7 @@ void Optimizer::prepare_step() {
 
 // On a GPU this may be captured: nothing that the host keeps may change.
 void Optimizer::apply_step() {
+  arena_.values().bump_version();
   apply(step_, next_);
   if (cuda_ != nullptr) return;
   steps_ = step_.number;

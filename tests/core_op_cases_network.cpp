@@ -111,12 +111,103 @@ void add_average_pool_rows(Rows& rows) {
                     .large = naive::count(shape) > 1000});
 }
 
+void add_avg_pool_rows(Rows& rows, const Extents& shape, const Pool2dOptions& o) {
+  const Extents y{shape[0], naive::windows(shape[1], o.size, o.stride, o.padding),
+                  naive::windows(shape[2], o.size, o.stride, o.padding), shape[3]};
+  const double share = 1.0 / (o.size * o.size);
+  // visit(result, pixel) for every pixel of every window
+  const auto for_each_pixel = [=](const auto& visit) {
+    naive::for_each_index(y, [&](const Extents& i) {
+      naive::for_each_in_window(Array(shape), i, o.size, o.stride, o.padding,
+                                [&](std::int64_t h, std::int64_t w) {
+                                  visit(i, Extents{i[0], h, w, i[3]});
+                                });
+    });
+  };
+  OpCase row{.op = "avg_pool2d", .inputs = {values(shape)}};
+  row.parameters = fmt::format("size={} stride={} padding={}", o.size, o.stride, o.padding);
+  row.apply = [=](const Tensors& in) { return avg_pool2d(in[0], o); };
+  row.reference = [=](const Arrays& in) {
+    Array out(y);
+    for_each_pixel([&](const Extents& i, const Extents& pixel) { out.at(i) += share * in[0].at(pixel); });
+    return out;
+  };
+  row.large = naive::count(shape) > 1000;
+  rows.push_back(row);
+
+  row.op = "avg_pool2d_grad";
+  row.inputs = {constant(shape), values(y)};
+  row.apply = [=](const Tensors& in) {
+    return gradient_of([&](const Tensor& x) { return avg_pool2d(x, o); }, in[0].detach(), in[1]);
+  };
+  row.reference = [=](const Arrays& in) {
+    Array out(shape);
+    for_each_pixel([&](const Extents& i, const Extents& pixel) { out.at(pixel) += share * in[1].at(i); });
+    return out;
+  };
+  rows.push_back(row);
+}
+
 void add_softmax_row(Rows& rows, Input logits, bool large) {
   rows.push_back({.op = "softmax",
                   .inputs = {std::move(logits)},
                   .apply = [](const Tensors& in) { return softmax(in[0]); },
                   .reference = [](const Arrays& in) { return naive::softmax(in[0]); },
                   .large = large});
+}
+
+// log_softmax, and the cross entropy with targets that are probabilities.
+void add_log_softmax_rows(Rows& rows, const Extents& shape, double smoothing) {
+  const auto log_softmax_of = [](const Array& logits) {
+    Array flat = logits;
+    flat.shape = {static_cast<std::int64_t>(logits.values.size()) / logits.shape.back(), logits.shape.back()};
+    Array y = naive::map(naive::softmax(flat), [](double p) { return std::log(p); });
+    y.shape = logits.shape;
+    return y;
+  };
+  OpCase row{.op = "log_softmax", .inputs = {values(shape)}};
+  row.apply = [](const Tensors& in) { return log_softmax(in[0]); };
+  row.reference = [=](const Arrays& in) { return log_softmax_of(in[0]); };
+  row.large = naive::count(shape) > 1000;
+  rows.push_back(row);
+  row.op = "softmax";
+  row.apply = [](const Tensors& in) { return softmax(in[0]); };
+  row.reference = [=](const Arrays& in) {
+    return naive::map(log_softmax_of(in[0]), [](double y) { return std::exp(y); });
+  };
+  rows.push_back(row);
+  if (shape.size() != 2) return;
+
+  const double classes = static_cast<double>(shape[1]);
+  row.op = "cross_entropy_per_sample";
+  row.parameters = fmt::format("targets, smoothing={}", smoothing);
+  row.inputs = {values(shape), values(shape, 0, 1)};
+  row.apply = [=](const Tensors& in) {
+    return cross_entropy_per_sample(in[0], in[1], {.label_smoothing = smoothing});
+  };
+  row.reference = [=](const Arrays& in) {
+    const Array target =
+        naive::map(in[1], [=](double t) { return (1 - smoothing) * t + smoothing / classes; });
+    const Array terms =
+        naive::combine(target, log_softmax_of(in[0]), [](double t, double y) { return -t * y; });
+    Array losses = naive::sum_to(terms, {shape[0], 1});
+    losses.shape = {shape[0]};
+    return losses;
+  };
+  rows.push_back(row);
+}
+
+void add_mse_row(Rows& rows, const Extents& shape) {
+  rows.push_back(
+      {.op = "mse_loss",
+       .inputs = {values(shape), values(shape)},
+       .apply = [](const Tensors& in) { return mse_loss(in[0], in[1]); },
+       .reference =
+           [](const Arrays& in) {
+             const auto n = static_cast<double>(in[0].values.size());
+             return naive::sum_to(
+                 naive::combine(in[0], in[1], [=](double a, double b) { return (a - b) * (a - b) / n; }), {});
+           }});
 }
 
 void add_one_hot_row(Rows& rows, std::int64_t samples, int classes) {
@@ -150,6 +241,10 @@ void add_cross_entropy_rows(Rows& rows, std::int64_t samples, int classes, doubl
 
 void add_network_rows(Rows& rows) {
   add_all_batch_norm_rows(rows);
+  add_avg_pool_rows(rows, {2, 4, 4, 3}, {});
+  add_avg_pool_rows(rows, {1, 7, 6, 2}, {.size = 3, .stride = 2, .padding = 1});
+  add_avg_pool_rows(rows, {1, 5, 5, 1}, {.size = 2, .stride = 3});
+  add_avg_pool_rows(rows, {3, 9, 8, 20}, {.size = 3, .stride = 1, .padding = 1});
   add_max_pool_rows(rows, {2, 4, 4, 3}, {});
   add_max_pool_rows(rows, {1, 7, 6, 2}, {.size = 3, .stride = 2, .padding = 1});
   add_max_pool_rows(rows, {1, 5, 4, 3}, {.size = 2, .stride = 1});
@@ -165,6 +260,13 @@ void add_network_rows(Rows& rows) {
   add_softmax_row(rows, values({4, 1}), false);
   add_softmax_row(rows, values({6, 9}, -300, 300), true);  // would overflow without the shift
   add_softmax_row(rows, values({501, 100}), true);
+  add_log_softmax_rows(rows, {3, 5}, 0);
+  add_log_softmax_rows(rows, {2, 1}, 0.25);
+  add_log_softmax_rows(rows, {2, 3, 4}, 0);
+  add_log_softmax_rows(rows, {4}, 0);
+  add_log_softmax_rows(rows, {301, 100}, 0.1);
+  add_mse_row(rows, {3, 4});
+  add_mse_row(rows, {});
   add_one_hot_row(rows, 4, 5);
   add_one_hot_row(rows, 1, 1);
   add_one_hot_row(rows, 501, 100);

@@ -12,7 +12,7 @@
 namespace lamina::tests {
 namespace {
 
-std::vector<std::uint32_t> words(const PhiloxBlock& block) {
+std::vector<std::uint32_t> words(const math::PhiloxBlock& block) {
   return {std::begin(block.word), std::end(block.word)};
 }
 
@@ -20,12 +20,12 @@ std::vector<std::uint32_t> words(const PhiloxBlock& block) {
 
 // The known-answer vectors of Random123, kat_vectors, philox4x32 with 10 rounds.
 TEST_CASE("Philox gives the published numbers", "[random]") {
-  CHECK(words(philox({{0, 0, 0, 0}}, 0)) ==
+  CHECK(words(math::philox({{0, 0, 0, 0}}, 0)) ==
         std::vector<std::uint32_t>{0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8});
   const std::uint32_t ones = 0xffffffff;
-  CHECK(words(philox({{ones, ones, ones, ones}}, 0xffffffffffffffff)) ==
+  CHECK(words(math::philox({{ones, ones, ones, ones}}, 0xffffffffffffffff)) ==
         std::vector<std::uint32_t>{0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd});
-  CHECK(words(philox({{0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344}}, 0x299f31d0a4093822)) ==
+  CHECK(words(math::philox({{0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344}}, 0x299f31d0a4093822)) ==
         std::vector<std::uint32_t>{0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1});
 }
 

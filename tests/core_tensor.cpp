@@ -127,7 +127,7 @@ TEST_CASE("ops explain what they cannot take", "[ops][errors]") {
   CHECK(unexplained([&] { exp(Tensor()); }, {"exp", "undefined"}) == "nothing");
   CHECK(unexplained([&] { sub(f32({2}), Tensor()); }, {"sub", "undefined"}) == "nothing");
   CHECK(unexplained([&] { matmul(matrix, matrix); }, {"matmul", "5 and 4", "f32[4, 5]"}) == "nothing");
-  CHECK(unexplained([&] { matmul(image, matrix); }, {"matmul", "matrices", "f32[2, 8, 8, 3]"}) == "nothing");
+  CHECK(unexplained([&] { matmul(f32({5}), matrix); }, {"matmul", "matrices", "f32[5]"}) == "nothing");
   CHECK(unexplained([&] { linear(matrix, f32({3, 4})); }, {"linear", "f32[3, 4]", "[out, in]"}) == "nothing");
   CHECK(unexplained(
             [&] {
@@ -182,13 +182,13 @@ TEST_CASE("ops that change shapes explain what they cannot take", "[ops][errors]
   CHECK(unexplained([&] { sum_to(matrix, {3}); }, {"sum_to", "[4, 5]", "[3]"}) == "nothing");
   CHECK(unexplained([&] { broadcast_to(matrix, {5}); }, {"broadcast_to", "f32[4, 5]", "[5]"}) == "nothing");
   CHECK(unexplained([&] { mean(f32({0, 2})); }, {"mean", "f32[0, 2]", "no elements"}) == "nothing");
-  CHECK(unexplained([&] { argmax(f32({3})); }, {"argmax", "f32[3]", "[rows, C]"}) == "nothing");
+  CHECK(unexplained([&] { argmax(matrix, 2); }, {"argmax", "f32[4, 5]", "axis 2"}) == "nothing");
 }
 
 TEST_CASE("losses and batch norm explain what they cannot take", "[ops][errors]") {
   const Tensor logits = f32({4, 5});
   const Tensor classes = Tensor::from<std::int32_t>({0, 1, 2, 3}, {4});
-  CHECK(unexplained([&] { softmax(f32({3})); }, {"softmax", "f32[3]", "[N, C]"}) == "nothing");
+  CHECK(unexplained([&] { softmax(f32({})); }, {"softmax", "f32[]", "last axis"}) == "nothing");
   CHECK(unexplained([&] { one_hot(f32({4}), 5); }, {"one_hot", "f32[4]", "i32 [N]"}) == "nothing");
   CHECK(unexplained([&] { one_hot(classes, 0); }, {"one_hot", "0 classes", "at least one"}) == "nothing");
   CHECK(unexplained([&] { one_hot(classes, 3); }, {"one_hot", "label 3", "0 to 2"}) == "nothing");

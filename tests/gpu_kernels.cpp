@@ -24,8 +24,14 @@ const std::vector<Function> functions{{math::Relu{}},
                                       {math::Sqrt{}, 0.25},
                                       {math::Square{}},
                                       {math::Reciprocal{}, 0.25},
+                                      {math::Abs{}},
+                                      {math::Sign{}},
+                                      {math::Sin{}},
+                                      {math::Cos{}},
+                                      {math::Pow{3}},
+                                      {math::Clamp{-0.5, 0.75}},
                                       {math::Affine{-2.5, 0.75}}};
-static_assert(std::variant_size_v<math::Unary> == 11);
+static_assert(std::variant_size_v<math::Unary> == 17);
 
 const char* name_of_function(const math::Unary& function) {
   return std::visit([](const auto& f) { return f.name; }, function);

@@ -75,11 +75,13 @@ Tensor gradient_of(const F& f, const Tensor& x, const Tensor& grad_output, bool 
 
 using Rows = std::vector<OpCase>;
 
-inline double nearest_to_zero(const Array& x) {
+inline double nearest_to(const std::vector<double>& kinks, const Array& x) {
   double distance = 1e9;
-  for (const double value : x.values) distance = std::min(distance, std::abs(value));
+  for (const double value : x.values)
+    for (const double kink : kinks) distance = std::min(distance, std::abs(value - kink));
   return distance;
 }
+inline double nearest_to_zero(const Array& x) { return nearest_to({0}, x); }
 
 struct UnaryFunction {
   std::string op;
@@ -88,7 +90,7 @@ struct UnaryFunction {
   double (*derivative)(double);
   double (*second_derivative)(double);
   double low = -1.5, high = 1.5;
-  bool kink_at_zero = false;
+  std::vector<double> kinks = {};  // where it has no derivative
 };
 
 inline double logistic(double x) { return 1 / (1 + std::exp(-x)); }
@@ -102,7 +104,7 @@ inline std::vector<UnaryFunction> unary_functions() {
   using D = double;
   const auto zero = [](D) { return 0.0; };
   return {
-      {"relu", relu, naive::relu, [](D x) { return x > 0 ? 1.0 : 0.0; }, zero, -1.5, 1.5, true},
+      {"relu", relu, naive::relu, [](D x) { return x > 0 ? 1.0 : 0.0; }, zero, -1.5, 1.5, {0}},
       {"sigmoid", sigmoid, logistic, logistic_derivative,
        [](D x) { return logistic_derivative(x) * (1 - 2 * logistic(x)); }, -4, 4},
       {"tanh", tanh, [](D x) { return std::tanh(x); }, [](D x) { return 1 / std::pow(std::cosh(x), 2); },
@@ -122,6 +124,32 @@ inline std::vector<UnaryFunction> unary_functions() {
       {"square", square, [](D x) { return x * x; }, [](D x) { return 2 * x; }, [](D) { return 2.0; }},
       {"reciprocal", reciprocal, [](D x) { return 1 / x; }, [](D x) { return -1 / (x * x); },
        [](D x) { return 2 / (x * x * x); }, 0.5, 2.5},
+      {"abs",
+       abs,
+       [](D x) { return std::abs(x); },
+       [](D x) { return x > 0 ? 1.0 : (x < 0 ? -1.0 : 0 * x); },
+       zero,
+       -1.5,
+       1.5,
+       {0}},
+      {"sign", sign, [](D x) { return x > 0 ? 1.0 : (x < 0 ? -1.0 : 0 * x); }, zero, zero, -1.5, 1.5, {0}},
+      {"sin", sin, [](D x) { return std::sin(x); }, [](D x) { return std::cos(x); },
+       [](D x) { return -std::sin(x); }, -4, 4},
+      {"cos", cos, [](D x) { return std::cos(x); }, [](D x) { return -std::sin(x); },
+       [](D x) { return -std::cos(x); }, -4, 4},
+      {"pow", [](const Tensor& x) { return pow(x, 3); }, [](D x) { return x * x * x; },
+       [](D x) { return 3 * x * x; }, [](D x) { return 6 * x; }},
+      {"pow", [](const Tensor& x) { return pow(x, -0.5); }, [](D x) { return 1 / std::sqrt(x); },
+       [](D x) { return -0.5 / (x * std::sqrt(x)); }, [](D x) { return 0.75 / (x * x * std::sqrt(x)); }, 0.5,
+       2.5},
+      {"clamp",
+       [](const Tensor& x) { return clamp(x, -0.5, 0.75); },
+       [](D x) { return x < -0.5 ? -0.5 : (x > 0.75 ? 0.75 : x); },
+       [](D x) { return x < -0.5 || x > 0.75 ? 0.0 : 1.0; },
+       zero,
+       -1.5,
+       1.5,
+       {-0.5, 0.75}},
       {"affine", [](const Tensor& x) { return affine(x, -2.5, 0.75); }, [](D x) { return -2.5 * x + 0.75; },
        [](D) { return -2.5; }, zero},
   };
@@ -135,8 +163,9 @@ inline void add_unary_rows(Rows& rows, const UnaryFunction& f, const Extents& sh
   row.apply = [f](const Tensors& in) { return f.apply(in[0]); };
   row.reference = [f](const Arrays& in) { return naive::map(in[0], f.value); };
   row.large = naive::count(shape) > 1000;
-  if (f.kink_at_zero) row.kink_distance = [](const Arrays& in) { return nearest_to_zero(in[0]); };
+  if (!f.kinks.empty()) row.kink_distance = [f](const Arrays& in) { return nearest_to(f.kinks, in[0]); };
   rows.push_back(row);
+  if (f.op == "affine") return;  // its gradient is one itself
 
   row.op = "unary_grad";
   row.parameters = "of " + f.op;
@@ -162,13 +191,27 @@ inline void add_binary_rows(Rows& rows) {
     const char* op;
     Tensor (*apply)(const Tensor&, const Tensor&);
     double (*value)(double, double);
-    double low, high;  // of the second operand
+    double low, high;       // of the second operand
+    bool has_kink = false;  // where the operands are equal
+    bool compares = false;  // and so is constant
   };
+  const auto maximum_of = [](double a, double b) { return a > b || std::isnan(a) ? a : b; };
+  const auto minimum_of = [](double a, double b) { return a < b || std::isnan(a) ? a : b; };
   const std::vector<Function> functions{
       {"add", add, [](double a, double b) { return a + b; }, -1.5, 1.5},
       {"sub", sub, [](double a, double b) { return a - b; }, -1.5, 1.5},
       {"mul", mul, [](double a, double b) { return a * b; }, -1.5, 1.5},
       {"div", div, [](double a, double b) { return a / b; }, 0.5, 2.5},
+      {"maximum", maximum, maximum_of, -1.5, 1.5, true},
+      {"minimum", minimum, minimum_of, -1.5, 1.5, true},
+      {"greater", greater, [](double a, double b) { return a > b ? 1.0 : 0.0; }, -1.5, 1.5, true, true},
+      {"greater_equal", greater_equal, [](double a, double b) { return a >= b ? 1.0 : 0.0; }, -1.5, 1.5, true,
+       true},
+      {"less", less, [](double a, double b) { return a < b ? 1.0 : 0.0; }, -1.5, 1.5, true, true},
+      {"less_equal", less_equal, [](double a, double b) { return a <= b ? 1.0 : 0.0; }, -1.5, 1.5, true,
+       true},
+      {"equal", equal, [](double a, double b) { return a == b ? 1.0 : 0.0; }, -1.5, 1.5, true, true},
+      {"not_equal", not_equal, [](double a, double b) { return a != b ? 1.0 : 0.0; }, -1.5, 1.5, true, true},
   };
   const std::vector<std::pair<Extents, Extents>> shapes{
       {{2, 3, 4}, {2, 3, 4}},
@@ -186,18 +229,27 @@ inline void add_binary_rows(Rows& rows) {
       {{61, 33, 17}, {61, 1, 1}},
   };
   for (const Function& f : functions)
-    for (const auto& [a, b] : shapes)
-      rows.push_back({.op = f.op,
-                      .inputs = {values(a), values(b, f.low, f.high)},
-                      .apply = [f](const Tensors& in) { return f.apply(in[0], in[1]); },
-                      .reference = [f](const Arrays& in) { return naive::combine(in[0], in[1], f.value); },
-                      .large = naive::count(naive::broadcast_shape(a, b)) > 1000});
+    for (const auto& [a, b] : shapes) {
+      OpCase row{.op = f.op, .inputs = {values(a), values(b, f.low, f.high)}};
+      for (Input& input : row.inputs) input.differentiable = !f.compares;
+      row.apply = [f](const Tensors& in) { return f.apply(in[0], in[1]); };
+      row.reference = [f](const Arrays& in) { return naive::combine(in[0], in[1], f.value); };
+      row.large = naive::count(naive::broadcast_shape(a, b)) > 1000;
+      if (f.has_kink && !row.large) {
+        row.kink_distance = [](const Arrays& in) {
+          return nearest_to_zero(naive::combine(in[0], in[1], std::minus<>()));
+        };
+      }
+      rows.push_back(row);
+    }
 }
 
 void add_product_rows(Rows& rows);      // core_op_cases_products.cpp: matmul, linear, convolutions
 void add_network_rows(Rows& rows);      // core_op_cases_network.cpp: batch_norm, pooling, losses
 void add_reduction_rows(Rows& rows);    // core_op_cases_shapes.cpp
 void add_rearranging_rows(Rows& rows);  // core_op_cases_shapes.cpp
+void add_axis_rows(Rows& rows);         // core_op_cases_axes.cpp: reductions over axes, permutations
+void add_index_rows(Rows& rows);        // core_op_cases_axes.cpp: choosing and looking up
 
 inline Rows op_cases() {
   Rows rows;
@@ -208,6 +260,8 @@ inline Rows op_cases() {
   add_network_rows(rows);
   add_reduction_rows(rows);
   add_rearranging_rows(rows);
+  add_axis_rows(rows);
+  add_index_rows(rows);
   return rows;
 }
 

@@ -27,20 +27,35 @@ class DeviceError : public Error {
   using Error::Error;
 };
 
+// What a message shows of a value. Types whose text is long or takes time have an overload beside them, which
+// only a message that is written calls.
+template <typename T>
+const T& in_message(const T& value) {
+  return value;
+}
+
+template <typename... Args>
+std::string message(fmt::string_view format, const Args&... args) {
+  return [format](const auto&... shown) {
+    return fmt::vformat(format, fmt::make_format_args(shown...));
+  }(in_message(args)...);
+}
+
 template <typename... Args>
 [[noreturn]] void fail(fmt::format_string<Args...> format, Args&&... args) {
-  throw Error(fmt::format(format, std::forward<Args>(args)...));
+  throw Error(message(format, args...));
 }
 
 template <typename... Args>
 [[noreturn]] void fail_usage(fmt::format_string<Args...> format, Args&&... args) {
-  throw UsageError(fmt::format(format, std::forward<Args>(args)...));
+  throw UsageError(message(format, args...));
 }
 
-// check(ok, "conv2d: …{}", value): throws Error with the formatted message unless ok.
+// check(ok, "conv2d: …{}", x): throws Error with the formatted message unless ok. Hand over tensors and shapes
+// as they are: they become text only if it fails.
 template <typename... Args>
 void check(bool ok, fmt::format_string<Args...> format, Args&&... args) {
-  if (!ok) throw Error(fmt::format(format, std::forward<Args>(args)...));
+  if (!ok) fail<Args...>(format, std::forward<Args>(args)...);
 }
 
 }  // namespace lamina

@@ -130,6 +130,26 @@ void CpuBackend::binary(const math::Binary& function, const Tensor& a, const Ten
   });
 }
 
+void CpuBackend::where(const Tensor& condition, const Tensor& a, const Tensor& b, Tensor& out) {
+  const auto walk = walk_of<3>(out.shape(), {&condition.shape(), &a.shape(), &b.shape()});
+  const auto step = walk.axes[0].stride;
+  visit_floating(out.dtype(), "where", [&](auto zero) {
+    using T = decltype(zero);
+    const T *holds = condition.data<T>(), *left = a.data<T>(), *right = b.data<T>();
+    T* to = out.data<T>();
+    cpu::parallel_for(out.elements(), chunk, [&](std::int64_t begin, std::int64_t end) {
+      std::int64_t row = begin / walk.inner(), column = begin % walk.inner();
+      for (std::int64_t i = begin; i < end; ++row, column = 0) {
+        const auto start = walk.row(row);
+        for (; column < walk.inner() && i < end; ++column, ++i) {
+          to[i] = holds[start[0] + step[0] * column] != T(0) ? left[start[1] + step[1] * column]
+                                                             : right[start[2] + step[2] * column];
+        }
+      }
+    });
+  });
+}
+
 void CpuBackend::accumulate(const Tensor& x, Tensor& total) {
   visit_floating(x.dtype(), "accumulate", [&](auto zero) {
     using T = decltype(zero);

@@ -35,6 +35,7 @@ class CudaBackend final : public Backend {
   void unary_grad_grad(const math::Unary& function, const Tensor& saved, const Tensor& grad,
                        Tensor& out) override;
   void binary(const math::Binary& function, const Tensor& a, const Tensor& b, Tensor& out) override;
+  void where(const Tensor& condition, const Tensor& a, const Tensor& b, Tensor& out) override;
   void accumulate(const Tensor& x, Tensor& total) override;
   void accumulate_all(std::span<const Accumulation> sums) override;
   void sum_to(const Tensor& x, Tensor& out) override;
@@ -44,6 +45,10 @@ class CudaBackend final : public Backend {
   void argmax(const Tensor& x, Tensor& index) override;
   void is_argmax(const Tensor& x, const Tensor& labels, Tensor& out) override;
   bool all_finite(const Tensor& x) override;
+  void permute(const Tensor& x, const std::vector<int>& order, Tensor& out) override;
+  void gather(const Tensor& x, int axis, const Tensor& index, Tensor& out) override;
+  void scatter_add(const Tensor& x, int axis, const Tensor& index, Tensor& out) override;
+  void top_k(const Tensor& x, Tensor& indices) override;
   void matmul(const Tensor& a, const Tensor& b, const MatmulOptions& options, Tensor& out) override;
   void conv2d(const Tensor& x, const Tensor& weight, const Conv2dOptions& options, Tensor& y) override;
   void conv2d_grad_input(const Tensor& grad, const Tensor& weight, const Conv2dOptions& options,
@@ -63,12 +68,15 @@ class CudaBackend final : public Backend {
   void max_pool2d_scatter(const Tensor& grad, const Tensor& index, const Pool2dOptions& options,
                           Tensor& grad_x) override;
   void max_pool2d_gather(const Tensor& x, const Tensor& index, Tensor& y) override;
+  void avg_pool2d(const Tensor& x, const Pool2dOptions& options, Tensor& y) override;
+  void avg_pool2d_grad(const Tensor& grad, const Pool2dOptions& options, Tensor& grad_x) override;
   void softmax(const Tensor& logits, Tensor& probabilities) override;
   void cross_entropy(const Tensor& logits, const Tensor& labels, double smoothing, Tensor& losses,
                      Tensor& probabilities) override;
   void cross_entropy_grad(const Tensor& grad, const Tensor& probabilities, const Tensor& labels,
                           double smoothing, Tensor& grad_logits) override;
   void one_hot(const Tensor& labels, double smoothing, Tensor& target) override;
+  void dropout_mask(const Tensor& draw, std::uint64_t seed, double keep, Tensor& mask) override;
   void crop_images(const Tensor& images, std::span<const Crop> crops, std::span<const float> mean,
                    std::span<const float> std, Tensor& out) override;
 

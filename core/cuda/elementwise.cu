@@ -77,6 +77,21 @@ void binary_kernel(Stream stream, const F& f, const Tensor& a, const Tensor& b, 
   });
 }
 
+template <typename T>
+void where_kernel(Stream stream, const Tensor& condition, const Tensor& a, const Tensor& b, Tensor& out) {
+  const auto walk = walk_of<3>(out.shape(), {&condition.shape(), &a.shape(), &b.shape()});
+  const T *holds = condition.data<T>(), *left = a.data<T>(), *right = b.data<T>();
+  T* to = out.data<T>();
+  cuda::for_each(stream, out.elements(), [=] LAMINA_DEVICE(std::int64_t i) {
+    const std::int64_t row = i / walk.inner(), column = i - row * walk.inner();
+    const auto start = walk.row(row);
+    const auto& step = walk.axes[0].stride;
+    to[i] = static_cast<float>(holds[start[0] + step[0] * column]) != 0.0f
+                ? left[start[1] + step[1] * column]
+                : right[start[2] + step[2] * column];
+  });
+}
+
 template <typename T, int width>
 void accumulate_kernel(Stream stream, const Tensor& x, Tensor& total) {
   const T* from = x.data<T>();
@@ -220,6 +235,11 @@ void CudaBackend::binary(const math::Binary& function, const Tensor& a, const Te
                              [&](auto zero) { binary_kernel<F, decltype(zero)>(stream(), f, a, b, out); });
       },
       function);
+}
+
+void CudaBackend::where(const Tensor& condition, const Tensor& a, const Tensor& b, Tensor& out) {
+  cuda::visit_floating(out.dtype(), "where",
+                       [&](auto zero) { where_kernel<decltype(zero)>(stream(), condition, a, b, out); });
 }
 
 void CudaBackend::accumulate(const Tensor& x, Tensor& total) {

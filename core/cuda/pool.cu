@@ -87,6 +87,44 @@ void gather_kernel(Stream stream, const Tensor& x, const Tensor& index, Tensor& 
   });
 }
 
+template <typename T>
+void average_kernel(Stream stream, const Tensor& x, const PoolLayout& layout, float share, Tensor& y) {
+  const T* from = x.data<T>();
+  T* to = y.data<T>();
+  cuda::for_each(stream, y.elements(), [=] LAMINA_DEVICE(std::int64_t i) {
+    const std::int64_t width = layout.columns.pixels, channels = layout.channels;
+    const std::int64_t window = i / channels, row = window / layout.columns.count;
+    const math::Range rows = layout.rows.pixels_of(row % layout.rows.count);
+    const math::Range columns = layout.columns.pixels_of(window % layout.columns.count);
+    const T* image = from + layout.image(row / layout.rows.count, i % channels);
+    float sum = 0;
+    for (std::int64_t h = rows.begin; h < rows.end; ++h)
+      for (std::int64_t w = columns.begin; w < columns.end; ++w)
+        sum += share * static_cast<float>(image[(h * width + w) * channels]);
+    to[i] = static_cast<T>(sum);
+  });
+}
+
+// Each pixel adds up its share of the windows that it lies in.
+template <typename T>
+void average_grad_kernel(Stream stream, const Tensor& grad, const PoolLayout& layout, float share,
+                         Tensor& grad_x) {
+  const T* from = grad.data<T>();
+  T* to = grad_x.data<T>();
+  cuda::for_each(stream, grad_x.elements(), [=] LAMINA_DEVICE(std::int64_t i) {
+    const std::int64_t width = layout.columns.pixels, channels = layout.channels, pixel = i / channels;
+    const std::int64_t n = pixel / (layout.rows.pixels * width), own = pixel - n * layout.rows.pixels * width;
+    const math::Range rows = layout.rows.windows_of(own / width);
+    const math::Range columns = layout.columns.windows_of(own % width);
+    const T* results = from + layout.results(n, i % channels);
+    float sum = 0;
+    for (std::int64_t h = rows.begin; h < rows.end; ++h)
+      for (std::int64_t w = columns.begin; w < columns.end; ++w)
+        sum += share * static_cast<float>(results[(h * layout.columns.count + w) * channels]);
+    to[i] = static_cast<T>(sum);
+  });
+}
+
 }  // namespace
 
 void CudaBackend::max_pool2d(const Tensor& x, const Pool2dOptions& options, Tensor& y, Tensor& index) {
@@ -105,6 +143,20 @@ void CudaBackend::max_pool2d_scatter(const Tensor& grad, const Tensor& index, co
 void CudaBackend::max_pool2d_gather(const Tensor& x, const Tensor& index, Tensor& y) {
   cuda::visit_floating(x.dtype(), "max_pool2d_gather",
                        [&](auto zero) { gather_kernel<decltype(zero)>(stream(), x, index, y); });
+}
+
+void CudaBackend::avg_pool2d(const Tensor& x, const Pool2dOptions& options, Tensor& y) {
+  const float share = 1.0f / static_cast<float>(options.size * options.size);
+  cuda::visit_floating(x.dtype(), "avg_pool2d", [&](auto zero) {
+    average_kernel<decltype(zero)>(stream(), x, PoolLayout(x, y, options), share, y);
+  });
+}
+
+void CudaBackend::avg_pool2d_grad(const Tensor& grad, const Pool2dOptions& options, Tensor& grad_x) {
+  const float share = 1.0f / static_cast<float>(options.size * options.size);
+  cuda::visit_floating(grad.dtype(), "avg_pool2d_grad", [&](auto zero) {
+    average_grad_kernel<decltype(zero)>(stream(), grad, PoolLayout(grad_x, grad, options), share, grad_x);
+  });
 }
 
 }  // namespace lamina

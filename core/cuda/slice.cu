@@ -38,21 +38,6 @@ void write_kernel(Stream stream, const Tensor& x, const Place& place, Tensor& ou
   cuda::for_each(stream, x.elements(), [=] LAMINA_DEVICE(std::int64_t i) { to[place(i)] = from[i]; });
 }
 
-// f(an unsigned integer as large as an element): whatever the dtype, its bits are moved.
-template <typename F>
-void visit_word(DType dtype, const F& f) {
-  switch (size_of(dtype)) {
-    case 1:
-      return f(std::uint8_t{});
-    case 2:
-      return f(std::uint16_t{});
-    case 4:
-      return f(std::uint32_t{});
-    default:
-      return f(std::uint64_t{});
-  }
-}
-
 }  // namespace
 
 void CudaBackend::read_slice(const Tensor& x, const Slice& slice, Tensor& out) {

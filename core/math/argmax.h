@@ -19,4 +19,12 @@ LAMINA_HD std::int64_t argmax(const T* row, std::int64_t columns) {
   return at;
 }
 
+// Whether x[a] comes before x[b] among the largest: NaNs first, of equals the first.
+template <typename T>
+LAMINA_HD bool comes_before(T x_a, std::int64_t a, T x_b, std::int64_t b) {
+  const bool nan_a = x_a != x_a, nan_b = x_b != x_b;
+  if (nan_a || nan_b) return nan_a && (!nan_b || a < b);
+  return x_a > x_b || (x_a == x_b && a < b);
+}
+
 }  // namespace lamina::math

@@ -192,6 +192,118 @@ struct Reciprocal {
   }
 };
 
+struct Abs {
+  static constexpr const char* name = "abs";
+  static constexpr bool from_output = false;
+  template <typename T>
+  LAMINA_HD T f(T x) const {
+    return std::abs(x);
+  }
+  template <typename T>
+  LAMINA_HD T df(T x) const {  // 0 at 0
+    return x > T(0) ? T(1) : (x < T(0) ? T(-1) : x);
+  }
+  template <typename T>
+  LAMINA_HD T ddf(T) const {
+    return T(0);
+  }
+};
+
+struct Sign {  // -1, 0 or 1
+  static constexpr const char* name = "sign";
+  static constexpr bool from_output = false;
+  template <typename T>
+  LAMINA_HD T f(T x) const {
+    return Abs{}.df(x);
+  }
+  template <typename T>
+  LAMINA_HD T df(T) const {
+    return T(0);
+  }
+  template <typename T>
+  LAMINA_HD T ddf(T) const {
+    return T(0);
+  }
+};
+
+struct Sin {
+  static constexpr const char* name = "sin";
+  static constexpr bool from_output = false;
+  template <typename T>
+  LAMINA_HD T f(T x) const {
+    return std::sin(x);
+  }
+  template <typename T>
+  LAMINA_HD T df(T x) const {
+    return std::cos(x);
+  }
+  template <typename T>
+  LAMINA_HD T ddf(T x) const {
+    return -std::sin(x);
+  }
+};
+
+struct Cos {
+  static constexpr const char* name = "cos";
+  static constexpr bool from_output = false;
+  template <typename T>
+  LAMINA_HD T f(T x) const {
+    return std::cos(x);
+  }
+  template <typename T>
+  LAMINA_HD T df(T x) const {
+    return -std::sin(x);
+  }
+  template <typename T>
+  LAMINA_HD T ddf(T x) const {
+    return -std::cos(x);
+  }
+};
+
+struct Pow {  // y = x^p; NaN where x < 0 and p is not an integer
+  static constexpr const char* name = "pow";
+  static constexpr bool from_output = false;
+  double exponent = 1;
+  template <typename T>
+  LAMINA_HD T f(T x) const {
+    return std::pow(x, static_cast<T>(exponent));
+  }
+  template <typename T>
+  LAMINA_HD T df(T x) const {
+    return scaled(exponent, x, exponent - 1);
+  }
+  template <typename T>
+  LAMINA_HD T ddf(T x) const {
+    return scaled(exponent * (exponent - 1), x, exponent - 2);
+  }
+  // factor x^p, and 0 where the factor is: 0^p may be infinite.
+  template <typename T>
+  LAMINA_HD static T scaled(double factor, T x, double p) {
+    return factor == 0 ? T(0) : static_cast<T>(factor) * std::pow(x, static_cast<T>(p));
+  }
+};
+
+struct Clamp {  // y = low where x is below it, high where x is above it; NaN stays NaN
+  static constexpr const char* name = "clamp";
+  static constexpr bool from_output = false;
+  double low = 0;
+  double high = 1;
+  template <typename T>
+  LAMINA_HD T f(T x) const {
+    const T least = static_cast<T>(low), most = static_cast<T>(high);
+    return x < least ? least : (x > most ? most : x);
+  }
+  template <typename T>
+  LAMINA_HD T df(T x) const {
+    const bool outside = x < static_cast<T>(low) || x > static_cast<T>(high);
+    return outside ? T(0) : (x == x ? T(1) : x);
+  }
+  template <typename T>
+  LAMINA_HD T ddf(T) const {
+    return T(0);
+  }
+};
+
 struct Affine {  // y = scale * x + shift
   static constexpr const char* name = "affine";
   static constexpr bool from_output = false;
@@ -212,6 +324,7 @@ struct Affine {  // y = scale * x + shift
 };
 
 // The closed set that every backend visits; a new function is a struct above and a name here.
-using Unary = std::variant<Relu, Sigmoid, Tanh, Silu, Gelu, Exp, Log, Sqrt, Square, Reciprocal, Affine>;
+using Unary = std::variant<Relu, Sigmoid, Tanh, Silu, Gelu, Exp, Log, Sqrt, Square, Reciprocal, Abs, Sign,
+                           Sin, Cos, Pow, Clamp, Affine>;
 
 }  // namespace lamina::math

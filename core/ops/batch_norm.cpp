@@ -14,28 +14,49 @@ DType statistics_dtype(const Tensor& x) { return x.dtype() == DType::bf16 ? DTyp
 void check_batch_norm(const Tensor& x, const BatchNormParams& params, const BatchNormOptions& options,
                       const Tensor& residual) {
   check_floating("batch_norm", "x", x);
-  check(x.rank() >= 2, "batch_norm: x {} has no batch axis; expected [N, …, C]", x.str());
+  check(x.rank() >= 2, "batch_norm: x {} has no batch axis; expected [N, …, C]", x);
   const Shape channels{x.shape().back()};
   const DType dtype = statistics_dtype(x);
   for (const Tensor* t : {&params.weight, &params.bias, &params.running_mean, &params.running_var}) {
     check(t->defined() && t->shape() == channels && t->dtype() == dtype && t->device() == x.device(),
           "batch_norm: {} does not fit x {}; weight, bias and running statistics must be {}{} on its device",
-          t->str(), x.str(), name_of(dtype), channels.str());
+          *t, x, name_of(dtype), channels);
   }
   const Tensor& batches = params.batches_tracked;
   check(!batches.defined() ||
             (batches.elements() == 1 && batches.dtype() == DType::i32 && batches.device() == x.device()),
-        "batch_norm: batches_tracked {} must be one i32 on the device of x {}", batches.str(), x.str());
+        "batch_norm: batches_tracked {} must be one i32 on the device of x {}", batches, x);
   check(!residual.defined() || (residual.shape() == x.shape() && residual.dtype() == x.dtype() &&
                                 residual.device() == x.device()),
-        "batch_norm: residual {} must be shaped like x {}", residual.str(), x.str());
+        "batch_norm: residual {} must be shaped like x {}", residual, x);
   check(options.eps > 0, "batch_norm: eps {} must be positive", options.eps);
   const std::int64_t rows = x.shape().elements(0, x.rank() - 1);
   check(!options.training || rows >= 2,
         "batch_norm: training needs at least 2 values per channel for a variance, x {} has {}; use a larger "
         "batch or eval()",
-        x.str(), rows);
+        x, rows);
 }
+
+// What the backward pass reads again.
+struct BatchNormInputs {
+  Saved x, weight, bias, residual;
+  Saved running_mean, running_var;  // where they are what it was normalised with
+  bool has_residual;
+
+  BatchNormInputs(const Tensor& images, const BatchNormParams& params, const Tensor& added,
+                  const BatchNormOptions& options)
+      : x(images), weight(params.weight), bias(params.bias), residual(added), has_residual(added.defined()) {
+    if (!options.training) running_mean = params.running_mean, running_var = params.running_var;
+  }
+
+  void differentiate_composed(const Tensor& grad, Grads& grads, const BatchNormOptions& options) const {
+    const std::vector<Tensor> inputs{grads.get(x), grads.get(weight), grads.get(bias), grads.get(residual)};
+    const Tensor mean = grads.get(running_mean), var = grads.get(running_var);
+    differentiate_composition(inputs, grad, grads, [&](std::span<const Tensor> in) {
+      return batch_norm_composed(in[0], {in[1], in[2], mean, var}, options, in[3]);
+    });
+  }
+};
 
 }  // namespace
 
@@ -47,30 +68,28 @@ Tensor batch_norm(const Tensor& x, const BatchNormParams& params, const BatchNor
   Backend& backend = backend_for(x.device());
   if (options.training) {
     backend.batch_norm(x, params, residual, options, y, mean, inv_std);
+    params.running_mean.bump_version();
+    params.running_var.bump_version();
   } else {
     backend.batch_norm_inference(x, params, residual, options, y, mean, inv_std);
   }
 
   // With x̂ = (x - mean) inv_std, g the gradient masked by the ReLU and m rows (Ioffe & Szegedy 2015, §3):
   // d_bias = Σg, d_weight = Σ g x̂, d_residual = g, d_x = weight inv_std (g - Σg/m - x̂ Σ(g x̂)/m) in training.
-  const bool has_residual = residual.defined();
-  const Tensor masks = options.relu && has_residual ? y : Tensor();
+  const BatchNormInputs inputs(x, params, residual, options);
+  const Tensor masks = options.relu && residual.defined() ? y : Tensor();
   return record("batch_norm", y, {x, params.weight, params.bias, residual},
-                [=](const Tensor& grad, Grads& grads) {
-                  if (grad_enabled()) {
-                    const std::vector<Tensor> inputs{x, params.weight, params.bias, residual};
-                    differentiate_composition(inputs, grad, grads, [=](std::span<const Tensor> in) {
-                      return batch_norm_composed(
-                          in[0], {in[1], in[2], params.running_mean, params.running_var}, options, in[3]);
-                    });
-                    return;
-                  }
-                  Tensor grad_x = Tensor::empty_like(x), grad_weight = Tensor::empty_like(params.weight),
-                         grad_bias = Tensor::empty_like(params.bias);
-                  Tensor grad_residual = has_residual && grads.wanted(3) ? Tensor::empty_like(x) : Tensor();
-                  backend_for(x.device())
-                      .batch_norm_grad(grad, x, masks, params, mean, inv_std, options, grad_x, grad_weight,
-                                       grad_bias, grad_residual);
+                [inputs, masks = Saved(masks), mean, inv_std, options](const Tensor& grad, Grads& grads) {
+                  if (grad_enabled()) return inputs.differentiate_composed(grad, grads, options);
+                  const Tensor& in = grads.get(inputs.x);
+                  const BatchNormParams parameters{grads.get(inputs.weight), grads.get(inputs.bias), {}, {}};
+                  Tensor grad_x = Tensor::empty_like(in), grad_weight = Tensor::empty_like(parameters.weight),
+                         grad_bias = Tensor::empty_like(parameters.bias);
+                  Tensor grad_residual =
+                      inputs.has_residual && grads.wanted(3) ? Tensor::empty_like(in) : Tensor();
+                  backend_for(in.device())
+                      .batch_norm_grad(grad, in, grads.get(masks), parameters, mean, inv_std, options, grad_x,
+                                       grad_weight, grad_bias, grad_residual);
                   grads.set(0, grad_x);
                   grads.set(1, grad_weight);
                   grads.set(2, grad_bias);
@@ -80,8 +99,7 @@ Tensor batch_norm(const Tensor& x, const BatchNormParams& params, const BatchNor
 
 Tensor batch_norm_composed(const Tensor& x, const BatchNormParams& params, const BatchNormOptions& options,
                            const Tensor& residual) {
-  check(x.dtype() == statistics_dtype(x), "batch_norm: second derivatives of {} are not there; use f32",
-        x.str());
+  check(x.dtype() == statistics_dtype(x), "batch_norm: second derivatives of {} are not there; use f32", x);
   const Shape channels = params.weight.shape();
   const auto rows = static_cast<double>(x.shape().elements(0, x.rank() - 1));
   const Tensor center = options.training ? sum_to(x, channels) / rows : params.running_mean;

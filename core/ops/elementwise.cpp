@@ -26,22 +26,32 @@ Tensor unary_grad_grad(const math::Unary& function, const Tensor& saved, const T
 Tensor unary_grad(const math::Unary& function, const Tensor& saved, const Tensor& grad) {
   Tensor out = Tensor::empty_like(saved);
   backend_for(saved.device()).unary_grad(function, saved, grad, out);
-  return record("unary_grad", out, {saved, grad}, [=](const Tensor& grad_out, Grads& grads) {
-    if (grads.wanted(0)) grads.set(0, unary_grad_grad(function, saved, mul(grad_out, grad)));
-    if (grads.wanted(1)) grads.set(1, unary_grad(function, saved, grad_out));
-  });
+  return record("unary_grad", out, {saved, grad},
+                [function, saved = Saved(saved), grad = Saved(grad)](const Tensor& grad_out, Grads& grads) {
+                  const Tensor& s = grads.get(saved);
+                  if (grads.wanted(0))
+                    grads.set(0, unary_grad_grad(function, s, mul(grad_out, grads.get(grad))));
+                  if (grads.wanted(1)) grads.set(1, unary_grad(function, s, grad_out));
+                });
+}
+
+Tensor unary_value(const math::Unary& function, const char* name, const Tensor& x) {
+  check_floating(name, "the operand", x);
+  Tensor y = Tensor::empty_like(x);
+  backend_for(x.device()).unary(function, x, y);
+  return y;
 }
 
 Tensor unary(const math::Unary& function, const Tensor& x) {
   const char* name = std::visit([](const auto& f) { return f.name; }, function);
-  check_floating(name, "the operand", x);
-  Tensor y = Tensor::empty_like(x);
-  backend_for(x.device()).unary(function, x, y);
+  const Tensor y = unary_value(function, name, x);
   const bool from_output = std::visit([](const auto& f) { return f.from_output; }, function);
-  const Tensor saved = from_output ? y : x;
-  return record(name, y, {x}, [=](const Tensor& grad, Grads& grads) {
-    grads.set(0, unary_grad(function, from_output ? grads.attach_output(saved) : saved, grad));
-  });
+  return record(
+      name, y, {x},
+      [function, from_output, saved = Saved(from_output ? y : x)](const Tensor& grad, Grads& grads) {
+        const Tensor s = from_output ? grads.attach_output(saved) : grads.get(saved);
+        grads.set(0, unary_grad(function, s, grad));
+      });
 }
 
 }  // namespace
@@ -63,20 +73,105 @@ Tensor sub(const Tensor& a, const Tensor& b) {
 }
 
 Tensor mul(const Tensor& a, const Tensor& b) {
-  return record("mul", binary_value(math::Mul{}, "mul", a, b), {a, b}, [=](const Tensor& grad, Grads& grads) {
-    if (grads.wanted(0)) grads.set(0, sum_to(grad * b, a.shape()));
-    if (grads.wanted(1)) grads.set(1, sum_to(grad * a, b.shape()));
-  });
+  return record(
+      "mul", binary_value(math::Mul{}, "mul", a, b), {a, b},
+      [a = Saved(a), b = Saved(b), sa = a.shape(), sb = b.shape()](const Tensor& grad, Grads& grads) {
+        if (grads.wanted(0)) grads.set(0, sum_to(grad * grads.get(b), sa));
+        if (grads.wanted(1)) grads.set(1, sum_to(grad * grads.get(a), sb));
+      });
 }
 
 Tensor div(const Tensor& a, const Tensor& b) {
-  return record("div", binary_value(math::Div{}, "div", a, b), {a, b}, [=](const Tensor& grad, Grads& grads) {
-    if (grads.wanted(0)) grads.set(0, sum_to(grad / b, a.shape()));
-    if (grads.wanted(1)) grads.set(1, -sum_to(grad * a / square(b), b.shape()));
-  });
+  return record(
+      "div", binary_value(math::Div{}, "div", a, b), {a, b},
+      [a = Saved(a), b = Saved(b), sa = a.shape(), sb = b.shape()](const Tensor& grad, Grads& grads) {
+        const Tensor& divisor = grads.get(b);
+        if (grads.wanted(0)) grads.set(0, sum_to(grad / divisor, sa));
+        if (grads.wanted(1)) grads.set(1, -sum_to(grad * grads.get(a) / square(divisor), sb));
+      });
 }
 
-Tensor affine(const Tensor& x, double scale, double shift) { return unary(math::Affine{scale, shift}, x); }
+// Of equals each one gets half of the gradient.
+Tensor maximum(const Tensor& a, const Tensor& b) {
+  return record(
+      "maximum", binary_value(math::Maximum{}, "maximum", a, b), {a, b},
+      [a = Saved(a), b = Saved(b), sa = a.shape(), sb = b.shape()](const Tensor& grad, Grads& grads) {
+        const Tensor share =
+            (greater(grads.get(a), grads.get(b)) + greater_equal(grads.get(a), grads.get(b))) / 2;
+        if (grads.wanted(0)) grads.set(0, sum_to(grad * share, sa));
+        if (grads.wanted(1)) grads.set(1, sum_to(grad * (1 - share), sb));
+      });
+}
+
+Tensor minimum(const Tensor& a, const Tensor& b) {
+  return record(
+      "minimum", binary_value(math::Minimum{}, "minimum", a, b), {a, b},
+      [a = Saved(a), b = Saved(b), sa = a.shape(), sb = b.shape()](const Tensor& grad, Grads& grads) {
+        const Tensor share = (less(grads.get(a), grads.get(b)) + less_equal(grads.get(a), grads.get(b))) / 2;
+        if (grads.wanted(0)) grads.set(0, sum_to(grad * share, sa));
+        if (grads.wanted(1)) grads.set(1, sum_to(grad * (1 - share), sb));
+      });
+}
+
+Tensor greater(const Tensor& a, const Tensor& b) { return binary_value(math::Greater{}, "greater", a, b); }
+Tensor greater_equal(const Tensor& a, const Tensor& b) {
+  return binary_value(math::GreaterEqual{}, "greater_equal", a, b);
+}
+Tensor less(const Tensor& a, const Tensor& b) { return binary_value(math::Less{}, "less", a, b); }
+Tensor less_equal(const Tensor& a, const Tensor& b) {
+  return binary_value(math::LessEqual{}, "less_equal", a, b);
+}
+Tensor equal(const Tensor& a, const Tensor& b) { return binary_value(math::Equal{}, "equal", a, b); }
+Tensor not_equal(const Tensor& a, const Tensor& b) {
+  return binary_value(math::NotEqual{}, "not_equal", a, b);
+}
+
+Tensor where(const Tensor& condition, const Tensor& a, const Tensor& b) {
+  check_alike("where", condition, a);
+  check_alike("where", a, b);
+  const Shape shape = broadcast(broadcast(a.shape(), b.shape(), "where"), condition.shape(), "where");
+  Tensor out = Tensor::empty(shape, a.options());
+  backend_for(a.device()).where(condition, a, b, out);
+  return record(
+      "where", out, {condition, a, b},
+      [condition = Saved(condition), sa = a.shape(), sb = b.shape()](const Tensor& grad, Grads& grads) {
+        const Tensor holds = grads.get(condition).detach();
+        if (grads.wanted(1)) grads.set(1, sum_to(where(holds, grad, 0.0), sa));
+        if (grads.wanted(2)) grads.set(2, sum_to(where(holds, 0.0, grad), sb));
+      });
+}
+
+namespace {
+
+// How a += b and the like end. In place, unless that is recorded.
+Tensor& assign(const char* name, Tensor& a, const Tensor& result) {
+  if (result.requires_grad()) {
+    check(!a.requires_grad() || !a.node()->is_leaf(),
+          "{}: {} is a leaf, which an op that is recorded cannot change; do it under NoGrad, or make a new "
+          "tensor",
+          name, a);
+    return a = result;
+  }
+  check(result.shape() == a.shape(), "{}: {} cannot hold the result {}", name, a, result);
+  a.copy_from(result);
+  return a;
+}
+
+}  // namespace
+
+Tensor& operator+=(Tensor& a, const Tensor& b) { return assign("+=", a, a + b); }
+Tensor& operator-=(Tensor& a, const Tensor& b) { return assign("-=", a, a - b); }
+Tensor& operator*=(Tensor& a, const Tensor& b) { return assign("*=", a, a * b); }
+Tensor& operator/=(Tensor& a, const Tensor& b) { return assign("/=", a, a / b); }
+Tensor& operator+=(Tensor& a, double b) { return assign("+=", a, a + b); }
+Tensor& operator-=(Tensor& a, double b) { return assign("-=", a, a - b); }
+Tensor& operator*=(Tensor& a, double b) { return assign("*=", a, a * b); }
+Tensor& operator/=(Tensor& a, double b) { return assign("/=", a, a / b); }
+
+Tensor affine(const Tensor& x, double scale, double shift) {
+  return record("affine", unary_value(math::Affine{scale, shift}, "affine", x), {x},
+                [scale](const Tensor& grad, Grads& grads) { grads.set(0, affine(grad, scale, 0)); });
+}
 Tensor relu(const Tensor& x) { return unary(math::Relu{}, x); }
 Tensor sigmoid(const Tensor& x) { return unary(math::Sigmoid{}, x); }
 Tensor tanh(const Tensor& x) { return unary(math::Tanh{}, x); }
@@ -87,6 +182,15 @@ Tensor log(const Tensor& x) { return unary(math::Log{}, x); }
 Tensor sqrt(const Tensor& x) { return unary(math::Sqrt{}, x); }
 Tensor square(const Tensor& x) { return unary(math::Square{}, x); }
 Tensor reciprocal(const Tensor& x) { return unary(math::Reciprocal{}, x); }
+Tensor abs(const Tensor& x) { return unary(math::Abs{}, x); }
+Tensor sign(const Tensor& x) { return unary(math::Sign{}, x); }
+Tensor sin(const Tensor& x) { return unary(math::Sin{}, x); }
+Tensor cos(const Tensor& x) { return unary(math::Cos{}, x); }
+Tensor pow(const Tensor& x, double exponent) { return unary(math::Pow{exponent}, x); }
+Tensor clamp(const Tensor& x, double low, double high) {
+  check(low <= high, "clamp: low {} is not below high {}", low, high);
+  return unary(math::Clamp{low, high}, x);
+}
 
 Tensor cast(const Tensor& x, DType dtype) {
   check_defined("cast", "the operand", x);

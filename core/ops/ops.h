@@ -3,6 +3,7 @@
 
 #include "core/ops/batch_norm.h"
 #include "core/ops/conv.h"
+#include "core/ops/dropout.h"
 #include "core/ops/elementwise.h"
 #include "core/ops/loss.h"
 #include "core/ops/matmul.h"
