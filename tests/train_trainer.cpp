@@ -125,7 +125,8 @@ TEST_CASE("a net with dropout goes on to the bits of a run that was not stopped"
     Look look;
     if (stop_after > 0) after_step(stop_after)(look, trainer);
     trainer.test(tiny_images().test).observe(look).run();
-    CHECK(net.parameter("2.num_masks").value.item() == (stop_after > 0 ? stop_after : 6));  // none in tests
+    const std::int64_t masks = stop_after > 0 ? stop_after : 6;  // none in tests
+    CHECK(net.parameter("2.num_masks").value.item() == static_cast<double>(masks));
     return bits_of(net);
   };
   const Directory directory;
