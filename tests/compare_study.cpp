@@ -55,8 +55,7 @@ TEST_CASE("a study's cells are every combination, under readable names") {
 }
 
 TEST_CASE("the weights that a study's runs start from have a whole path") {
-  const std::vector<Cell> cells =
-      planned(tiny_base + "init_weights = \"w.safetensors\"\n" + tiny_contenders);
+  const std::vector<Cell> cells = planned(tiny_base + "init_weights = \"w.safetensors\"\n" + tiny_contenders);
   REQUIRE(!cells.empty());
   CHECK(cells[0].recipe.init_weights == fs::absolute("w.safetensors").string());
 }
