@@ -138,14 +138,15 @@ Recipe recipe_of_run(const RunDirectory& run) {
 
 int run_train(TrainCommand command) {
   const ProgressMode progress = progress_mode(command);
-  train::make_data_absolute(command.recipe.data);
+  train::make_paths_absolute(command.recipe);
   const fs::path out = output_directory(command);
   if (command.resume && RunDirectory::holds_run(out)) {
     RunDirectory run = RunDirectory::open(out);
     run.lock();
     const Recipe recipe =
         train::resumed_recipe(recipe_of_run(run), command.recipe, command.given, "--resume " + out.string());
-    return train_in(make_setup(train::resolve(recipe)), std::move(run), progress, command.verbose);
+    train::Setup setup = make_setup(train::resolve(recipe, run));
+    return train_in(std::move(setup), std::move(run), progress, command.verbose);
   }
   const train::ResolvedRecipe recipe = train::resolve(command.recipe);
   RunDirectory::check_free(out);

@@ -142,7 +142,7 @@ std::vector<Cell> plan_cells(const Study& study, const train::Recipe& overrides,
         apply_settings(cell.recipe, contender.settings);
         apply_settings(cell.recipe, point);
         override_options(cell.recipe, overrides, given);
-        train::make_data_absolute(cell.recipe.data);
+        train::make_paths_absolute(cell.recipe);
         cells.push_back(std::move(cell));
       }
     }

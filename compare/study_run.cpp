@@ -104,7 +104,7 @@ bool run_cell(const Cell& cell, const fs::path& path, bool resume, DataSets& dat
   Observer* const onlooker = observer.start_run(cell);
   std::string result;
   try {
-    const train::ResolvedRecipe recipe = train::resolve(cell.recipe);
+    const train::ResolvedRecipe recipe = train::resolve(cell.recipe, run);
     train::RecipeRun training(make_setup(recipe, data.of(recipe)), std::move(run),
                               options.command ? options.command(cell.recipe) : "");
     if (onlooker != nullptr) training.trainer().observe(*onlooker);

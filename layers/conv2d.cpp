@@ -3,7 +3,7 @@
 #include <limits>
 
 #include "core/ops/conv.h"
-#include "core/ops/elementwise.h"
+#include "layers/master_weights.h"
 
 namespace lamina {
 
@@ -11,16 +11,22 @@ Conv2d::Conv2d(int in, int out, int kernel, const Conv2dLayerOptions& options)
     : kernel_(kernel), options_(options) {
   check(in > 0 && out > 0 && kernel > 0,
         "Conv2d: {} -> {} channels with a kernel of {}: all must be positive", in, out, kernel);
+  check(options.groups > 0 && in % options.groups == 0 && out % options.groups == 0,
+        "Conv2d: {} -> {} channels in {} groups: both must be multiples of it", in, out, options.groups);
   constexpr double unset = std::numeric_limits<double>::quiet_NaN();
-  weight_ =
-      add_param("weight", ParamKind::weight, Tensor::full({out, kernel, kernel, in}, unset, options.tensor));
+  weight_ = add_param("weight", ParamKind::weight,
+                      Tensor::full({out, kernel, kernel, in / options.groups}, unset, options.tensor));
   if (options.bias) bias_ = add_param("bias", ParamKind::bias, Tensor::full({out}, unset, options.tensor));
 }
 
 std::string Conv2d::kind() const {
   const Shape& weight = weight_->value.shape();
-  return fmt::format("Conv2d {} -> {}, {}x{}{}", weight.back(), weight[0], kernel_, kernel_,
-                     options_.stride == 1 ? "" : fmt::format(" / {}", options_.stride));
+  std::string text =
+      fmt::format("Conv2d {} -> {}, {}x{}", weight.back() * options_.groups, weight[0], kernel_, kernel_);
+  if (options_.stride != 1) text += fmt::format(" / {}", options_.stride);
+  if (options_.groups != 1) text += fmt::format(", {} groups", options_.groups);
+  if (options_.dilation != 1) text += fmt::format(", dilation {}", options_.dilation);
+  return text;
 }
 
 // One multiply-add per output element and weight of its filter.
@@ -29,12 +35,12 @@ std::int64_t Conv2d::multiply_adds(const Shape&, const Shape& y) const {
 }
 
 Tensor Conv2d::forward(const Tensor& x) {
-  // The master copy stays f32: what an optimizer adds is often below bf16's last digit.
-  const auto used = [&](const Tensor& value) {
-    return x.dtype() == DType::bf16 ? cast(value, DType::bf16) : value;
-  };
-  const Tensor y = conv2d(x, used(weight_->value), {.stride = options_.stride, .padding = options_.padding});
-  return bias_ ? y + used(bias_->value) : y;
+  const Tensor y = conv2d(x, as_used_with(x, weight_->value),
+                          {.stride = options_.stride,
+                           .padding = options_.padding,
+                           .groups = options_.groups,
+                           .dilation = options_.dilation});
+  return bias_ ? y + as_used_with(x, bias_->value) : y;
 }
 
 }  // namespace lamina

@@ -2,6 +2,7 @@
 
 #include <fmt/ranges.h>
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <span>
@@ -46,7 +47,10 @@ void fill_random(Tensor& value, const Random& random, Draw draw, double scale) {
     std::uint32_t next = 0;
     for (T& element : elements) element = static_cast<T>(scale * draw(random, next++));
   });
-  if (!on_host) value.copy_from(host);
+  if (on_host)
+    value.bump_version();
+  else
+    value.copy_from(host);
 }
 
 void initialise_weight(Tensor& weight, std::optional<Init> init, const Random& random) {
@@ -92,15 +96,19 @@ Init parse_init(std::string_view text) {
 }
 
 void initialise(Module& module, std::optional<Init> init, std::uint64_t seed) {
+  initialise_part(module, module, init, seed);
+}
+
+void initialise_part(const Module& module, const Module& part, std::optional<Init> init, std::uint64_t seed) {
+  const ParamList wanted = part.parameters();
   Random random{.seed = seed, .stream = Stream::init};
   double fan_in = 1;  // of the latest weight, for the bias that follows it
   for (const auto& param : module.parameters()) {
-    if (param->kind == ParamKind::weight) {
-      fan_in = fans_of(param->value.shape()).in;
-      initialise_weight(param->value, init, random);
-    } else if (param->kind == ParamKind::bias) {
+    const bool is_wanted = std::find(wanted.begin(), wanted.end(), param) != wanted.end();
+    if (param->kind == ParamKind::weight) fan_in = fans_of(param->value.shape()).in;
+    if (is_wanted && param->kind == ParamKind::weight) initialise_weight(param->value, init, random);
+    if (is_wanted && param->kind == ParamKind::bias)
       fill_random(param->value, random, symmetric_uniform, 1 / std::sqrt(fan_in));
-    }
     ++random.sample;
   }
 }

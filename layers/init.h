@@ -26,4 +26,8 @@ std::vector<std::string> init_names();
 // biases are uniform in ±1/√fan_in of the weight before them, and norm parameters keep their 1 and 0.
 void initialise(Module& module, std::optional<Init> init = {}, std::uint64_t seed = lamina::seed());
 
+// The parameters of `part` alone, which is a part of `module`: to what initialise(module) would give them.
+void initialise_part(const Module& module, const Module& part, std::optional<Init> init = {},
+                     std::uint64_t seed = lamina::seed());
+
 }  // namespace lamina

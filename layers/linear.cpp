@@ -3,6 +3,7 @@
 #include <limits>
 
 #include "core/ops/matmul.h"
+#include "layers/master_weights.h"
 
 namespace lamina {
 
@@ -18,10 +19,12 @@ std::string Linear::kind() const {
   return fmt::format("Linear {} -> {}", weight[1], weight[0]);
 }
 
-std::int64_t Linear::multiply_adds(const Shape& x, const Shape&) const {
-  return x[0] * weight_->value.elements();
+std::int64_t Linear::multiply_adds(const Shape&, const Shape& y) const {
+  return y.elements() * weight_->value.size(1);
 }
 
-Tensor Linear::forward(const Tensor& x) { return linear(x, weight_->value, bias_ ? bias_->value : Tensor{}); }
+Tensor Linear::forward(const Tensor& x) {
+  return linear(x, as_used_with(x, weight_->value), bias_ ? as_used_with(x, bias_->value) : Tensor{});
+}
 
 }  // namespace lamina

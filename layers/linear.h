@@ -1,4 +1,4 @@
-// Fully connected layer: y = x Wᵀ + b, x [N, in] -> [N, out].
+// Fully connected layer: y = x Wᵀ + b, x [N, ..., in] -> [N, ..., out].
 #pragma once
 
 #include "layers/module.h"
@@ -10,7 +10,8 @@ struct LinearLayerOptions {
   TensorOptions tensor = {};  // of the parameters
 };
 
-// weight [out, in], bias [out]; NaN until initialise() or load_weights() sets them.
+// weight [out, in], bias [out]; NaN until initialise() or load_weights() sets them. With x in bf16 the
+// product is of weights rounded to bf16; the parameters stay f32.
 class Linear final : public Module {
  public:
   Linear(int in, int out, const LinearLayerOptions& options = {});

@@ -1,10 +1,15 @@
 #include "layers/module.h"
 
+#include <cxxabi.h>
+#include <fmt/ranges.h>
+
 #include <algorithm>
+#include <cstdlib>
 #include <optional>
 
 #include "core/autograd.h"
 #include "core/base/error.h"
+#include "core/base/nearest.h"
 
 namespace lamina {
 
@@ -15,6 +20,29 @@ thread_local ForwardObserver* current_observer = nullptr;
 void collect_modes(Module& module, std::vector<bool>& modes) {
   modes.push_back(module.training());
   for (const auto& child : module.children()) collect_modes(*child, modes);
+}
+
+void collect_paths(const Module& module, const std::string& prefix, std::vector<std::string>& paths) {
+  for (const auto& child : module.children()) {
+    paths.push_back(prefix + child->name());
+    collect_paths(*child, paths.back() + ".", paths);
+  }
+}
+
+[[noreturn]] void fail_unknown(const Module& module, const char* what, const std::string& name,
+                               const std::vector<std::string>& known) {
+  const std::string where = module.path().empty() ? module.kind() : module.path();
+  if (known.empty()) fail("{}: no {} \"{}\": it has none", where, what, name);
+  fail("{}: no {} \"{}\"; the nearest of its {}: {}", where, what, name, known.size(),
+       fmt::join(nearest(name, known, 3), ", "));
+}
+
+// "lamina::Conv2d"
+std::string type_name(const std::type_info& type) {
+  int status = 0;
+  const std::unique_ptr<char, void (*)(void*)> name(
+      abi::__cxa_demangle(type.name(), nullptr, nullptr, &status), std::free);
+  return status == 0 ? name.get() : type.name();
 }
 
 }  // namespace
@@ -47,6 +75,39 @@ ParamList Module::state() const {
   return list;
 }
 
+Module* Module::find_child(const std::string& path) const {
+  const Module* parent = this;
+  Module* found = nullptr;
+  for (std::size_t begin = 0; begin <= path.size();) {
+    const std::size_t end = std::min(path.find('.', begin), path.size());
+    const std::string part = path.substr(begin, end - begin);
+    const auto place = std::find_if(parent->children_.begin(), parent->children_.end(),
+                                    [&](const auto& child) { return child->name() == part; });
+    if (place == parent->children_.end()) {
+      std::vector<std::string> paths;
+      collect_paths(*this, "", paths);
+      fail_unknown(*this, "part", path, paths);
+    }
+    parent = found = place->get();
+    begin = end + 1;
+  }
+  return found;
+}
+
+void Module::fail_kind(const std::string& path, const Module& found, const std::type_info& wanted) {
+  fail("part \"{}\": is a {}, not a {}", path, found.kind(), type_name(wanted));
+}
+
+Param& Module::parameter(const std::string& name) const {
+  const std::string prefix = path_.empty() ? "" : path_ + ".";
+  std::vector<std::string> names;
+  for (const auto& param : state()) {
+    if (param->name == prefix + name) return *param;
+    names.push_back(param->name.substr(prefix.size()));
+  }
+  fail_unknown(*this, "parameter", name, names);
+}
+
 void Module::train(bool on) {
   training_ = on;
   for (const auto& child : children_) child->train(on);
@@ -70,6 +131,10 @@ std::string Module::claim(const std::string& name) const {
 void Module::adopt(const std::string& name, std::unique_ptr<Module> child) {
   child->set_path(claim(name));
   children_.push_back(std::move(child));
+}
+
+void Module::remove_child(const std::string& name) {
+  std::erase_if(children_, [&](const auto& child) { return child->name() == name; });
 }
 
 void Module::set_path(const std::string& path) {

@@ -16,6 +16,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <typeinfo>
 #include <utility>
 #include <vector>
 
@@ -49,6 +50,22 @@ class Module {
   std::string name() const { return path_.substr(path_.rfind('.') + 1); }
   const std::vector<std::unique_ptr<Module>>& children() const { return children_; }
 
+  // The part at a path from here: child("layer1.0"). Throws Error with the nearest paths if there is none.
+  Module& child(const std::string& path) { return *find_child(path); }
+  const Module& child(const std::string& path) const { return *find_child(path); }
+  // The same as what it is: child<Conv2d>("layer1.0.conv1"). Throws Error if it is something else.
+  template <typename M>
+  M& child(const std::string& path) {
+    return checked_kind<M>(path, child(path));
+  }
+  template <typename M>
+  const M& child(const std::string& path) const {
+    return checked_kind<const M>(path, child(path));
+  }
+  // The parameter or buffer of a name from here: parameter("layer1.0.conv1.weight"). Throws Error with the
+  // nearest names if there is none.
+  Param& parameter(const std::string& name) const;
+
   // For summary(): what it is, and the multiply-adds it spends itself (not its children) from x to y.
   virtual std::string kind() const = 0;
   virtual std::int64_t multiply_adds(const Shape& x, const Shape& y) const;
@@ -72,7 +89,19 @@ class Module {
   // Tensor: an optimizer moves the value into its arena.
   std::shared_ptr<Param> add_param(const std::string& name, ParamKind kind, Tensor value);
 
+  // Ends the life of a child.
+  void remove_child(const std::string& name);
+
  private:
+  template <typename M, typename Found>
+  static M& checked_kind(const std::string& path, Found& found) {
+    M* module = dynamic_cast<M*>(&found);
+    if (module == nullptr) fail_kind(path, found, typeid(M));
+    return *module;
+  }
+  [[noreturn]] static void fail_kind(const std::string& path, const Module& found,
+                                     const std::type_info& wanted);
+  Module* find_child(const std::string& path) const;
   void adopt(const std::string& name, std::unique_ptr<Module> child);
   void set_path(const std::string& path);
   std::string claim(const std::string& name) const;  // its dotted path, if the name is valid and new

@@ -41,7 +41,8 @@ ProbableModel probable_model(const TensorFile& file) {
 
 std::string ProbableModel::str() const {
   if (model.empty()) return "no model known here";
-  return fmt::format("{} with the {} stem, shortcut {} and {} classes", model, stem, shortcut, classes);
+  const std::string name = fmt::format("{} with the {} stem, shortcut {}", model, stem, shortcut);
+  return classes > 0 ? fmt::format("{} and {} classes", name, classes) : name + " and no last layer";
 }
 
 }  // namespace lamina

@@ -4,7 +4,7 @@
 
 #include <string_view>
 
-#include "layers/batch_norm2d.h"
+#include "layers/batch_norm.h"
 #include "layers/conv2d.h"
 
 namespace lamina {

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "core/ops/elementwise.h"
+#include "layers/copy_state.h"
 #include "layers/resnet_table.h"
 
 namespace lamina {
@@ -27,6 +28,11 @@ void zero_init_residuals(const Module& module) {
   }
 }
 
+void copy_modes(const Module& from, Module& to) {
+  to.train(from.training());
+  for (std::size_t i = 0; i < from.children().size(); ++i) copy_modes(*from.children()[i], *to.children()[i]);
+}
+
 const ResNetSpec& spec_of(std::string_view model) {
   for (const ResNetSpec& spec : resnet_table()) {
     if (model == spec.name) return spec;
@@ -36,7 +42,8 @@ const ResNetSpec& spec_of(std::string_view model) {
 
 // The options with everything decided.
 ResNetOptions resolved(const ResNetSpec& spec, ResNetOptions options) {
-  if (options.classes < 1 || options.channels < 1) {
+  if (!options.head) options.classes = 0;
+  if ((options.head && options.classes < 1) || options.channels < 1) {
     fail_usage("{}: {} classes and {} image channels: need at least 1 of each", spec.name, options.classes,
                options.channels);
   }
@@ -79,8 +86,14 @@ Stem parse_stem(std::string_view text) {
 }
 
 ResNet::ResNet(std::string_view model, const ResNetOptions& options) : model_(model) {
-  const ResNetSpec& spec = spec_of(model);
-  options_ = resolved(spec, options);
+  options_ = resolved(spec_of(model), options);
+  build();
+  initialise(*this, options_.init, *options_.seed);
+  if (options_.zero_init_residual) zero_init_residuals(*this);
+}
+
+void ResNet::build() {
+  const ResNetSpec& spec = spec_of(model_);
   const TensorOptions tensor{.dtype = options_.dtype, .device = options_.device};
   const int width = spec.cifar ? 16 : 64;
 
@@ -110,10 +123,38 @@ ResNet::ResNet(std::string_view model, const ResNetOptions& options) : model_(mo
   }
   feature_size_ = in;
   avgpool_ = &add_child<GlobalAvgPool>("avgpool");
-  fc_ = &add_child<Linear>("fc", in, options_.classes, LinearLayerOptions{.tensor = tensor});
+  if (options_.head) add_head();
+}
 
-  initialise(*this, options_.init, *options_.seed);
-  if (options_.zero_init_residual) zero_init_residuals(*this);
+void ResNet::add_head() {
+  fc_ =
+      &add_child<Linear>("fc", feature_size_, options_.classes,
+                         LinearLayerOptions{.tensor = {.dtype = options_.dtype, .device = options_.device}});
+}
+
+ResNet ResNet::clone() const {
+  ResNet copy;
+  copy.model_ = model_;
+  copy.options_ = options_;
+  copy.build();
+  copy_state(*this, copy);
+  copy_modes(*this, copy);
+  return copy;
+}
+
+void ResNet::reset_head(int classes, std::uint64_t seed) {
+  if (classes < 1) fail_usage("{}: a last layer of {} classes: need at least 1", model_, classes);
+  if (fc_ != nullptr) remove_child("fc");
+  options_.classes = classes;
+  options_.head = true;
+  add_head();
+  fc_->train(training());
+  initialise_part(*this, *fc_, options_.init, seed);
+  // New memory for all: an optimizer made before notices that its own is no longer in use.
+  for (const auto& param : parameters()) {
+    param->value = param->value.detach().clone();
+    param->value.requires_grad_();
+  }
 }
 
 Tensor ResNet::features(const Tensor& x) {
@@ -124,7 +165,10 @@ Tensor ResNet::features(const Tensor& x) {
   return cast((*avgpool_)(h), x.dtype());
 }
 
-Tensor ResNet::forward(const Tensor& x) { return (*fc_)(features(x)); }
+Tensor ResNet::forward(const Tensor& x) {
+  const Tensor h = features(x);
+  return fc_ != nullptr ? (*fc_)(h) : h;
+}
 
 ResNet resnet(std::string_view model, const ResNetOptions& options) { return ResNet(model, options); }
 

@@ -30,7 +30,8 @@ const char* name_of(Stem stem);          // "imagenet", "cifar"
 Stem parse_stem(std::string_view text);  // throws UsageError
 
 struct ResNetOptions {
-  int classes = 10;
+  int classes = 10;               // of the last layer
+  bool head = true;               // false: no last layer, "fc"; the output is the features
   int channels = 3;               // of the images
   std::optional<Stem> stem = {};  // unset: imagenet for resnet18/34/50, cifar (the only one) for others
   std::optional<Shortcut> shortcut = {};  // unset: B for resnet18/34/50, A for others
@@ -43,20 +44,32 @@ struct ResNetOptions {
   std::optional<std::uint64_t> seed = {};  // unset: lamina::seed()
 };
 
-// images [N, H, W, channels] -> logits [N, classes].
+// images [N, H, W, channels] -> logits [N, classes], without a head features [N, feature_size()].
 class ResNet final : public Module {
  public:
   // Throws UsageError for an unknown model (listing the known), fewer than 1 class or channel, or
   // Stem::imagenet with a §4.2 model.
   explicit ResNet(std::string_view model, const ResNetOptions& options = {});
 
+  // Another net of the same options, values and modes of training, in memory of its own.
+  ResNet clone() const;
+
+  // A new last layer in place of the old one, or of none: with the values that a net of so many classes and
+  // this seed starts with. Optimizers made before refuse their next step, as they lack it: make a new one.
+  // Throws UsageError for fewer than 1 class.
+  void reset_head(int classes, std::uint64_t seed = lamina::seed());
+
   std::string kind() const override { return "ResNet"; }
-  const std::string& model() const { return model_; }        // "resnet20"
-  const ResNetOptions& options() const { return options_; }  // stem, shortcut and seed are set
-  int feature_size() const { return feature_size_; }         // width of what the last layer sees
-  Tensor features(const Tensor& x);                          // [N, feature_size()]: all but the last layer
+  const std::string& model() const { return model_; }  // "resnet20"
+  // Stem, shortcut and seed are set; the classes are 0 without a head.
+  const ResNetOptions& options() const { return options_; }
+  int feature_size() const { return feature_size_; }  // width of what the last layer sees
+  Tensor features(const Tensor& x);                   // [N, feature_size()]: all but the last layer
 
  private:
+  ResNet() = default;
+  void build();
+  void add_head();
   Tensor forward(const Tensor& x) override;
 
   std::string model_;
@@ -67,7 +80,7 @@ class ResNet final : public Module {
   MaxPool2d* maxpool_ = nullptr;  // null with Stem::cifar
   std::vector<Sequential*> stages_;
   GlobalAvgPool* avgpool_ = nullptr;
-  Linear* fc_ = nullptr;
+  Linear* fc_ = nullptr;  // null without a head
 };
 
 ResNet resnet(std::string_view model, const ResNetOptions& options = {});

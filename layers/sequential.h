@@ -1,4 +1,12 @@
 // Modules one after another, named "0", "1", … as in PyTorch.
+//
+//   Sequential net;
+//   net.add<Conv2d>(3, 16, 3, Conv2dLayerOptions{.padding = 1});
+//   net.add<BatchNorm2d>(16);
+//   net.add<ReLU>();
+//   net.add<GlobalAvgPool>();
+//   net.add<Linear>(16, 10);
+//   initialise(net);  // layers/init.h
 #pragma once
 
 #include "layers/module.h"

@@ -45,7 +45,10 @@ Shape file_shape(const Param& param) {
   return s.rank() == 4 ? Shape{s[0], s[3], s[1], s[2]} : s;
 }
 
-bool is_batch_count(const std::string& name) { return name.ends_with("num_batches_tracked"); }
+// Of batches or dropout's masks: a file may lack it.
+bool is_count(const std::string& name) {
+  return name.ends_with("num_batches_tracked") || name.ends_with("num_masks");
+}
 
 template <typename T>
 std::vector<T> parse_list(const std::map<std::string, std::string>& metadata, const std::string& key) {
@@ -76,8 +79,8 @@ void describe(std::string& text, const char* what, const std::vector<std::string
 
 // How a file and a model fit together.
 struct Matching {
-  std::vector<std::pair<Param*, const Tensor*>> pairs;
-  std::vector<std::string> missing, unexpected, different;
+  std::vector<std::pair<Param*, const Tensor*>> pairs, different;  // different: in shape or type
+  std::vector<std::string> missing, unexpected;
 };
 
 Matching match(const TensorFile& file, const ParamList& state) {
@@ -87,17 +90,13 @@ Matching match(const TensorFile& file, const ParamList& state) {
   for (const auto& param : state) {
     const auto found = stored.find(param->name);
     if (found == stored.end()) {
-      if (!is_batch_count(param->name)) matching.missing.push_back(param->name);
+      if (!is_count(param->name)) matching.missing.push_back(param->name);
       continue;
     }
     const Tensor& tensor = *found->second;
-    if (tensor.shape() != file_shape(*param) ||
-        is_floating(tensor.dtype()) != is_floating(param->value.dtype())) {
-      matching.different.push_back(fmt::format("{}: {}{} in the file, {}{} in the model", param->name,
-                                               name_of(tensor.dtype()), tensor.shape().str(),
-                                               name_of(param->value.dtype()), file_shape(*param).str()));
-    }
-    matching.pairs.emplace_back(param.get(), &tensor);
+    const bool fits = tensor.shape() == file_shape(*param) &&
+                      is_floating(tensor.dtype()) == is_floating(param->value.dtype());
+    (fits ? matching.pairs : matching.different).emplace_back(param.get(), &tensor);
     stored.erase(found);
   }
   for (const auto& [name, tensor] : file.tensors) {
@@ -110,9 +109,47 @@ void check_fits(const Matching& matching, const TensorFile& file, bool strict, c
   std::string text;
   if (strict) describe(text, "tensors are missing", matching.missing);
   if (strict) describe(text, "are unexpected", matching.unexpected);
-  describe(text, "have another shape or type", matching.different);
+  std::vector<std::string> different;
+  for (const auto& [param, tensor] : matching.different) {
+    different.push_back(fmt::format("{}: {}{} in the file, {}{} in the model", param->name,
+                                    name_of(tensor->dtype()), tensor->shape().str(),
+                                    name_of(param->value.dtype()), file_shape(*param).str()));
+  }
+  describe(text, "have another shape or type", different);
   check(text.empty(), "{}: does not fit the model: {}; the file's names and shapes are those of {}", source,
         text, probable_model(file).str());
+}
+
+void set_values(const Matching& matching) {
+  for (const auto& [param, stored] : matching.pairs)
+    param->value.copy_from(from_file_layout(*param, *stored));
+}
+
+// "conv1.weight [64, 3, 7, 7], layer1.0.conv1.weight [64, 64, 3, 3], … (20 in all)"
+std::string list_weights(const ParamList& state) {
+  constexpr std::size_t most = 3;
+  std::vector<std::string> texts;
+  for (const auto& param : state)
+    if (param->kind == ParamKind::weight) texts.push_back(param->name + " " + file_shape(*param).str());
+  const std::size_t count = texts.size();
+  texts.resize(std::min(count, most));
+  return fmt::format("{}{}", fmt::join(texts, ", "),
+                     count > most ? fmt::format(", … ({} in all)", count) : "");
+}
+
+// Biases, statistics and counts fit many a model by chance.
+void check_any_fits(const Matching& matching, const TensorFile& file, const ParamList& state,
+                    const std::string& source) {
+  if (std::any_of(matching.pairs.begin(), matching.pairs.end(),
+                  [](const auto& pair) { return pair.first->kind == ParamKind::weight; }))
+    return;
+  std::string holds;
+  std::vector<std::string> names;
+  for (const auto& [name, tensor] : file.tensors) names.push_back(name);
+  describe(holds, "tensors", names);
+  fail_usage(
+      "{}: none of its weights fits the model. It holds {}, the names and shapes of {}. The model has {}",
+      source, holds.empty() ? "nothing" : holds, probable_model(file).str(), list_weights(state));
 }
 
 }  // namespace
@@ -156,7 +193,7 @@ TensorFile to_tensor_file(const ParamList& state, const WeightInfo& info) {
   TensorFile file{.tensors = {}, .metadata = metadata_from_info(info)};
   for (const auto& param : state) {
     file.tensors.emplace_back(param->name, to_file_layout(*param));
-    if (is_batch_count(param->name)) file.as_i64.insert(param->name);
+    if (is_count(param->name)) file.as_i64.insert(param->name);
   }
   return file;
 }
@@ -169,10 +206,9 @@ LoadedWeights load_weights(const TensorFile& file, const ParamList& state, bool 
                            const std::string& source) {
   Matching matching = match(file, state);
   check_fits(matching, file, strict, source);
-  for (const auto& [param, stored] : matching.pairs)
-    param->value.copy_from(from_file_layout(*param, *stored));
+  set_values(matching);
   for (const auto& param : state) {
-    if (is_batch_count(param->name) && !file.contains(param->name)) param->value.fill(0);
+    if (is_count(param->name) && !file.contains(param->name)) param->value.fill(0);
   }
   return {.info = info_from_metadata(file.metadata),
           .missing = std::move(matching.missing),
@@ -181,6 +217,26 @@ LoadedWeights load_weights(const TensorFile& file, const ParamList& state, bool 
 
 LoadedWeights load_weights(const std::filesystem::path& path, Module& module, bool strict) {
   return load_weights(read_tensors(path), module.state(), strict, path.string());
+}
+
+MatchedWeights load_matching_weights(const TensorFile& file, const ParamList& state,
+                                     const std::string& source) {
+  Matching matching = match(file, state);
+  check_any_fits(matching, file, state, source);
+  set_values(matching);
+  MatchedWeights matched{.info = info_from_metadata(file.metadata),
+                         .model = probable_model(file),
+                         .taken = {},
+                         .missing = std::move(matching.missing),
+                         .other_shape = {},
+                         .unexpected = std::move(matching.unexpected)};
+  for (const auto& [param, stored] : matching.pairs) matched.taken.push_back(param->name);
+  for (const auto& [param, stored] : matching.different) matched.other_shape.push_back(param->name);
+  return matched;
+}
+
+MatchedWeights load_matching_weights(const std::filesystem::path& path, Module& module) {
+  return load_matching_weights(read_tensors(path), module.state(), path.string());
 }
 
 WeightInfo read_weight_info(const std::filesystem::path& path) {

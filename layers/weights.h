@@ -35,9 +35,17 @@ Tensor from_file_layout(const Param& param, const Tensor& stored);  // casts to 
 Tensor ohwi_to_oihw(const Tensor& weight);                          // on the CPU
 Tensor oihw_to_ohwi(const Tensor& weight);                          // on the CPU
 
-// All of module.state(), in file layout; batch counts are marked to be stored as I64, as PyTorch has them.
+// All of module.state(), in file layout; counts are marked to be stored as I64, as PyTorch has them.
 TensorFile to_tensor_file(const ParamList& state, const WeightInfo& info);
 void save_weights(const std::filesystem::path& path, const Module& module, const WeightInfo& info = {});
+
+struct ProbableModel {
+  std::string model, stem, shortcut;  // empty where unknown
+  int classes = 0;
+  std::string str() const;  // "resnet18 with the imagenet stem, shortcut B and 1000 classes"; or "unknown"
+};
+// Which ResNet the names and shapes of a file belong to.
+ProbableModel probable_model(const TensorFile& file);
 
 struct LoadedWeights {
   WeightInfo info;
@@ -47,21 +55,29 @@ struct LoadedWeights {
 
 // Sets module.state() from the file, in place. Nothing is changed unless everything fits. Throws Error naming
 // the tensors that are missing, unexpected or of another shape, and the model the file probably belongs to;
-// with strict = false missing and unexpected ones are only reported. A missing num_batches_tracked is no
-// error (files older than PyTorch 0.4.1) and counts as 0.
+// with strict = false missing and unexpected ones are only reported. A missing num_batches_tracked (files
+// older than PyTorch 0.4.1) or num_masks (PyTorch has none) is no error and counts as 0.
 LoadedWeights load_weights(const std::filesystem::path& path, Module& module, bool strict = true);
 LoadedWeights load_weights(const TensorFile& file, const ParamList& state, bool strict = true,
                            const std::string& source = "weights");
 
+struct MatchedWeights {
+  WeightInfo info;
+  ProbableModel model;                   // that the file's names and shapes are those of
+  std::vector<std::string> taken;        // set from the file
+  std::vector<std::string> missing;      // in the model but not in the file: left as they were
+  std::vector<std::string> other_shape;  // in both, of another shape or type: left as they were
+  std::vector<std::string> unexpected;   // in the file but not in the model
+};
+
+// Sets, in place, what is in the file under the same name and of the same shape, and leaves the rest: a
+// pretrained network for another number of classes. Throws UsageError, and changes nothing, if no weight of a
+// convolution or linear layer fits, with what the file probably is and what the model expects.
+MatchedWeights load_matching_weights(const std::filesystem::path& path, Module& module);
+MatchedWeights load_matching_weights(const TensorFile& file, const ParamList& state,
+                                     const std::string& source = "weights");
+
 // The metadata alone, without reading the tensors.
 WeightInfo read_weight_info(const std::filesystem::path& path);
-
-struct ProbableModel {
-  std::string model, stem, shortcut;  // empty where unknown
-  int classes = 0;
-  std::string str() const;  // "resnet18 with the imagenet stem, shortcut B and 1000 classes"; or "unknown"
-};
-// Which ResNet the names and shapes of a file belong to.
-ProbableModel probable_model(const TensorFile& file);
 
 }  // namespace lamina

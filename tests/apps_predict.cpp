@@ -189,4 +189,22 @@ TEST_CASE("info describes the program") {
     CHECK(run({command, "--help"}).status == 0);
 }
 
+TEST_CASE("a backbone without a last layer starts a training, and is no classifier") {
+  const TemporaryFolder folder;
+  const std::string file = (folder / "backbone.safetensors").string();
+  save_weights(file, resnet8({.head = false}));
+  const Outcome outcome =
+      run({"eval", file, "--data", "synthetic:8x8x3x4", "--mean", "0.5,0.5,0.5", "--std", "1,1,1"});
+  CHECK(outcome.status == 1);
+  for (const char* part : {"no last layer", "--init-weights"}) {
+    INFO(part << " is not in: " << outcome.err);
+    CHECK(outcome.err.find(part) != std::string::npos);
+  }
+  const Outcome started = run(tiny_training(folder / "run", 1) + Arguments{"--init-weights", file});
+  INFO(started.err);
+  CHECK(started.status == 0);
+  CHECK(started.out.find("not in the file, so initialised: fc.weight, fc.bias\n") != std::string::npos);
+  CHECK(started.out.find("note:") == std::string::npos);  // the file does not say what it was normalised with
+}
+
 }  // namespace lamina::tests

@@ -67,6 +67,67 @@ TEST_CASE("train writes a run directory") {
   }
 }
 
+TEST_CASE("a training starts from the weights of another, and is resumed without them") {
+  const TemporaryFolder folder;
+  const fs::path source = folder / "source", tuned = folder / "tuned", whole = folder / "whole";
+  REQUIRE(run(tiny_training(source, 1)).status == 0);
+  const auto from = [&](const fs::path& out, const fs::path& weights) {
+    return tiny_training(out, 2) +
+           Arguments{"--data", "synthetic:8x8x3x6", "--init-weights", weights.string()};
+  };
+  const Outcome started = run(from(whole, source / "weights.safetensors"));
+  INFO(started.err);
+  REQUIRE(started.status == 0);
+  for (const char* part :
+       {"weights.safetensors (resnet8 with the cifar stem, shortcut A and 4 classes)", "taken: 42 tensors",
+        "of another shape in the file, so initialised: fc.weight, fc.bias",
+        "note: its images were normalised with mean 0."}) {
+    INFO(part << " is not in: " << started.out);
+    CHECK(started.out.find(part) != std::string::npos);
+  }
+  const auto record = [](const fs::path& out) {
+    return nlohmann::json::parse(read_file(out / "config.json"))["resolved"]["initial_weights"];
+  };
+  CHECK(record(whole)["file"] == (source / "weights.safetensors").string());
+  CHECK(record(whole)["taken"].size() == 42);
+
+  // From the checkpoint in the run's directory, which has the same weights; stopped, and the source is gone.
+  {
+    Program program(from(tuned, source) + Arguments{"--checkpoint-steps", "1"});
+    REQUIRE(wait_until([&] {
+      return fs::exists(tuned / "checkpoint-1.safetensors") || fs::exists(tuned / "checkpoint-2.safetensors");
+    }));
+    program.kill(SIGTERM);
+    program.wait();
+  }
+  fs::remove_all(source);
+  const Outcome resumed = run({"train", "--resume", "--out", tuned.string(), "--progress", "none"});
+  INFO(resumed.err);
+  REQUIRE(resumed.status == 0);
+  CHECK(read_file(tuned / "weights.safetensors") == read_file(whole / "weights.safetensors"));
+  CHECK(record(tuned)["taken"].size() == 42);
+
+  REQUIRE(run(tiny_training(folder / "scratch", 2) + Arguments{"--data", "synthetic:8x8x3x6"}).status == 0);
+  CHECK(steps_of(folder / "scratch") != steps_of(whole));
+}
+
+TEST_CASE("weights to start from that do not fit are refused before the run has a directory") {
+  const TemporaryFolder folder;
+  REQUIRE(run(tiny_training(folder / "source", 1)).status == 0);
+  const fs::path out = folder / "run";
+  const auto start = [&](const std::string& weights) {
+    return run(tiny_training(out, 1) +
+               Arguments{"--model", "resnet18", "--stem", "cifar", "--init-weights", weights});
+  };
+  const Outcome other = start((folder / "source").string());
+  CHECK(other.status == 2);
+  CHECK(other.err.find("none of its weights fits") != std::string::npos);
+  CHECK(other.err.find("resnet8 with the cifar stem") != std::string::npos);
+  CHECK(start((folder / "nothing").string()).status == 1);
+  CHECK(start("").status == 2);
+  CHECK_FALSE(fs::exists(out));
+}
+
 TEST_CASE("threads and workers do not change the weights") {
   const TemporaryFolder folder;
   const auto train = [&](const std::string& threads, const std::string& workers) {

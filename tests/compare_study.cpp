@@ -54,6 +54,12 @@ TEST_CASE("a study's cells are every combination, under readable names") {
   CHECK(cells[5].recipe.seed == 2);
 }
 
+TEST_CASE("the weights that a study's runs start from have a whole path") {
+  const std::vector<Cell> cells = planned(tiny_base + "init_weights = \"w.safetensors\"\n" + tiny_contenders);
+  REQUIRE(!cells.empty());
+  CHECK(cells[0].recipe.init_weights == fs::absolute("w.safetensors").string());
+}
+
 TEST_CASE("a contender's settings win over the base's, and the grid's over both") {
   const std::vector<Cell> cells = planned(
       tiny_base +

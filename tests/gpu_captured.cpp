@@ -8,6 +8,7 @@
 #include "catch.h"
 #include "core/memory/allocator.h"
 #include "core/ops/ops.h"
+#include "layers/dropout.h"
 #include "message_of.h"
 
 namespace lamina::tests {
@@ -116,6 +117,22 @@ TEST_CASE("on the CPU captured work is simply done", "[captured]") {
   Captured work(Device::cpu(), [&] { ++runs; });
   for (int i = 0; i < 3; ++i) work.run();
   CHECK(runs == 3);
+}
+
+TEST_CASE("captured Dropout draws a new mask every time, the CPU's", "[captured]") {
+  const Device gpu = Device::cuda();
+  Dropout layer(0.5, {.device = gpu, .seed = 1}), on_cpu(0.5, {.seed = 1});
+  const Tensor x = Tensor::full({1000}, 1, {.device = gpu});
+  Tensor mask = Tensor::zeros({1000}, {.device = gpu});
+  Captured work(gpu, [&] {
+    mask.fill(0);
+    backend_for(gpu).accumulate(layer(x), mask);
+  });
+  for (int i = 0; i < 4; ++i) {
+    work.run();
+    CHECK(mask.to_vector<float>() == on_cpu(Tensor::full({1000}, 1)).to_vector<float>());
+  }
+  CHECK(layer.parameter("num_masks").value.item() == 4);
 }
 
 }  // namespace lamina::tests

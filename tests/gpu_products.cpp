@@ -1,6 +1,10 @@
 // Convolutions and products in bf16, in every direction, against the CPU's in f32. The numbers are such that
 // no sum of products rounds in f32, whatever its order: what remains is the rounding of the result to bf16.
 #include "bf16_tensors.h"
+#include "core/ops/elementwise.h"
+#include "core/ops/reduce.h"
+#include "layers/copy_state.h"
+#include "layers/linear.h"
 
 namespace lamina::tests {
 namespace {
@@ -72,6 +76,25 @@ TEST_CASE("products in bf16, of matrices and their transposes", "[cuda][bf16]") 
         gpu().matmul(a.to(Device::cuda()), b.to(Device::cuda()), options, wide);
         CHECK(same_bits(wide, expected));
       }
+}
+
+TEST_CASE("a linear layer in bf16 keeps its parameters in f32", "[cuda][bf16]") {
+  Linear layer(8, 5, {.tensor = {.device = Device::cuda()}}), reference(8, 5);
+  reference.parameter("weight").value.copy_from(draw_coarse({5, 8}, 1));
+  reference.parameter("bias").value.copy_from(draw_coarse({5}, 2));
+  copy_state(reference, layer);
+  const Tensor x = draw_coarse({2, 3, 8}, 3), grad = draw_coarse({2, 3, 5}, 4);
+  const Tensor y = layer(to_bf16(x)), expected = reference(x);
+  // The product is rounded before the bias is added, which may cancel most of it: 2^-9 of the largest.
+  CHECK(beyond_rounding(y, expected, 0x1p-8) == 0);
+  sum(cast(y, DType::f32) * grad.to(Device::cuda())).backward();
+  sum(expected * grad).backward();
+  for (const char* name : {"weight", "bias"}) {
+    const Tensor found = layer.parameter(name).grad(), wanted = reference.parameter(name).grad();
+    REQUIRE(found.dtype() == DType::f32);
+    const auto a = found.to_vector<float>(), b = wanted.to_vector<float>();
+    for (std::size_t i = 0; i < a.size(); ++i) CHECK(std::abs(a[i] - b[i]) <= 0x1p-8 * std::abs(b[i]));
+  }
 }
 
 }  // namespace lamina::tests

@@ -30,6 +30,27 @@ TEST_CASE("an optimizer that has stepped, or of another module, is refused") {
                     {"none of the", "ResNet"}) == "nothing");
 }
 
+TEST_CASE("an optimizer from before reset_head is refused, a new one trains the new head") {
+  for (const bool head : {true, false}) {
+    ResNet net("resnet8", {.classes = 10, .head = head, .seed = 3});
+    const auto old = make_optimizer("sgd", net.parameters(), {{"lr", "0.1"}}, {.steps_per_epoch = 3});
+    net.reset_head(4, 3);
+    const TinyParts parts;
+    Classification objective(net);
+    CHECK(unexplained([&] { Trainer(objective, *old, parts.loader).run(); }, {"none of the", "ResNet"}) ==
+          "nothing");
+    CHECK(unexplained([&] { old->step(); }, {"conv1.weight", "no longer lies"}) == "nothing");
+
+    const auto optimizer = make_optimizer("sgd", net.parameters(), {{"lr", "0.1"}}, {.steps_per_epoch = 3});
+    const auto before = net.parameter("fc.weight").value.to_vector<float>();
+    Trainer(objective, *optimizer, parts.loader).run();
+    CHECK(net.parameter("fc.weight").value.to_vector<float>() != before);
+    TinyParts whole({.optimizer = "sgd", .lr = 0.1});  // a net that had the head from its start
+    trained(whole);
+    CHECK(bits_of(net) == bits_of(whole.net));
+  }
+}
+
 TEST_CASE("gradients start from zero, modules in training mode") {
   TinyParts sound, stale, evaluating;
   const std::vector<float> expected = trained(sound);

@@ -1,6 +1,7 @@
 // The Trainer against the loop that it stands for, and stopped runs against runs that were not.
 #include "catch.h"
 #include "core/ops/loss.h"
+#include "layers/layers.h"
 #include "message_of.h"
 #include "tiny_training.h"
 #include "train/noise_scale.h"
@@ -107,6 +108,31 @@ TEST_CASE("a module in f64 is trained by an objective that casts the images, and
       CHECK((bits_of(net) == bits_of(by_hand)) == (stop_after == 0));
     }
   }
+}
+
+TEST_CASE("a net with dropout goes on to the bits of a run that was not stopped") {
+  const auto run = [](const std::filesystem::path& directory, std::int64_t stop_after) {
+    Sequential net;
+    net.add<Flatten>();
+    net.add<Linear>(8 * 8 * 3, 16);
+    net.add<Dropout>(0.5, DropoutLayerOptions{.seed = 3});
+    net.add<Linear>(16, 4);
+    initialise(net, {}, 3);
+    Classification objective(net);
+    const auto optimizer = make_optimizer("sgd", net.parameters(), {{"lr", "0.01"}}, {.steps_per_epoch = 3});
+    const data::Loader loader(tiny_images().train, {.batch = 24, .workers = 0, .seed = 3});
+    Trainer trainer(objective, *optimizer, loader, {.epochs = 2, .directory = directory});
+    Look look;
+    if (stop_after > 0) after_step(stop_after)(look, trainer);
+    trainer.test(tiny_images().test).observe(look).run();
+    const std::int64_t masks = stop_after > 0 ? stop_after : 6;  // none in tests
+    CHECK(net.parameter("2.num_masks").value.item() == static_cast<double>(masks));
+    return bits_of(net);
+  };
+  const Directory directory;
+  const std::string whole = run(directory.file("whole"), 0);
+  CHECK(run(directory.file("stopped"), 4) != whole);
+  CHECK(run(directory.file("stopped"), 0) == whole);
 }
 
 TEST_CASE("a run that was stopped comes to the bits of one that was not") {

@@ -76,6 +76,8 @@ std::string describe(Setup& setup) {
   line("model", fmt::format("{}, {} stem, shortcut {}: {} parameters, {:.1f} M multiply-adds an image",
                             setup.info.model, setup.info.stem, setup.info.shortcut,
                             format_count(model.parameters), static_cast<double>(model.multiply_adds) * 1e-6));
+  if (setup.initial_weights)
+    line("weights", describe(*setup.initial_weights, setup.info, std::string(11, ' ')));
   line("batch", describe_batch(setup));
   line("optimizer", fmt::format("{}:{} ({})", preset.optimizer, preset.name, preset.source));
   line("", describe_knobs(*setup.optimizer, std::string(11, ' ')));

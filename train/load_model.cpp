@@ -13,22 +13,6 @@ namespace fs = std::filesystem;
 // torchvision's models are trained on images normalised with these.
 const std::vector<float> imagenet_mean{0.485f, 0.456f, 0.406f}, imagenet_std{0.229f, 0.224f, 0.225f};
 
-struct Found {
-  fs::path path;
-  TensorFile file;
-};
-
-Found find_weights(const fs::path& run_or_file) {
-  if (!fs::is_directory(run_or_file)) return {run_or_file, read_tensors(run_or_file)};
-  const RunDirectory run = RunDirectory::open(run_or_file);
-  const fs::path final_weights = run.file("weights.safetensors");
-  if (fs::exists(final_weights)) return {final_weights, read_tensors(final_weights)};
-  auto checkpoint = read_newest_checkpoint(run);
-  check(checkpoint.has_value(), "run directory {}: neither weights nor a checkpoint yet",
-        run_or_file.string());
-  return {checkpoint->path, std::move(checkpoint->file)};
-}
-
 // The option, else the file's own word, else what its names and shapes suggest.
 std::string choose(const std::optional<std::string>& option, const std::string& said,
                    const std::string& probable) {
@@ -60,6 +44,17 @@ void complete(WeightInfo& info, const ModelOptions& options, int classes, int ch
 
 }  // namespace
 
+FoundWeights find_weights(const fs::path& run_or_file) {
+  if (!fs::is_directory(run_or_file)) return {run_or_file, read_tensors(run_or_file)};
+  const RunDirectory run = RunDirectory::open(run_or_file);
+  const fs::path final_weights = run.file("weights.safetensors");
+  if (fs::exists(final_weights)) return {final_weights, read_tensors(final_weights)};
+  auto checkpoint = read_newest_checkpoint(run);
+  check(checkpoint.has_value(), "run directory {}: neither weights nor a checkpoint yet",
+        run_or_file.string());
+  return {checkpoint->path, std::move(checkpoint->file)};
+}
+
 LoadedModel load_model(const fs::path& run_or_file, const ModelOptions& options) {
   const Device device = use_device(options.device);
   const auto [path, file] = find_weights(run_or_file);
@@ -71,7 +66,10 @@ LoadedModel load_model(const fs::path& run_or_file, const ModelOptions& options)
   info.shortcut = choose(options.shortcut, info.shortcut, probable.shortcut);
   check(!info.model.empty(), "{}: does not say which model it belongs to; give {} (and {})", path.string(),
         option_name("model"), option_name("stem"));
-  check(probable.classes > 0, "{}: no last layer (fc.weight): not the weights of a ResNet", path.string());
+  check(
+      probable.classes > 0,
+      "{}: no last layer (fc.weight): no classifier. If it is a backbone, train one that starts from it ({})",
+      path.string(), option_name("init_weights"));
 
   ResNetOptions net_options{.classes = probable.classes,
                             .channels = input_channels(weights),

@@ -13,6 +13,14 @@
 
 namespace lamina::train {
 
+struct FoundWeights {
+  std::filesystem::path path;
+  TensorFile file;  // of a checkpoint with its optimizer's state: weights_of() leaves that out
+};
+// A file means itself; a run directory its final weights, else its newest readable checkpoint. Throws Error
+// if there is none.
+FoundWeights find_weights(const std::filesystem::path& run_or_file);
+
 // What the user says about a file; wins over what the file says itself.
 struct ModelOptions {
   std::optional<std::string> model, stem, shortcut;

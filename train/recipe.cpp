@@ -174,6 +174,12 @@ void make_data_absolute(std::string& data) {
   }
 }
 
+void make_paths_absolute(Recipe& recipe) {
+  make_data_absolute(recipe.data);
+  if (recipe.init_weights && !recipe.init_weights->empty())
+    recipe.init_weights = std::filesystem::absolute(*recipe.init_weights).lexically_normal().string();
+}
+
 void check_recipe(const Recipe& o) {
   if (o.data.empty()) {
     fail_usage("{0} is missing: {0} cifar10:DIR, or {0} synthetic to try things out", option_name("data"));
@@ -200,6 +206,8 @@ void check_recipe(const Recipe& o) {
     fail_usage("{} {} needs {} cpu: on a GPU a step is captured, with the numbers of one batch",
                option_name("mixup"), o.mixup, option_name("device"));
   }
+  if (o.init_weights && o.init_weights->empty())
+    fail_usage("{}: no name; expected a weight file or a run directory", option_name("init_weights"));
   if (o.noise_scale) check_noise_scale(o.batch, o.micro_batch);
   check_validation(o);
   check_options(device_options(o));

@@ -17,7 +17,7 @@ namespace lamina::train {
 struct Recipe {
   std::string data;
   std::string model = "resnet20";
-  std::optional<std::string> stem, shortcut, init;
+  std::optional<std::string> stem, shortcut, init, init_weights;
   std::string optimizer = "tvlars";
   std::vector<std::string> set;  // "knob=value" of the optimizer
   std::optional<double> lr, momentum, weight_decay;
@@ -64,6 +64,9 @@ void visit_training_options(Options& o, const Visit& visit) {
   visit(OptionInfo{"init",
                    "kaiming_normal, kaiming_uniform, xavier_normal, xavier_uniform; default: PyTorch's"},
         o.init);
+  visit(
+      OptionInfo{"init_weights", "FILE or run directory: start from its weights, where names and shapes fit"},
+      o.init_weights);
   visit(OptionInfo{"optimizer", "O[:PRESET]; lamina info --presets lists them"}, o.optimizer);
   visit(OptionInfo{"set", "KNOB=VALUE: override a knob of the preset; repeatable"}, o.set);
   visit(OptionInfo{"lr", "learning rate before scaling; default: the preset's"}, o.lr);
@@ -161,6 +164,8 @@ std::string without_directory(const std::string& data);
 
 // Makes the directory in "NAME:DIR" absolute: the run may be resumed from elsewhere.
 void make_data_absolute(std::string& data);
+// The same for every path in a recipe.
+void make_paths_absolute(Recipe& recipe);
 
 // Throws UsageError for values that make no sense with any data.
 void check_recipe(const Recipe& recipe);

@@ -103,7 +103,18 @@ ResolvedRecipe resolve(const Recipe& recipe) {
           .loader = loader_options(recipe),
           .net = net_options(recipe),
           .optimizer = optimizer,
-          .schedule = std::move(schedule)};
+          .schedule = std::move(schedule),
+          .init_weights = recipe.init_weights};
+}
+
+ResolvedRecipe resolve(const Recipe& recipe, const RunDirectory& run) {
+  ResolvedRecipe resolved = resolve(recipe);
+  if (!recipe.init_weights || run.checkpoint_steps().empty()) return resolved;
+  resolved.init_weights.reset();
+  const nlohmann::json config = run.read_config();
+  resolved.initial_weights =
+      config.value(nlohmann::json::json_pointer("/resolved/initial_weights"), nlohmann::json());
+  return resolved;
 }
 
 TrainingData open_data(const ResolvedRecipe& recipe) {
@@ -135,6 +146,8 @@ Setup make_setup(const ResolvedRecipe& recipe, TrainingData data) {
   net_options.channels = static_cast<int>(data.set.train.channels());
   net_options.device = device;
   auto net = std::make_unique<ResNet>(recipe.recipe.model, net_options);
+  std::optional<InitialWeights> initial_weights;
+  if (recipe.init_weights) initial_weights = load_initial_weights(*recipe.init_weights, *net);
   auto objective = std::make_unique<Classification>(
       *net,
       ClassificationOptions{.label_smoothing = recipe.recipe.label_smoothing, .mixup = recipe.recipe.mixup});
@@ -158,7 +171,8 @@ Setup make_setup(const ResolvedRecipe& recipe, TrainingData data) {
           .objective = std::move(objective),
           .optimizer = std::move(optimizer),
           .schedule = std::move(schedule),
-          .info = std::move(info)};
+          .info = std::move(info),
+          .initial_weights = std::move(initial_weights)};
 }
 
 Tensor place_images(const Tensor& images, Device device) {
@@ -192,6 +206,9 @@ nlohmann::json make_config(const Setup& setup, const std::string& command) {
                           {"schedule", setup.schedule.str()}}}};
   if (!command.empty()) config["command"] = command;
   if (setup.valid.size() > 0) config["resolved"]["valid_images"] = setup.valid.size();
+  const nlohmann::json& before = setup.recipe.initial_weights;
+  if (setup.initial_weights) config["resolved"]["initial_weights"] = to_json(*setup.initial_weights);
+  if (!before.is_null()) config["resolved"]["initial_weights"] = before;
   return config;
 }
 

@@ -4,6 +4,8 @@
 
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
 
 #include "core/device.h"
 #include "data/dataset.h"
@@ -13,8 +15,10 @@
 #include "optim/presets.h"
 #include "optim/schedule.h"
 #include "train/device_options.h"
+#include "train/initial_weights.h"
 #include "train/objective.h"
 #include "train/recipe.h"
+#include "train/run_directory.h"
 
 namespace lamina::train {
 
@@ -28,11 +32,15 @@ struct ResolvedRecipe {
   ResNetOptions net;
   OptimizerChoice optimizer;
   ScheduleOptions schedule;
+  std::optional<std::string> init_weights = {};  // where the weights come from; unset: drawn, or a checkpoint
+  nlohmann::json initial_weights = {};           // of a run that goes on: what was taken at its start
 };
 
 // Throws UsageError for options that make no sense: names and knobs that do not exist, values that contradict
 // one another.
 ResolvedRecipe resolve(const Recipe& recipe);
+// Of the run that is there. Once it has a checkpoint, the file that it started from is not needed again.
+ResolvedRecipe resolve(const Recipe& recipe, const RunDirectory& run);
 
 // `train` without the images that the recipe holds out, and those.
 struct TrainingData {
@@ -53,10 +61,12 @@ struct Setup {
   std::unique_ptr<Optimizer> optimizer;  // follows `schedule`
   Schedule schedule;
   WeightInfo info;  // of the weight files
+  std::optional<InitialWeights> initial_weights;
 };
 
-// Throws Error for a device or data that are not there. `data`: what open_data() gave for this recipe, or for
-// one that differs in nothing that concerns the data.
+// Throws UsageError if the weights to start from do not fit at all, Error for a device or data that are not
+// there. `data`: what open_data() gave for this recipe, or for one that differs in nothing that concerns the
+// data.
 Setup make_setup(const ResolvedRecipe& recipe);
 Setup make_setup(const ResolvedRecipe& recipe, TrainingData data);
 

@@ -1,0 +1,71 @@
+#include "train/initial_weights.h"
+
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "train/checkpoint.h"
+#include "train/load_model.h"
+
+namespace lamina::train {
+namespace {
+
+// "fc.weight, fc.bias, … (40 in all)"
+std::string list(std::vector<std::string> names) {
+  constexpr std::size_t most = 6;
+  const std::size_t count = names.size();
+  names.resize(std::min(count, most));
+  return fmt::format("{}{}", fmt::join(names, ", "),
+                     count > most ? fmt::format(", … ({} in all)", count) : "");
+}
+
+bool differ(const std::vector<float>& a, const std::vector<float>& b) {
+  constexpr float visible = 0.001f;  // a quarter of a step of 8-bit pixels
+  return !std::equal(a.begin(), a.end(), b.begin(), b.end(),
+                     [](float x, float y) { return std::abs(x - y) <= visible; });
+}
+
+std::string describe_numbers(const std::vector<float>& numbers) {
+  return fmt::format("{:.3f}", fmt::join(numbers, " "));
+}
+
+}  // namespace
+
+InitialWeights load_initial_weights(const std::filesystem::path& run_or_file, Module& module) {
+  const FoundWeights found = find_weights(run_or_file);
+  return {.file = found.path,
+          .weights = load_matching_weights(weights_of(found.file), module.state(), found.path.string())};
+}
+
+std::string describe(const InitialWeights& initial, const WeightInfo& images, const std::string& indent) {
+  const MatchedWeights& weights = initial.weights;
+  std::string text = fmt::format("of {} ({})\n{}taken: {} tensors", initial.file.string(),
+                                 weights.model.str(), indent, weights.taken.size());
+  const auto add = [&](const char* what, const std::vector<std::string>& names) {
+    if (!names.empty()) text += fmt::format("\n{}{}: {}", indent, what, list(names));
+  };
+  add("not in the file, so initialised", weights.missing);
+  add("of another shape in the file, so initialised", weights.other_shape);
+  add("in the file only", weights.unexpected);
+  const WeightInfo& info = weights.info;
+  const bool known = !info.mean.empty() && !info.std.empty();
+  if (known && (differ(info.mean, images.mean) || differ(info.std, images.std))) {
+    text += fmt::format(
+        "\n{0}note: its images were normalised with mean {1} and deviation {2}, these with mean {3} and "
+        "deviation {4}",
+        indent, describe_numbers(info.mean), describe_numbers(info.std), describe_numbers(images.mean),
+        describe_numbers(images.std));
+  }
+  return text;
+}
+
+nlohmann::json to_json(const InitialWeights& initial) {
+  const MatchedWeights& weights = initial.weights;
+  return {{"file", initial.file.string()},     {"file_bytes", std::filesystem::file_size(initial.file)},
+          {"file_model", weights.model.str()}, {"taken", weights.taken},
+          {"missing", weights.missing},        {"other_shape", weights.other_shape},
+          {"unexpected", weights.unexpected}};
+}
+
+}  // namespace lamina::train
