@@ -6,9 +6,13 @@
 
 namespace lamina::cpu {
 
+// Files of one program may be compiled for different instruction sets. What depends on the width has it in
+// its name, or the linker would take one file's functions for another's.
 #ifdef __AVX__
+inline namespace bytes32 {
 inline constexpr int vector_bytes = 32;
 #else
+inline namespace bytes16 {
 inline constexpr int vector_bytes = 16;
 #endif
 
@@ -43,4 +47,5 @@ inline Vector<double> load_doubles(const float* from) {
   return __builtin_convertvector(Floats(*reinterpret_cast<const Unaligned*>(from)), Vector<double>);
 }
 
+}  // namespace bytes32 or bytes16
 }  // namespace lamina::cpu
