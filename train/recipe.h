@@ -20,7 +20,8 @@ struct Recipe {
   std::optional<std::string> stem, shortcut, init;
   std::string optimizer = "tvlars";
   std::vector<std::string> set;  // "knob=value" of the optimizer
-  std::optional<double> lr, momentum, weight_decay;
+  std::optional<double> lr, momentum, weight_decay, clip_norm;
+  std::vector<std::string> group, freeze;  // as parse_group_rule() and freeze() take them
   std::int64_t epochs = 20, batch = 128, micro_batch = 0;
   std::string lr_scaling = "none";
   std::int64_t base_batch = 256;
@@ -67,6 +68,14 @@ void visit_training_options(Options& o, const Visit& visit) {
   visit(OptionInfo{"lr", "learning rate before scaling; default: the preset's"}, o.lr);
   visit(OptionInfo{"momentum", "default: the preset's"}, o.momentum);
   visit(OptionInfo{"weight_decay", "default: the preset's"}, o.weight_decay);
+  visit(OptionInfo{"clip_norm",
+                   "scale the gradient of the whole model down to this norm; default: the preset's"},
+        o.clip_norm);
+  visit(OptionInfo{"group",
+                   "PATTERN:SETTING,...: other settings for parameters of such names, * for any characters: "
+                   "lr=FACTOR, decay=NUMBER, adapt=on|off, frozen; repeatable"},
+        o.group);
+  visit(OptionInfo{"freeze", "PATTERN: leave parameters of such names as they are; repeatable"}, o.freeze);
   visit(OptionInfo{"lr_scaling", "none, linear or sqrt in batch / base batch"}, o.lr_scaling);
   visit(OptionInfo{"base_batch", "of the scaled learning rate: the batch at which nothing is scaled"},
         o.base_batch);

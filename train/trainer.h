@@ -69,7 +69,8 @@ struct TrainingOutcome {
 
 class Trainer {
  public:
-  // The objective and the optimizer, which has taken no step yet, must outlive it.
+  // The objective and the optimizer, which has taken no step yet, must outlive it. run() throws UsageError
+  // unless the optimizer has just those parameters of the objective's module that are not frozen.
   Trainer(Objective& objective, Optimizer& optimizer, data::Loader loader, TrainerOptions options = {});
   ~Trainer();
   Trainer(const Trainer&) = delete;
