@@ -196,6 +196,8 @@ void check_recipe(const Recipe& o) {
                o.batch);
   }
   if (o.noise_scale) check_noise_scale(o.batch, o.micro_batch);
+  if (!(o.ema >= 0 && o.ema < 1))
+    fail_usage("{} {}: expected at least 0 and less than 1", option_name("ema"), o.ema);
   check_validation(o);
   check_options(device_options(o));
 }

@@ -34,6 +34,7 @@ struct Recipe {
   std::int64_t limit_train = 0, limit_test = 0;
   double valid = 0;           // held out of the training images: below 1 a share of them, else their number
   std::string keep = "last";  // whose weights are final: the last epoch's, or the best's on those images
+  double ema = 0;             // decay of an average of the weights, which is then what is tested; 0: none
   std::int64_t patience = 0;  // epochs without a better validation that end the run; 0: none do
   std::uint64_t seed = 1;
   std::string device = "cpu", precision = "f32";
@@ -103,6 +104,11 @@ void visit_training_options(Options& o, const Visit& visit) {
       o.valid);
   visit(OptionInfo{"keep", "which epoch's weights are the final ones: last, or best on the held-out images"},
         o.keep);
+  visit(
+      OptionInfo{"ema",
+                 "test and keep an average of the weights over the steps, of which a step keeps this share, "
+                 "such as 0.999; 0: the weights as they are"},
+      o.ema);
   visit(OptionInfo{"patience",
                    "end after so many epochs without a better result on the held-out images; 0: never"},
         o.patience);

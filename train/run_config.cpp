@@ -71,6 +71,7 @@ nlohmann::json describe_run(const TrainingRun& run, const TrainerOptions& option
             {"valid", valid_images},
             {"keep", options.keep == Keep::best ? "best" : "last"},
             {"patience", options.patience},
+            {"ema", options.ema},
             {"device", run.optimizer.arena().device().str()},
             {"seed", *loader.seed}}},
           {"resolved",

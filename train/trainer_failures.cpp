@@ -46,6 +46,8 @@ void Trainer::check_options() const {
   at_least("checkpoint_steps", options_.checkpoint_steps, 0);
   at_least("test_batch", options_.test_batch, 0);
   at_least("test_workers", options_.test_workers, 0);
+  if (!(options_.ema >= 0 && options_.ema < 1))
+    fail_usage("trainer: {} {}: expected at least 0 and less than 1", option_name("ema"), options_.ema);
   if (valid_.size() == 0 && (options_.keep == Keep::best || options_.patience > 0)) {
     fail_usage(
         "trainer: {} chooses among epochs by a validation split, but there is none; hold one out of the "
