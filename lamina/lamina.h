@@ -27,10 +27,12 @@
 #include "optim/schedule.h"
 #include "optim/state.h"
 #include "train/evaluation.h"
+#include "train/find_lr.h"
 #include "train/noise_scale.h"
 #include "train/objectives/classification.h"
 #include "train/trace.h"
 #include "train/trainer.h"
+#include "train/weight_average.h"
 
 namespace lamina {
 
