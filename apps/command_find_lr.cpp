@@ -63,13 +63,13 @@ int run_find_lr(FindLrCommand command) {
   command.search.from *= scale;
   command.search.to *= scale;
   command.search.capture = !command.recipe.eager;
+  if (!command.json) fmt::print("{}\n", describe(setup));
   const LrRange range = find_lr(*setup.objective, *setup.optimizer, setup.loader, command.search);
   if (command.json) {
     fmt::print("{}\n", to_json(range, scale).dump(2));
     return 0;
   }
-  fmt::print("{}\n{}\nlowest smoothed loss at lr {:.3g}\n", describe(setup), trial_table(range, scale),
-             range.lowest_at / scale);
+  fmt::print("{}\nlowest smoothed loss at lr {:.3g}\n", trial_table(range, scale), range.lowest_at / scale);
   if (range.diverged_at) fmt::print("diverged at lr {:.3g}\n", *range.diverged_at / scale);
   fmt::print("suggestion: --lr {:.2g}, a tenth of where the loss was lowest\n", range.suggestion / scale);
   if (const std::string but = caution(range); !but.empty()) fmt::print("but {}\n", but);

@@ -16,7 +16,7 @@ struct Part {
   std::vector<std::int64_t> samples = {};  // rows of the split
   std::int64_t batch = 0;                  // index of the batch in its epoch
   std::int64_t batch_samples = 0;          // samples of the whole batch
-  bool completes_batch = true;             // the last part of its batch
+  bool completes_batch = true;             // the last part of its batch: an optimizer steps after it alone
 
   const Tensor& images() const { return view(0); }
   const Tensor& view(int index) const;  // of the samples, from 0; throws Error if there are not as many
