@@ -118,12 +118,12 @@ int run_command(int argc, char** argv) {
   std::function<int()> chosen;
   const Command commands(program, chosen);
   add_train_command(commands);
-  add_find_lr_command(commands);
   add_eval_command(commands);
   add_predict_command(commands);
   add_replay_command(commands);
   add_report_command(commands);
   add_study_command(commands);
+  add_find_lr_command(commands);
   add_info_command(commands);
   add_bench_command(commands);
 

@@ -9,9 +9,9 @@ void add_train_command(const Command& program);
 void add_eval_command(const Command& program);
 void add_predict_command(const Command& program);
 void add_replay_command(const Command& program);
-void add_find_lr_command(const Command& program);
 void add_report_command(const Command& program);
 void add_study_command(const Command& program);
+void add_find_lr_command(const Command& program);
 void add_info_command(const Command& program);
 void add_bench_command(const Command& program);
 

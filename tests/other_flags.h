@@ -1,4 +1,4 @@
-// What optim_other_flags.cpp, compiled for an older CPU than all the rest, makes of the engine's header.
+// What other_flags.cpp, compiled for an older CPU than all the rest, makes of the engine's header.
 #pragma once
 
 #include <memory>

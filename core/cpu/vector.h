@@ -9,10 +9,15 @@ namespace lamina::cpu {
 // Files of one program may be compiled for different instruction sets. What depends on the width has it in
 // its name, or the linker would take one file's functions for another's.
 #ifdef __AVX__
-inline namespace bytes32 {
+#define LAMINA_VECTORS bytes32
+#else
+#define LAMINA_VECTORS bytes16
+#endif
+inline namespace LAMINA_VECTORS {
+
+#ifdef __AVX__
 inline constexpr int vector_bytes = 32;
 #else
-inline namespace bytes16 {
 inline constexpr int vector_bytes = 16;
 #endif
 
@@ -47,5 +52,5 @@ inline Vector<double> load_doubles(const float* from) {
   return __builtin_convertvector(Floats(*reinterpret_cast<const Unaligned*>(from)), Vector<double>);
 }
 
-}  // namespace bytes32 or bytes16
+}  // namespace LAMINA_VECTORS
 }  // namespace lamina::cpu
