@@ -123,6 +123,7 @@ int run_command(int argc, char** argv) {
   add_replay_command(commands);
   add_report_command(commands);
   add_study_command(commands);
+  add_find_lr_command(commands);
   add_info_command(commands);
   add_bench_command(commands);
 

@@ -21,6 +21,14 @@ const char* help_of(std::string_view name) {
   return help;
 }
 
+// For a shell, which would take a * or a space for its own.
+std::string quoted(const std::string& word) {
+  return word.find_first_of("*?[]{}()<>|&;$!#~`\"\\ \t") == std::string::npos ||
+                 word.find('\'') != std::string::npos
+             ? word
+             : "'" + word + "'";
+}
+
 }  // namespace
 
 std::string flag_of(std::string_view name) {
@@ -58,7 +66,7 @@ std::string command_line(const Recipe& recipe) {
     }
     for (const nlohmann::json& one : value.is_array() ? value : nlohmann::json::array({value})) {
       text += " " + flag_of(info.name);
-      text += " " + (one.is_string() ? one.get<std::string>() : one.dump());
+      text += " " + (one.is_string() ? quoted(one.get<std::string>()) : one.dump());
     }
   });
   return text;

@@ -33,10 +33,17 @@ constexpr const char* name_of(ParamKind kind) {
 struct Param {
   std::string name;  // "layer1.0.conv1.weight", as in torchvision
   ParamKind kind = ParamKind::weight;
-  Tensor value;  // a leaf of the tape unless a buffer; an optimizer moves it into its arena
+  Tensor value;         // a leaf of the tape if it is trainable; an optimizer moves it into its arena
+  bool frozen = false;  // stays as it is, and has no gradient: set by freeze() and by optimizers' groups
 
-  bool trainable() const { return kind != ParamKind::buffer; }
+  bool trainable() const { return kind != ParamKind::buffer && !frozen; }
   const Tensor& grad() const { return value.grad(); }
+  void set_frozen(bool on) {
+    if (frozen == on) return;
+    frozen = on;
+    value = value.detach();
+    if (trainable()) value.requires_grad_();
+  }
 };
 
 // Shared by the module that computes with it and the optimizer that steps it.

@@ -16,7 +16,7 @@ struct Part {
   std::vector<std::int64_t> samples = {};  // rows of the split
   std::int64_t batch = 0;                  // index of the batch in its epoch
   std::int64_t batch_samples = 0;          // samples of the whole batch
-  bool completes_batch = true;             // the last part of its batch
+  bool completes_batch = true;             // the last part of its batch: an optimizer steps after it alone
   std::int64_t epoch = 0;                  // from 0
   std::uint64_t seed = 0;                  // the loader's
 

@@ -61,7 +61,7 @@ Tensor Module::run(const Tensor& x, const std::function<Tensor()>& compute) {
 
 ParamList Module::parameters() const {
   ParamList list = state();
-  std::erase_if(list, [](const std::shared_ptr<Param>& param) { return !param->trainable(); });
+  std::erase_if(list, [](const std::shared_ptr<Param>& param) { return param->kind == ParamKind::buffer; });
   return list;
 }
 

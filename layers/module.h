@@ -37,7 +37,7 @@ class Module {
 
   // Own ones first, then those of the children, in order of registration: the order of PyTorch's state_dict.
   // Param::name is the dotted path from the root of the model: "layer1.0.conv1.weight".
-  ParamList parameters() const;  // the trainable ones
+  ParamList parameters() const;  // frozen ones, too
   ParamList state() const;       // and the buffers: everything a weight file holds
 
   // Training mode (the default) or evaluation, for this module and all below.

@@ -1,6 +1,8 @@
 #include "optim/arena.h"
 
+#include <algorithm>
 #include <set>
+
 #include "core/base/rounding.h"
 
 namespace lamina {
@@ -18,8 +20,13 @@ ParamList trainable(const ParamList& params) {
   ParamList list;
   for (const auto& param : params)
     if (param->trainable()) list.push_back(param);
-  check(!list.empty(), "optimizer: no trainable parameter among {} given; pass a module's parameters()",
-        params.size());
+  if (list.empty()) {
+    const auto frozen = std::count_if(params.begin(), params.end(), [](const auto& p) { return p->frozen; });
+    fail_usage(
+        "optimizer: no trainable parameter among {} given, of which {} are frozen; pass a module's "
+        "parameters(), and leave something to train",
+        params.size(), frozen);
+  }
   return list;
 }
 
@@ -73,7 +80,11 @@ Tensor Arena::segment_of(const Tensor& flat, const Segment& segment) const {
 void Arena::check_bound() const {
   for (std::size_t i = 0; i < params_.size(); ++i) {
     const Tensor& value = params_[i]->value;
-    check(value.shares_storage(values_) && value.grad().defined() && value.grad().shares_storage(grads_),
+    check(!params_[i]->frozen,
+          "optimizer: parameter {} was frozen after this optimizer was made; freeze first, then make one",
+          segments_[i].name);
+    check(value.requires_grad() && value.shares_storage(values_) && value.grad().defined() &&
+              value.grad().shares_storage(grads_),
           "optimizer: parameter {} no longer lies in this optimizer's memory: a later optimizer took it "
           "over, or its value was replaced; keep one optimizer for a model, and load weights with copy_from",
           segments_[i].name);

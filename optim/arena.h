@@ -23,11 +23,12 @@ struct Segment {
 class Arena {
  public:
   // Copies the trainable parameters in and makes every Param::value a leaf that views its segment of
-  // values(), with its gradient bound to grads(). Buffers in the list are passed over. Throws Error for an
-  // empty list, a parameter or name that occurs twice, and for parameters of different dtypes or devices; f32
-  // or f64 only.
+  // values(), with its gradient bound to grads(). Buffers and frozen parameters in the list are passed over.
+  // Throws UsageError if nothing is left to train; Error for a parameter or name that occurs twice, and for
+  // parameters of different dtypes or devices; f32 or f64 only.
   Arena(const ParamList& params, const std::vector<std::string>& slot_names);
 
+  const ParamList& params() const { return params_; }  // one for each segment
   const std::vector<Segment>& segments() const { return segments_; }
   const std::vector<std::string>& slot_names() const { return slot_names_; }
   std::int64_t elements() const { return values_.elements(); }  // padding included
@@ -42,7 +43,8 @@ class Arena {
   void zero_grad() { grads_.fill(0); }
 
   // Throws Error naming the first parameter whose value or gradient no longer lies here, as after a second
-  // optimizer was made for it: stepping would change memory that the model does not read.
+  // optimizer was made for it, or that was frozen since: stepping would change memory that the model does not
+  // read.
   void check_bound() const;
 
  private:

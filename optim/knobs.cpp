@@ -66,6 +66,7 @@ void check_form(const LarsForm& o, double momentum) {
 void check_options(const SgdOptions& o) {
   at_least_zero("lr", o.lr);
   at_least_zero("weight_decay", o.weight_decay);
+  at_least_zero("max_grad_norm", o.max_grad_norm);
   check_momentum(o.momentum, o.nesterov, o.dampening);
   check_groups(o.groups, o.weight_decay);
 }
@@ -73,6 +74,7 @@ void check_options(const SgdOptions& o) {
 void check_options(const AdamWOptions& o) {
   at_least_zero("lr", o.lr);
   at_least_zero("weight_decay", o.weight_decay);
+  at_least_zero("max_grad_norm", o.max_grad_norm);
   check_moments(o.beta1, o.beta2, o.eps);
   check_groups(o.groups, o.weight_decay);
 }
@@ -80,13 +82,20 @@ void check_options(const AdamWOptions& o) {
 void check_options(const LarsOptions& o) {
   at_least_zero("lr", o.lr);
   at_least_zero("weight_decay", o.weight_decay);
+  at_least_zero("max_grad_norm", o.max_grad_norm);
   at_least_zero("trust_coefficient", o.trust_coefficient);
   check_form(o.form, o.momentum);
   check_groups(o.groups, o.weight_decay);
 }
 
 void check_options(const TvLarsOptions& o) {
-  check_options(LarsOptions{o.lr, o.momentum, o.weight_decay, o.trust_coefficient, o.form, o.groups});
+  check_options(LarsOptions{.lr = o.lr,
+                            .momentum = o.momentum,
+                            .weight_decay = o.weight_decay,
+                            .trust_coefficient = o.trust_coefficient,
+                            .max_grad_norm = o.max_grad_norm,
+                            .form = o.form,
+                            .groups = o.groups});
   at_least_zero("lambda", o.lambda);
   at_least_zero("delay_epochs", o.delay_epochs);
   at_least_zero("hard_delay_epochs", o.hard_delay_epochs);

@@ -5,6 +5,7 @@
 #include <array>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -64,6 +65,12 @@ void visit_knobs(Groups& o, const Visit& visit) {
   visit("excluded_lr_scale", o.excluded_lr_scale, "share of lr for parameters without a trust ratio");
 }
 
+template <typename Options, typename Visit>
+void visit_clipping(Options& o, const Visit& visit) {
+  visit("max_grad_norm", o.max_grad_norm,
+        "the gradient of the whole model is scaled down to this norm; 0: never");
+}
+
 template <typename Visit>
 void visit_knobs(SgdOptions& o, const Visit& visit) {
   visit("lr", o.lr, "learning rate");
@@ -72,6 +79,7 @@ void visit_knobs(SgdOptions& o, const Visit& visit) {
   visit("nesterov", o.nesterov, "step along momentum * v + d instead of v");
   visit("dampening", o.dampening, "v <- momentum * v + (1 - dampening) * d");
   visit("momentum_lr", o.momentum_lr, "v collects gradients (outside) or gradients times lr (inside)");
+  visit_clipping(o, visit);
   visit_decay(o.groups, visit);
 }
 
@@ -83,6 +91,7 @@ void visit_knobs(AdamWOptions& o, const Visit& visit) {
   visit("eps", o.eps, "added to the root of the second moment");
   visit("weight_decay", o.weight_decay, "b: w <- (1 - s * b) w, with s from decay_scale");
   visit("decay_scale", o.decay_scale, "multiplies weight_decay: lr, or schedule (lr / peak lr)");
+  visit_clipping(o, visit);
   visit_decay(o.groups, visit);
 }
 
@@ -92,6 +101,7 @@ void visit_knobs(LarsOptions& o, const Visit& visit) {
   visit("momentum", o.momentum, "share of v kept in a step");
   visit("weight_decay", o.weight_decay, "b");
   visit("trust_coefficient", o.trust_coefficient, "eta, multiplies the trust ratio");
+  visit_clipping(o, visit);
   visit_knobs(o.form, visit);
   visit_knobs(o.groups, visit);
 }
@@ -111,6 +121,7 @@ void visit_knobs(TvLarsOptions& o, const Visit& visit) {
   visit("hard_delay_epochs", o.hard_delay_epochs, "phi is 1 in these first epochs");
   visit("phi_form", o.phi_form, "logistic 1 / (alpha + exp(z)), or exponential exp(-z)");
   visit("trust_coefficient", o.trust_coefficient, "eta, multiplies the trust ratio");
+  visit_clipping(o, visit);
   visit_knobs(o.form, visit);
   visit_knobs(o.groups, visit);
 }
@@ -122,8 +133,7 @@ void visit_knobs(LambOptions& o, const Visit& visit) {
   visit("beta2", o.beta2, "share of the second moment kept in a step");
   visit("eps", o.eps, "added to the root of the second moment");
   visit("weight_decay", o.weight_decay, "b");
-  visit("max_grad_norm", o.max_grad_norm,
-        "the gradient of the whole model is scaled down to this norm; 0: never");
+  visit_clipping(o, visit);
   visit("bias_correction", o.bias_correction, "1 - beta^t in the moments, none, or in the step_size");
   visit("eps_mode", o.eps_mode, "outside sqrt(v) + eps, or inside sqrt(v + eps)");
   visit("decay_mode", o.decay_mode, "in_update u = r + b w, l2 g + b w, or decoupled w <- (1 - lr b) w");
@@ -155,14 +165,26 @@ std::string knob_text(Enum value) {
   return names_of(value)[static_cast<std::size_t>(value)];
 }
 
+// Every knob, but for a max_grad_norm of 0 where it is not LAMB's: runs of version 0.1.0, which did not have
+// it, are told from others by this list.
 template <typename Options>
 std::vector<std::pair<std::string, std::string>> knob_values(Options options) {
   std::vector<std::pair<std::string, std::string>> values;
   if constexpr (requires { check_options(options); })
     visit_knobs(options, [&](const char* name, auto& member, const char*) {
+      if constexpr (requires { options.max_grad_norm; } && !std::is_same_v<Options, LambOptions>)
+        if (static_cast<const void*>(&member) == &options.max_grad_norm && options.max_grad_norm == 0) return;
       values.emplace_back(name, knob_text(member));
     });
   return values;
+}
+
+// And the groups by name, where there are some.
+template <typename Options>
+std::vector<std::pair<std::string, std::string>> all_knobs(const Options& options) {
+  auto knobs = knob_values(options);
+  if (!options.groups.rules.empty()) knobs.emplace_back("groups", group_rules_text(options.groups));
+  return knobs;
 }
 
 }  // namespace lamina

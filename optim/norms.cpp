@@ -1,6 +1,10 @@
 #include "optim/norms.h"
 
+#include <cmath>
+
+#include "core/autograd.h"
 #include "core/base/error.h"
+#include "core/ops/elementwise.h"
 
 namespace lamina {
 
@@ -30,6 +34,22 @@ double squared_distance(const Tensor& x, const Tensor& y) {
     }
     return sum;
   });
+}
+
+double clip_grad_norm(const ParamList& params, double max_norm) {
+  if (!(max_norm >= 0)) fail_usage("clip_grad_norm: max_norm is {}; expected at least 0", max_norm);
+  const NoGrad no_grad;
+  std::vector<Tensor> grads;
+  double sum = 0;
+  for (const auto& param : params) {
+    if (!param->trainable() || !param->value.requires_grad() || !param->grad().defined()) continue;
+    grads.push_back(param->grad());
+    sum += squared_norm(grads.back());
+  }
+  const double norm = std::sqrt(sum), scale = max_norm / (norm + 1e-6);
+  if (!(scale >= 1))
+    for (Tensor& grad : grads) grad.copy_from(grad.detach() * scale);
+  return norm;
 }
 
 }  // namespace lamina

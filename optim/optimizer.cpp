@@ -6,8 +6,22 @@
 
 namespace lamina {
 
-Optimizer::Optimizer(const ParamList& params, const std::vector<std::string>& slots, double lr)
-    : arena_(params, slots), reports_(arena_.segments().size()), lr_(lr), peak_lr_(lr) {}
+namespace {
+
+const ParamList& frozen_by(const Groups& groups, const ParamList& params) {
+  apply_freezing(params, groups);
+  return params;
+}
+
+}  // namespace
+
+Optimizer::Optimizer(const ParamList& params, const Groups& groups, const std::vector<std::string>& slots,
+                     double lr)
+    : arena_(frozen_by(groups, params), slots), reports_(arena_.segments().size()), lr_(lr), peak_lr_(lr) {}
+
+void Optimizer::set_schedule(Schedule schedule) {
+  schedule_ = schedule.options().lr ? std::move(schedule) : schedule.with_lr(lr_);
+}
 
 double Optimizer::lr() const { return schedule_ ? schedule_->lr(steps_) : lr_; }
 

@@ -52,7 +52,8 @@ class Optimizer {
   // The learning rate of the next step: the schedule's where there is one, else the last one set.
   double lr() const;
   void set_lr(double lr) { lr_ = lr, schedule_.reset(); }
-  void set_schedule(Schedule schedule) { schedule_ = std::move(schedule); }
+  // A schedule without a learning rate of its own takes this optimizer's as its peak.
+  void set_schedule(Schedule schedule);
   const Schedule* schedule() const {
     return schedule_ ? &*schedule_ : nullptr;
   }  // null: a fixed learning rate
@@ -72,7 +73,7 @@ class Optimizer {
   TrustRatios trust_ratios();                   // of the last step; waits and throws as report() does
 
   // On by default. Off: non-finite gradients pass into the weights, and rules without a layer-wise ratio save
-  // one reading of the gradients.
+  // one reading of gradients and weights.
   void set_finite_check(bool on) { finite_check_ = on; }
 
   const std::vector<Segment>& segments() const { return arena_.segments(); }
@@ -83,7 +84,7 @@ class Optimizer {
   virtual std::vector<std::pair<std::string, std::string>> knobs() const = 0;
 
  protected:
-  Optimizer(const ParamList& params, const std::vector<std::string>& slots, double lr);
+  Optimizer(const ParamList& params, const Groups& groups, const std::vector<std::string>& slots, double lr);
   virtual void prepare(const Step& step, StepReport& report) = 0;  // all of the report but norms and ratios
   virtual void apply(const Step& step, StepReport& report) = 0;    // on a GPU the report stays as it is
 
@@ -105,7 +106,8 @@ class Optimizer {
   StepReport next_;  // its report
 };
 
-// The optimizer of a rule. Options are checked at construction: UsageError names the offending one.
+// The optimizer of a rule. Options are checked at construction: UsageError names the offending one. What its
+// groups freeze is frozen then.
 // For a rule of one's own, include lamina/rule.h, which has the definitions.
 template <template <typename> class Rule>
 class OptimizerOf final : public Optimizer {

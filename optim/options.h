@@ -22,6 +22,7 @@ struct SgdOptions {
   bool nesterov = false;
   double dampening = 0;  // not in the first step, which starts v with the gradient
   MomentumLr momentum_lr = MomentumLr::outside;
+  double max_grad_norm = 0;  // of the whole model's gradient; 0: no clipping
   Groups groups = {.decay = AppliesTo::all};
 };
 
@@ -35,6 +36,7 @@ struct AdamWOptions {
   double eps = 1e-8;
   double weight_decay = 0.01;
   DecayScale decay_scale = DecayScale::lr;
+  double max_grad_norm = 0;  // of the whole model's gradient; 0: no clipping
   Groups groups = {.decay = AppliesTo::all};
 };
 
@@ -77,6 +79,7 @@ struct LarsOptions {
   double momentum = 0.9;
   double weight_decay = 5e-4;
   double trust_coefficient = 1e-3;  // eta
+  double max_grad_norm = 0;         // of the whole model's gradient; 0: no clipping
   LarsForm form = {};
   Groups groups = {};
 };
@@ -101,6 +104,7 @@ struct TvLarsOptions {
   double hard_delay_epochs = 0;  // phi is 1 before
   PhiForm phi_form = PhiForm::logistic;
   double trust_coefficient = 1e-3;  // eta
+  double max_grad_norm = 0;         // of the whole model's gradient; 0: no clipping
   LarsForm form = {.denominator = Denominator::joint, .nesterov = true};
   Groups groups = {};
 };

@@ -75,6 +75,8 @@ void set_knobs(Options& options, const Preset& preset, const KnobSettings& setti
 
 template <typename Options>
 void set_numbers(Options& options, const Preset& preset, const KnobOverrides& overrides) {
+  if (overrides.max_grad_norm) options.max_grad_norm = *overrides.max_grad_norm;
+  options.groups.rules = overrides.groups;
   if (overrides.lr) options.lr = *overrides.lr;
   if (overrides.weight_decay) options.weight_decay = *overrides.weight_decay;
   if (!overrides.momentum) return;
@@ -96,7 +98,7 @@ struct Family {
   OptimizerOptions defaults;
 };
 
-constexpr std::array families{
+const std::array families{
     Family{rules::Sgd<float>::name, SgdOptions{}}, Family{rules::AdamW<float>::name, AdamWOptions{}},
     Family{rules::Lars<float>::name, LarsOptions{}}, Family{rules::Lamb<float>::name, LambOptions{}},
     Family{rules::TvLars<float>::name, TvLarsOptions{}}};
@@ -167,7 +169,7 @@ double OptimizerChoice::lr() const {
 std::string OptimizerChoice::name() const { return preset->optimizer; }
 
 std::vector<std::pair<std::string, std::string>> OptimizerChoice::knobs() const {
-  return std::visit([](const auto& o) { return knob_values(o); }, options);
+  return std::visit([](const auto& o) { return all_knobs(o); }, options);
 }
 
 OptimizerChoice resolve_optimizer(std::string_view name, const KnobOverrides& overrides,

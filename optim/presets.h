@@ -43,7 +43,8 @@ KnobSettings parse_settings(std::string_view text);  // "a=1 b=2"; throws UsageE
 
 // What is to differ from the preset; empty: nothing.
 struct KnobOverrides {
-  std::optional<double> lr = {}, momentum = {}, weight_decay = {};
+  std::optional<double> lr = {}, momentum = {}, weight_decay = {}, max_grad_norm = {};
+  std::vector<GroupRule> groups = {};
   KnobSettings set = {};  // comes last and wins
 };
 

@@ -23,17 +23,17 @@ Enum parse(std::string_view what, std::string_view name, const std::array<const 
   fail_usage("{} '{}' does not exist; valid: {}", what, name, fmt::join(names, ", "));
 }
 
-double scaled(const ScheduleOptions& o) {
+double scaled(const ScheduleOptions& o, double lr) {
   const double ratio = static_cast<double>(o.batch) / static_cast<double>(o.base_batch);
   switch (o.scaling) {
     case LrScaling::none:
-      return o.lr;
+      return lr;
     case LrScaling::linear:
-      return o.lr * ratio;
+      return lr * ratio;
     case LrScaling::sqrt:
-      return o.lr * std::sqrt(ratio);
+      return lr * std::sqrt(ratio);
   }
-  return o.lr;
+  return lr;
 }
 
 void check_option(bool ok, const char* what, double value, const char* expected) {
@@ -41,7 +41,8 @@ void check_option(bool ok, const char* what, double value, const char* expected)
 }
 
 void check_options(const ScheduleOptions& o) {
-  check_option(o.lr >= 0 && std::isfinite(o.lr), "lr", o.lr, "a finite number of at least 0");
+  const double lr = o.lr.value_or(0);
+  check_option(lr >= 0 && std::isfinite(lr), "lr", lr, "a finite number of at least 0");
   check_option(o.batch >= 1, "batch", static_cast<double>(o.batch), "at least 1");
   check_option(o.base_batch >= 1, "base_batch", static_cast<double>(o.base_batch), "at least 1");
   check_option(o.epochs > 0 && std::isfinite(o.epochs), "epochs", o.epochs, "more than 0");
@@ -65,32 +66,44 @@ void check_options(const ScheduleOptions& o) {
 Schedule::Schedule(ScheduleOptions options) : options_(std::move(options)) {
   check_options(options_);
   const auto steps_per_epoch = static_cast<double>(options_.steps_per_epoch);
-  peak_ = scaled(options_);
+  if (options_.lr) peak_ = scaled(options_, *options_.lr);
   warmup_ = options_.warmup_epochs * steps_per_epoch;
   total_ = std::max<std::int64_t>(1, std::llround(options_.epochs * steps_per_epoch));
 }
 
+Schedule Schedule::with_lr(double lr) const {
+  ScheduleOptions options = options_;
+  options.lr = lr;
+  return Schedule(std::move(options));
+}
+
+double Schedule::peak() const {
+  if (!options_.lr) fail_usage("schedule: it has no lr; give it one, or give it to an optimizer first");
+  return peak_;
+}
+
 double Schedule::lr(std::int64_t step) const {
   const ScheduleOptions& o = options_;
+  const double peak = this->peak();
   const auto t = static_cast<double>(step), total = static_cast<double>(total_);
-  if (t < warmup_) return peak_ * (o.warmup_start + (1 - o.warmup_start) * t / warmup_);
+  if (t < warmup_) return peak * (o.warmup_start + (1 - o.warmup_start) * t / warmup_);
 
   const double x = total > warmup_ ? std::clamp((t - warmup_) / (total - warmup_), 0.0, 1.0) : 1;
-  const double end = o.end * peak_;
+  const double end = o.end * peak;
   switch (o.kind) {
     case ScheduleOptions::Kind::constant:
-      return peak_;
+      return peak;
     case ScheduleOptions::Kind::cosine:
-      return end + (peak_ - end) * (1 + std::cos(std::numbers::pi * x)) / 2;
+      return end + (peak - end) * (1 + std::cos(std::numbers::pi * x)) / 2;
     case ScheduleOptions::Kind::poly:
-      return end + (peak_ - end) * std::pow(1 - x, o.power);
+      return end + (peak - end) * std::pow(1 - x, o.power);
     case ScheduleOptions::Kind::step: {
       const double epoch = t / static_cast<double>(o.steps_per_epoch);
       const auto passed = std::upper_bound(o.milestones.begin(), o.milestones.end(), epoch);
-      return peak_ * std::pow(o.factor, static_cast<double>(passed - o.milestones.begin()));
+      return peak * std::pow(o.factor, static_cast<double>(passed - o.milestones.begin()));
     }
   }
-  return peak_;
+  return peak;
 }
 
 std::string Schedule::str() const {
@@ -99,9 +112,9 @@ std::string Schedule::str() const {
   if (o.kind == ScheduleOptions::Kind::poly) text += fmt::format(" (power {})", o.power);
   if (o.kind == ScheduleOptions::Kind::step)
     text += fmt::format(" (times {} at epochs {})", o.factor, fmt::join(o.milestones, ", "));
-  text += fmt::format(", peak lr {:.6g}", peak_);
+  text += fmt::format(", peak lr {:.6g}", peak());
   if (o.scaling != LrScaling::none)
-    text += fmt::format(" ({:.6g} scaled {} from batch {} to {})", o.lr,
+    text += fmt::format(" ({:.6g} scaled {} from batch {} to {})", *o.lr,
                         o.scaling == LrScaling::linear ? "linearly" : "by the square root", o.base_batch,
                         o.batch);
   if (o.kind == ScheduleOptions::Kind::cosine || o.kind == ScheduleOptions::Kind::poly)

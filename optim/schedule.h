@@ -11,6 +11,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -22,7 +23,7 @@ enum class LrScaling { none, linear, sqrt };
 struct ScheduleOptions {
   enum class Kind { constant, cosine, poly, step };
   Kind kind = Kind::constant;
-  double lr = 0.1;  // at the base batch
+  std::optional<double> lr = {};  // at the base batch; unset: that of the optimizer it is given to
   LrScaling scaling = LrScaling::none;
   std::int64_t batch = 256;  // linear: lr * batch / base_batch; sqrt: lr * sqrt(batch / base_batch)
   std::int64_t base_batch = 256;
@@ -40,10 +41,11 @@ class Schedule {
  public:
   explicit Schedule(ScheduleOptions options);  // throws UsageError naming the option that makes no sense
 
-  double lr(std::int64_t step) const;  // steps count from 0
-  double peak() const { return peak_; }
+  double lr(std::int64_t step) const;  // steps count from 0; UsageError while there is no lr
+  double peak() const;                 // the same
   std::int64_t steps() const { return total_; }
   const ScheduleOptions& options() const { return options_; }
+  Schedule with_lr(double lr) const;
 
   std::string str() const;                // one line for the log
   std::string csv(int rows = 200) const;  // "step,epoch,lr" lines: a preview for plotting

@@ -211,4 +211,48 @@ TEST_CASE("a config file gives options, and the command line wins") {
   CHECK(options["set"] == nlohmann::json{"momentum=0.5"});
 }
 
+TEST_CASE("groups, frozen names, clipping and averages belong to a run's recipe") {
+  const TemporaryFolder folder;
+  const fs::path out = folder / "run";
+  const Arguments options{
+      "--group", "layer3.*:lr=0.1,decay=0", "--freeze", "conv1.*", "--clip-norm", "0.5", "--ema", "0.9"};
+  const Outcome outcome = run(tiny_training(out, 1) + options);
+  INFO(outcome.err);
+  REQUIRE(outcome.status == 0);
+  for (const char* part :
+       {"max_grad_norm=0.5", "groups=layer3.*:lr=0.1,decay=0", "frozen         1          432"})
+    CHECK(outcome.out.find(part) != std::string::npos);
+  const auto config = nlohmann::json::parse(read_file(out / "config.json"));
+  CHECK(config["options"]["ema"] == 0.9);
+  CHECK(config["command"].get<std::string>().find("--freeze 'conv1.*'") != std::string::npos);
+  for (const Arguments& other : {Arguments{"--group", "layer3.*:lr=0.2"},
+                                 {"--freeze", "bn1.*"},
+                                 {"--clip-norm", "1"},
+                                 {"--ema", "0"}}) {
+    const Outcome refused = run(Arguments{"train", "--resume", "--out", out.string()} + other);
+    CHECK(refused.status == 2);
+    CHECK(refused.err.find("  " + other[0] + ": ") != std::string::npos);
+  }
+  for (const Arguments& wrong :
+       {Arguments{"--group", "layr3.*:lr=0.2"}, {"--freeze", "*"}, {"--clip-norm", "-1"}, {"--ema", "1"}}) {
+    CHECK(run(tiny_training(folder / "wrong", 1) + wrong).status == 2);
+    CHECK(!fs::exists(folder / "wrong"));
+  }
+}
+
+TEST_CASE("find-lr suggests a learning rate and writes nothing") {
+  const Arguments data{"--data", "synthetic:8x8x3x4", "--model", "resnet8", "--limit-train",
+                       "64",     "--batch",           "32"};
+  const Outcome outcome = run(Arguments{"find-lr", "--optimizer", "sgd", "--steps", "40", "--json"} + data);
+  INFO(outcome.err);
+  REQUIRE(outcome.status == 0);
+  const auto json = nlohmann::json::parse(outcome.out);
+  CHECK(json["trials"].size() > 5);
+  CHECK(json["suggestion"].get<double>() == json["lowest_at"].get<double>() / 10);
+  const Outcome table = run(Arguments{"find-lr", "--optimizer", "sgd", "--steps", "40"} + data);
+  CHECK(table.out.find("suggestion: --lr ") != std::string::npos);
+  CHECK(run({"find-lr"}).status == 2);
+  CHECK(run(Arguments{"find-lr", "--from", "2", "--to", "1"} + data).status == 2);
+}
+
 }  // namespace lamina::tests

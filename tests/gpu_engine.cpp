@@ -154,4 +154,40 @@ TEST_CASE("on the GPU nothing changes after a gradient that is not finite, until
   CHECK(bytes() != before);
 }
 
+TEST_CASE("on the GPU every rule clips the gradient as on the CPU", "[engine]") {
+  for (const std::string& name : all_presets()) {
+    INFO(name);
+    const ParamList params = model<float>();
+    const auto optimizer = make(name, params, {{"max_grad_norm", "0.25"}, {"lr", "0.05"}});
+    Twin twin(params, optimizer->arena().slot_names());
+    for (int t = 1; t <= 3; ++t) {
+      set_grads<float>(params, static_cast<std::uint32_t>(t));
+      twin.copy_grads(params);
+      optimizer->step();
+      twin.step(*optimizer, {.number = t, .lr = 0.05}, {});
+      twin.read(*optimizer);
+      CHECK(close(twin.report.grad_norm, optimizer->report().grad_norm));
+      CHECK(twin.report.grad_norm > 0.25);
+      for (std::size_t i = 0; i < params.size(); ++i) {
+        INFO("step " << t << ", " << params[i]->name);
+        CHECK(distance(twin.params[i]->value, params[i]->value) <= tolerance);
+      }
+    }
+  }
+}
+
+TEST_CASE("on the GPU weights that are not finite stop the step", "[engine]") {
+  const ParamList params = model<float>();
+  const Sgd optimizer(params, {});
+  Twin twin(params, optimizer.arena().slot_names());
+  set_grads<float>(params, 1);
+  twin.copy_grads(params);
+  twin.params[3]->value.fill(std::nan(""));
+  const std::vector<float> before = values(twin.params[0]->value);
+  twin.step(optimizer, {.number = 1, .lr = 0.1}, {});
+  CHECK(tests::unexplained([&] { twin.read(optimizer); },
+                           {"step 1", "the weights of", params[3]->name.c_str()}) == "nothing");
+  CHECK(values(twin.params[0]->value) == before);
+}
+
 }  // namespace lamina

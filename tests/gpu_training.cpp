@@ -7,12 +7,14 @@
 #include "core/memory/allocator.h"
 #include "core/ops/ops.h"
 #include "data/sets/synthetic.h"
+#include "layers/freeze.h"
 #include "layers/resnet.h"
 #include "message_of.h"
 #include "train/evaluation.h"
 #include "train/objectives/classification.h"
 #include "train/setup.h"
 #include "train/step.h"
+#include "train/weight_average.h"
 
 #ifndef LAMINA_CUDA
 #include "optim/engine/cuda_step.h"
@@ -32,7 +34,7 @@ struct GpuLars : Lars<Real> {
 }  // namespace rules
 namespace engine {
 template <>
-inline constexpr bool built_for_cuda<rules::GpuLars<float> > = true;
+inline constexpr bool built_for_cuda<rules::GpuLars<float>> = true;
 }
 using GpuLars = OptimizerOf<rules::GpuLars>;
 #endif
@@ -168,6 +170,33 @@ class Agreement final : public Objective {
 };
 
 }  // namespace
+
+TEST_CASE("with frozen parameters and an average of weights, replayed steps are the steps", "[captured]") {
+  const auto trained = [](bool capture) {
+    ResNet net("resnet8", {.classes = 4, .device = Device::cuda(), .seed = 3});
+    freeze(net, "layer1.*");
+    const std::shared_ptr<Param> frozen = net.parameters()[3];
+    const std::vector<float> before = frozen->value.to_vector<float>();
+    Classification objective(net);
+    GpuLars optimizer(net.parameters(), {.lr = 0.5, .trust_coefficient = 0.01, .max_grad_norm = 0.5});
+    WeightAverage average(net, 0.75);
+    train::TrainingStep step(objective, optimizer,
+                             {.capture = capture, .after_step = [&] { average.update(); }});
+    const data::Loader loader(on_gpu(images().train), {.batch = 20, .micro_batch = 10, .seed = 3});
+    for (int epoch = 0; epoch < 3; ++epoch)
+      for (const data::Part& part : loader.epoch(epoch, Device::cuda())) step.run(part);
+    CHECK(frozen->frozen);
+    CHECK(frozen->value.to_vector<float>() == before);
+    std::pair<std::vector<float>, std::vector<float>> result;
+    result.first = optimizer.arena().values().to_vector<float>();
+    average.copy_to_module();
+    result.second = optimizer.arena().values().to_vector<float>();
+    return result;
+  };
+  const auto replayed = trained(true);
+  CHECK(replayed == trained(false));
+  CHECK(replayed.first != replayed.second);
+}
 
 TEST_CASE("any objective's steps are captured: two views, another loss", "[captured]") {
   const auto train = [](Device device, bool capture) {

@@ -145,5 +145,22 @@ TEST_CASE("a ratio that is not finite stops the step, named, before anything cha
   for (const double w : params[1]->value.to_vector<double>()) CHECK(w == 0.5);
 }
 
+// SGD and AdamW use no norm of the weights; they would turn one NaN into a NaN for ever.
+TEST_CASE("weights that are not finite stop the step, named, before anything changes") {
+  for (const std::string& name : all_presets()) {
+    for (const char* clip : {"0", "1"}) {
+      INFO(name << " " << clip);
+      const ParamList params = model<float>();
+      const auto optimizer = make(name, params, {{"max_grad_norm", clip}});
+      set_grads<float>(params, 1);
+      params[3]->value.data<float>()[5] = std::nanf("");
+      const Tensor others = params[0]->value.clone();
+      CHECK_THROWS_WITH(optimizer->step(), Contains("step 1: the weights of conv2.weight"));
+      CHECK(same_bits(others, params[0]->value));
+      CHECK(optimizer->steps() == 0);
+    }
+  }
+}
+
 }  // namespace
 }  // namespace lamina

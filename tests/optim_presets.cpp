@@ -6,6 +6,7 @@
 #include "catch.h"
 #include "optim/engine/engine.h"
 #include "optim_common.h"
+#include "other_flags.h"
 
 namespace lamina {
 namespace {
@@ -28,7 +29,9 @@ TEST_CASE("presets set knobs, overrides win, batch and epochs are filled in") {
   CHECK(find_preset("sgd").name == std::string("pytorch"));
   for (const std::string& name : all_presets()) {
     INFO(name);
-    CHECK(make(name, model<float>())->knobs().size() == knob_help(name).size());
+    const auto optimizer = make(name, model<float>());
+    const bool unclipped = optimizer->name() != "lamb";  // then a max_grad_norm of 0 is not told
+    CHECK(optimizer->knobs().size() + (unclipped ? 1 : 0) == knob_help(name).size());
     CHECK(preset_table().find(name) != std::string::npos);
   }
 }
@@ -284,6 +287,32 @@ TEMPLATE_TEST_CASE("a rule of one's own is an optimizer", "", float, double) {
         before - TestType(0.5) * trust * (gradient > 0 ? 1 : -1));
   CHECK(optimizer.name() == "sign-lars");
   CHECK(optimizer.trust_ratios().layers.size() == 3);
+}
+
+// Norms are added up in as many sums as the CPU's registers hold.
+TEST_CASE("a file compiled with other flags has its own engine, and the library keeps its bits") {
+  constexpr std::int64_t n = 1000;  // within a block of the engine
+  ParamList params;
+  add_param(params, "fc.weight", numbers<float>({1, n}, 1));
+  Sgd optimizer(params);
+  set_grad<float>(*params[0], 3);
+  const float* g = params[0]->grad().data<float>();
+  const double here = engine::sum_squares(g, n), there = tests::sum_squares_with_other_flags(g, n);
+#ifdef __AVX__
+  CHECK(here != there);  // else this tells nothing
+#endif
+  CHECK(std::abs(there / here - 1) < 1e-14);
+  optimizer.step();
+  CHECK(optimizer.report().grad_norm == std::sqrt(here));
+
+  ParamList others;
+  add_param(others, "fc.weight", numbers<float>({1, n}, 1));
+  const float before = others[0]->value.data<float>()[7];
+  const auto descent = tests::plain_descent_with_other_flags(others, 0.5);
+  set_grad<float>(*others[0], 3);
+  descent->step();
+  CHECK(others[0]->value.data<float>()[7] == before - 0.5f * others[0]->grad().data<float>()[7]);
+  CHECK(descent->report().grad_norm == std::sqrt(there));
 }
 
 }  // namespace lamina

@@ -183,6 +183,26 @@ TEST_CASE("saved state continues to the last bit") {
   }
 }
 
+TEST_CASE("the states of two optimizers lie in one file under prefixes") {
+  const ParamList ones = model<float>(), others = model<float>();
+  const auto one = make("lars", ones), other = make("lars", others);
+  set_grads<float>(ones, 1);
+  one->step();
+  TensorFile file;
+  save_state(*one, file);
+  CHECK_THROWS_WITH(save_state(*other, file), Catch::Matchers::Contains("state.step of another optimizer"));
+  save_state(*other, file, "other.");
+  CHECK(file.contains("other.state.momentum.fc.weight"));
+  const auto again = make("lars", model<float>()), fresh = make("lars", model<float>());
+  load_state(*again, file);
+  load_state(*fresh, file, "other.");
+  CHECK(same_bits(again->arena().slot(0), one->arena().slot(0)));
+  CHECK(again->steps() == 1);
+  CHECK(fresh->steps() == 0);
+  CHECK_THROWS_WITH(load_state(*fresh, file, "third."),
+                    Catch::Matchers::Contains("third.state.step is missing"));
+}
+
 TEST_CASE("state of another optimizer is refused and changes nothing") {
   const ParamList params = model<float>();
   Lamb lamb(params, {});

@@ -4,6 +4,7 @@
 #include "catch.h"
 #include "core/base/error.h"
 #include "optim/schedule.h"
+#include "optim_common.h"
 
 namespace lamina {
 namespace {
@@ -102,4 +103,18 @@ TEST_CASE("text, preview and errors of schedules") {
 }
 
 }  // namespace
+TEST_CASE("a schedule without a learning rate takes the optimizer's") {
+  const Schedule schedule({.kind = Kind::cosine, .scaling = LrScaling::linear, .batch = 512, .epochs = 4});
+  CHECK_THROWS_AS(schedule.lr(0), UsageError);
+  CHECK_THROWS_AS(schedule.peak(), UsageError);
+  CHECK_THROWS_AS(schedule.str(), UsageError);
+  Sgd optimizer(testing::model<float>(), {.lr = 5});
+  optimizer.set_schedule(schedule);
+  CHECK(optimizer.lr() == 10);
+  CHECK(optimizer.schedule()->options().lr == 5);
+  optimizer.set_schedule(Schedule({.lr = 0.25, .epochs = 4}));
+  CHECK(optimizer.lr() == 0.25);
+  CHECK(schedule.with_lr(3).peak() == 6);
+}
+
 }  // namespace lamina

@@ -2,6 +2,7 @@
 #include <cmath>
 
 #include "catch.h"
+#include "layers/freeze.h"
 #include "message_of.h"
 #include "tiny_training.h"
 #include "train/evaluation.h"
@@ -49,6 +50,35 @@ TEST_CASE("an optimizer from before reset_head is refused, a new one trains the 
     trained(whole);
     CHECK(bits_of(net) == bits_of(whole.net));
   }
+}
+
+TEST_CASE("an optimizer of some parameters alone, or of more than the module's, is refused") {
+  const auto refused = [](const ParamList& params, TinyParts& parts,
+                          std::initializer_list<const char*> what) {
+    Sgd optimizer(params);
+    Trainer trainer(parts.objective, optimizer, parts.loader);
+    CHECK_THROWS_AS(Trainer(parts.objective, optimizer, parts.loader).run(), UsageError);
+    CHECK(unexplained([&] { trainer.run(); }, what) == "nothing");
+  };
+  TinyParts parts;
+  ParamList params = parts.net.parameters();
+  const std::shared_ptr<Param> first = params.front();
+  params.erase(params.begin());
+  refused(params, parts, {"1 parameters", "ResNet", "never change: conv1.weight", "freeze()"});
+  params.insert(params.begin(), first);
+  params.push_back(std::make_shared<Param>(Param{"temperature", ParamKind::bias, Tensor::zeros({1})}));
+  refused(params, parts, {"1 parameters that the objective's module, ResNet", "temperature", "not be saved"});
+  params.pop_back();
+  freeze(parts.net, "conv1.*");
+  Sgd rest(params);
+  CHECK(Trainer(parts.objective, rest, parts.loader).run().finished);
+}
+
+TEST_CASE("an optimizer whose parameters a second one has is refused") {
+  TinyParts parts;
+  const Sgd second(parts.net.parameters());
+  CHECK(unexplained([&] { trained(parts); }, {"conv1.weight", "a later optimizer took it over"}) ==
+        "nothing");
 }
 
 TEST_CASE("gradients start from zero, modules in training mode") {

@@ -66,10 +66,14 @@ bool is_optimizer_state(const std::string& name) { return name.starts_with("stat
 }  // namespace
 
 void save_checkpoint(const RunDirectory& run, const Module& module, const WeightInfo& info,
-                     const Optimizer& optimizer, const TrainingPosition& position,
-                     const std::string& config) {
-  TensorFile file = to_tensor_file(module.state(), info);
+                     const Optimizer& optimizer, const WeightAverage* average,
+                     const TrainingPosition& position, const std::string& config) {
+  TensorFile file = [&] {
+    const AveragedWeights averaged(average);
+    return to_tensor_file(module.state(), info);
+  }();
   save_state(optimizer, file);
+  if (average != nullptr) average->save_state(file);
   file.metadata["position"] = to_json(position).dump();
   file.metadata["config"] = config;
   write_tensors(run.checkpoint(position.step), file);
@@ -105,9 +109,10 @@ std::optional<Checkpoint> read_newest_checkpoint(const RunDirectory& run) {
   return {};
 }
 
-void restore(const Checkpoint& checkpoint, Module& module, Optimizer& optimizer) {
+void restore(const Checkpoint& checkpoint, Module& module, Optimizer& optimizer, WeightAverage* average) {
   load_weights(weights_of(checkpoint.file), module.state(), true, checkpoint.path.string());
   load_state(optimizer, checkpoint.file);
+  if (average != nullptr) average->load_state(checkpoint.file);
 }
 
 TensorFile weights_of(const TensorFile& file) {

@@ -15,6 +15,7 @@
 #include "optim/optimizer.h"
 #include "train/metrics.h"
 #include "train/run_directory.h"
+#include "train/weight_average.h"
 
 namespace lamina::train {
 
@@ -26,9 +27,11 @@ struct Checkpoint {
 };
 
 // Writes it durably and removes all but the newest two. Throws Error if that fails; those already there are
-// then untouched.
+// then untouched. With an `average` (null: none) of the weights the file has that, and the module's own
+// weights with the optimizer's state.
 void save_checkpoint(const RunDirectory& run, const Module& module, const WeightInfo& info,
-                     const Optimizer& optimizer, const TrainingPosition& position, const std::string& config);
+                     const Optimizer& optimizer, const WeightAverage* average,
+                     const TrainingPosition& position, const std::string& config);
 
 // Throws Error if the file is damaged or is not a checkpoint of a training run.
 Checkpoint read_checkpoint(const std::filesystem::path& path);
@@ -37,8 +40,9 @@ Checkpoint read_checkpoint(const std::filesystem::path& path);
 // none; throws Error if there are some and none can be read.
 std::optional<Checkpoint> read_newest_checkpoint(const RunDirectory& run);
 
-// Sets the model and the optimizer, or throws Error (another model, another optimizer).
-void restore(const Checkpoint& checkpoint, Module& module, Optimizer& optimizer);
+// Sets the model, the optimizer and the average, if there is one, or throws Error (another model, another
+// optimizer).
+void restore(const Checkpoint& checkpoint, Module& module, Optimizer& optimizer, WeightAverage* average);
 
 // The file without the optimizer's state: what load_weights() wants.
 TensorFile weights_of(const TensorFile& file);

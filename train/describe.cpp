@@ -61,6 +61,17 @@ std::string describe_data(const Setup& setup) {
                      train.images.device() == setup.device ? "" : ", by the CPU: too many for the GPU");
 }
 
+// A row below those of group_table().
+std::string describe_frozen(const Module& net) {
+  std::int64_t tensors = 0, elements = 0;
+  for (const auto& param : net.parameters()) {
+    if (!param->frozen) continue;
+    ++tensors;
+    elements += param->value.elements();
+  }
+  return tensors > 0 ? fmt::format("{:<8} {:>7} {:>12}\n", "frozen", tensors, elements) : "";
+}
+
 }  // namespace
 
 std::string describe(Setup& setup) {
@@ -84,7 +95,8 @@ std::string describe(Setup& setup) {
   line("schedule", setup.schedule.str());
   line("device", fmt::format("{}, {} threads, {}{}; seed {}", setup.device.str(), threads(), recipe.precision,
                              recipe.tf32 ? ", products in TF32" : "", recipe.seed));
-  return text + "\n" + group_table(setup.optimizer->segments(), setup.optimizer->settings());
+  return text + "\n" + group_table(setup.optimizer->segments(), setup.optimizer->settings()) +
+         describe_frozen(*setup.net);
 }
 
 }  // namespace lamina::train

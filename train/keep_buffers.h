@@ -14,7 +14,7 @@ class KeepBuffers {
  public:
   explicit KeepBuffers(const Module& module) {
     for (const auto& param : module.state())
-      if (!param->trainable()) kept_.emplace_back(param, param->value.clone());
+      if (param->kind == ParamKind::buffer) kept_.emplace_back(param, param->value.clone());
   }
   ~KeepBuffers() {
     for (const auto& [param, before] : kept_) param->value.copy_from(before);

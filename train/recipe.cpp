@@ -209,6 +209,8 @@ void check_recipe(const Recipe& o) {
   if (o.init_weights && o.init_weights->empty())
     fail_usage("{}: no name; expected a weight file or a run directory", option_name("init_weights"));
   if (o.noise_scale) check_noise_scale(o.batch, o.micro_batch);
+  if (!(o.ema >= 0 && o.ema < 1))
+    fail_usage("{} {}: expected at least 0 and less than 1", option_name("ema"), o.ema);
   check_validation(o);
   check_options(device_options(o));
 }

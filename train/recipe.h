@@ -20,7 +20,8 @@ struct Recipe {
   std::optional<std::string> stem, shortcut, init, init_weights;
   std::string optimizer = "tvlars";
   std::vector<std::string> set;  // "knob=value" of the optimizer
-  std::optional<double> lr, momentum, weight_decay;
+  std::optional<double> lr, momentum, weight_decay, clip_norm;
+  std::vector<std::string> group, freeze;  // as parse_group_rule() and freeze() take them
   std::int64_t epochs = 20, batch = 128, micro_batch = 0;
   std::string lr_scaling = "none";
   std::int64_t base_batch = 256;
@@ -35,6 +36,7 @@ struct Recipe {
   std::int64_t limit_train = 0, limit_test = 0;
   double valid = 0;           // held out of the training images: below 1 a share of them, else their number
   std::string keep = "last";  // whose weights are final: the last epoch's, or the best's on those images
+  double ema = 0;             // decay of an average of the weights, which is then what is tested; 0: none
   std::int64_t patience = 0;  // epochs without a better validation that end the run; 0: none do
   std::uint64_t seed = 1;
   std::string device = "cpu", precision = "f32";
@@ -72,6 +74,14 @@ void visit_training_options(Options& o, const Visit& visit) {
   visit(OptionInfo{"lr", "learning rate before scaling; default: the preset's"}, o.lr);
   visit(OptionInfo{"momentum", "default: the preset's"}, o.momentum);
   visit(OptionInfo{"weight_decay", "default: the preset's"}, o.weight_decay);
+  visit(OptionInfo{"clip_norm",
+                   "scale the gradient of the whole model down to this norm; default: the preset's"},
+        o.clip_norm);
+  visit(OptionInfo{"group",
+                   "PATTERN:SETTING,...: other settings for parameters of such names, * for any characters: "
+                   "lr=FACTOR, decay=NUMBER, adapt=on|off, frozen; repeatable"},
+        o.group);
+  visit(OptionInfo{"freeze", "PATTERN: leave parameters of such names as they are; repeatable"}, o.freeze);
   visit(OptionInfo{"lr_scaling", "none, linear or sqrt in batch / base batch"}, o.lr_scaling);
   visit(OptionInfo{"base_batch", "of the scaled learning rate: the batch at which nothing is scaled"},
         o.base_batch);
@@ -107,6 +117,11 @@ void visit_training_options(Options& o, const Visit& visit) {
       o.valid);
   visit(OptionInfo{"keep", "which epoch's weights are the final ones: last, or best on the held-out images"},
         o.keep);
+  visit(
+      OptionInfo{"ema",
+                 "test and keep an average of the weights over the steps, of which a step keeps this share, "
+                 "such as 0.999; 0: the weights as they are"},
+      o.ema);
   visit(OptionInfo{"patience",
                    "end after so many epochs without a better result on the held-out images; 0: never"},
         o.patience);

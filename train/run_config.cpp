@@ -26,6 +26,14 @@ std::string data_name(const data::Split& split) {
   return fmt::format("{} images of {}x{}x{}", split.size(), split.height(), split.width(), split.channels());
 }
 
+// As the recipe's option, so that a run without any is told apart from no run of before.
+std::vector<std::string> frozen_in(const Module& module) {
+  std::vector<std::string> names;
+  for (const auto& param : module.parameters())
+    if (param->frozen) names.push_back(param->name);
+  return names;
+}
+
 nlohmann::json settings_of(const Optimizer& optimizer) {
   nlohmann::json settings = nlohmann::json::array();
   for (const auto& [name, value] : optimizer.knobs()) settings.push_back(fmt::format("{}={}", name, value));
@@ -55,6 +63,7 @@ nlohmann::json describe_run(const TrainingRun& run, const TrainerOptions& option
             {"objective", objective.dump()},
             {"optimizer", run.optimizer.name()},
             {"set", settings_of(run.optimizer)},
+            {"freeze", frozen_in(run.objective.module())},
             {"schedule", schedule != nullptr ? schedule->str() : fmt::format("lr {}", run.optimizer.lr())},
             {"epochs", run.epochs},
             {"mean", run.loader.split().mean},
@@ -69,6 +78,7 @@ nlohmann::json describe_run(const TrainingRun& run, const TrainerOptions& option
             {"valid", valid_images},
             {"keep", options.keep == Keep::best ? "best" : "last"},
             {"patience", options.patience},
+            {"ema", options.ema},
             {"device", run.optimizer.arena().device().str()},
             {"seed", *loader.seed}}},
           {"resolved",

@@ -10,6 +10,7 @@
 #include "core/base/option_name.h"
 #include "core/base/version.h"
 #include "core/memory/allocator.h"
+#include "layers/freeze.h"
 #include "train/model_info.h"
 #include "train/objectives/classification.h"
 
@@ -53,8 +54,11 @@ ScheduleOptions schedule_options(const Recipe& recipe, const OptimizerChoice& op
 }
 
 OptimizerChoice optimizer_choice(const Recipe& recipe) {
-  KnobOverrides overrides{
-      .lr = recipe.lr, .momentum = recipe.momentum, .weight_decay = recipe.weight_decay, .set = {}};
+  KnobOverrides overrides{.lr = recipe.lr,
+                          .momentum = recipe.momentum,
+                          .weight_decay = recipe.weight_decay,
+                          .max_grad_norm = recipe.clip_norm};
+  for (const std::string& text : recipe.group) overrides.groups.push_back(parse_group_rule(text));
   for (const std::string& text : recipe.set)
     for (auto& setting : parse_settings(text)) overrides.set.push_back(std::move(setting));
   return resolve_optimizer(recipe.optimizer, overrides,
@@ -153,6 +157,7 @@ Setup make_setup(const ResolvedRecipe& recipe, TrainingData data) {
       ClassificationOptions{.label_smoothing = recipe.recipe.label_smoothing, .mixup = recipe.recipe.mixup});
   OptimizerChoice choice = recipe.optimizer;
   set_steps_per_epoch(choice, recipe.recipe, loader.batches());
+  for (const std::string& pattern : recipe.recipe.freeze) freeze(*net, pattern);
   auto optimizer = make_optimizer(choice, net->parameters());
   ScheduleOptions schedule_options = recipe.schedule;
   schedule_options.steps_per_epoch = loader.batches();

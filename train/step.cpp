@@ -39,7 +39,9 @@ void TrainingStep::run(const data::Part& part) {
   } else {
     compute(part);
   }
-  if (part.completes_batch) finish_step(part);
+  if (!part.completes_batch) return;
+  finish_step(part);
+  if (options_.after_step && failure_.empty()) options_.after_step();
 }
 
 Captured& TrainingStep::work_for(const data::Part& part) {

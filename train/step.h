@@ -29,6 +29,8 @@ struct TrainingStepOptions {
   bool capture = true;
   // Called when the gradients of a part have been handed to the device; steps are then not captured.
   std::function<void(const data::Part&)> after_part = {};
+  // Called when a step has been handed to the device, unless it failed at once; not captured.
+  std::function<void()> after_step = {};
 };
 
 class TrainingStep {

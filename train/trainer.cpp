@@ -121,6 +121,7 @@ void Trainer::open() {
                   .checkpoint = {},
                   .position = position_});
   check_optimizer();
+  if (options_.ema != 0) average_ = std::make_unique<WeightAverage>(objective_.module(), options_.ema);
   if (directory_ == nullptr) return;
   const nlohmann::json config = options_.config.empty() ? train::describe_run(*run_, options_, valid_.size())
                                                         : nlohmann::json::parse(options_.config);
@@ -134,7 +135,7 @@ void Trainer::open() {
 
 void Trainer::resume(const train::Checkpoint& checkpoint) {
   train::check_same_run(checkpoint, nlohmann::json::parse(options_.config));
-  restore(checkpoint, objective_.module(), optimizer_);
+  restore(checkpoint, objective_.module(), optimizer_, average_.get());
   position_ = checkpoint.position;
   run_->checkpoint = checkpoint.path;
   saved_ = true;
@@ -163,7 +164,8 @@ void Trainer::start() {
       objective_, optimizer_,
       train::TrainingStepOptions{
           .capture = options_.capture,
-          .after_part = observers_.wants_parts() ? part : std::function<void(const data::Part&)>()});
+          .after_part = observers_.wants_parts() ? part : std::function<void(const data::Part&)>(),
+          .after_step = average_ != nullptr ? [this] { average_->update(); } : std::function<void()>()});
 }
 
 void Trainer::train() {
@@ -241,6 +243,7 @@ bool Trainer::measure(const data::Split& split, Metrics& metrics) {
     observers_.tell([&](Observer& observer) { observer.testing(samples, split.size()); });
     return !interrupted() || samples == split.size();
   };
+  const AveragedWeights averaged(average_.get());
   metrics = evaluate(objective_, split,
                      {.batch = test_batch(),
                       .workers = options_.test_workers,
@@ -278,6 +281,7 @@ void Trainer::save_what_is_known() {
 }
 
 void Trainer::keep_best() {
+  const AveragedWeights averaged(average_.get());
   best_ = to_tensor_file(objective_.module().state(), options_.weights);
   if (directory_ != nullptr) write_tensors(directory_->file("best.safetensors"), best_);
 }
@@ -287,11 +291,13 @@ void Trainer::save() {
   if (saved_ || directory_ == nullptr || unsaved_) return;
   logs_->sync();
   if (!observers_.tell([](Observer& observer) { observer.save(); })) fail_unsaved();
-  save_checkpoint(*directory_, objective_.module(), options_.weights, optimizer_, position_, options_.config);
+  save_checkpoint(*directory_, objective_.module(), options_.weights, optimizer_, average_.get(), position_,
+                  options_.config);
   saved_ = true;
 }
 
 void Trainer::save_final_weights() {
+  if (average_ != nullptr) average_->copy_to_module();
   if (options_.keep == Keep::best && !best_.tensors.empty())
     load_weights(best_, objective_.module().state(), true, "the best epoch's weights");
   if (directory_ != nullptr)

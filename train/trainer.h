@@ -24,6 +24,7 @@
 #include "train/objective.h"
 #include "train/observer.h"
 #include "train/observers.h"
+#include "train/weight_average.h"
 
 namespace lamina {
 
@@ -52,10 +53,14 @@ struct TrainerOptions {
   std::int64_t test_every = 1;  // epochs; 0: only after the last
   std::int64_t checkpoint_every = 1;  // epochs; 0: only at the end
   std::int64_t checkpoint_steps = 0;  // also every so many steps; 0: never
-  std::int64_t test_batch = 0;        // images at once; 0: as many as in training, 500 at most
-  int test_workers = 2;               // threads that prepare them
-  bool capture = true;                // on a GPU: steps as a graph (core/captured.h)
-  WeightInfo weights = {};            // what weight files say; what is empty is filled in where it is known
+  // Decay of an average of the weights (train/weight_average.h), below 1. It is what is measured, chosen
+  // among epochs and written at the end, and what the module has after the last epoch. 0: the weights as they
+  // are.
+  double ema = 0;
+  std::int64_t test_batch = 0;  // images at once; 0: as many as in training, 500 at most
+  int test_workers = 2;         // threads that prepare them
+  bool capture = true;          // on a GPU: steps as a graph (core/captured.h)
+  WeightInfo weights = {};      // what weight files say; what is empty is filled in where it is known
   // What config.json holds, a JSON object with the run's "options"; default: what the trainer knows of its
   // parts.
   std::string config = {};
@@ -69,7 +74,8 @@ struct TrainingOutcome {
 
 class Trainer {
  public:
-  // The objective and the optimizer, which has taken no step yet, must outlive it.
+  // The objective and the optimizer, which has taken no step yet, must outlive it. run() throws UsageError
+  // unless the optimizer has just those parameters of the objective's module that are not frozen.
   Trainer(Objective& objective, Optimizer& optimizer, data::Loader loader, TrainerOptions options = {});
   ~Trainer();
   Trainer(const Trainer&) = delete;
@@ -137,7 +143,8 @@ class Trainer {
   std::unique_ptr<TrainingRun> run_;
   std::unique_ptr<train::RunLogs> logs_;
   std::unique_ptr<train::TrainingStep> step_;
-  TensorFile best_;  // weights of the best epoch, where they are kept
+  std::unique_ptr<WeightAverage> average_;  // null: none
+  TensorFile best_;                         // weights of the best epoch, where they are kept
   TrainingPosition position_;
   bool saved_ = false;        // the newest checkpoint is of this position
   bool within_step_ = false;  // parts of a batch have been computed, but not all

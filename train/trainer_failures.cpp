@@ -12,6 +12,23 @@
 #include "train/trainer.h"
 
 namespace lamina {
+namespace {
+
+// Those of `params` that `list` does not have.
+ParamList missing_from(const ParamList& list, ParamList params) {
+  std::erase_if(params,
+                [&](const auto& param) { return std::find(list.begin(), list.end(), param) != list.end(); });
+  return params;
+}
+
+std::string first_names(const ParamList& params) {
+  std::string text;
+  for (std::size_t i = 0; i < std::min<std::size_t>(params.size(), 3); ++i)
+    text += (i == 0 ? "" : ", ") + params[i]->name;
+  return params.size() > 3 ? text + ", …" : text;
+}
+
+}  // namespace
 
 void Trainer::check_options() const {
   const nlohmann::json config = nlohmann::json::parse(options_.config, nullptr, /*allow_exceptions=*/false);
@@ -29,6 +46,8 @@ void Trainer::check_options() const {
   at_least("checkpoint_steps", options_.checkpoint_steps, 0);
   at_least("test_batch", options_.test_batch, 0);
   at_least("test_workers", options_.test_workers, 0);
+  if (!(options_.ema >= 0 && options_.ema < 1))
+    fail_usage("trainer: {} {}: expected at least 0 and less than 1", option_name("ema"), options_.ema);
   if (valid_.size() == 0 && (options_.keep == Keep::best || options_.patience > 0)) {
     fail_usage(
         "trainer: {} chooses among epochs by a validation split, but there is none; hold one out of the "
@@ -50,12 +69,30 @@ void Trainer::check_optimizer() const {
         "trainer: the optimizer has taken {} steps already; give each trainer a new optimizer",
         optimizer_.steps());
   const ParamList parameters = objective_.module().parameters();
-  const Tensor& trained = optimizer_.arena().values();
-  check(std::any_of(parameters.begin(), parameters.end(),
-                    [&](const auto& param) { return param->value.shares_storage(trained); }),
+  const ParamList& stepped = optimizer_.arena().params();
+  const std::string kind = objective_.module().kind();
+  const ParamList foreign = missing_from(parameters, stepped);
+  if (foreign.size() == stepped.size()) {
+    fail_usage(
         "trainer: the optimizer has none of the {} parameters of the objective's module, {}; make it of "
         "module().parameters()",
-        parameters.size(), objective_.module().kind());
+        parameters.size(), kind);
+  }
+  if (!foreign.empty()) {
+    fail_usage(
+        "trainer: the optimizer has {} parameters that the objective's module, {}, has not: {}; they would "
+        "not be saved. Make it of module().parameters()",
+        foreign.size(), kind, first_names(foreign));
+  }
+  optimizer_.arena().check_bound();
+  ParamList idle = missing_from(stepped, parameters);
+  std::erase_if(idle, [](const auto& param) { return param->frozen; });
+  if (!idle.empty()) {
+    fail_usage(
+        "trainer: {} parameters of the objective's module, {}, are not in the optimizer, and would never "
+        "change: {}. Make it of module().parameters(), or freeze() those",
+        idle.size(), kind, first_names(idle));
+  }
 }
 
 void Trainer::check_observers() {

@@ -6,6 +6,15 @@
 
 namespace lamina::cpu {
 
+// Files of one program may be compiled for different instruction sets. What depends on the width has it in
+// its name, or the linker would take one file's functions for another's.
+#ifdef __AVX__
+#define LAMINA_VECTORS bytes32
+#else
+#define LAMINA_VECTORS bytes16
+#endif
+inline namespace LAMINA_VECTORS {
+
 #ifdef __AVX__
 inline constexpr int vector_bytes = 32;
 #else
@@ -43,4 +52,5 @@ inline Vector<double> load_doubles(const float* from) {
   return __builtin_convertvector(Floats(*reinterpret_cast<const Unaligned*>(from)), Vector<double>);
 }
 
+}  // namespace LAMINA_VECTORS
 }  // namespace lamina::cpu

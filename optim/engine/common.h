@@ -38,7 +38,8 @@ struct Request {
   bool finite_check = true;
 };
 
-// What to measure of a tensor before the step.
+// What to report of a tensor before the step. Weights are looked at with gradients in any case: what is not
+// finite is to be refused.
 enum class Measure { nothing, grad, weight_and_grad, all /* also update_direction() */ };
 
 template <typename Rule>

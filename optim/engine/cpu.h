@@ -28,6 +28,11 @@ inline constexpr std::int64_t block_elements = 1 << 10;  // intermediate vectors
 // tensors at a time.
 void for_each(std::span<const Chunk> chunks, const std::function<void(std::size_t)>& body);
 
+// Each file that includes this has functions of its own. A program's rules may be compiled with other flags
+// than the library, and the linker would keep one of equal names: the library's optimizers would round as
+// those flags have it.
+namespace {
+
 template <typename Real>
 double sum_squares(const Real* x, std::int64_t n) {
   constexpr int sums = 4;  // that do not wait for one another
@@ -160,6 +165,7 @@ class CpuStep {
       const std::int64_t n = std::min(block_elements, chunk.end - begin);
       if (wanted == Measure::grad) {
         sums.grad += scaled(sum_squares(grads_ + begin, n));
+        sums.weight += sum_squares(weights_ + begin, n);
         continue;
       }
       const Products p = products(weights_ + begin, grads_ + begin, n);
@@ -274,4 +280,5 @@ class CpuStep {
   std::array<Real*, slots> slots_;
 };
 
+}  // namespace
 }  // namespace lamina::engine

@@ -72,9 +72,8 @@ struct CudaStep {
       cuda::Sums<3> terms;
       if (i >= chunk.end || layer.measure == Measure::nothing) return terms;
       const Element<float> e = element({0, 0, layer.weight_decay, 0, 1}, i);
-      terms.value[1] = static_cast<double>(e.grad) * static_cast<double>(e.grad);
-      if (layer.measure == Measure::grad) return terms;
       terms.value[0] = static_cast<double>(e.weight) * static_cast<double>(e.weight);
+      terms.value[1] = static_cast<double>(e.grad) * static_cast<double>(e.grad);
       if constexpr (Rule::layerwise) {
         if (layer.measure == Measure::all) {
           const std::array<float, slots> state = slots_at(i);

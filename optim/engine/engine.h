@@ -11,7 +11,8 @@ namespace lamina {
 
 template <template <typename> class Rule>
 OptimizerOf<Rule>::OptimizerOf(const ParamList& params, const Options& options)
-    : Optimizer(params, {Rule<float>::slots.begin(), Rule<float>::slots.end()}, checked(options).lr),
+    : Optimizer(params, options.groups, {Rule<float>::slots.begin(), Rule<float>::slots.end()},
+                checked(options).lr),
       options_(options) {
   settings_ = settings_for(segments(), options_.groups, options_.weight_decay, Rule<float>::layerwise);
 }
@@ -53,7 +54,7 @@ engine::Request OptimizerOf<Rule>::request() const {
 
 template <template <typename> class Rule>
 std::vector<std::pair<std::string, std::string>> OptimizerOf<Rule>::knobs() const {
-  return knob_values(options_);
+  return all_knobs(options_);
 }
 
 }  // namespace lamina

@@ -16,12 +16,14 @@ struct AdamW {
   static constexpr std::array<const char*, 2> slots{"m", "v"};  // moments of g and g^2
   static constexpr bool layerwise = false;
 
+  double max_grad_norm;
   Real beta1, beta2, new1, new2, eps, schedule;
   Real correction1, correction2;  // factors: m^ = correction1 m, sqrt(v^) = correction2 sqrt(v)
   bool decay_by_lr;
 
   AdamW(const Options& o, const Step& t)
-      : beta1(Real(o.beta1)),
+      : max_grad_norm(o.max_grad_norm),
+        beta1(Real(o.beta1)),
         beta2(Real(o.beta2)),
         new1(Real(1 - o.beta1)),
         new2(Real(1 - o.beta2)),

@@ -22,7 +22,7 @@ struct Lamb {
   bool use_trust_ratio;
   TrustRatio<Real> ratio;
 
-  Lamb(const Options& o, const Step& t)
+  [[gnu::always_inline]] Lamb(const Options& o, const Step& t)
       : max_grad_norm(o.max_grad_norm),
         beta1(Real(o.beta1)),
         beta2(Real(o.beta2)),

@@ -13,6 +13,7 @@ struct Lars {
   static constexpr std::array<const char*, 1> slots{"momentum"};  // s[0] = v
   static constexpr bool layerwise = true;
 
+  double max_grad_norm;
   Sgd<Real> sgd;
   Real eta;
   TrustRatio<Real> ratio;
@@ -20,7 +21,8 @@ struct Lars {
   bool larc_clip;
 
   Lars(const Options& o, const Step& t)
-      : sgd({.momentum = o.momentum,
+      : max_grad_norm(o.max_grad_norm),
+        sgd({.momentum = o.momentum,
              .nesterov = o.form.nesterov,
              .dampening = o.form.dampening,
              .momentum_lr = o.form.momentum_lr},

@@ -15,11 +15,13 @@ struct Sgd {
   static constexpr std::array<const char*, 1> slots{"momentum"};  // s[0] = v
   static constexpr bool layerwise = false;
 
+  double max_grad_norm;
   Real mu, undamped;
   bool nesterov, lr_inside;
 
   Sgd(const Options& o, const Step& t)
-      : mu(Real(o.momentum)),
+      : max_grad_norm(o.max_grad_norm),
+        mu(Real(o.momentum)),
         undamped(Real(t.number == 1 ? 1 : 1 - o.dampening)),
         nesterov(o.nesterov),
         lr_inside(o.momentum_lr == MomentumLr::inside) {}

@@ -12,7 +12,8 @@
 namespace lamina {
 
 // phi of step 1, 2, ...; for a rising exponent in the form that cannot overflow.
-inline double phi(const TvLarsOptions& o, std::int64_t step) {
+// Inlined: compiled with other flags in another file, it would round otherwise there (optim/engine/cpu.h).
+[[gnu::always_inline]] inline double phi(const TvLarsOptions& o, std::int64_t step) {
   const double steps = double(step - 1), epoch = double(o.steps_per_epoch);
   if (o.hard_delay_epochs > 0 && steps < o.hard_delay_epochs * epoch) return 1;
   const bool in_steps = o.time_unit == TimeUnit::steps;
@@ -31,9 +32,10 @@ struct TvLars : Lars<Real> {
   static constexpr const char* name = "tvlars";
   double phi;
 
-  TvLars(const Options& o, const Step& t)
+  [[gnu::always_inline]] TvLars(const Options& o, const Step& t)
       : Lars<Real>({.momentum = o.momentum,
                     .trust_coefficient = o.trust_coefficient * lamina::phi(o, t.number),
+                    .max_grad_norm = o.max_grad_norm,
                     .form = o.form},
                    t),
         phi(lamina::phi(o, t.number)) {}
