@@ -12,7 +12,6 @@
 #include "core/backend.h"
 #include "core/base/option_name.h"
 #include "core/cuda/check.h"
-#include "core/cuda/libraries.h"
 
 namespace lamina {
 namespace cuda {
@@ -107,17 +106,6 @@ int cuda_device_count() {
     return usable ? found : 0;
   }();
   return count;
-}
-
-std::string cuda_obstacle(int index) {
-  try {
-    cuda::check_device(index);
-    cuda::cublas();
-    cuda::cudnn();
-    return "";
-  } catch (const Error& error) {
-    return error.what();
-  }
 }
 
 std::string cuda_build_description() {

@@ -6,6 +6,9 @@
 #include <climits>
 #include <string>
 
+#include "core/backend.h"
+#include "core/cuda/devices.h"
+
 // Where the build found them, tried before the system's search path: files of several versions may exist.
 #ifndef LAMINA_CUBLASLT
 #define LAMINA_CUBLASLT "libcublasLt.so"
@@ -85,3 +88,18 @@ void check_cudnn(cudnnStatus_t status, const char* doing) {
 }
 
 }  // namespace lamina::cuda
+
+namespace lamina {
+
+std::string cuda_obstacle(int index) {
+  try {
+    cuda::check_device(index);
+    cuda::cublas();
+    cuda::cudnn();
+    return "";
+  } catch (const Error& error) {
+    return error.what();
+  }
+}
+
+}  // namespace lamina
