@@ -204,6 +204,7 @@ Epoch::Iterator Epoch::begin() {
 
 void Epoch::advance() {
   current_ = {};  // its memory is free for the next one
+  incomplete_ = {};
   if (next_ == plan_->parts()) {
     done_ = true;
     workers_.reset();
@@ -223,6 +224,7 @@ void Epoch::advance() {
     if (view.device() != plan_->device) view = view.to(plan_->device);
   }
   current_.labels = current_.labels.to(plan_->device);
+  if (!current_.completes_batch) incomplete_ = mark_incomplete_batch();
 }
 
 Loader::Loader(Split split, LoaderOptions options) : split_(std::move(split)), options_(std::move(options)) {

@@ -13,6 +13,7 @@
 #include <memory>
 #include <optional>
 
+#include "core/incomplete_batch.h"
 #include "data/augment.h"
 #include "data/dataset.h"
 #include "data/part.h"
@@ -77,6 +78,7 @@ class Epoch {
   std::unique_ptr<Workers> workers_;  // null: made here
   std::int64_t next_ = 0;             // index of the part after current_
   Part current_;
+  IncompleteBatch incomplete_;  // while `current_` is not the last of its batch
   bool started_ = false;
   bool done_ = false;
 };

@@ -40,7 +40,8 @@ class Optimizer {
 
   // One update from the gradients, which stay as they are. Throws Error naming the step and the first tensor
   // whose gradient or weights are not finite; parameters and state are then as before the call. On a GPU the
-  // host learns of it when the report is read, and steps in between change nothing.
+  // host learns of it when the report is read, and steps in between change nothing. Error as well in a loop
+  // over a loader, after a part of a batch that is not its last.
   void step() { prepare_step(), apply_step(); }
 
   // The two halves of a step that is captured (core/captured.h): prepare_step() before each run hands over

@@ -17,7 +17,7 @@ inline ParamKind kind_of(const std::string& name, const Tensor& value) {
 }
 
 inline void add_param(ParamList& params, const std::string& name, const Tensor& value) {
-  params.push_back(std::make_shared<Param>(Param{name, kind_of(name, value), value.clone()}));
+  params.push_back(std::make_shared<Param>(Param{name, kind_of(name, value), value.detach().clone()}));
 }
 
 // Irregular numbers in [-1, 1), the same on every machine.

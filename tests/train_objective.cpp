@@ -87,6 +87,25 @@ TEST_CASE("the gradients and losses of a batch's parts add up to the batch's") {
   check_parts(classification, 1e-6);  // and in f32
 }
 
+TEST_CASE("a step after a part that is not the last of its batch is refused, in a loop of one's own") {
+  TinyParts parts;
+  const data::Loader loader(tiny_images().train, {.batch = 24, .micro_batch = 10, .workers = 0, .seed = 3});
+  std::int64_t refused = 0, taken = 0;
+  for (const data::Part& part : loader.epoch(0)) {
+    parts.objective.loss(part).loss.backward();
+    if (part.completes_batch) {
+      parts.optimizer->step();
+      ++taken;
+      continue;
+    }
+    CHECK(unexplained([&] { parts.optimizer->step(); }, {"not its last", "completes_batch"}) == "nothing");
+    if (++refused == 4) break;
+  }
+  CHECK(taken == 1);
+  parts.optimizer->step();  // the loop is over
+  CHECK(parts.optimizer->steps() == 2);
+}
+
 TEST_CASE("the accuracy is an exact count, and the test's loss has no label smoothing") {
   PixelLinear net(4);
   Classification smooth(net, {.label_smoothing = 0.5}), sharp(net);

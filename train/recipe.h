@@ -54,9 +54,9 @@ struct OptionInfo {
   bool may_change = false;
 };
 
-// The options of what is trained.
+// The options of the model and of the optimizer.
 template <typename Options, typename Visit>
-void visit_training_options(Options& o, const Visit& visit) {
+void visit_model_options(Options& o, const Visit& visit) {
   visit(OptionInfo{"data", "NAME[:DIR]: cifar10, cifar100, fashion-mnist, tiny-imagenet, folder, synthetic",
                    true},
         o.data);
@@ -95,6 +95,11 @@ void visit_training_options(Options& o, const Visit& visit) {
   visit(OptionInfo{"poly_power", "of the poly schedule"}, o.poly_power);
   visit(OptionInfo{"milestones", "epochs after which the step schedule divides by 10; default: 1/2 and 3/4"},
         o.milestones);
+}
+
+// The options of what it is trained on, and how long.
+template <typename Options, typename Visit>
+void visit_training_options(Options& o, const Visit& visit) {
   visit(OptionInfo{"epochs", "passes over the training images"}, o.epochs);
   visit(OptionInfo{"batch", "images per optimizer step"}, o.batch);
   visit(OptionInfo{"micro_batch", "images computed at once, to save memory; 0: the whole batch"},
@@ -156,6 +161,7 @@ void visit_running_options(Options& o, const Visit& visit) {
 // visit(OptionInfo, member) for every option.
 template <typename Options, typename Visit>
 void visit_options(Options& o, const Visit& visit) {
+  visit_model_options(o, visit);
   visit_training_options(o, visit);
   visit_running_options(o, visit);
 }
