@@ -19,7 +19,7 @@ class PutBack {
  public:
   PutBack(Module& module, Optimizer& optimizer)
       : state_(module.state()), optimizer_(optimizer), lr_(optimizer.lr()) {
-    for (const auto& param : state_) values_.push_back(param->value.clone());
+    for (const auto& param : state_) values_.push_back(param->value.detach().clone());
     save_state(optimizer, optimizer_state_);
     if (optimizer.schedule() != nullptr) schedule_ = *optimizer.schedule();
   }

@@ -12,7 +12,7 @@ std::string own_key(const Param& param) { return "state.unaveraged." + param.nam
 
 std::vector<Tensor> copies_of(const ParamList& params) {
   std::vector<Tensor> copies;
-  for (const auto& param : params) copies.push_back(param->value.clone());
+  for (const auto& param : params) copies.push_back(param->value.detach().clone());
   return copies;
 }
 
