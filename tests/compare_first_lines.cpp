@@ -74,6 +74,15 @@ class KeepSeed {
   std::uint64_t before_ = seed();
 };
 
+// An op of one's own.
+Tensor cube(const Tensor& x) {
+  const Tensor y = Tensor::empty_like(x);
+  for (std::int64_t i = 0; i < x.elements(); ++i) y.data<float>()[i] = std::pow(x.data<float>()[i], 3.0f);
+  return record("cube", y, {x}, [x = Saved(x)](const Tensor& grad, Grads& grads) {
+    grads.set(0, grad * 3 * square(grads.get(x)));
+  });
+}
+
 // One step of the optimizer on a loss of the net's.
 void take_step(Optimizer& o, Module& net) {
   o.zero_grad();
@@ -174,6 +183,7 @@ TEST_CASE("first lines: gradients", "[first_lines]") {
   const auto first = grad(sum(pow(x, 3)), std::vector{x}, {}, {.create_graph = true});
   CHECK(floats(grad(sum(first[0]), {x})[0]) == Floats{6, 12, 18, 24});
   CHECK(grad(sum(x), std::vector{x}, {}, {.create_graph = true}).size() == 1);
+  CHECK(floats(grad(sum(cube(x)), {x})[0]) == Floats{3, 12, 27, 48});
 }
 
 TEST_CASE("first lines: convolutions and pooling", "[first_lines]") {
