@@ -98,12 +98,12 @@ class NoGrad {
 inline bool records(const Tensor& x) { return x.requires_grad() && grad_enabled(); }
 
 // Ends every op: attaches `output` to the tape if gradients are enabled and an input has a history.
-// `name` must have a row in tests/op_cases.h.
+// `name` is what messages call it.
 Tensor record(const char* name, const Tensor& output, std::initializer_list<Tensor> inputs,
               BackwardFunction backward);
 Tensor record(const char* name, const Tensor& output, std::span<const Tensor> inputs,
               BackwardFunction backward);
-// Ends an op that has no derivative: throws Error, when called, if its gradient would be asked for.
+// Ends an op whose derivative is not known here: throws Error, when called, if its gradient would be asked for.
 Tensor no_gradient(const char* name, const Tensor& output, std::initializer_list<Tensor> inputs);
 
 struct GradOptions {

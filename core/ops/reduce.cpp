@@ -196,8 +196,7 @@ Tensor argmax(const Tensor& x, int axis) {
   check_floating("argmax", "the operand", x);
   const std::vector<int> over = Axes(axis).of(x, "argmax");
   check(x.size(over[0]) > 0, "argmax: {} has no elements along axis {}", x, over[0]);
-  const Tensor index = argmax_of_rows(as_rows(x.detach(), over));
-  return no_gradient("argmax", index.view(reduced(x.shape(), over, false)), {x});
+  return argmax_of_rows(as_rows(x.detach(), over)).view(reduced(x.shape(), over, false));
 }
 
 Tensor is_argmax(const Tensor& x, const Tensor& labels) {
@@ -208,7 +207,7 @@ Tensor is_argmax(const Tensor& x, const Tensor& labels) {
         "is_argmax: labels {} do not fit {}; expected i32 [rows] on the same device", labels, x);
   Tensor is = Tensor::empty(labels.shape(), x.options());
   backend_for(x.device()).is_argmax(x, labels, is);
-  return no_gradient("is_argmax", is, {x});
+  return is;
 }
 
 TopK top_k(const Tensor& x, std::int64_t k) {

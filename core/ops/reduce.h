@@ -53,9 +53,9 @@ Tensor norm(const Tensor& x, const Axes& axes, ReduceOptions options = {});
 Tensor normalize(const Tensor& x, int axis = -1, double eps = 1e-12);
 Tensor dot(const Tensor& a, const Tensor& b);  // of two vectors
 
-Tensor argmax(const Tensor& x, int axis = -1);  // i32; the first of equals; a NaN wins; no gradient
-// [rows, C], labels i32 [rows] -> [rows]: 1 where the argmax is the label, else 0; no gradient. Its sum
-// counts right predictions without waiting for the device.
+Tensor argmax(const Tensor& x, int axis = -1);  // i32, a constant; the first of equals; a NaN wins
+// [rows, C], labels i32 [rows] -> [rows]: 1 where the argmax is the label, else 0; a constant, as comparisons
+// are. Its sum counts right predictions without waiting for the device.
 Tensor is_argmax(const Tensor& x, const Tensor& labels);
 
 // The k largest along the last axis, the largest first, and where they are. Of equals the first comes first;
