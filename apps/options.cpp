@@ -23,10 +23,10 @@ const char* help_of(std::string_view name) {
 
 // For a shell, which would take a * or a space for its own.
 std::string quoted(const std::string& word) {
-  return word.find_first_of("*?[]{}()<>|&;$!#~`\"\\ \t") == std::string::npos ||
-                 word.find('\'') != std::string::npos
-             ? word
-             : "'" + word + "'";
+  if (!word.empty() && word.find_first_of("*?[]{}()<>|&;$!#~`\"\\' \t\n") == std::string::npos) return word;
+  std::string text = "'";
+  for (const char c : word) text += c == '\'' ? std::string("'\\''") : std::string(1, c);
+  return text + "'";
 }
 
 }  // namespace

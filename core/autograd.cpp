@@ -194,10 +194,11 @@ std::unordered_set<const Node*> leading_to(
 
 const Tensor& Grads::get(const Saved& saved) const {
   check(saved.tensor_.version() == saved.version_,
-        "backward: {}, which \"{}\" had saved, has been overwritten since (by copy_from(), fill() or an "
-        "optimizer's step): its gradient would be that of other numbers; overwrite it after backward(), or "
-        "give the "
-        "op a clone()",
+        "backward: {}, which \"{}\" had saved, has been overwritten since (by copy_from(), fill(), an "
+        "optimizer's step, "
+        "or a backward pass if it is a gradient): its gradient would be that of other numbers; overwrite it "
+        "after "
+        "backward(), or give the op a clone()",
         saved.tensor_, node_.name);
   return saved.tensor_;
 }
@@ -312,6 +313,11 @@ std::vector<Tensor> grad(const Tensor& output, std::span<const Tensor> inputs, c
   }
   for (std::size_t i = 0; i < results.size(); ++i) {
     if (!results[i].defined()) results[i] = Tensor::zeros_like(inputs[i]);
+    // An op may hand one tensor to several inputs: to change one result would change the others.
+    const auto shared = [&](const Tensor& other) { return results[i].shares_storage(other); };
+    if (shared(seed) ||
+        std::any_of(results.begin(), results.begin() + static_cast<std::ptrdiff_t>(i), shared))
+      results[i] = results[i].clone();
   }
   return results;
 }

@@ -97,13 +97,20 @@ class NoGrad {
 // Whether an op of x is recorded.
 inline bool records(const Tensor& x) { return x.requires_grad() && grad_enabled(); }
 
+// What the gradient of `input` needs `tensor` for; empty, so that its memory is free, if none will be asked
+// for.
+inline Saved saved_for(const Tensor& input, const Tensor& tensor) {
+  return records(input) ? Saved(tensor) : Saved();
+}
+
 // Ends every op: attaches `output` to the tape if gradients are enabled and an input has a history.
 // `name` is what messages call it.
 Tensor record(const char* name, const Tensor& output, std::initializer_list<Tensor> inputs,
               BackwardFunction backward);
 Tensor record(const char* name, const Tensor& output, std::span<const Tensor> inputs,
               BackwardFunction backward);
-// Ends an op whose derivative is not known here: throws Error, when called, if its gradient would be asked for.
+// Ends an op whose derivative is not known here: throws Error, when called, if its gradient would be asked
+// for.
 Tensor no_gradient(const char* name, const Tensor& output, std::initializer_list<Tensor> inputs);
 
 struct GradOptions {

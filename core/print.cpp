@@ -23,7 +23,7 @@ class Printer {
         values_(values),
         shortens_(shape.elements() > most_elements),
         is_integer_(!is_floating(dtype)) {
-    if (!format.empty()) format_ = fmt::format("{{:{}}}", format);
+    format_ = format.empty() ? (is_integer_ ? "{}" : "{:.5g}") : fmt::format("{{:{}}}", format);
     visit(0, 0, [this](std::int64_t at) { width_ = std::max(width_, element(at).size()); });
   }
 
@@ -36,8 +36,13 @@ class Printer {
  private:
   std::string element(std::int64_t at) const {
     const double value = values_[static_cast<std::size_t>(at)];
-    return fmt::format(fmt::runtime(format_),
-                       is_integer_ && format_ == default_format ? std::trunc(value) : value);
+    try {
+      return is_integer_ ? fmt::format(fmt::runtime(format_), static_cast<std::int64_t>(value))
+                         : fmt::format(fmt::runtime(format_), value);
+    } catch (const fmt::format_error& error) {
+      fail("print: the format {} is not one of {} elements: {}", format_,
+           is_integer_ ? "integer" : "floating-point", error.what());
+    }
   }
 
   bool left_out(int axis, std::int64_t i) const { return shortens_ && i >= edge && i < shape_[axis] - edge; }
@@ -80,11 +85,10 @@ class Printer {
     text_.append(static_cast<std::size_t>(axis + 1), ' ');
   }
 
-  static constexpr std::string_view default_format = "{:.5g}";
   const Shape& shape_;
   const std::vector<double>& values_;
   bool shortens_, is_integer_;
-  std::string format_{default_format};
+  std::string format_;
   std::size_t width_ = 0;
   std::string text_;
 };

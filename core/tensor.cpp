@@ -187,11 +187,14 @@ void Tensor::copy_from(const Tensor& source) {
   check(defined() && source.defined() && source.shape() == shape_ && source.dtype() == dtype_,
         "copy_from: {} cannot take the contents of {}; shape and dtype must be equal", *this, source);
   check_overwritable("copy_from");
-  check(!grad_enabled() || source.node_ == nullptr || source.node_->is_leaf(),
+  check(!records(source),
         "copy_from: the source {} has a gradient history, which would be lost; detach() it, or copy under "
         "NoGrad",
         source);
   bump_version();
+  const std::byte *from = source.raw(), *to = raw();
+  const bool overlaps = from != to && from < to + bytes() && to < from + bytes();
+  if (overlaps) return copy_from(source.detach().clone());
   if (source.device() == device()) return backend_for(device()).copy(source, *this);
   if (source.device().type == DeviceType::cpu)
     return backend_for(device()).copy_from_host(source.raw(), *this);

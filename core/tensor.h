@@ -75,7 +75,8 @@ class Tensor {
   static Tensor ones(const Shape& shape, TensorOptions options = {}) { return full(shape, 1, options); }
   static Tensor eye(std::int64_t n, TensorOptions options = {});               // the identity [n, n]
   static Tensor randn(const Shape& shape, const RandomOptions& options = {});  // standard normal
-  static Tensor rand(const Shape& shape, const RandomOptions& options = {});   // uniform in [0, 1)
+  static Tensor rand(const Shape& shape,
+                     const RandomOptions& options = {});  // uniform in [0, 1); in bf16 rounded, up to 1
   template <typename T>
   static Tensor from(const std::vector<T>& values, const Shape& shape, Device device = {}) {
     return from_host(values.data(), values.size(), dtype_of<T>, shape, device);
@@ -126,15 +127,12 @@ class Tensor {
   Tensor to(Device device) const;  // *this when already there
   Tensor to(DType dtype) const;    // *this when it is that already; as cast() (core/ops/elementwise.h)
 
-  // Overwriting. Throw Error for the result of an op, whose history would no longer be true (detach() it
-  // first).
-  void copy_from(
-      const Tensor& source);  // same shape and dtype, any device; no result of an op that is recorded
+  // Overwriting. Error for the result of an op, whose history would no longer be true: detach() it first.
+  void copy_from(const Tensor& source);  // same shape and dtype, any device; the source's history: also Error
   void fill(double value);
   bool shares_storage(const Tensor& other) const { return storage_ == other.storage_; }
-  std::uint64_t version() const {
-    return storage_ ? storage_->version() : 0;
-  }  // of all that share the memory
+  // How often its memory was overwritten; of all tensors that share it.
+  std::uint64_t version() const { return storage_ ? storage_->version() : 0; }
   void bump_version() const { storage_->bump_version(); }
 
   // Autograd (core/autograd.h). A tensor without a node is a constant.

@@ -33,6 +33,9 @@ std::vector<Crop> crops(std::span<const std::int64_t> samples, const Augment& au
   const auto offsets = static_cast<std::uint32_t>(2 * augment.padding + 1);
   // A Philox block for each view, then one for each view's cutout.
   const auto first_draw = 4 * static_cast<std::uint32_t>(view), cutout_draw = first_draw + 4 * most_views;
+  check(augment.cutout == 0 || (size.height > 0 && size.width > 0),
+        "crops: a cutout of {} pixels needs the size of the crops; {} x {} was given", augment.cutout,
+        size.height, size.width);
   std::vector<Crop> result;
   result.reserve(samples.size());
   for (const std::int64_t sample : samples) {

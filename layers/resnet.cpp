@@ -139,6 +139,7 @@ ResNet ResNet::clone() const {
   copy.build();
   copy_state(*this, copy);
   copy_modes(*this, copy);
+  for (const auto& param : state()) copy.parameter(param->name).set_frozen(param->frozen);
   return copy;
 }
 
@@ -153,7 +154,7 @@ void ResNet::reset_head(int classes, std::uint64_t seed) {
   // New memory for all: an optimizer made before notices that its own is no longer in use.
   for (const auto& param : parameters()) {
     param->value = param->value.detach().clone();
-    param->value.requires_grad_();
+    if (param->trainable()) param->value.requires_grad_();
   }
 }
 

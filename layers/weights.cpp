@@ -3,12 +3,11 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
-#include <array>
-#include <cstring>
 #include <map>
 #include <nlohmann/json.hpp>
 
 #include "core/ops/elementwise.h"
+#include "core/ops/shape_ops.h"
 
 namespace lamina {
 
@@ -16,28 +15,9 @@ namespace {
 
 using nlohmann::json;
 
-// y[i, j, k, l] = x with its axes in the order `axes`; for any element type.
-Tensor permuted(const Tensor& weight, const std::array<int, 4>& axes) {
-  check(weight.rank() == 4, "convolution weight: {} has not 4 dimensions", weight.str());
-  const Tensor x = weight.to(Device::cpu());
-  const Shape shape{x.size(axes[0]), x.size(axes[1]), x.size(axes[2]), x.size(axes[3])};
-  Tensor y = Tensor::empty(shape, {.dtype = x.dtype()});
-  std::array<std::int64_t, 4> stride{};
-  for (std::size_t i = 0; i < 4; ++i) stride[i] = x.shape().elements(axes[i] + 1, 4);
-
-  const std::size_t size = size_of(x.dtype());
-  std::byte* to = y.raw();
-  for (std::int64_t i = 0; i < shape[0]; ++i) {
-    for (std::int64_t j = 0; j < shape[1]; ++j) {
-      for (std::int64_t k = 0; k < shape[2]; ++k) {
-        for (std::int64_t l = 0; l < shape[3]; ++l, to += size) {
-          const std::int64_t from = i * stride[0] + j * stride[1] + k * stride[2] + l * stride[3];
-          std::memcpy(to, x.raw() + static_cast<std::size_t>(from) * size, size);
-        }
-      }
-    }
-  }
-  return y;
+Tensor permuted(const Tensor& weight, const std::vector<int>& axes) {
+  check(weight.rank() == 4, "convolution weight: {} has not 4 dimensions", weight);
+  return permute(weight.detach().to(Device::cpu()), axes);
 }
 
 Shape file_shape(const Param& param) {

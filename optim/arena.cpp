@@ -54,6 +54,8 @@ void check_alike(const ParamList& params) {
 Arena::Arena(const ParamList& params, const std::vector<std::string>& slot_names)
     : params_(trainable(params)), slot_names_(slot_names) {
   check_alike(params_);
+  std::copy_if(params.begin(), params.end(), std::back_inserter(frozen_),
+               [](const auto& param) { return param->frozen; });
   const TensorOptions options = params_.front()->value.options();
   std::int64_t offset = 0;
   for (const auto& param : params_) {
@@ -67,7 +69,7 @@ Arena::Arena(const ParamList& params, const std::vector<std::string>& slot_names
 
   for (std::size_t i = 0; i < params_.size(); ++i) {
     Tensor value = segment_of(values_, segments_[i]);
-    value.copy_from(params_[i]->value);
+    value.copy_from(params_[i]->value.detach());
     value.requires_grad_().bind_grad(segment_of(grads_, segments_[i]));
     params_[i]->value = value;
   }
@@ -78,6 +80,11 @@ Tensor Arena::segment_of(const Tensor& flat, const Segment& segment) const {
 }
 
 void Arena::check_bound() const {
+  for (const auto& param : frozen_) {
+    check(param->frozen,
+          "optimizer: parameter {} was frozen when this optimizer was made, and no longer is; make a new one",
+          param->name);
+  }
   for (std::size_t i = 0; i < params_.size(); ++i) {
     const Tensor& value = params_[i]->value;
     check(!params_[i]->frozen,

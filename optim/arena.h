@@ -43,12 +43,13 @@ class Arena {
   void zero_grad() { grads_.fill(0); }
 
   // Throws Error naming the first parameter whose value or gradient no longer lies here, as after a second
-  // optimizer was made for it, or that was frozen since: stepping would change memory that the model does not
-  // read.
+  // optimizer was made for it, or that was frozen or unfrozen since: stepping would change memory that the
+  // model does not read.
   void check_bound() const;
 
  private:
   ParamList params_;
+  ParamList frozen_;  // that were passed over
   std::vector<Segment> segments_;
   std::vector<std::string> slot_names_;
   Tensor values_, grads_;

@@ -120,12 +120,12 @@ void apply_freezing(const ParamList& params, const Groups& groups) {
     check_rule(rule);
     bool found = false;
     for (std::size_t i = 0; i < params.size(); ++i) {
-      if (!params[i]->trainable() || !matches(params[i]->name, rule.pattern)) continue;
+      if (params[i]->kind == ParamKind::buffer || !matches(params[i]->name, rule.pattern)) continue;
       if (rule_of[i] != nullptr)
         fail_usage("group {}: {} is in group {} as well; a parameter can be in one only", rule.pattern,
                    params[i]->name, rule_of[i]->pattern);
       rule_of[i] = &rule;
-      found = true;
+      found = found || rule.frozen || params[i]->trainable();
     }
     if (!found)
       fail_usage("group {}: no trainable parameter has such a name; near: {}", rule.pattern,

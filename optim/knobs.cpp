@@ -1,5 +1,6 @@
 #include "optim/knobs.h"
 
+#include <algorithm>
 #include <cmath>
 
 namespace lamina {
@@ -40,7 +41,10 @@ void check_groups(const Groups& o, double weight_decay) {
   at_least_zero("excluded_lr_scale", o.excluded_lr_scale);
   if (o.decay == AppliesTo::decayed)
     fail_usage("optimizer: decay=decayed is circular; expected none, weights or all");
-  if (o.adapt == AppliesTo::decayed && (weight_decay == 0 || o.decay == AppliesTo::none))
+  const bool a_rule_decays = std::any_of(o.rules.begin(), o.rules.end(), [](const GroupRule& rule) {
+    return rule.weight_decay.value_or(0) > 0;
+  });
+  if (o.adapt == AppliesTo::decayed && !a_rule_decays && (weight_decay == 0 || o.decay == AppliesTo::none))
     fail_usage(
         "optimizer: adapt=decayed with nothing that decays would leave no layer with a trust ratio; give a "
         "weight_decay, or set adapt=weights or adapt=all");

@@ -15,8 +15,8 @@ double squared_distance(const Tensor& x, const Tensor& y);
 
 // Scales all gradients by min(1, max_norm / (norm + 1e-6)), norm being that of all of them together, and
 // returns it (torch.nn.utils.clip_grad_norm_). Parameters without a gradient are passed over. For loops of
-// one's own between backward() and step(); an optimizer's max_grad_norm does the same without a pass of its
-// own. Throws UsageError for a max_norm that is negative or NaN.
+// one's own between backward() and step(); an optimizer's max_grad_norm scales by min(1, max_norm / norm),
+// and leaves the gradients as they are. Throws UsageError for a max_norm that is negative or NaN.
 double clip_grad_norm(const ParamList& params, double max_norm);
 
 }  // namespace lamina

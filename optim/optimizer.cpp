@@ -27,10 +27,11 @@ void Optimizer::set_schedule(Schedule schedule) {
 double Optimizer::lr() const { return schedule_ ? schedule_->lr(steps_) : lr_; }
 
 void Optimizer::prepare_step() {
-  check(!batch_is_incomplete(),
-        "optimizer: a step after a part of a batch that is not its last: its gradients are not whole; step, "
-        "and "
-        "zero them, only after a part with completes_batch");
+  check(
+      !batch_is_incomplete(),
+      "optimizer: a step after a part of a batch that is not its last: its gradients are not whole; step, "
+      "and "
+      "zero them, only after a part with completes_batch; another model's optimizer steps outside the loop");
   arena_.check_bound();
   if (cuda_ != nullptr && std::ssize(cuda_->unread) == reports_kept) read_reports();
   reports_.throw_failure();
@@ -38,7 +39,9 @@ void Optimizer::prepare_step() {
   step_ = {.number = steps_ + 1, .lr = lr(), .schedule = peak > 0 ? lr() / peak : 0};
   next_ = {.step = step_.number, .lr = step_.lr, .layers = {}};
   prepare(step_, next_);
-  if (cuda_ != nullptr) steps_ = step_.number;
+  if (cuda_ == nullptr) return;
+  arena_.values().bump_version();  // apply_step() is not called again where the step was captured
+  steps_ = step_.number;
 }
 
 // On a GPU this may be captured: nothing that the host keeps may change.

@@ -47,6 +47,11 @@ TEST_CASE("ops that choose explain what they cannot take", "[ops][errors]") {
   CHECK(unexplained([&] { gather(x, 1, index); }, {"gather", "i32[2]", "f32[2, 3]"}) == "nothing");
   CHECK(unexplained([&] { scatter_add(x, 1, index, 5); }, {"scatter_add", "2 indices", "3"}) == "nothing");
   CHECK(unexplained([&] { dropout(x, 1.5); }, {"dropout", "p 1.5", "0 to 1"}) == "nothing");
+  CHECK(unexplained(
+            [&] {
+              max_pool2d(Tensor::zeros({1, 0, 0, 3}), {.padding = 1});
+            },
+            {"[1, 0, 0, 3]", "pixels"}) == "nothing");
   CHECK(unexplained([&] { avg_pool2d(x); }, {"avg_pool2d", "f32[2, 3]", "[N, H, W, C]"}) == "nothing");
   const Tensor image = Tensor::zeros({1, 4, 4, 4}), kernel = Tensor::zeros({4, 3, 3, 2});
   CHECK(unexplained([&] { conv2d(image, kernel, {.groups = 3}); }, {"conv2d", "3 groups"}) == "nothing");
@@ -129,6 +134,10 @@ TEST_CASE("tensors print as NumPy's arrays do", "[tensor]") {
   CHECK(text(Tensor::full({}, 2.5)) == "2.5");
   CHECK(text(Tensor::from({1.0f, -2.0f, 0.125f}, {3})) == "[    1,    -2, 0.125]");
   CHECK(text(Tensor::from({1, 2, 3, 4}, {2, 2})) == "[[1, 2],\n [3, 4]]");
+  CHECK(text(Tensor::from({100000, 123456}, {2})) == "[100000, 123456]");
+  CHECK(fmt::format("{:03d}", Tensor::from({1, 2}, {2})) == "[001, 002]");
+  CHECK(unexplained([] { static_cast<void>(fmt::format("{:d}", Tensor::ones({2}))); },
+                    {"print", "{:d}", "floating-point"}) == "nothing");
   CHECK(text(Tensor::zeros({2, 1, 2})) == "[[[0, 0]],\n\n [[0, 0]]]");
   CHECK(text(Tensor::zeros({0})) == "[]");
   CHECK(text(Tensor()) == "undefined tensor");

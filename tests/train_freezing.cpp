@@ -82,6 +82,29 @@ TEST_CASE("unfreezing, and names that are not there") {
                     {"freeze lier1.*", "ResNet", "near: layer1.0.conv1.weight"}) == "nothing");
 }
 
+TEST_CASE("an optimizer from before unfreezing is refused") {
+  ResNet net("resnet8", {.seed = 3});
+  freeze(net, "conv1.*");
+  Sgd before(net.parameters());
+  unfreeze(net, "conv1.*");
+  CHECK(unexplained([&] { before.step(); }, {"conv1.weight", "no longer is", "make a new one"}) == "nothing");
+}
+
+TEST_CASE("new heads, clones and further optimizers keep what is frozen") {
+  ResNet net("resnet8", {.seed = 3});
+  freeze(net, "layer1.*");
+  const auto is_frozen = [](const ResNet& of) {
+    const Param& param = of.parameter("layer1.0.conv1.weight");
+    return param.frozen && !param.value.requires_grad() && !of.parameter("conv1.weight").frozen;
+  };
+  net.reset_head(4, 3);
+  CHECK(is_frozen(net));
+  CHECK(is_frozen(net.clone()));
+  const SgdOptions options{.groups = {.rules = {{.pattern = "layer1.*", .frozen = true}}}};
+  const Sgd first(net.parameters(), options), second(net.parameters(), options);
+  CHECK(second.segments().size() == first.segments().size());
+}
+
 TEST_CASE("a run with frozen parameters goes on to the same bits, and only with the same ones frozen") {
   const Directory directory;
   const TrainerOptions options{.epochs = 2, .directory = directory.file("run"), .checkpoint_steps = 1};

@@ -1,4 +1,4 @@
-// Max pooling over NHWC images, channels innermost.
+// Max and average pooling over NHWC images, channels innermost.
 #include <algorithm>
 
 #include "core/cpu/cpu_backend.h"

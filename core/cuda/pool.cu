@@ -1,4 +1,4 @@
-// Max pooling over NHWC images.
+// Max and average pooling over NHWC images.
 #include "core/cuda/cuda_backend.h"
 #include "core/cuda/dtypes.h"
 #include "core/math/pool.h"

@@ -30,10 +30,6 @@ void check_grad(const char* name, const Tensor& grad, const Shape& x, const Shap
         expected, x, weight);
 }
 
-}  // namespace
-
-namespace {
-
 // The kernel with dilation - 1 zeros between its rows and columns.
 Tensor dilated(const Tensor& weight, std::int64_t dilation) {
   Tensor spread = weight;
@@ -74,8 +70,8 @@ Tensor conv2d(const Tensor& x, const Tensor& weight, const Conv2dOptions& o) {
   Tensor y = Tensor::empty(output_shape("conv2d", x.shape(), weight.shape(), o), x.options());
   backend_for(x.device()).conv2d(x, weight, o, y);
   return record("conv2d", y, {x, weight},
-                [x = Saved(x), weight = Saved(weight), from = x.shape(), kernel = weight.shape(), o](
-                    const Tensor& grad, Grads& grads) {
+                [x = saved_for(weight, x), weight = saved_for(x, weight), from = x.shape(),
+                 kernel = weight.shape(), o](const Tensor& grad, Grads& grads) {
                   if (grads.wanted(0)) grads.set(0, conv2d_grad_input(grad, grads.get(weight), from, o));
                   if (grads.wanted(1)) grads.set(1, conv2d_grad_weight(grad, grads.get(x), kernel, o));
                 });
@@ -90,8 +86,8 @@ Tensor conv2d_grad_input(const Tensor& grad, const Tensor& weight, const Shape& 
   Tensor grad_x = Tensor::empty(x_shape, grad.options());
   backend_for(grad.device()).conv2d_grad_input(grad, weight, o, grad_x);
   return record("conv2d_grad_input", grad_x, {grad, weight},
-                [grad = Saved(grad), weight = Saved(weight), kernel = weight.shape(), o](const Tensor& z,
-                                                                                         Grads& grads) {
+                [grad = saved_for(weight, grad), weight = saved_for(grad, weight), kernel = weight.shape(),
+                 o](const Tensor& z, Grads& grads) {
                   if (grads.wanted(0)) grads.set(0, conv2d(z, grads.get(weight), o));
                   if (grads.wanted(1)) grads.set(1, conv2d_grad_weight(grads.get(grad), z, kernel, o));
                 });
@@ -106,7 +102,8 @@ Tensor conv2d_grad_weight(const Tensor& grad, const Tensor& x, const Shape& weig
   Tensor grad_weight = Tensor::empty(weight_shape, grad.options());
   backend_for(grad.device()).conv2d_grad_weight(grad, x, o, grad_weight);
   return record("conv2d_grad_weight", grad_weight, {grad, x},
-                [grad = Saved(grad), x = Saved(x), from = x.shape(), o](const Tensor& v, Grads& grads) {
+                [grad = saved_for(x, grad), x = saved_for(grad, x), from = x.shape(), o](const Tensor& v,
+                                                                                         Grads& grads) {
                   if (grads.wanted(0)) grads.set(0, conv2d(grads.get(x), v, o));
                   if (grads.wanted(1)) grads.set(1, conv2d_grad_input(grads.get(grad), v, from, o));
                 });

@@ -73,18 +73,18 @@ Tensor sub(const Tensor& a, const Tensor& b) {
 }
 
 Tensor mul(const Tensor& a, const Tensor& b) {
-  return record(
-      "mul", binary_value(math::Mul{}, "mul", a, b), {a, b},
-      [a = Saved(a), b = Saved(b), sa = a.shape(), sb = b.shape()](const Tensor& grad, Grads& grads) {
-        if (grads.wanted(0)) grads.set(0, sum_to(grad * grads.get(b), sa));
-        if (grads.wanted(1)) grads.set(1, sum_to(grad * grads.get(a), sb));
-      });
+  return record("mul", binary_value(math::Mul{}, "mul", a, b), {a, b},
+                [a = saved_for(b, a), b = saved_for(a, b), sa = a.shape(), sb = b.shape()](const Tensor& grad,
+                                                                                           Grads& grads) {
+                  if (grads.wanted(0)) grads.set(0, sum_to(grad * grads.get(b), sa));
+                  if (grads.wanted(1)) grads.set(1, sum_to(grad * grads.get(a), sb));
+                });
 }
 
 Tensor div(const Tensor& a, const Tensor& b) {
   return record(
       "div", binary_value(math::Div{}, "div", a, b), {a, b},
-      [a = Saved(a), b = Saved(b), sa = a.shape(), sb = b.shape()](const Tensor& grad, Grads& grads) {
+      [a = saved_for(b, a), b = Saved(b), sa = a.shape(), sb = b.shape()](const Tensor& grad, Grads& grads) {
         const Tensor& divisor = grads.get(b);
         if (grads.wanted(0)) grads.set(0, sum_to(grad / divisor, sa));
         if (grads.wanted(1)) grads.set(1, -sum_to(grad * grads.get(a) / square(divisor), sb));

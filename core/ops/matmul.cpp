@@ -24,18 +24,21 @@ Tensor multiply(const Tensor& a, const Tensor& b, const MatmulOptions& o) {
     }
   }
   // With C = A B: dA = dC Bᵀ and dB = Aᵀ dC; a transposed operand takes the transpose of that.
-  return record("matmul", out, {a, b}, [a = Saved(a), b = Saved(b), o](const Tensor& grad, Grads& grads) {
-    if (grads.wanted(0)) {
-      const Tensor& right = grads.get(b);
-      grads.set(0, o.transpose_a ? multiply(right, grad, {.transpose_a = o.transpose_b, .transpose_b = true})
-                                 : multiply(grad, right, {.transpose_b = !o.transpose_b}));
-    }
-    if (grads.wanted(1)) {
-      const Tensor& left = grads.get(a);
-      grads.set(1, o.transpose_b ? multiply(grad, left, {.transpose_a = true, .transpose_b = o.transpose_a})
-                                 : multiply(left, grad, {.transpose_a = !o.transpose_a}));
-    }
-  });
+  return record(
+      "matmul", out, {a, b}, [a = saved_for(b, a), b = saved_for(a, b), o](const Tensor& grad, Grads& grads) {
+        if (grads.wanted(0)) {
+          const Tensor& right = grads.get(b);
+          grads.set(0, o.transpose_a
+                           ? multiply(right, grad, {.transpose_a = o.transpose_b, .transpose_b = true})
+                           : multiply(grad, right, {.transpose_b = !o.transpose_b}));
+        }
+        if (grads.wanted(1)) {
+          const Tensor& left = grads.get(a);
+          grads.set(1, o.transpose_b
+                           ? multiply(grad, left, {.transpose_a = true, .transpose_b = o.transpose_a})
+                           : multiply(left, grad, {.transpose_a = !o.transpose_a}));
+        }
+      });
 }
 
 // The axes before the last two.
@@ -62,6 +65,10 @@ Tensor matmul(const Tensor& a, const Tensor& b, const MatmulOptions& o) {
   check(inner_a == inner_b, "matmul: inner dimensions {} and {} differ: {}{} times {}{}", inner_a, inner_b, a,
         o.transpose_a ? " transposed" : "", b, o.transpose_b ? " transposed" : "");
   if (a.rank() == 2 && b.rank() == 2) return multiply(a, b, o);
+  if (b.rank() == 2 && !o.transpose_a) {  // one product of all rows of a
+    const Tensor rows = multiply(a.view({a.shape().elements(0, a.rank() - 1), inner_a}), b, o);
+    return rows.view(with_matrix(batch_of(a), a.size(-2), rows.size(1)));
+  }
   const Shape batch = broadcast(batch_of(a), batch_of(b), "matmul");
   const Tensor product = multiply(as_batch(a, batch), as_batch(b, batch), o);
   return product.view(with_matrix(batch, product.size(1), product.size(2)));

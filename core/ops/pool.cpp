@@ -32,7 +32,8 @@ Tensor max_pool2d_scatter(const Tensor& grad, const Tensor& index, const Pool2dO
 // The shape of y; throws unless the windows fit.
 Shape pooled_shape(const char* name, const Tensor& x, const Pool2dOptions& o) {
   check_floating(name, "x", x);
-  check(x.rank() == 4, "{}: x {} is not [N, H, W, C]", name, x);
+  check(x.rank() == 4 && x.size(1) >= 1 && x.size(2) >= 1, "{}: x {} is not [N, H, W, C] with pixels", name,
+        x);
   check(o.size >= 1 && o.stride >= 1 && o.padding >= 0 && 2 * o.padding <= o.size,
         "{}: size {}, stride {}, padding {} is not possible; expected size and stride of at least 1 and "
         "padding of "

@@ -100,12 +100,22 @@ Tensor extreme(const char* name, const Tensor& x, const Axes& axes, ReduceOption
 
 }  // namespace
 
-Tensor sum(const Tensor& x) { return sum_to(x, {}); }
+namespace {
+
+// sum_to() in memory of its own, where there is nothing to add up as well.
+Tensor fresh_sum(const Tensor& x, const Shape& shape) {
+  const Tensor sums = sum_to(x, shape);
+  return sums.shares_storage(x) ? sums.clone() : sums;
+}
+
+}  // namespace
+
+Tensor sum(const Tensor& x) { return fresh_sum(x, {}); }
 
 Tensor sum(const Tensor& x, const Axes& axes, ReduceOptions options) {
   check_floating("sum", "the operand", x);
   const std::vector<int> over = axes.of(x, "sum");
-  const Tensor sums = sum_to(x, reduced(x.shape(), over, true));
+  const Tensor sums = fresh_sum(x, reduced(x.shape(), over, true));
   return options.keep ? sums : sums.view(reduced(x.shape(), over, false));
 }
 

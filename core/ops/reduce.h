@@ -30,6 +30,7 @@ Tensor sum(const Tensor& x);   // to a scalar
 Tensor mean(const Tensor& x);  // to a scalar
 Tensor sum(const Tensor& x, const Axes& axes, ReduceOptions options = {});
 Tensor mean(const Tensor& x, const Axes& axes, ReduceOptions options = {});
+// These two give x itself where the shape is x's already.
 Tensor sum_to(const Tensor& x, const Shape& shape);        // shape must broadcast to x's
 Tensor broadcast_to(const Tensor& x, const Shape& shape);  // x's shape must broadcast to it
 

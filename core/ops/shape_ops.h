@@ -16,7 +16,7 @@ Tensor slice(const Tensor& x, const Slice& slice);  // copies x[start : start + 
 Tensor embed(const Tensor& x, const Slice& slice,
              std::int64_t extent);  // zeros of `extent` along the axis, with x in the slice
 
-// Copies: result[i, j, k] with axis a of the result being axis order[a] of x.
+// Axis a of the result is axis order[a] of x. A copy, but x itself where that changes nothing.
 Tensor permute(const Tensor& x, const std::vector<int>& order);
 Tensor transpose(const Tensor& x, int a = -2, int b = -1);  // the two axes change places
 

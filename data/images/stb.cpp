@@ -1,5 +1,6 @@
 // BMP and TGA images by stb_image. What it would pass over is refused here, from the header, before it is
-// called: files that end too early, which it fills up, and colours outside the palette, which it makes up.
+// called: files that end too early, which it fills up, and a BMP's colours outside the palette, which it
+// makes up. Those of a TGA become colour 0.
 #include <algorithm>
 #include <memory>
 

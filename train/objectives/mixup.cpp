@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "core/ops/elementwise.h"
+#include "core/ops/shape_ops.h"
 #include "core/random.h"
 
 namespace lamina::train {
@@ -44,10 +45,8 @@ Tensor mix(const Tensor& x, const Mixup& mixup) {
 }
 
 Tensor permuted(const Tensor& x, const std::vector<std::int64_t>& rows) {
-  Tensor result = Tensor::empty_like(x);
-  for (std::size_t i = 0; i < rows.size(); ++i)
-    result.rows(static_cast<std::int64_t>(i), 1).copy_from(x.rows(rows[i], 1));
-  return result;
+  const std::vector<std::int32_t> index(rows.begin(), rows.end());
+  return index_select(x.detach(), 0, Tensor::from(index, {x.size(0)}));
 }
 
 }  // namespace lamina::train
