@@ -1,8 +1,7 @@
 // Fine-tuning: a trained network learns classes of another number from few images. First its new last layer
 // alone, then all of it, the lower layers with smaller learning rates.
-//   fine_tuning                        trains such a network itself, on made-up images
-//   fine_tuning WEIGHTS.safetensors [DATA]     of a ResNet, by Lamina or torchvision; DATA as for
-//   data::open()
+//   fine_tuning                  trains such a network itself, on made-up images
+//   fine_tuning WEIGHTS [DATA]   a ResNet's safetensors, Lamina's or torchvision's; 1000 images of a data set
 #include <lamina/lamina.h>
 
 #include <filesystem>
@@ -10,9 +9,11 @@ using namespace lamina;
 
 namespace {
 
-ResNet make_net(const ProbableModel& found, int classes) {
-  ResNetOptions options{.classes = classes,
-                        .seed = 2};  // the last layer starts elsewhere than the one before
+ResNet make_net(const ProbableModel& found, const data::Dataset& data) {
+  check(!found.model.empty(), "fine_tuning: the file does not hold a ResNet's weights");
+  ResNetOptions options{.classes = static_cast<int>(data.classes.size()),
+                        .channels = static_cast<int>(data.train.channels())};
+  options.seed = 2;  // the new last layer is not drawn as the old one was
   if (!found.stem.empty()) options.stem = parse_stem(found.stem);
   if (!found.shortcut.empty()) options.shortcut = parse_shortcut(found.shortcut);
   return ResNet(found.model, options);
@@ -39,20 +40,19 @@ std::filesystem::path train_beforehand() {
 
 }  // namespace
 
-int main(int arguments, char** argument) {
+int main(int arguments, char** argument) try {
   const std::filesystem::path weights = arguments > 1 ? argument[1] : train_beforehand();
   // Of the 10 classes 6, with 8 images each: too few to learn them from nothing.
   const auto data =
-      arguments > 2 ? data::open(argument[2])
+      arguments > 2 ? data::open(argument[2], {.limit_train = 1000, .limit_test = 1000})
                     : data::synthetic({.classes = 6, .height = 16, .width = 16, .train = 48, .test = 192});
-  const int classes = static_cast<int>(data.classes.size());
 
   const ProbableModel found = probable_model(read_tensors(weights));
   print("{} holds {}", weights.string(), found.str());
-  ResNet net = make_net(found, classes), untrained = make_net(found, classes);
+  ResNet net = make_net(found, data), untrained = make_net(found, data);
   const MatchedWeights matched = load_matching_weights(weights, net);
-  print("taken: {} tensors; of another shape, so left as drawn: {}", matched.taken.size(),
-        fmt::join(matched.other_shape, ", "));
+  print("taken: {} tensors; left as drawn, since the file's have another shape: {}", matched.taken.size(),
+        matched.other_shape.empty() ? "none" : fmt::format("{}", fmt::join(matched.other_shape, ", ")));
   const double before = accuracy(net, data.test);
 
   // Gradients of a layer that knows nothing yet would disturb what the others know.
@@ -67,10 +67,13 @@ int main(int arguments, char** argument) {
   const double tuned = fit(net, data, slower_below, 0.01, 8);
   const double from_nothing = fit(untrained, data, {}, 0.1, 16);
 
-  print("{} images of {} classes; test accuracy", data.train.size(), classes);
-  print("  weights as loaded, last layer random {:5.1f} %", 100 * before);
+  print("{} images of {} classes; test accuracy", data.train.size(), data.classes.size());
+  print("  weights as loaded                    {:5.1f} %", 100 * before);
   print("  8 epochs of the last layer           {:5.1f} %", 100 * head);
   print("  8 more of all layers                 {:5.1f} %", 100 * tuned);
   print("  16 epochs from random weights        {:5.1f} %", 100 * from_nothing);
   return arguments > 1 || (tuned > before && tuned > from_nothing) ? 0 : 1;
+} catch (const Error& error) {  // no such file, no ResNet's weights, …
+  print("{}", error.what());
+  return 1;
 }
