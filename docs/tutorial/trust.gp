@@ -1,6 +1,5 @@
 # Draws the trust ratios of a run of LARS and one of TVLARS, from the folder that `lamina report` leaves:
-#   recipe="--data fashion-mnist --model resnet8 --limit-train 10240 --epochs 8 --batch 256 --trace
-#     --lr 1 --set trust_coefficient=0.01"
+#   recipe="--data fashion-mnist --model resnet8 --limit-train 10240 --epochs 8 --batch 256 --trace --lr 1 --set trust_coefficient=0.01"
 #   lamina train $recipe --optimizer lars --out runs/tutorial-lars
 #   lamina train $recipe --optimizer tvlars --set lambda=0.02 --set delay_epochs=3 --out runs/tutorial-tvlars
 #   lamina report LARS=runs/tutorial-lars TVLARS=runs/tutorial-tvlars -o runs/tutorial.html
