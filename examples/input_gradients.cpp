@@ -63,10 +63,8 @@ int main() {
   const double clean = accuracy_on(net, images, labels);
   const double without_most = accuracy_on(net, without_pixels(images, saliency, 0.25, true), labels);
   const double without_least = accuracy_on(net, without_pixels(images, saliency, 0.25, false), labels);
-  print(
-      "accuracy {:.1f} %; without a quarter of the pixels: {:.1f} % if the most salient, {:.1f} % if the "
-      "least",
-      100 * clean, 100 * without_most, 100 * without_least);
+  print("right: {:.1f} %; without the most salient quarter {:.1f} %, the least {:.1f} %", 100 * clean,
+        100 * without_most, 100 * without_least);
 
   // Of all steps of at most ε a colour, ε sign(dL/dx) raises the loss the most, to first order.
   print("   ε    under attack   the same ε in random directions");
