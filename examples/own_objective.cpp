@@ -37,4 +37,5 @@ int main() {
   print("{} epochs: test loss {:.3f}, accuracy {:.1f} %", last.epoch, last.test.loss(),
         100 * last.test.mean(0));
   compare::report_on({"runs/hinge"}, "runs/hinge.html");
+  return last.test.mean(0) > 0.5 ? 0 : 1;  // a guess is right in 25 %
 }

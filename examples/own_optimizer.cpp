@@ -36,13 +36,17 @@ int main() {
   const data::Loader train(data.train, {.batch = 32, .drop_last = true});
   ResNet net = resnet8({.classes = 4});
   OptimizerOf<SignLars> optimizer(net.parameters(), {.lr = 0.003});
-  for (const auto& [images, labels] : train.epoch(0)) {
-    const Tensor loss = cross_entropy(net(images), labels);
-    optimizer.zero_grad();
-    loss.backward();
-    optimizer.step();
-    if (optimizer.steps() % 8 == 0) print("step {}: loss {:.3f}", optimizer.steps(), loss.item());
+  for (int epoch = 0; epoch < 2; ++epoch) {
+    for (const auto& [images, labels] : train.epoch(epoch)) {
+      const Tensor loss = cross_entropy(net(images), labels);
+      optimizer.zero_grad();
+      loss.backward();
+      optimizer.step();
+      if (optimizer.steps() % 8 == 0) print("step {}: loss {:.3f}", optimizer.steps(), loss.item());
+    }
   }
-  print("{:.1f} % of the test images are right", 100 * accuracy(net, data.test));
+  const double right = accuracy(net, data.test);
+  print("{:.1f} % of the test images are right", 100 * right);
   print("{}", optimizer.trust_ratios());
+  return right > 0.5 ? 0 : 1;  // a guess is right in 25 %
 }

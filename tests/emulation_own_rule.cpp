@@ -8,6 +8,9 @@
 #include "optim_common.h"
 #include "own_rule.h"
 
+template <>
+inline constexpr bool lamina::engine::built_for_cuda<lamina::tests::SignLars<float>> =
+    true;  // by own_rule.cu
 template class lamina::OptimizerOf<lamina::tests::SignLars>;
 
 namespace lamina::tests {

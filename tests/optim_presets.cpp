@@ -4,9 +4,9 @@
 #include <cmath>
 
 #include "catch.h"
-#include "optim/engine/engine.h"
 #include "optim_common.h"
 #include "other_flags.h"
+#include "own_rule.h"
 
 namespace lamina {
 namespace {
@@ -247,33 +247,7 @@ TEST_CASE("trust ratios print as a range") {
 
 }  // namespace
 
-// A rule from outside, in f32 and f64, with nothing but the engine's header.
-struct SignLarsOptions {
-  double lr = 1e-3, momentum = 0.9, weight_decay = 0, trust_coefficient = 1e-3;
-  Groups groups = {};
-};
-
-template <typename Real>
-struct SignLars {
-  using Options = SignLarsOptions;
-  static constexpr const char* name = "sign-lars";
-  static constexpr std::array<const char*, 1> slots{"momentum"};  // s[0]
-  static constexpr bool layerwise = true;
-  Real momentum, eta;
-  SignLars(const Options& o, const Step&) : momentum(Real(o.momentum)), eta(Real(o.trust_coefficient)) {}
-
-  LAMINA_HD Real update_direction(Element<Real> e, const Real*) const {
-    return e.grad + e.weight_decay * e.weight;
-  }
-  LAMINA_HD Real trust(Layer<Real>& l) const {
-    return l.weight_norm > 0 && l.direction_norm > 0 ? eta * l.weight_norm / l.direction_norm : 1;
-  }
-  LAMINA_HD Real apply(Element<Real> e, Real* s) const {
-    const Real d = e.grad + e.weight_decay * e.weight;
-    s[0] = momentum * s[0] + e.trust * Real(d > 0 ? 1 : d < 0 ? -1 : 0);
-    return e.weight - e.lr * s[0];
-  }
-};
+using tests::SignLars;
 
 TEMPLATE_TEST_CASE("a rule of one's own is an optimizer", "", float, double) {
   const ParamList params = model<TestType>();

@@ -1,4 +1,4 @@
-// A rule that is not Lamina's own, as a user writes it: README's, with what CONTRIBUTING adds for GPUs.
+// A rule that is not Lamina's own, as a user writes it: README's.
 #pragma once
 
 #include "lamina/rule.h"
@@ -33,6 +33,3 @@ struct SignLars {
 };
 
 }  // namespace lamina::tests
-
-template <>
-inline constexpr bool lamina::engine::built_for_cuda<lamina::tests::SignLars<float>> = true;

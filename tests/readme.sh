@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Runs the commands of README.md on tiny random images, with one epoch of small batches: every line of its ```sh
-# blocks that starts with "lamina", in order.
+# blocks that starts with "lamina", in order. Then the programs of docs/tutorial.md, which fail where what they show is not so.
 #
-#   tests/readme.sh PROGRAM
+#   tests/readme.sh PROGRAM        the tutorial's are beside it, in tests/
 
 set -euo pipefail
 readme=$(cd "$(dirname "$0")/.." && pwd)/README.md
@@ -41,20 +41,25 @@ commands() {
       -e 's/--micro-batch [0-9]+/--micro-batch 16/' -e 's/--warmup-epochs [0-9]+/--warmup-epochs 0.5/' -e '/^lamina /p'
 }
 
-make_cifar10
-make_image
 passed=0 failed=0
-while read -r command; do
-  status=0
-  bash -euc "$command" >output.txt 2>&1 </dev/null || status=$?
+run() { # COMMAND
+  local status=0
+  bash -euc "$1" >output.txt 2>&1 </dev/null || status=$?
   if [ $status = 0 ]; then
     passed=$((passed + 1))
   else
     failed=$((failed + 1))
-    echo "failed with status $status: $command"
+    echo "failed with status $status: $1"
     cat output.txt
   fi
-done < <(commands)
+}
+
+make_cifar10
+make_image
+while read -r command; do run "$command"; done < <(commands)
 [ $((passed + failed)) -gt 0 ] || { echo "no commands found in $readme"; exit 1; }
+for number in $(seq "$(grep -c '^int main' "$(dirname "$readme")/docs/tutorial.md")"); do
+  run "$(dirname "$program")/tests/docs_tutorial_$number"
+done
 echo "test cases: $((passed + failed)) | $passed passed | $failed failed"
 [ $failed = 0 ]
