@@ -10,6 +10,7 @@
 
 #include "compare/report/report.h"
 #include "core/autograd.h"
+#include "core/base/error.h"
 #include "core/captured.h"
 #include "core/files/safetensors.h"
 #include "core/ops/ops.h"
