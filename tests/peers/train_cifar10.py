@@ -42,11 +42,11 @@ class Normalize:
 
 
 def augment(padded: torch.Tensor, index: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    """Random 32 x 32 crops of the zero-padded images, half of them mirrored."""
+    """Random crops, of the images' own size, of the zero-padded images, half of them mirrored."""
     n = len(index)
     top, left = (torch.randint(0, 2 * PADDING + 1, (n, 1), generator=generator) for _ in range(2))
     flip = torch.rand(n, 1, generator=generator) < 0.5
-    span = torch.arange(32)
+    span = torch.arange(padded.shape[1] - 2 * PADDING)
     rows = top + span
     columns = left + torch.where(flip, span.flip(0), span)
     return padded[index[:, None, None], rows[:, :, None], columns[:, None, :]]
