@@ -48,6 +48,8 @@ TEST_CASE("names match patterns") {
   CHECK_FALSE(matches("fc.bias", "c.*"));
   CHECK_FALSE(matches("fc.bias", ""));
   CHECK_FALSE(matches("", "a"));
+  CHECK(nearest_matches("layer1", {"conv1.weight", "layer1.bias"}, 2) ==
+        std::vector<std::string>{"layer1.*"});
   CHECK(nearest_matches("laier1.*", {"conv1.weight", "layer2.bias", "layer1.bias"}, 2) ==
         std::vector<std::string>{"layer1.bias", "layer2.bias"});
 }

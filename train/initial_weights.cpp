@@ -40,8 +40,9 @@ InitialWeights load_initial_weights(const std::filesystem::path& run_or_file, Mo
 
 std::string describe(const InitialWeights& initial, const WeightInfo& images, const std::string& indent) {
   const MatchedWeights& weights = initial.weights;
-  std::string text = fmt::format("of {} ({})\n{}taken: {} tensors", initial.file.string(),
-                                 weights.model.str(), indent, weights.taken.size());
+  const std::size_t wanted = weights.taken.size() + weights.missing.size() + weights.other_shape.size();
+  std::string text = fmt::format("of {} ({})\n{}taken: {} of the model's {} tensors", initial.file.string(),
+                                 weights.model.str(), indent, weights.taken.size(), wanted);
   const auto add = [&](const char* what, const std::vector<std::string>& names) {
     if (!names.empty()) text += fmt::format("\n{}{}: {}", indent, what, list(names));
   };

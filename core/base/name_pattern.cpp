@@ -32,6 +32,9 @@ bool matches(std::string_view name, std::string_view pattern) {
 
 std::vector<std::string> nearest_matches(std::string_view pattern, const std::vector<std::string>& names,
                                          std::size_t most) {
+  const std::string below = std::string(pattern) + ".";
+  const auto is_below = [&](const std::string& name) { return name.starts_with(below); };
+  if (std::any_of(names.begin(), names.end(), is_below)) return {below + "*"};
   std::vector<std::pair<std::size_t, std::size_t>> places;  // distance and index
   for (std::size_t i = 0; i < names.size(); ++i) places.emplace_back(distance_to_match(names[i], pattern), i);
   std::sort(places.begin(), places.end());
