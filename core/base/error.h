@@ -51,8 +51,8 @@ template <typename... Args>
   throw UsageError(message(format, args...));
 }
 
-// check(ok, "conv2d: …{}", x): throws Error with the formatted message unless ok. Hand over tensors and shapes
-// as they are: they become text only if it fails.
+// check(ok, "conv2d: …{}", x): throws Error with the formatted message unless ok. Hand over tensors and
+// shapes as they are: they become text only if it fails.
 template <typename... Args>
 void check(bool ok, fmt::format_string<Args...> format, Args&&... args) {
   if (!ok) fail<Args...>(format, std::forward<Args>(args)...);
