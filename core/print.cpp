@@ -82,7 +82,7 @@ class Printer {
     text_ += around == 0 ? ", " : ",";
     if (around == 0) return;
     text_.append(static_cast<std::size_t>(around), '\n');
-    text_.append(static_cast<std::size_t>(axis + 1), ' ');
+    text_.append(static_cast<std::size_t>(axis) + 1, ' ');
   }
 
   const Shape& shape_;

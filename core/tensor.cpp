@@ -124,7 +124,7 @@ Tensor Tensor::window(std::int64_t first, const Shape& shape) const {
 Tensor Tensor::view(const Shape& shape) const {
   check(shape.elements() == elements(), "view: {} cannot be seen as {}: {} elements against {}", *this, shape,
         shape.elements(), elements());
-  const Tensor seen = window(0, shape);
+  Tensor seen = window(0, shape);
   if (!records(*this)) return seen;
   return record("reshape", seen, {*this},
                 [from = shape_](const Tensor& grad, Grads& grads) { grads.set(0, grad.view(from)); });
@@ -134,7 +134,7 @@ Tensor Tensor::flat(std::int64_t first, const Shape& shape) const {
   const std::int64_t count = shape.elements(), all = elements();
   check(first >= 0 && first + count <= all, "flat: elements [{}, {}) do not lie in {}", first, first + count,
         *this);
-  const Tensor seen = window(first, shape);
+  Tensor seen = window(first, shape);
   if (!records(*this)) return seen;
   return record("flat", seen, {*this}, [=, from = shape_](const Tensor& grad, Grads& grads) {
     if (count == 0) return grads.set(0, Tensor::zeros(from, grad.options()));
