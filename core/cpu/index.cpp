@@ -55,6 +55,10 @@ void CpuBackend::gather(const Tensor& x, int axis, const Tensor& index, Tensor& 
                         for (; row < end; ++row) {
                           const std::int64_t o = row / to.extent, k = row % to.extent;
                           const Word* part = source + o * from.extent * from.inner;
+                          if (index.rank() == 1) {  // all of the row comes from one place
+                            std::copy_n(part + at(o, k, 0) * from.inner, to.inner, result + row * to.inner);
+                            continue;
+                          }
                           for (std::int64_t i = 0; i < to.inner; ++i)
                             result[row * to.inner + i] = part[at(o, k, i) * from.inner + i];
                         }

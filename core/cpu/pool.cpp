@@ -105,53 +105,47 @@ void add_scaled(const T* x, T scale, std::int64_t channels, T* sum) {
   for (std::int64_t c = 0; c < channels; ++c) sum[c] += scale * x[c];
 }
 
+// y[n, h, w] = share * the sum of x[n] over the pixels in rows_of(h) and columns_of(w).
+template <typename T, typename RowsOf, typename ColumnsOf>
+void sum_ranges(const Tensor& x, T share, const RowsOf& rows_of, const ColumnsOf& columns_of, Tensor& y) {
+  const std::int64_t height = y.size(1), width = y.size(2), channels = y.size(3), line = x.size(2);
+  cpu::parallel_for(y.size(0) * height, 1, [&](std::int64_t row, std::int64_t end) {
+    for (; row < end; ++row) {
+      const T* image = x.data<T>() + row / height * x.size(1) * line * channels;
+      const math::Range rows = rows_of(row % height);
+      for (std::int64_t column = 0; column < width; ++column) {
+        const math::Range columns = columns_of(column);
+        T* to = y.data<T>() + (row * width + column) * channels;
+        std::fill_n(to, channels, T(0));
+        for (std::int64_t h = rows.begin; h < rows.end; ++h)
+          for (std::int64_t w = columns.begin; w < columns.end; ++w)
+            add_scaled(image + (h * line + w) * channels, share, channels, to);
+      }
+    }
+  });
+}
+
 }  // namespace
 
 void CpuBackend::avg_pool2d(const Tensor& x, const Pool2dOptions& o, Tensor& y) {
-  const std::int64_t height = x.size(1), width = x.size(2), channels = x.size(3);
-  const math::Windows vertical{o.size, o.stride, o.padding, height, y.size(1)};
-  const math::Windows horizontal{o.size, o.stride, o.padding, width, y.size(2)};
+  const math::Windows vertical{o.size, o.stride, o.padding, x.size(1), y.size(1)};
+  const math::Windows horizontal{o.size, o.stride, o.padding, x.size(2), y.size(2)};
   visit_floating(x.dtype(), "avg_pool2d", [&](auto zero) {
-    using T = decltype(zero);
-    const T share = static_cast<T>(1.0 / (o.size * o.size));
-    cpu::parallel_for(y.size(0) * y.size(1), 1, [&](std::int64_t row, std::int64_t end) {
-      for (; row < end; ++row) {
-        const T* image = x.data<T>() + row / y.size(1) * height * width * channels;
-        const math::Range rows = vertical.pixels_of(row % y.size(1));
-        for (std::int64_t column = 0; column < y.size(2); ++column) {
-          const math::Range columns = horizontal.pixels_of(column);
-          T* to = y.data<T>() + (row * y.size(2) + column) * channels;
-          std::fill_n(to, channels, T(0));
-          for (std::int64_t h = rows.begin; h < rows.end; ++h)
-            for (std::int64_t w = columns.begin; w < columns.end; ++w)
-              add_scaled(image + (h * width + w) * channels, share, channels, to);
-        }
-      }
-    });
+    sum_ranges(
+        x, static_cast<decltype(zero)>(1.0 / (o.size * o.size)),
+        [&](std::int64_t h) { return vertical.pixels_of(h); },
+        [&](std::int64_t w) { return horizontal.pixels_of(w); }, y);
   });
 }
 
 void CpuBackend::avg_pool2d_grad(const Tensor& grad, const Pool2dOptions& o, Tensor& grad_x) {
-  const std::int64_t height = grad_x.size(1), width = grad_x.size(2), channels = grad_x.size(3);
-  const math::Windows vertical{o.size, o.stride, o.padding, height, grad.size(1)};
-  const math::Windows horizontal{o.size, o.stride, o.padding, width, grad.size(2)};
+  const math::Windows vertical{o.size, o.stride, o.padding, grad_x.size(1), grad.size(1)};
+  const math::Windows horizontal{o.size, o.stride, o.padding, grad_x.size(2), grad.size(2)};
   visit_floating(grad.dtype(), "avg_pool2d_grad", [&](auto zero) {
-    using T = decltype(zero);
-    const T share = static_cast<T>(1.0 / (o.size * o.size));
-    cpu::parallel_for(grad_x.size(0) * height, 1, [&](std::int64_t row, std::int64_t end) {
-      for (; row < end; ++row) {
-        const T* image = grad.data<T>() + row / height * grad.size(1) * grad.size(2) * channels;
-        const math::Range rows = vertical.windows_of(row % height);
-        for (std::int64_t column = 0; column < width; ++column) {
-          const math::Range columns = horizontal.windows_of(column);
-          T* to = grad_x.data<T>() + (row * width + column) * channels;
-          std::fill_n(to, channels, T(0));
-          for (std::int64_t h = rows.begin; h < rows.end; ++h)
-            for (std::int64_t w = columns.begin; w < columns.end; ++w)
-              add_scaled(image + (h * grad.size(2) + w) * channels, share, channels, to);
-        }
-      }
-    });
+    sum_ranges(
+        grad, static_cast<decltype(zero)>(1.0 / (o.size * o.size)),
+        [&](std::int64_t h) { return vertical.windows_of(h); },
+        [&](std::int64_t w) { return horizontal.windows_of(w); }, grad_x);
   });
 }
 

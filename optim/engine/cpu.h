@@ -3,7 +3,7 @@
 //
 // Norms are sums of squares in double over fixed chunks, added in the order of the chunks, so that they have
 // the same bits for any number of threads and for any neighbours. Two readings of weights and gradients at
-// most for tensors that adapt, one of each for the others, and one more of the gradients where these are
+// most for tensors that adapt, one of each for the others, and one more of each where gradients are
 // clipped; nothing is written before all norms are known to be finite.
 #pragma once
 
