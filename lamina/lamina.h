@@ -27,6 +27,7 @@
 #include "optim/norms.h"
 #include "optim/optimizer.h"
 #include "optim/presets.h"
+#include "optim/run_defaults.h"
 #include "optim/schedule.h"
 #include "optim/state.h"
 #include "train/evaluation.h"

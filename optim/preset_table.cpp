@@ -3,6 +3,7 @@
 
 #include "core/base/error.h"
 #include "optim/presets.h"
+#include "optim/run_defaults.h"
 
 namespace lamina {
 
@@ -174,8 +175,12 @@ std::string preset_table() {
   std::string table;
   std::string_view optimizer;
   for (const Preset& preset : preset_rows) {
-    if (!optimizer.empty() && optimizer != preset.optimizer) table += "\n";
-    optimizer = preset.optimizer;
+    if (optimizer != preset.optimizer) {
+      optimizer = preset.optimizer;
+      table += fmt::format("{}{}, where neither a preset nor a learning rate is given: as {}:{}, with\n{}",
+                           table.empty() ? "" : "\n", optimizer, optimizer, preset.name,
+                           wrapped(run_defaults(optimizer), 8));
+    }
     table += fmt::format("{}:{}\n", preset.optimizer, preset.name) + wrapped(preset.description, 4) +
              wrapped(preset.settings, 8) + wrapped(preset.source, 8);
   }

@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <cmath>
+#include <limits>
 #include <sstream>
 
 #include "core/base/table.h"
@@ -14,19 +16,37 @@ namespace lamina {
 
 namespace {
 
-// 0.5, 1e-3, inf, or a multiple of the batch: 0.001*B/B_base.
+// What may stand behind a number, and the factor that it is; NaN where the run is not known.
+struct RunFactor {
+  std::string_view text;
+  double (*value)(const RunFacts&);
+};
+
+double batch_ratio(const RunFacts& facts) { return double(facts.batch) / double(facts.base_batch); }
+double known(double fact) { return fact > 0 ? fact : std::numeric_limits<double>::quiet_NaN(); }
+
+constexpr std::array run_factors{
+    RunFactor{"*B/B_base", batch_ratio},
+    RunFactor{"*sqrt(B/B_base)", [](const RunFacts& f) { return std::sqrt(batch_ratio(f)); }},
+    RunFactor{"*E", [](const RunFacts& f) { return known(f.epochs); }},
+    RunFactor{"/T", [](const RunFacts& f) { return 1 / known(f.epochs * double(f.steps_per_epoch)); }},
+};
+
+// 0.5, 1e-3, inf, or a multiple of what the run is: 0.001*B/B_base, 0.4*E, 5/T.
 double parse_double(const std::string& knob, std::string_view text, const RunFacts& facts) {
-  constexpr std::string_view ratio = "*B/B_base";
   double factor = 1;
   std::string_view number = text;
-  if (number.ends_with(ratio)) {
-    number.remove_suffix(ratio.size());
-    factor = static_cast<double>(facts.batch) / static_cast<double>(facts.base_batch);
+  for (const RunFactor& of_run : run_factors) {
+    if (!number.ends_with(of_run.text)) continue;
+    number.remove_suffix(of_run.text.size());
+    factor = of_run.value(facts);
   }
+  if (std::isnan(factor))
+    fail_usage("knob {}={}: how long the run is, is not known here; give a number", knob, text);
   double value = 0;
   const auto [end, error] = std::from_chars(number.data(), number.data() + number.size(), value);
   if (error != std::errc{} || end != number.data() + number.size())
-    fail_usage("knob {}={}: expected a number, such as 0.02, 1e-3 or 0.001*B/B_base", knob, text);
+    fail_usage("knob {}={}: expected a number, such as 0.02, 1e-3, 0.001*B/B_base or 0.4*E", knob, text);
   return value * factor;
 }
 

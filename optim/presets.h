@@ -30,11 +30,14 @@ std::vector<std::string> optimizer_names();
 // "lars" (its default preset) or "lars:barlowtwins". Throws UsageError listing the valid names.
 const Preset& find_preset(std::string_view name);
 
-// The facts of a run that settings may refer to: `gamma_min=0.001*B/B_base`, and delays in epochs.
+// The facts of a run that settings may refer to: a multiple of the batch, gamma_min=0.001*B/B_base or
+// lr=0.005*sqrt(B/B_base), of its E epochs, delay_epochs=0.4*E, or a part for each of its T steps,
+// lambda=5/T.
 struct RunFacts {
   std::int64_t batch = 256;
   std::int64_t base_batch = 256;
   std::int64_t steps_per_epoch = 0;  // 0: unknown; knobs in epochs are then refused
+  double epochs = 0;                 // 0: unknown; settings with E or T are then refused
 };
 
 // Knob settings as text: {"trust_coefficient", "0.02"}. Later ones win.

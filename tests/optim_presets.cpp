@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "catch.h"
+#include "optim/run_defaults.h"
 #include "optim_common.h"
 #include "other_flags.h"
 #include "own_rule.h"
@@ -34,6 +35,32 @@ TEST_CASE("presets set knobs, overrides win, batch and epochs are filled in") {
     CHECK(optimizer->knobs().size() + (unclipped ? 1 : 0) == knob_help(name).size());
     CHECK(preset_table().find(name) != std::string::npos);
   }
+}
+
+TEST_CASE("every optimizer has defaults for a run, which follow its batch and its length") {
+  const auto resolved = [](const std::string& name, const RunFacts& facts) {
+    return resolve_optimizer(name, {.set = parse_settings(run_defaults(name))}, facts);
+  };
+  for (const std::string& name : optimizer_names()) {
+    INFO(name);
+    const RunFacts small{.batch = 256, .steps_per_epoch = 200, .epochs = 5};
+    const RunFacts large{.batch = 1024, .steps_per_epoch = 50, .epochs = 5};
+    const double growth = name == "adamw" || name == "lamb" ? 2 : 4;
+    CHECK(resolved(name, large).lr() == growth * resolved(name, small).lr());
+    CHECK(preset_table().find(name + ", where neither a preset nor a learning rate is given") !=
+          std::string::npos);
+  }
+  const auto tvlars = [&](double epochs) {
+    return std::get<TvLarsOptions>(resolved("tvlars", {.steps_per_epoch = 50, .epochs = epochs}).options);
+  };
+  for (const double epochs : {5, 100}) {
+    const TvLarsOptions options = tvlars(epochs);
+    const auto steps = static_cast<std::int64_t>(50 * epochs);
+    CHECK(phi(options, 1) > 0.8);
+    CHECK(phi(options, steps) < 0.06);
+  }
+  CHECK_THROWS_WITH(resolved("tvlars", {.steps_per_epoch = 50}), Contains("how long the run is"));
+  CHECK_THROWS_WITH(run_defaults("adagrad"), Contains("valid: "));
 }
 
 TEST_CASE("knobs written out and read back make the same optimizer") {

@@ -71,7 +71,10 @@ void visit_model_options(Options& o, const Visit& visit) {
       o.init_weights);
   visit(OptionInfo{"optimizer", "O[:PRESET]; lamina info --presets lists them"}, o.optimizer);
   visit(OptionInfo{"set", "KNOB=VALUE: override a knob of the preset; repeatable"}, o.set);
-  visit(OptionInfo{"lr", "learning rate before scaling; default: the preset's"}, o.lr);
+  visit(
+      OptionInfo{"lr",
+                 "learning rate before scaling; default: the preset's, or without one lamina info --presets"},
+      o.lr);
   visit(OptionInfo{"momentum", "default: the preset's"}, o.momentum);
   visit(OptionInfo{"weight_decay", "default: the preset's"}, o.weight_decay);
   visit(OptionInfo{"clip_norm",

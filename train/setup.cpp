@@ -11,6 +11,7 @@
 #include "core/base/version.h"
 #include "core/memory/allocator.h"
 #include "layers/freeze.h"
+#include "optim/run_defaults.h"
 #include "train/model_info.h"
 #include "train/objectives/classification.h"
 
@@ -53,16 +54,45 @@ ScheduleOptions schedule_options(const Recipe& recipe, const OptimizerChoice& op
   return schedule;
 }
 
-OptimizerChoice optimizer_choice(const Recipe& recipe) {
-  KnobOverrides overrides{.lr = recipe.lr,
-                          .momentum = recipe.momentum,
-                          .weight_decay = recipe.weight_decay,
-                          .max_grad_norm = recipe.clip_norm};
-  for (const std::string& text : recipe.group) overrides.groups.push_back(parse_group_rule(text));
+bool sets_knob(const KnobSettings& settings, std::string_view knob) {
+  return std::any_of(settings.begin(), settings.end(),
+                     [&](const auto& setting) { return setting.first == knob; });
+}
+
+// Settings that a recipe adds to its preset, later ones winning. Who names a preset or a learning rate has
+// chosen; nobody else's run is to mislead.
+KnobSettings knob_settings(const Recipe& recipe) {
+  KnobSettings given;
   for (const std::string& text : recipe.set)
-    for (auto& setting : parse_settings(text)) overrides.set.push_back(std::move(setting));
+    for (auto& setting : parse_settings(text)) given.push_back(std::move(setting));
+  const bool has_chosen =
+      recipe.optimizer.find(':') != std::string::npos || recipe.lr || sets_knob(given, "lr");
+  KnobSettings settings = has_chosen ? KnobSettings() : parse_settings(run_defaults(recipe.optimizer));
+  if (recipe.weight_decay) settings.emplace_back("weight_decay", fmt::format("{}", *recipe.weight_decay));
+  settings.insert(settings.end(), given.begin(), given.end());
+  return settings;
+}
+
+// steps_per_epoch: 1 where it is not known yet, to check the rest.
+OptimizerChoice optimizer_choice(const Recipe& recipe, const KnobSettings& knobs,
+                                 std::int64_t steps_per_epoch) {
+  KnobOverrides overrides{
+      .lr = recipe.lr, .momentum = recipe.momentum, .max_grad_norm = recipe.clip_norm, .set = knobs};
+  for (const std::string& text : recipe.group) overrides.groups.push_back(parse_group_rule(text));
   return resolve_optimizer(recipe.optimizer, overrides,
-                           {.batch = recipe.batch, .base_batch = recipe.base_batch, .steps_per_epoch = 1});
+                           {.batch = recipe.batch,
+                            .base_batch = recipe.base_batch,
+                            .steps_per_epoch = steps_per_epoch,
+                            .epochs = static_cast<double>(recipe.epochs)});
+}
+
+// Of "resolved" in a config.json; none where it does not say.
+KnobSettings saved_knobs(const nlohmann::json& resolved) {
+  KnobSettings knobs;
+  if (!resolved.is_object() || !resolved.contains("knobs")) return knobs;
+  for (const auto& [knob, value] : resolved["knobs"].items())
+    if (value.is_string()) knobs.emplace_back(knob, value.get<std::string>());
+  return knobs;
 }
 
 data::LoaderOptions loader_options(const Recipe& recipe) {
@@ -76,19 +106,6 @@ data::LoaderOptions loader_options(const Recipe& recipe) {
           .seed = recipe.seed};
 }
 
-// An epoch's steps, unless the recipe has set that knob itself.
-void set_steps_per_epoch(OptimizerChoice& choice, const Recipe& recipe, std::int64_t steps) {
-  const bool is_set = std::any_of(recipe.set.begin(), recipe.set.end(), [](const std::string& text) {
-    return text.find("steps_per_epoch=") != std::string::npos;
-  });
-  if (is_set) return;
-  std::visit(
-      [&](auto& options) {
-        if constexpr (requires { options.steps_per_epoch; }) options.steps_per_epoch = steps;
-      },
-      choice.options);
-}
-
 std::int64_t held_out_count(double valid, std::int64_t images) {
   return valid < 1 ? std::llround(valid * static_cast<double>(images)) : static_cast<std::int64_t>(valid);
 }
@@ -97,7 +114,8 @@ std::int64_t held_out_count(double valid, std::int64_t images) {
 
 ResolvedRecipe resolve(const Recipe& recipe) {
   check_recipe(recipe);
-  const OptimizerChoice optimizer = optimizer_choice(recipe);
+  KnobSettings knobs = knob_settings(recipe);
+  const OptimizerChoice optimizer = optimizer_choice(recipe, knobs, 1);
   ScheduleOptions schedule = schedule_options(recipe, optimizer);
   return {.recipe = recipe,
           .device = device_options(recipe),
@@ -106,6 +124,7 @@ ResolvedRecipe resolve(const Recipe& recipe) {
                    .image_size = recipe.image_size},
           .loader = loader_options(recipe),
           .net = net_options(recipe),
+          .knobs = std::move(knobs),
           .optimizer = optimizer,
           .schedule = std::move(schedule),
           .init_weights = recipe.init_weights};
@@ -113,11 +132,18 @@ ResolvedRecipe resolve(const Recipe& recipe) {
 
 ResolvedRecipe resolve(const Recipe& recipe, const RunDirectory& run) {
   ResolvedRecipe resolved = resolve(recipe);
-  if (!recipe.init_weights || run.checkpoint_steps().empty()) return resolved;
-  resolved.init_weights.reset();
+  if (run.checkpoint_steps().empty()) return resolved;
   const nlohmann::json config = run.read_config();
-  resolved.initial_weights =
-      config.value(nlohmann::json::json_pointer("/resolved/initial_weights"), nlohmann::json());
+  const nlohmann::json saved = config.value("resolved", nlohmann::json::object());
+  // Defaults may have become others since; the run goes on with those that it started with.
+  if (KnobSettings knobs = saved_knobs(saved); !knobs.empty()) {
+    resolved.knobs = std::move(knobs);
+    resolved.optimizer = optimizer_choice(recipe, resolved.knobs, 1);
+    resolved.schedule = schedule_options(recipe, resolved.optimizer);
+  }
+  if (!recipe.init_weights) return resolved;
+  resolved.init_weights.reset();
+  resolved.initial_weights = saved.value("initial_weights", nlohmann::json());
   return resolved;
 }
 
@@ -155,10 +181,9 @@ Setup make_setup(const ResolvedRecipe& recipe, TrainingData data) {
   auto objective = std::make_unique<Classification>(
       *net,
       ClassificationOptions{.label_smoothing = recipe.recipe.label_smoothing, .mixup = recipe.recipe.mixup});
-  OptimizerChoice choice = recipe.optimizer;
-  set_steps_per_epoch(choice, recipe.recipe, loader.batches());
   for (const std::string& pattern : recipe.recipe.freeze) freeze(*net, pattern);
-  auto optimizer = make_optimizer(choice, net->parameters());
+  auto optimizer =
+      make_optimizer(optimizer_choice(recipe.recipe, recipe.knobs, loader.batches()), net->parameters());
   ScheduleOptions schedule_options = recipe.schedule;
   schedule_options.steps_per_epoch = loader.batches();
   Schedule schedule(std::move(schedule_options));

@@ -30,6 +30,7 @@ struct ResolvedRecipe {
   data::OpenOptions open;
   data::LoaderOptions loader;
   ResNetOptions net;
+  KnobSettings knobs;  // what is set over the preset, or of a run that goes on, every knob
   OptimizerChoice optimizer;
   ScheduleOptions schedule;
   std::optional<std::string> init_weights = {};  // where the weights come from; unset: drawn, or a checkpoint
