@@ -7,7 +7,9 @@
 #include <cstdio>
 #include <mutex>
 
+#include "core/base/printable.h"
 #include "core/base/rounding.h"
+#include "core/base/user_directories.h"
 #include "core/random.h"
 #include "data/file.h"
 #include "data/find.h"
@@ -202,15 +204,24 @@ std::vector<std::string> names() {
 
 std::filesystem::path locate(std::string_view name) {
   for (const Source& source : sources()) {
-    if (source.place.name != name) continue;
-    try {
-      return find(source.place);
-    } catch (const Error&) {
-      break;
-    }
+    if (source.place.name == name) return find_anywhere(source.place).value_or(std::filesystem::path());
   }
   return {};
 }
+
+namespace {
+
+// A folder of images is easily given by its name alone.
+[[noreturn]] void fail_unknown(std::string_view spec, const std::string& name) {
+  std::error_code ignored;  // whatever is there, the name is wrong
+  const std::string folder = printable(spec), known = fmt::format("{}", fmt::join(names(), ", "));
+  if (std::filesystem::is_directory(expand_home(std::string(spec)), ignored))
+    fail_usage("unknown data set '{}'; it is a directory: folder:{} reads its images. Known: {}", folder,
+               folder, known);
+  fail_usage("unknown data set '{}'; known: {}", printable(name), known);
+}
+
+}  // namespace
 
 Dataset open(std::string_view spec, const OpenOptions& options) {
   const std::size_t colon = spec.find(':');
@@ -220,7 +231,7 @@ Dataset open(std::string_view spec, const OpenOptions& options) {
   const auto source =
       std::find_if(sources().begin(), sources().end(), [&](const Source& s) { return s.place.name == name; });
   if (source == sources().end()) {
-    fail_usage("unknown data set '{}'; known: {}", name, fmt::join(names(), ", "));
+    fail_unknown(spec, name);
   }
   if (options.image_size != 0 && !source->resizes) {
     fail_usage("{}: images have a fixed size; only image folders can be resized", name);

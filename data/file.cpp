@@ -2,53 +2,36 @@
 
 #include <algorithm>
 #include <atomic>
-#include <cerrno>
 #include <exception>
-#include <fstream>
 #include <mutex>
 #include <sstream>
 #include <system_error>
 #include <thread>
 
 #include "core/backend.h"
-#include "core/base/error.h"
+#include "core/base/text_file.h"
 
 namespace lamina::data {
 
-namespace {
-
-// Of the last call that failed; errno is not always set when a stream gives up.
-std::string reason() {
-  return errno != 0 ? std::generic_category().message(errno) : "it ends before its size is reached";
-}
-
-}  // namespace
-
-std::vector<std::uint8_t> read_bytes(const std::filesystem::path& path) {
-  std::error_code ignored;
-  check(!std::filesystem::is_directory(path, ignored), "{}: is a directory; expected a file", path.string());
-  errno = 0;
-  std::ifstream file(path, std::ios::binary);
-  check(file.is_open(), "{}: cannot be opened: {}", path.string(), reason());
-  file.seekg(0, std::ios::end);
-  const std::streamoff size = file.tellg();
-  check(size >= 0, "{}: cannot be read: {}", path.string(), reason());
-  file.seekg(0);
-  std::vector<std::uint8_t> bytes(static_cast<std::size_t>(size));
-  file.read(reinterpret_cast<char*>(bytes.data()), size);
-  check(file.gcount() == size, "{}: cannot be read: {}", path.string(), reason());
-  return bytes;
-}
-
 std::vector<std::string> read_lines(const std::filesystem::path& path) {
-  const std::vector<std::uint8_t> bytes = read_bytes(path);
-  std::istringstream text(std::string(bytes.begin(), bytes.end()));
+  std::istringstream text(read_text(path));
   std::vector<std::string> lines;
   for (std::string line; std::getline(text, line);) {
     while (!line.empty() && (line.back() == '\r' || line.back() == ' ')) line.pop_back();
     if (!line.empty()) lines.push_back(line);
   }
   return lines;
+}
+
+std::int64_t start_threads(std::int64_t wanted, const std::function<void()>& start) {
+  for (std::int64_t started = 0; started < wanted; ++started) {
+    try {
+      start();
+    } catch (const std::system_error&) {
+      return started;
+    }
+  }
+  return std::max<std::int64_t>(wanted, 0);
 }
 
 void for_each_index(std::int64_t n, int threads, const std::function<void(std::int64_t)>& body) {
@@ -75,7 +58,7 @@ void for_each_index(std::int64_t n, int threads, const std::function<void(std::i
   };
   {
     std::vector<std::jthread> pool;
-    for (std::int64_t t = 1; t < std::min(wanted, n); ++t) pool.emplace_back(work);
+    start_threads(std::min(wanted, n) - 1, [&] { pool.emplace_back(work); });
     work();
   }
   if (error) std::rethrow_exception(error);

@@ -2,9 +2,10 @@
 
 #include <algorithm>
 #include <cstdlib>
-#include <system_error>
 
 #include "core/base/error.h"
+#include "core/base/file_kind.h"
+#include "core/base/printable.h"
 #include "core/base/user_directories.h"
 
 namespace lamina::data {
@@ -19,14 +20,23 @@ fs::path from_environment(const char* variable) {
 }
 
 bool holds(const fs::path& directory, const Place& place) {
-  std::error_code ignored;
-  return std::any_of(place.markers.begin(), place.markers.end(),
-                     [&](const std::string& marker) { return fs::exists(directory / marker, ignored); });
+  return std::any_of(place.markers.begin(), place.markers.end(), [&](const std::string& marker) {
+    return kind_at(directory / marker) != fs::file_type::not_found;
+  });
 }
 
-fs::path find_in(const Place& place, const fs::path& directory) {
-  std::error_code ignored;
-  check(fs::is_directory(directory, ignored), "{}: no such directory: {}", place.name, directory.string());
+fs::path find_in(const Place& place, const std::string& given) {
+  const fs::path directory = expand_home(given);
+  const std::string name = printable(directory.native());
+  const fs::file_type kind = kind_at(directory);
+  check(kind != fs::file_type::not_found, "{}: no such directory: {}", place.name, name);
+  check(
+      kind != fs::file_type::regular,
+      "{}: {} is a file; expected a directory. If it is an archive, unpack it and give the folder that comes "
+      "out",
+      place.name, name);
+  check(kind == fs::file_type::directory, "{}: {} is {}; expected a directory", place.name, name,
+        kind_name(kind));
   const fs::path inside = directory / place.official;
   // Else `directory` itself, so that the reader can name the files it misses.
   return !holds(directory, place) && holds(inside, place) ? inside : directory;
@@ -49,14 +59,18 @@ std::vector<fs::path> places_to_look(const Place& place) {
 
 }  // namespace
 
-fs::path find(const Place& place, const std::string& directory) {
-  if (!directory.empty()) return find_in(place, directory);
+std::optional<fs::path> find_anywhere(const Place& place) {
   const std::vector<fs::path> places = places_to_look(place);
   const auto found =
       std::find_if(places.begin(), places.end(), [&](const fs::path& at) { return holds(at, place); });
-  if (found != places.end()) return *found;
+  return found == places.end() ? std::nullopt : std::optional(*found);
+}
+
+fs::path find(const Place& place, const std::string& directory) {
+  if (!directory.empty()) return find_in(place, directory);
+  if (const std::optional<fs::path> found = find_anywhere(place)) return *found;
   std::string list;
-  for (const fs::path& at : places) list += "\n  " + at.string();
+  for (const fs::path& at : places_to_look(place)) list += "\n  " + printable(at.native());
   fail(
       "{}: not found; looked in{}\nGive its directory as {}:DIR, set LAMINA_DATA to the folder it is in, or "
       "run scripts/get-data",

@@ -14,6 +14,7 @@
 #include "core/base/rounding.h"
 #include "core/memory/allocator.h"
 #include "core/random.h"
+#include "data/file.h"
 
 namespace lamina::data {
 
@@ -123,11 +124,13 @@ class Epoch::Workers {
         slots_(static_cast<std::size_t>(prefetch)),
         next_(plan_->first_part),
         consumed_(plan_->first_part) {
-    for (int i = 0; i < count; ++i)
-      threads_.emplace_back([this](const std::stop_token& stop) { work(stop); });
+    start_threads(count,
+                  [this] { threads_.emplace_back([this](const std::stop_token& stop) { work(stop); }); });
   }
   Workers(const Workers&) = delete;
   Workers& operator=(const Workers&) = delete;
+
+  bool any() const { return !threads_.empty(); }
 
   // Parts come in order: `index` is one more than that of the last call.
   Part take(std::int64_t index) {
@@ -189,6 +192,7 @@ class Epoch::Workers {
 Epoch::Epoch(std::shared_ptr<const Plan> plan, int workers, std::int64_t prefetch)
     : plan_(std::move(plan)), next_(plan_->first_part) {
   if (workers > 0) workers_ = std::make_unique<Workers>(plan_, workers, prefetch);
+  if (workers_ && !workers_->any()) workers_.reset();  // the system gives no thread: parts are made here
 }
 Epoch::Epoch(Epoch&&) noexcept = default;
 Epoch& Epoch::operator=(Epoch&&) noexcept = default;

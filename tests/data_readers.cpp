@@ -1,6 +1,10 @@
 // CIFAR and IDX files: what is read from small ones, and what is said about broken ones.
+#include <sys/stat.h>
+
 #include <numeric>
 
+#include "core/base/available_memory.h"
+#include "core/base/text_file.h"
 #include "core/random.h"
 #include "data/file.h"
 #include "data/images/image.h"
@@ -87,7 +91,7 @@ TEST_CASE("a file that cannot be read is an error, never a short or empty one", 
     return;
   }
   const auto named = [&](const auto& read) { check_error(read, {unreadable.string(), "cannot be read"}); };
-  named([&] { data::read_bytes(unreadable); });
+  named([&] { read_bytes(unreadable); });
   named([&] { data::read_lines(unreadable); });
   named([&] { data::decode_image(unreadable); });
   named([&] { data::read_idx(unreadable, 3); });
@@ -96,7 +100,7 @@ TEST_CASE("a file that cannot be read is an error, never a short or empty one", 
               {"absent", "cannot be opened", "No such file"});
   check_error([&] { data::read_lines(directory.path()); }, {"is a directory"});
   write_file(directory / "empty", std::string());
-  CHECK(data::read_bytes(directory / "empty").empty());
+  CHECK(read_bytes(directory / "empty").empty());
   CHECK(data::read_lines(directory / "empty").empty());
   write_file(directory / "lines", "a b \r\n\n  \nlast");
   CHECK(data::read_lines(directory / "lines") == std::vector<std::string>{"a b", "last"});
@@ -230,6 +234,66 @@ TEST_CASE("broken IDX files are named", "[data][idx]") {
     file[file.size() - 6] ^= 1;  // the stored CRC
     write_file(images.string() + ".gz", file);
     check_error(open, {"train-images-idx3-ubyte.gz", "damaged or truncated .gz"});
+  }
+}
+
+TEST_CASE("what stands behind the end of a .gz, and one that unpacks to more than it says", "[data][idx]") {
+  const TemporaryDirectory directory;
+  const fs::path path = directory / "images", compressed = directory / "images.gz";
+  const auto read = [&] { return data::read_idx(path, 3); };
+  write_gz(compressed, idx_file({2, 3, 4}, Bytes(24, 7)));
+  const Bytes whole = read_file(compressed);
+  SECTION("another .gz, which goes on") {
+    write_gz(compressed, idx_file({2, 3, 4}, Bytes(20, 7)));
+    Bytes both = read_file(compressed);
+    write_gz(directory / "rest.gz", Bytes(4, 8));
+    const Bytes rest = read_file(directory / "rest.gz");
+    both.insert(both.end(), rest.begin(), rest.end());
+    write_file(compressed, both);
+    Bytes expected(20, 7);
+    expected.resize(24, 8);
+    CHECK(read().to_vector<std::uint8_t>() == expected);
+  }
+  SECTION("rubbish") {
+    Bytes longer = whole;
+    longer.push_back('x');
+    write_file(compressed, longer);
+    check_error(read, {"images.gz", "damaged .gz", "goes on behind its end"});
+  }
+  SECTION("64 MiB of zeros for 24 bytes") {
+    Bytes zeros(std::size_t{64} << 20);
+    write_gz(compressed, idx_file({2, 3, 4}, zeros));
+    const std::size_t before = peak_resident_memory();
+    check_error(read, {"images.gz", "more data than the 24 bytes"});
+    CHECK(peak_resident_memory() - before < (std::size_t{32} << 20));
+  }
+  SECTION("data behind those of a plain file") {
+    write_file(path, idx_file({2, 3, 4}, Bytes(25)));
+    check_error(read, {"images", "more data than the 24 bytes"});
+  }
+}
+
+TEST_CASE("a FIFO in place of a data file or directory is refused at once", "[data][readers]") {
+  const TemporaryDirectory directory;
+  const auto fifo = [](const fs::path& path) { REQUIRE(mkfifo(path.c_str(), 0600) == 0); };
+  SECTION("CIFAR") {
+    write_cifar10(directory.path());
+    fs::remove(directory / "test_batch.bin");
+    fifo(directory / "test_batch.bin");
+    check_error([&] { data::cifar10(directory.path(), quiet()); }, {"test_batch.bin", "is a FIFO"});
+  }
+  SECTION("IDX") {
+    fifo(directory / "images.gz");
+    check_error([&] { data::read_idx(directory / "images", 3); }, {"images.gz", "is a FIFO"});
+  }
+  SECTION("an image") {
+    fifo(directory / "a.png");
+    check_error([&] { data::decode_image(directory / "a.png"); }, {"a.png", "is a FIFO"});
+  }
+  SECTION("a directory") {
+    fifo(directory / "data");
+    check_error([&] { data::open("folder:" + (directory / "data").string(), quiet()); },
+                {"data", "is a FIFO", "expected a directory"});
   }
 }
 

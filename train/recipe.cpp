@@ -9,6 +9,7 @@
 #include "core/base/error.h"
 #include "core/base/nearest.h"
 #include "core/base/option_name.h"
+#include "core/base/user_directories.h"
 #include "train/noise_scale.h"
 
 namespace lamina::train {
@@ -169,7 +170,7 @@ std::string without_directory(const std::string& data) {
 void make_data_absolute(std::string& data) {
   const std::size_t colon = data.find(':');
   if (colon != std::string::npos && colon + 1 < data.size() && data.substr(0, colon) != "synthetic") {
-    const std::filesystem::path folder = data.substr(colon + 1);
+    const std::filesystem::path folder = expand_home(data.substr(colon + 1));
     data = data.substr(0, colon + 1) + std::filesystem::absolute(folder).lexically_normal().string();
   }
 }

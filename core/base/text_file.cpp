@@ -1,52 +1,50 @@
 #include "core/base/text_file.h"
 
-#include <fcntl.h>
-#include <unistd.h>
+#include <new>
 
-#include <array>
-#include <cerrno>
-#include <system_error>
-
+#include "core/base/available_memory.h"
 #include "core/base/error.h"
+#include "core/base/regular_file.h"
 
 namespace lamina {
 namespace {
 
-[[noreturn]] void fail_with_errno(const std::filesystem::path& path) {
-  const std::string reason = std::generic_category().message(errno);
-  fail("{}: cannot be read: {}", path.string(), reason);
+// To look at the memory that is left takes longer than to read a small file.
+constexpr std::uint64_t small_file = std::uint64_t{16} << 20;
+
+template <typename Contents>
+Contents read_file_into_memory(const std::filesystem::path& path) {
+  RegularFile file(path);
+  const auto fail_too_large = [&file] {
+    fail("{}: {} bytes, and {} bytes of memory are available; expected a smaller file", file.name(),
+         file.size(), available_memory());
+  };
+  if (file.size() > small_file && file.size() > available_memory()) fail_too_large();
+  Contents contents;
+  try {
+    contents.resize(static_cast<std::size_t>(file.size()));
+    const std::size_t count = file.read(contents.data(), contents.size());
+    check(count == contents.size(), "{}: cannot be read: it ends at byte {} of {}", file.name(), count,
+          contents.size());
+    constexpr std::size_t piece =
+        65536;  // of what was added meanwhile, and of files that do not know their size
+    for (std::size_t size = contents.size(), more = 1; more > 0; size += more) {
+      contents.resize(size + piece);
+      more = file.read(contents.data() + size, piece);
+      contents.resize(size + more);
+    }
+  } catch (const std::bad_alloc&) {
+    fail_too_large();
+  }
+  return contents;
 }
-
-class InputFile {
- public:
-  explicit InputFile(const std::filesystem::path& path)
-      : path_(path), descriptor_(::open(path.c_str(), O_RDONLY | O_CLOEXEC)) {
-    if (descriptor_ < 0) fail_with_errno(path);
-  }
-  ~InputFile() { ::close(descriptor_); }
-  InputFile(const InputFile&) = delete;
-  InputFile& operator=(const InputFile&) = delete;
-
-  std::size_t read(char* to, std::size_t most) const {  // 0: there is no more
-    ssize_t count = ::read(descriptor_, to, most);
-    while (count < 0 && errno == EINTR) count = ::read(descriptor_, to, most);
-    if (count < 0) fail_with_errno(path_);
-    return static_cast<std::size_t>(count);
-  }
-
- private:
-  const std::filesystem::path& path_;
-  int descriptor_;
-};
 
 }  // namespace
 
-std::string read_text(const std::filesystem::path& path) {
-  const InputFile file(path);
-  std::string text;
-  std::array<char, 65536> piece;
-  while (const std::size_t count = file.read(piece.data(), piece.size())) text.append(piece.data(), count);
-  return text;
+std::string read_text(const std::filesystem::path& path) { return read_file_into_memory<std::string>(path); }
+
+std::vector<std::uint8_t> read_bytes(const std::filesystem::path& path) {
+  return read_file_into_memory<std::vector<std::uint8_t>>(path);
 }
 
 }  // namespace lamina

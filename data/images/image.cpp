@@ -16,7 +16,8 @@
 #include <png.h>
 
 #include "core/base/error.h"
-#include "data/file.h"
+#include "core/base/printable.h"
+#include "core/base/text_file.h"
 #include "data/images/pixels.h"
 
 namespace lamina::data {
@@ -234,7 +235,7 @@ Tensor decode_image(std::span<const std::uint8_t> bytes, const std::string& name
 }
 
 Tensor decode_image(const std::filesystem::path& path, int channels) {
-  return decode_image(read_bytes(path), path.string(), channels);
+  return decode_image(read_bytes(path), printable(path.native()), channels);
 }
 
 }  // namespace lamina::data

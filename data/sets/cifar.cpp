@@ -5,10 +5,12 @@
 #include <iterator>
 #include <sstream>
 #include <string>
-#include <system_error>
 #include <vector>
 
 #include "core/base/error.h"
+#include "core/base/file_kind.h"
+#include "core/base/printable.h"
+#include "core/base/text_file.h"
 #include "data/file.h"
 
 namespace lamina::data {
@@ -36,22 +38,20 @@ struct Format {
 
 void check_present(const Format& format, const fs::path& directory) {
   std::vector<std::string> missing;
-  std::error_code ignored;
   for (const auto* files : {&format.train, &format.test}) {
     for (const File& file : *files) {
-      if (!fs::exists(directory / file.name, ignored)) missing.push_back(file.name);
+      if (kind_at(directory / file.name) == fs::file_type::not_found) missing.push_back(file.name);
     }
   }
   check(missing.empty(), "{}: {} lacks {}; expected the files of the binary version, unpacked", format.name,
-        directory.string(), fmt::join(missing, ", "));
+        printable(directory.native()), fmt::join(missing, ", "));
 }
 
 std::vector<std::string> read_classes(const Format& format, const fs::path& directory) {
   const fs::path path = directory / format.class_file;
-  std::error_code ignored;
-  if (!fs::exists(path, ignored)) return format.classes;
+  if (kind_at(path) == fs::file_type::not_found) return format.classes;
   std::vector<std::string> classes = read_lines(path);
-  check(classes.size() == format.classes.size(), "{}: {} class names; expected {}", path.string(),
+  check(classes.size() == format.classes.size(), "{}: {} class names; expected {}", printable(path.native()),
         classes.size(), format.classes.size());
   return classes;
 }
@@ -80,10 +80,11 @@ std::int64_t count_images(const Format& format, const fs::path& path, std::int64
   check(size > 0 && size % format.record_bytes() == 0,
         "{}: {} bytes; expected a whole number of {}-byte records ({} bytes in the original). The file is "
         "truncated, or not of the binary version",
-        path.string(), size, format.record_bytes(), original * format.record_bytes());
+        printable(path.native()), size, format.record_bytes(), original * format.record_bytes());
   const std::int64_t images = size / format.record_bytes();
   if (images != original && notify) {
-    notify(fmt::format("note: {} holds {} images; the original holds {}", path.string(), images, original));
+    notify(fmt::format("note: {} holds {} images; the original holds {}", printable(path.native()), images,
+                       original));
   }
   return images;
 }
@@ -104,7 +105,7 @@ Split read_split(const Format& format, const fs::path& directory, const std::vec
   split.labels = Tensor::empty({first_image.back()}, {.dtype = DType::i32});
   for_each_index(static_cast<std::int64_t>(files.size()), options.threads, [&](std::int64_t i) {
     const auto f = static_cast<std::size_t>(i);
-    unpack(format, contents[f], (directory / files[f].name).string(),
+    unpack(format, contents[f], printable((directory / files[f].name).native()),
            split.images.data<std::uint8_t>() + first_image[f] * image_bytes,
            split.labels.data<std::int32_t>() + first_image[f]);
   });
@@ -118,7 +119,7 @@ Dataset read(const Format& format, const fs::path& directory, const OpenOptions&
   dataset.classes = read_classes(format, directory);
   dataset.train = read_split(format, directory, format.train, options);
   dataset.test = read_split(format, directory, format.test, options);
-  return finish(std::move(dataset), options, directory.string(), directory.string());
+  return finish(std::move(dataset), options, printable(directory.native()), printable(directory.native()));
 }
 
 constexpr const char* cifar10_classes = "airplane automobile bird cat deer dog frog horse ship truck";

@@ -1,16 +1,15 @@
 #include "data/sets/idx.h"
 
-#include <zlib.h>
-
 #include <array>
-#include <cerrno>
-#include <memory>
 #include <span>
 #include <string>
-#include <system_error>
 #include <vector>
 
+#include "core/base/available_memory.h"
 #include "core/base/error.h"
+#include "core/base/file_kind.h"
+#include "core/base/printable.h"
+#include "data/sets/gz_file.h"
 
 namespace lamina::data {
 
@@ -18,35 +17,11 @@ namespace fs = std::filesystem;
 
 namespace {
 
-// Reads plain and compressed files alike.
-class GzFile {
- public:
-  explicit GzFile(const fs::path& path) : name_(path.string()), file_(gzopen(name_.c_str(), "rb"), gzclose) {
-    check(file_ != nullptr, "{}: cannot be opened: {}", name_, std::generic_category().message(errno));
-  }
-  // Up to `count` bytes; fewer at the end of the file.
-  std::size_t read(std::uint8_t* out, std::size_t count) {
-    const int got = gzread(file_.get(), out, static_cast<unsigned>(count));
-    int code = Z_OK;
-    const char* message = gzerror(file_.get(), &code);
-    check(code != Z_ERRNO, "{}: cannot be read: {}", name_, message);
-    check(got >= 0 && (code == Z_OK || code == Z_STREAM_END), "{}: damaged or truncated .gz: {}", name_,
-          message);
-    return static_cast<std::size_t>(got);
-  }
-  const std::string& name() const { return name_; }
-
- private:
-  std::string name_;
-  std::unique_ptr<gzFile_s, int (*)(gzFile)> file_;
-};
-
 fs::path plain_or_gz(const fs::path& path) {
-  std::error_code ignored;
-  if (fs::exists(path, ignored)) return path;
-  fs::path compressed = path.string() + ".gz";
-  check(fs::exists(compressed, ignored), "{}: no such file, nor {}.gz", path.string(),
-        path.filename().string());
+  if (kind_at(path) != fs::file_type::not_found) return path;
+  fs::path compressed = path.native() + ".gz";
+  check(kind_at(compressed) != fs::file_type::not_found, "{}: no such file, nor {}.gz",
+        printable(path.native()), printable(path.filename().native()));
   return compressed;
 }
 
@@ -77,14 +52,18 @@ Shape read_header(GzFile& file, int rank) {
   return shape;
 }
 
-// A header may promise anything; memory grows only with what is really there.
+// A header may promise anything; memory grows only with what is really there, which is read no further than
+// one piece beyond the promise, however much it would unpack to.
 std::vector<std::uint8_t> read_rest(GzFile& file, std::int64_t expected) {
+  check(static_cast<std::size_t>(expected) <= available_memory(),
+        "{}: its header promises {} bytes, and {} bytes of memory are available", file.name(), expected,
+        available_memory());
   constexpr std::size_t chunk = 1 << 20;
   std::vector<std::uint8_t> data;
   std::size_t size = 0;
   while (static_cast<std::int64_t>(size) <= expected) {
     data.resize(size + chunk);
-    const std::size_t got = file.read(&data[size], chunk);
+    const std::size_t got = file.read(data.data() + size, chunk);
     size += got;
     if (got < chunk) break;
   }
@@ -102,7 +81,7 @@ Split read_split(const fs::path& directory, const std::string& prefix) {
   const Tensor images = read_idx(images_path, 3);
   const std::vector<std::uint8_t> labels = read_idx(labels_path, 1).to_vector<std::uint8_t>();
   check(images.size(0) == static_cast<std::int64_t>(labels.size()), "{}: {} images, but {} labels in {}",
-        images_path.string(), images.size(0), labels.size(), labels_path.filename().string());
+        printable(images_path.native()), images.size(0), labels.size(), labels_path.filename().string());
   Split split;
   split.images = images.view({images.size(0), images.size(1), images.size(2), 1});
   split.labels = Tensor::from(std::vector<std::int32_t>(labels.begin(), labels.end()), {images.size(0)});
@@ -125,7 +104,7 @@ Dataset fashion_mnist(const fs::path& directory, const OpenOptions& options) {
   dataset.train = read_split(directory, "train");
   dataset.test = read_split(directory, "t10k");
   const auto labels = [&](const char* prefix) {
-    return (directory / (std::string(prefix) + "-labels-idx1-ubyte")).string();
+    return printable((directory / (std::string(prefix) + "-labels-idx1-ubyte")).native());
   };
   return finish(std::move(dataset), options, labels("train"), labels("t10k"));
 }

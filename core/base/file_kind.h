@@ -1,0 +1,16 @@
+// What lies under a name: absent, a file, a directory, or something that must not be opened. What cannot be
+// looked at is an error, never absent.
+#pragma once
+
+#include <filesystem>
+
+namespace lamina {
+
+// Links are followed. not_found only if there is nothing of that name. Throws Error, naming the path, for a
+// link into nothing or in a circle, and for what the system does not let be looked at.
+std::filesystem::file_type kind_at(const std::filesystem::path& path);
+
+// "a file", "a directory", "a FIFO (named pipe)", "a socket", "a device"
+const char* kind_name(std::filesystem::file_type kind);
+
+}  // namespace lamina

@@ -1,0 +1,33 @@
+// A file opened for reading, checked like one that is written. Nothing but a regular file is opened: a FIFO
+// without a writer would wait for ever, and to open a device may do something.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <string>
+
+namespace lamina {
+
+class RegularFile {
+ public:
+  // Throws Error with the path and the system's reason, or what is there instead of a regular file.
+  explicit RegularFile(const std::filesystem::path& path);
+  ~RegularFile();
+  RegularFile(const RegularFile&) = delete;
+  RegularFile& operator=(const RegularFile&) = delete;
+
+  const std::string& name() const { return name_; }  // the path, printable
+  std::uint64_t size() const { return size_; }       // bytes, when it was opened
+
+  // The next bytes: as many as asked for, fewer only at the end of the file. Goes on after interruptions and
+  // short reads; throws Error with the system's reason for what cannot be read.
+  std::size_t read(void* to, std::size_t bytes);
+
+ private:
+  std::string name_;
+  int descriptor_ = -1;
+  std::uint64_t size_ = 0;
+};
+
+}  // namespace lamina
