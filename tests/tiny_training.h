@@ -103,6 +103,7 @@ class Look final : public Observer {
   std::vector<std::string> columns() const override { return names; }
   bool wants_parts() const override { return static_cast<bool>(on_part); }
   void part(const data::Part& part) override { call(on_part, part); }
+  void part_done(std::int64_t samples, std::int64_t of) override { call(on_part_done, samples, of); }
   void step(TrainedStep& step) override { call(on_step, step); }
   void testing(std::int64_t samples, std::int64_t of) override { call(on_testing, samples, of); }
   void epoch(const EpochResult& result) override { call(on_epoch, result); }
@@ -112,6 +113,7 @@ class Look final : public Observer {
   std::vector<std::string> names = {};
   std::function<void(const TrainingRun&)> on_start = {};
   std::function<void(const data::Part&)> on_part = {};
+  std::function<void(std::int64_t, std::int64_t)> on_part_done = {};
   std::function<void(TrainedStep&)> on_step = {};
   std::function<void(std::int64_t, std::int64_t)> on_testing = {};
   std::function<void(const EpochResult&)> on_epoch = {};

@@ -64,6 +64,21 @@ void throw_at(Look& look, const std::string& event) {
 
 }  // namespace
 
+TEST_CASE("observers hear how far a batch of parts has come, before its step") {
+  TinyOptions options;
+  options.loader.micro_batch = 10;
+  TinyParts parts(options);
+  Look look;
+  std::string told;
+  look.on_part_done = [&](std::int64_t samples, std::int64_t of) {
+    told += fmt::format("{}/{} ", samples, of);
+  };
+  look.on_step = [&](TrainedStep& step) { told += fmt::format("step {} ", step.report.step); };
+  CHECK(!look.wants_parts());
+  Trainer(parts.objective, *parts.optimizer, parts.loader).observe(look).run();
+  CHECK(told == "10/24 20/24 24/24 step 1 10/24 20/24 24/24 step 2 10/24 20/24 24/24 step 3 ");
+}
+
 TEST_CASE("observers are called in the order of what happens") {
   const Directory directory;
   Calls calls;

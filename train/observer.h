@@ -57,6 +57,9 @@ class Observer {
   // Whether part() is wanted: on a GPU steps are then neither captured nor read late.
   virtual bool wants_parts() const { return false; }
   virtual void part(const data::Part&) {}  // its gradients have been added; the optimizer has not stepped yet
+  // After every part: so many samples of a step's batch are computed (on a GPU: handed to it). Unlike part()
+  // it costs nothing; the last call of a step comes before step().
+  virtual void part_done(std::int64_t /*samples*/, std::int64_t /*of*/) {}
   virtual void step(TrainedStep&) {}
 
   virtual void testing(std::int64_t /*samples*/, std::int64_t /*of*/) {}  // while a split is measured

@@ -178,10 +178,14 @@ void Trainer::train() {
 void Trainer::train_epoch() {
   if (position_.batch == loader_.batches()) return;  // resumed between the epoch's end and its test
   auto start = Clock::now();
+  std::int64_t samples = 0;  // of the batch
   for (const data::Part& part : loader_.epoch(position_.epoch, device(), position_.batch)) {
     within_step_ = true;
     step_->run(part);
     within_step_ = !part.completes_batch;
+    samples += part.size();
+    observers_.tell([&](Observer& observer) { observer.part_done(samples, part.batch_samples); });
+    if (part.completes_batch) samples = 0;
     if (!part.completes_batch || !results_due()) continue;
     record_results(seconds_since(start));
     if (interrupted()) return;
