@@ -32,10 +32,12 @@ struct Epoch::Plan {
   std::int64_t part_size() const {
     return options.micro_batch > 0 ? std::min(options.micro_batch, options.batch) : options.batch;
   }
-  std::int64_t parts_per_batch() const { return ceil_div(options.batch, part_size()); }
+  std::int64_t parts_of(std::int64_t batch_samples) const {  // over all passes
+    return ceil_div(batch_samples, part_size()) * options.passes;
+  }
+  std::int64_t parts_per_batch() const { return parts_of(options.batch); }
   std::int64_t parts() const {
-    const std::int64_t rest = samples % options.batch;
-    return samples / options.batch * parts_per_batch() + ceil_div(rest, part_size());
+    return samples / options.batch * parts_per_batch() + parts_of(samples % options.batch);
   }
   Part make(std::int64_t index) const;
   Tensor augmented(std::span<const std::int64_t> rows, int view) const;
@@ -50,11 +52,15 @@ Part Epoch::Plan::make(std::int64_t index) const {
   part.seed = seed;
   const std::int64_t start = part.batch * options.batch;  // in `order`
   part.batch_samples = std::min(options.batch, samples - start);
-  const std::int64_t offset = index % parts_per_batch() * part_size();
-  const std::int64_t count = std::min(part_size(), part.batch_samples - offset);
-  part.completes_batch = offset + count == part.batch_samples;
+  const std::int64_t within = index % parts_per_batch();
+  const std::int64_t parts_per_pass = parts_of(part.batch_samples) / options.passes;
+  part.pass = static_cast<int>(within / parts_per_pass);
+  part.passes = options.passes;
+  part.offset = within % parts_per_pass * part_size();
+  const std::int64_t count = std::min(part_size(), part.batch_samples - part.offset);
+  part.completes_batch = part.is_of_last_pass() && part.offset + count == part.batch_samples;
 
-  const auto from = order.begin() + start + offset;
+  const auto from = order.begin() + start + part.offset;
   part.samples.assign(from, from + count);
   std::vector<std::int32_t> labels;
   for (const std::int64_t sample : part.samples) {
@@ -247,6 +253,8 @@ Loader::Loader(Split split, LoaderOptions options) : split_(std::move(split)), o
   check(options_.batch <= size,
         "loader: a batch of {} from a data set of {} images; use a batch of at most {}", options_.batch, size,
         size);
+  check(options_.passes == 1 || options_.passes == 2, "loader: {} passes over each batch; expected 1 or 2",
+        options_.passes);
   check(options_.views >= 1 && options_.views <= most_views,
         "loader: {} views of every sample; expected 1 to {}", options_.views, most_views);
   check(options_.workers >= 0 && options_.workers <= 256, "loader: {} workers; expected 0 to 256",

@@ -24,6 +24,9 @@ namespace lamina::data {
 struct LoaderOptions {
   std::int64_t batch = 128;
   std::int64_t micro_batch = 0;  // hand out each batch in parts of at most this many samples; 0: whole
+  // Each batch is handed out so often before the next one, each time in the same parts, augmented alike: 2
+  // for the losses of train/two_pass.h, which a Trainer sets itself. 1 or 2.
+  int passes = 1;
   Augment augment = none();
   // Called for every view of every sample, before `augment`. It may change the size, as long as all images of
   // a part agree. Images that are on a GPU are then copied to the CPU, where the batches are made.
