@@ -14,6 +14,7 @@
 #include "train/run_config.h"
 #include "train/run_directory.h"
 #include "train/step.h"
+#include "train/two_pass.h"
 
 namespace lamina {
 namespace {
@@ -41,7 +42,10 @@ WeightInfo completed(WeightInfo info, Objective& objective, const data::Split& s
 }  // namespace
 
 Trainer::Trainer(Objective& objective, Optimizer& optimizer, data::Loader loader, TrainerOptions options)
-    : objective_(objective), optimizer_(optimizer), loader_(std::move(loader)), options_(std::move(options)) {
+    : objective_(objective),
+      optimizer_(optimizer),
+      loader_(train::loader_for(objective, std::move(loader))),
+      options_(std::move(options)) {
   options_.weights = completed(std::move(options_.weights), objective, loader_.split());
 }
 
@@ -184,7 +188,8 @@ void Trainer::train_epoch() {
     step_->run(part);
     within_step_ = !part.completes_batch;
     samples += part.size();
-    observers_.tell([&](Observer& observer) { observer.part_done(samples, part.batch_samples); });
+    const std::int64_t done = samples / part.passes;  // of two passes each is half of the work
+    observers_.tell([&](Observer& observer) { observer.part_done(done, part.batch_samples); });
     if (part.completes_batch) samples = 0;
     if (!part.completes_batch || !results_due()) continue;
     record_results(seconds_since(start));
