@@ -27,7 +27,7 @@ Tensor golden_view(bool second) {
   return Tensor::from(values, {8, 6});
 }
 
-double difference(const Tensor& a, const Tensor& b) {  // relative, of the whole
+double relative_difference(const Tensor& a, const Tensor& b) {  // relative, of the whole
   return norm(a.detach() - b.detach()).item() / norm(b.detach()).item();
 }
 
@@ -37,20 +37,20 @@ struct LossPair {
 };
 
 template <typename Options>
-LossPair pair(const char* name, Tensor (*fused)(const Tensor&, const Tensor&, const Options&),
-              Tensor (*composed)(const Tensor&, const Tensor&, const Options&), const Options& options) {
+LossPair loss_pair(const char* name, Tensor (*fused)(const Tensor&, const Tensor&, const Options&),
+                   Tensor (*composed)(const Tensor&, const Tensor&, const Options&), const Options& options) {
   return {name, [=](const Tensor& a, const Tensor& b) { return fused(a, b, options); },
           [=](const Tensor& a, const Tensor& b) { return composed(a, b, options); }};
 }
 
 LossPair barlow(const BarlowTwinsOptions& options) {
-  return pair("Barlow Twins", &barlow_twins_loss, &barlow_twins_loss_composed, options);
+  return loss_pair("Barlow Twins", &barlow_twins_loss, &barlow_twins_loss_composed, options);
 }
 LossPair nt_xent(const SimClrOptions& options) {
-  return pair("NT-Xent", &nt_xent_loss, &nt_xent_loss_composed, options);
+  return loss_pair("NT-Xent", &nt_xent_loss, &nt_xent_loss_composed, options);
 }
 LossPair vicreg(const VicRegOptions& options) {
-  return pair("VICReg", &vicreg_loss, &vicreg_loss_composed, options);
+  return loss_pair("VICReg", &vicreg_loss, &vicreg_loss_composed, options);
 }
 
 std::vector<LossPair> all_losses() {
@@ -59,7 +59,7 @@ std::vector<LossPair> all_losses() {
           vicreg({}),  vicreg({.covariance_weight = 7, .gamma = 0.7, .sum_variances = true})};
 }
 
-std::vector<Tensor> gradients_of(const EmbeddingLoss& loss, const Tensor& z_a, const Tensor& z_b) {
+std::vector<Tensor> embedding_gradients(const EmbeddingLoss& loss, const Tensor& z_a, const Tensor& z_b) {
   Tensor a = z_a.clone(), b = z_b.clone();
   a.requires_grad_(), b.requires_grad_();
   return grad(loss(a, b), {a, b});
@@ -85,7 +85,7 @@ TEST_CASE("the losses and their gradients are PyTorch's") {
   for (const Golden& golden : cases) {
     for (const EmbeddingLoss& loss : {golden.loss.fused, golden.loss.composed}) {
       INFO(golden.loss.name);
-      const std::vector<Tensor> gradients = gradients_of(loss, z_a, z_b);
+      const std::vector<Tensor> gradients = embedding_gradients(loss, z_a, z_b);
       CHECK(std::abs(loss(z_a, z_b).item() - golden.value) < 1e-12);
       CHECK(std::abs(norm(gradients[0]).item() - golden.norm_a) < 1e-12);
       CHECK(std::abs(norm(gradients[1]).item() - golden.norm_b) < 1e-12);
@@ -113,10 +113,11 @@ TEST_CASE("the closed gradients of embeddings are those of compositions of ops, 
   const Tensor z_a = draw(0) + 3.0, z_b = 0.7 * z_a + 0.5 * draw(1), da = draw(2), db = draw(3);
   for (const LossPair& loss : all_losses()) {
     INFO(loss.name);
-    const auto closed = gradients_of(loss.fused, z_a, z_b), opened = gradients_of(loss.composed, z_a, z_b);
+    const auto closed = embedding_gradients(loss.fused, z_a, z_b),
+               opened = embedding_gradients(loss.composed, z_a, z_b);
     CHECK(std::abs(loss.fused(z_a, z_b).item() / loss.composed(z_a, z_b).item() - 1) < 1e-12);
-    CHECK(difference(closed[0], opened[0]) < 1e-12);
-    CHECK(difference(closed[1], opened[1]) < 1e-12);
+    CHECK(relative_difference(closed[0], opened[0]) < 1e-12);
+    CHECK(relative_difference(closed[1], opened[1]) < 1e-12);
     const auto second = [&](const EmbeddingLoss& f) {  // H d
       Tensor a = z_a.clone(), b = z_b.clone();
       a.requires_grad_(), b.requires_grad_();
@@ -126,10 +127,10 @@ TEST_CASE("the closed gradients of embeddings are those of compositions of ops, 
     const auto fused = second(loss.fused);
     // Finite differences of the closed gradient: with a step of 1e-4 their error is about 1e-8.
     const double h = 1e-4;
-    const auto ahead = gradients_of(loss.fused, z_a + h * da, z_b + h * db),
-               behind = gradients_of(loss.fused, z_a - h * da, z_b - h * db);
-    CHECK(difference(fused[0], (ahead[0] - behind[0]) / (2 * h)) < 1e-5);
-    CHECK(difference(fused[1], (ahead[1] - behind[1]) / (2 * h)) < 1e-5);
+    const auto ahead = embedding_gradients(loss.fused, z_a + h * da, z_b + h * db),
+               behind = embedding_gradients(loss.fused, z_a - h * da, z_b - h * db);
+    CHECK(relative_difference(fused[0], (ahead[0] - behind[0]) / (2 * h)) < 1e-5);
+    CHECK(relative_difference(fused[1], (ahead[1] - behind[1]) / (2 * h)) < 1e-5);
   }
 }
 
@@ -176,10 +177,10 @@ TEST_CASE("moments of parts are those of the whole, with means far from zero") {
     parts.add(x.rows(first, count), y.rows(first, count));
   CHECK(parts.count == 50);
   // Deviations of one beside a mean of 10^6: ten digits are left of sixteen.
-  CHECK(difference(parts.mean_x, whole.mean_x) < 1e-15);
-  CHECK(difference(parts.squares_x, whole.squares_x) < 1e-9);
-  CHECK(difference(parts.squares_y, whole.squares_y) < 1e-9);
-  CHECK(difference(parts.products, whole.products) < 1e-9);
+  CHECK(relative_difference(parts.mean_x, whole.mean_x) < 1e-15);
+  CHECK(relative_difference(parts.squares_x, whole.squares_x) < 1e-9);
+  CHECK(relative_difference(parts.squares_y, whole.squares_y) < 1e-9);
+  CHECK(relative_difference(parts.products, whole.products) < 1e-9);
   train::CoMoments narrow;
   narrow.add(cast(x, DType::f32), cast(y, DType::f32));
   CHECK(narrow.products.dtype() == DType::f32);

@@ -44,17 +44,18 @@ data::LoaderOptions two_views(std::int64_t batch = 24, std::int64_t micro_batch 
 
 std::vector<double> to_f64(const Tensor& x) { return cast(x.detach(), DType::f64).to_vector<double>(); }
 
-struct Outcome {
+struct BatchOutcome {
   std::vector<double> sums, gradients, buffers;  // of the second batch
 };
 
 // The first batches of an epoch, forward and backward.
-Outcome outcome_of(const std::function<std::unique_ptr<Objective>(Module&)>& make, std::int64_t micro_batch) {
+BatchOutcome batch_outcome(const std::function<std::unique_ptr<Objective>(Module&)>& make,
+                           std::int64_t micro_batch) {
   F64Net net;
   const std::unique_ptr<Objective> objective = make(net);
   const data::Loader loader =
-      train::loader_for(*objective, data::Loader(tiny_images().train, two_views(24, micro_batch)));
-  Outcome outcome;
+      loader_for(*objective, data::Loader(tiny_images().train, two_views(24, micro_batch)));
+  BatchOutcome outcome;
   for (const data::Part& part : loader.epoch(0)) {
     if (part.batch == 2) break;
     if (part.pass == 0 && part.offset == 0) {
@@ -76,7 +77,7 @@ Outcome outcome_of(const std::function<std::unique_ptr<Objective>(Module&)>& mak
   return outcome;
 }
 
-double distance(const std::vector<double>& a, const std::vector<double>& b) {  // relative
+double relative_error(const std::vector<double>& a, const std::vector<double>& b) {  // relative
   REQUIRE(a.size() == b.size());
   double squares = 0, size = 0;
   for (std::size_t i = 0; i < a.size(); ++i) squares += (a[i] - b[i]) * (a[i] - b[i]), size += b[i] * b[i];
@@ -95,11 +96,11 @@ auto maker(const Options& options, const TwoViewOptions& views) {
 TEST_CASE("two passes over parts give the loss, gradients, metrics and statistics of the unsplit batch") {
   const TwoViewOptions ghosts{.bn_batch = 4}, scaled{.bn_batch = 4, .gradient_scale = 0.25};
   const auto check_method = [](const auto& make) {
-    const Outcome whole = outcome_of(make, 0);
+    const BatchOutcome whole = batch_outcome(make, 0);
     for (const std::int64_t micro_batch : {4, 8, 16}) {  // 16 and 8 samples, too
-      const Outcome parts = outcome_of(make, micro_batch);
-      CHECK(distance(parts.sums, whole.sums) < 1e-12);
-      CHECK(distance(parts.gradients, whole.gradients) < 1e-12);
+      const BatchOutcome parts = batch_outcome(make, micro_batch);
+      CHECK(relative_error(parts.sums, whole.sums) < 1e-12);
+      CHECK(relative_error(parts.gradients, whole.gradients) < 1e-12);
       CHECK(parts.buffers == whole.buffers);
     }
   };
@@ -111,16 +112,16 @@ TEST_CASE("two passes over parts give the loss, gradients, metrics and statistic
 
 TEST_CASE("statistics over parts differ from those over the batch, and the gradient can be scaled alone") {
   const BarlowTwinsOptions barlow;
-  const Outcome whole = outcome_of(maker<BarlowTwins>(barlow, {}), 0),
-                ghosts = outcome_of(maker<BarlowTwins>(barlow, {.bn_batch = 8}), 0),
-                parts = outcome_of(maker<BarlowTwins>(barlow, {}), 8),
-                quarter = outcome_of(maker<BarlowTwins>(barlow, {.gradient_scale = 0.25}), 0);
-  CHECK(distance(parts.gradients, ghosts.gradients) < 1e-12);  // a part is its own ghost batch
-  CHECK(distance(parts.gradients, whole.gradients) > 0.01);
-  CHECK(distance(quarter.sums, whole.sums) < 1e-15);
+  const BatchOutcome whole = batch_outcome(maker<BarlowTwins>(barlow, {}), 0),
+                     ghosts = batch_outcome(maker<BarlowTwins>(barlow, {.bn_batch = 8}), 0),
+                     parts = batch_outcome(maker<BarlowTwins>(barlow, {}), 8),
+                     quarter = batch_outcome(maker<BarlowTwins>(barlow, {.gradient_scale = 0.25}), 0);
+  CHECK(relative_error(parts.gradients, ghosts.gradients) < 1e-12);  // a part is its own ghost batch
+  CHECK(relative_error(parts.gradients, whole.gradients) > 0.01);
+  CHECK(relative_error(quarter.sums, whole.sums) < 1e-15);
   std::vector<double> grown = quarter.gradients;
   for (double& value : grown) value *= 4;
-  CHECK(distance(grown, whole.gradients) < 1e-15);
+  CHECK(relative_error(grown, whole.gradients) < 1e-15);
 }
 
 TEST_CASE("a run in two passes goes on to the bits of one that was not stopped") {

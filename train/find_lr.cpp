@@ -87,7 +87,7 @@ bool add_trial(LrRange& range, double lr, double loss, double smoothing, double&
 
 LrRange find_lr(Objective& objective, Optimizer& optimizer, const data::Loader& batches,
                 const FindLrOptions& given) {
-  const data::Loader loader = train::loader_for(objective, batches);
+  const data::Loader loader = loader_for(objective, batches);
   const FindLrOptions options = checked_options(given, peak_lr(optimizer));
   const PutBack put_back(objective.module(), optimizer);
   objective.module().train();

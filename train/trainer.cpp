@@ -44,7 +44,7 @@ WeightInfo completed(WeightInfo info, Objective& objective, const data::Split& s
 Trainer::Trainer(Objective& objective, Optimizer& optimizer, data::Loader loader, TrainerOptions options)
     : objective_(objective),
       optimizer_(optimizer),
-      loader_(train::loader_for(objective, std::move(loader))),
+      loader_(loader_for(objective, std::move(loader))),
       options_(std::move(options)) {
   options_.weights = completed(std::move(options_.weights), objective, loader_.split());
 }

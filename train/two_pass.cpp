@@ -1,8 +1,6 @@
 #include "train/two_pass.h"
 
-#include <utility>
-
-namespace lamina::train {
+namespace lamina {
 
 data::Loader loader_for(const Objective& objective, data::Loader loader) {
   objective.check_loader(loader);
@@ -13,17 +11,4 @@ data::Loader loader_for(const Objective& objective, data::Loader loader) {
   return data::Loader(loader.split(), options);
 }
 
-FirstPassBuffers::FirstPassBuffers(const Module& module) {
-  for (const auto& param : module.state())
-    if (param->kind == ParamKind::buffer) buffers_.push_back({param, param->value.clone()});
-}
-
-void FirstPassBuffers::swap() {
-  for (Buffer& buffer : buffers_) {
-    const Tensor value = buffer.param->value.clone();
-    buffer.param->value.copy_from(buffer.other);
-    buffer.other = value;
-  }
-}
-
-}  // namespace lamina::train
+}  // namespace lamina

@@ -9,8 +9,6 @@
 // all samples in every normalised layer, and each such layer would take a pass of its own.
 #pragma once
 
-#include <vector>
-
 #include "train/objective.h"
 
 namespace lamina {
@@ -27,38 +25,8 @@ class TwoPassObjective : public Objective {
   virtual Tensor product_with_gradient(const data::Part& part) = 0;
 };
 
-namespace train {
-
-// The loader as the objective needs it: where its batches come in parts that a TwoPassObjective compares,
-// they are handed out twice. Throws what the objective's check_loader() does.
+// The loader as an objective needs it: where its batches come in parts that a TwoPassObjective compares, they
+// are handed out twice. Throws what the objective's check_loader() does. A Trainer does it itself.
 data::Loader loader_for(const Objective& objective, data::Loader loader);
 
-// The buffers of a module, such as running statistics, as a first pass leaves them, while the module itself
-// keeps those that the second pass starts from. So each part finds in both passes the same ones.
-class FirstPassBuffers {
- public:
-  explicit FirstPassBuffers(const Module& module);
-
-  // While alive, the module has the first pass's buffers.
-  class InUse {
-   public:
-    explicit InUse(FirstPassBuffers& buffers) : buffers_(buffers) { buffers_.swap(); }
-    ~InUse() { buffers_.swap(); }
-    InUse(const InUse&) = delete;
-    InUse& operator=(const InUse&) = delete;
-
-   private:
-    FirstPassBuffers& buffers_;
-  };
-
- private:
-  struct Buffer {
-    std::shared_ptr<Param> param;
-    Tensor other;
-  };
-  void swap();
-  std::vector<Buffer> buffers_;
-};
-
-}  // namespace train
 }  // namespace lamina

@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "train/keep_buffers.h"
 #include "train/objectives/embedding_batch.h"
 #include "train/two_pass.h"
 
