@@ -4,10 +4,12 @@
 
 #include "catch.h"
 #include "core/autograd.h"
+#include "core/memory/allocator.h"
 #include "layers/dropout.h"
 #include "message_of.h"
 #include "tiny_training.h"
 #include "train/find_lr.h"
+#include "train/noise_scale.h"
 #include "train/objectives/barlow_twins.h"
 #include "train/objectives/simclr.h"
 #include "train/objectives/vicreg.h"
@@ -258,6 +260,35 @@ TEST_CASE("metrics tell embeddings that have collapsed from healthy ones") {
   CHECK(collapsed[1].find("uniformity of") != std::string::npos);
   CHECK(collapsed[2].find("below 0.1") != std::string::npos);
   CHECK(texts(copies)[0].find("copies of one feature") != std::string::npos);
+}
+
+TEST_CASE("two passes take the memory of a part") {
+  const auto peak_of = [](std::int64_t micro_batch) {
+    ResNet net = embedding_net(DType::f32);
+    BarlowTwins objective(net, {}, {.bn_batch = 4});
+    const data::Loader loader =
+        loader_for(objective, data::Loader(tiny_images().train, two_views(64, micro_batch)));
+    const Tensor sums = Tensor::zeros({4});
+    Allocator& allocator = backend_for(Device::cpu()).allocator();
+    const auto before = static_cast<double>(allocator.use().live_bytes);
+    allocator.reset_peak();
+    for (const data::Part& part : loader.epoch(0)) {
+      accumulate_gradients(objective, part, sums);
+      if (part.completes_batch) break;
+    }
+    return static_cast<double>(allocator.use().peak_bytes) - before;
+  };
+  CHECK(peak_of(8) < peak_of(0) / 3);  // an eighth of the maps, and in both the gradients
+}
+
+TEST_CASE("the gradient noise scale is refused where the loss is of a whole batch") {
+  ResNet net = embedding_net(DType::f32);
+  SimClr objective(net);
+  Sgd optimizer(net.parameters(), {.lr = 0.1});
+  NoiseScale noise;
+  Trainer trainer(objective, optimizer, data::Loader(tiny_images().train, two_views(24, 8)));
+  CHECK(unexplained([&] { trainer.observe(noise).run(); }, {"noise_scale", "simclr", "whole batch"}) ==
+        "nothing");
 }
 
 TEST_CASE("learning rates are tried out on batches in two passes") {
