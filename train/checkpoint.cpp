@@ -97,7 +97,8 @@ std::optional<Checkpoint> read_newest_checkpoint(const RunDirectory& run) {
     try {
       return read_checkpoint(run.checkpoint(step));
     } catch (const Error& error) {
-      fmt::print(stderr, "lamina: {}\nlamina: falling back to the checkpoint before it\n", error.what());
+      fmt::print(stderr, "lamina: {}\n{}", error.what(),
+                 step == steps.back() ? "" : "lamina: falling back to the checkpoint before it\n");
     }
   }
   check(steps.empty(), "run directory {}: none of its {} checkpoints can be read; remove them to start over",

@@ -142,15 +142,16 @@ void RunDirectory::remove_unstarted() {
   made_.remove_empty();
 }
 
-void RunDirectory::remove_run() const {
-  remove_half_written();
+void RunDirectory::remove_run(const fs::path& path) {
+  std::error_code error;
+  if (!fs::is_directory(path, error)) return;
   std::vector<fs::path> files;
-  for (const auto& entry : fs::directory_iterator(path_))
-    if (is_own(entry.path().filename().string())) files.push_back(entry.path());
-  for (const fs::path& of_run : files) {
-    std::error_code error;
-    fs::remove(of_run, error);
-    check(!error, "{}: cannot be removed to start the run over: {}", of_run.string(), error.message());
+  for (const auto& entry : fs::directory_iterator(path))
+    if (is_own(entry.path().filename().string()) || is_half_written(entry.path()))
+      files.push_back(entry.path());
+  for (const fs::path& file : files) {
+    fs::remove(file, error);
+    check(!error, "{}: cannot be removed to start the run over: {}", file.string(), error.message());
   }
 }
 

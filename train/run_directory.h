@@ -26,6 +26,8 @@ class RunDirectory {
   static RunDirectory open_or_create(const std::filesystem::path& path);
   // Throws Error if the folder is missing or holds other files but no config.json.
   static RunDirectory open(const std::filesystem::path& path);
+  // Every file of a run that may be there, but no other's. Throws Error if one cannot be removed.
+  static void remove_run(const std::filesystem::path& path);
   // Whether a config.json is there. Throws Error if that cannot be told.
   static bool holds_run(const std::filesystem::path& path);
 
@@ -42,7 +44,6 @@ class RunDirectory {
   void remove_half_written() const;  // the run's temporary files that a killed process left behind
   void remove_end() const;           // what a run has only at its end; throws Error if it cannot be removed
   void remove_unstarted();           // the files of a run without a step, and the folders made for it
-  void remove_run() const;           // every file of a run, but no other's
 
   nlohmann::json read_config() const;  // throws Error if it cannot be read or is not a JSON object
   void write_config(const nlohmann::json& config) const;

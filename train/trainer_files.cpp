@@ -89,7 +89,7 @@ void Trainer::save() {
   save_checkpoint(*directory_, objective_.module(), options_.weights, optimizer_, average_.get(), position_,
                   options_.config);
   saved_ = true;
-  checkpoints_.push_back(position_.step);
+  if (checkpoints_.empty() || checkpoints_.back() != position_.step) checkpoints_.push_back(position_.step);
   if (checkpoints_.size() > 2) checkpoints_.erase(checkpoints_.begin());
   directory_->keep_checkpoints(checkpoints_);
 }
