@@ -30,6 +30,8 @@ struct EvalCommand {
 // `lamina eval RUN` without --data: what the run was trained on.
 void take_data_of_run(EvalCommand& command) {
   if (!train::RunDirectory::holds_run(command.file)) {
+    check(std::filesystem::exists(command.file), "eval: {}: there is no such file or run directory",
+          command.file);
     fail_usage("eval: --data NAME[:DIR] is missing: what to test {} on", command.file);
   }
   const auto run = train::RunDirectory::open(command.file);

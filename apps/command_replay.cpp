@@ -5,6 +5,7 @@
 
 #include "apps/commands.h"
 #include "core/base/error.h"
+#include "core/base/json_number.h"
 #include "core/base/table.h"
 #include "core/base/version.h"
 #include "optim/norms.h"
@@ -90,10 +91,10 @@ void print_json(const ReplayCommand& command, const train::Trajectory& trajector
                       {"adapts", settings.adapts},
                       {"weight_decay", settings.weight_decay},
                       {"lr_scale", settings.lr_scale},
-                      {"weight_norm_first", trajectory.steps.front().layers[i].weight_norm},
-                      {"weight_norm_after", final_norm(optimizer, segment)},
-                      {"trust_first", trajectory.steps.front().layers[i].trust},
-                      {"trust_last", trajectory.steps.back().layers[i].trust}});
+                      {"weight_norm_first", json_number(trajectory.steps.front().layers[i].weight_norm)},
+                      {"weight_norm_after", json_number(final_norm(optimizer, segment))},
+                      {"trust_first", json_number(trajectory.steps.front().layers[i].trust)},
+                      {"trust_last", json_number(trajectory.steps.back().layers[i].trust)}});
   }
   const nlohmann::json json{{"optimizer", full_name(find_preset(command.optimizer))},
                             {"knobs", knobs_json(optimizer)},

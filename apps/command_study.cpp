@@ -72,6 +72,10 @@ int run_study(const StudyCommand& command) {
     return run_cells(study, cells, directory,
                      {.retry_failed = command.retry_failed, .observer = &screen, .command = command_line});
   }();
+  if (signal != 0 && !fs::exists(directory.file("study.toml"))) {
+    fmt::print(stderr, "stopped before the first run; nothing is left of the study\n");
+    return 128 + signal;
+  }
   if (signal != 0) {
     fmt::print(stderr, "stopped; everything is saved in {}. The same command goes on with it.\n",
                directory.path().string());

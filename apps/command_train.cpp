@@ -119,6 +119,10 @@ int train_in(train::Setup setup, RunDirectory directory, ProgressMode mode, bool
     if (verbose) fmt::print("{}\n", describe_memory(device));
     return 0;
   }
+  if (!RunDirectory::holds_run(path)) {
+    fmt::print(stderr, "stopped before the first step; nothing is left of the run\n");
+    return 128 + outcome.signal;
+  }
   fmt::print(
       stderr,
       "stopped in epoch {} after step {}; everything is saved. To go on:\n  lamina train --resume --out {}\n",
@@ -140,7 +144,8 @@ int run_train(TrainCommand command) {
   const ProgressMode progress = progress_mode(command);
   train::make_paths_absolute(command.recipe);
   const fs::path out = output_directory(command);
-  if (command.resume && RunDirectory::holds_run(out)) {
+  // Without data there is nothing that a new run could be made of: it must be there.
+  if (command.resume && (command.recipe.data.empty() || RunDirectory::holds_run(out))) {
     RunDirectory run = RunDirectory::open(out);
     run.lock();
     const Recipe recipe =
@@ -164,7 +169,10 @@ void add_train_command(const Command& program) {
   add_options(train, command->recipe);
   train.option("--out", command->out, "run directory; default: runs/DATA-MODEL-OPTIMIZER-bBATCH-sSEED",
                "DIR");
-  train.option("--resume", command->resume, "go on with the run in --out from its newest checkpoint");
+  train.option("--resume", command->resume,
+               "go on with the run in --out from its newest checkpoint; with more --epochs it becomes a "
+               "longer one, if its "
+               "schedule allows that");
   train.option("--progress", command->progress, "auto, plain or none");
   train.option("--watch", command->watch,
                "draw every layer's trust ratio and norms while training; plain lines where standard error is "

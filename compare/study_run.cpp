@@ -10,6 +10,7 @@
 #include "core/base/interrupt.h"
 #include "core/base/option_name.h"
 #include "core/base/table.h"
+#include "core/base/text_file.h"
 #include "train/recipe_run.h"
 
 namespace lamina::compare {
@@ -22,30 +23,33 @@ const char* const failure_file = "failure.txt";
 bool is_unused(const fs::path& path) {
   if (!fs::is_directory(path)) return false;
   const fs::directory_iterator entries(path);
-  return std::all_of(begin(entries), end(entries),
-                     [](const auto& entry) { return entry.path().extension() == ".tmp"; });
+  return std::all_of(begin(entries), end(entries), [](const auto& entry) {
+    return !target_of_temporary(entry.path().filename().string()).empty();
+  });
 }
 
-fs::path made_directory(fs::path path) {
+MadeFolders make_study_folder(const fs::path& path) {
   std::error_code error;
   check(!fs::exists(path, error) || fs::exists(path / "study.toml", error) || is_unused(path),
         "study directory {}: exists and is not a study's (no study.toml); choose another {}", path.string(),
         option_name("directory"));
-  fs::create_directories(path, error);
-  check(!error, "study directory {}: cannot be made: {}", path.string(), error.message());
-  return path;
+  try {
+    return MadeFolders(path);
+  } catch (const Error& failure) {
+    fail("study directory {}", failure.what());
+  }
 }
 
 enum class CellState { absent, stopped, finished, failed };
 
-// Nothing if config.json is missing or torn: the run never got to start.
+// Nothing if config.json is missing, or is torn and there is no checkpoint: the run never got to start. One
+// that cannot be read is an error: what it belongs to must not be started over.
 std::optional<nlohmann::json> config_of(const fs::path& run) {
-  try {
-    if (train::RunDirectory::holds_run(run)) return train::RunDirectory::open(run).read_config();
-  } catch (const Error&) {
-    return {};
-  }
-  return {};
+  if (!train::RunDirectory::holds_run(run)) return {};
+  const auto directory = train::RunDirectory::open(run);
+  const std::string text = read_text(directory.file("config.json"));
+  if (directory.checkpoint_steps().empty() && !nlohmann::json::accept(text)) return {};
+  return directory.read_config();
 }
 
 CellState state_of(const Cell& cell, const fs::path& run) {
@@ -88,10 +92,9 @@ std::string describe(const TrainingPosition& position) {
 
 std::string first_line(const std::string& text) { return text.substr(0, text.find('\n')); }
 
+// Nothing but the run's own files goes.
 train::RunDirectory start_over(const fs::path& path) {
-  std::error_code error;
-  fs::remove_all(path, error);
-  check(!error, "{}: cannot be removed to start the run over: {}", path.string(), error.message());
+  train::RunDirectory::remove_run(path);
   return train::RunDirectory::create(path);
 }
 
@@ -141,16 +144,12 @@ std::vector<Task> make_tasks(const std::vector<Cell>& cells, const StudyDirector
 }  // namespace
 
 StudyDirectory::StudyDirectory(fs::path path)
-    : path_(made_directory(std::move(path))),
+    : made_(make_study_folder(path)),
+      path_(std::move(path)),
       lock_(path_,
             fmt::format(
                 "study directory {}: another process runs a study in it; wait for it, or choose another {}",
                 path_.string(), option_name("directory"))) {}
-
-StudyDirectory::~StudyDirectory() {
-  std::error_code not_empty;
-  fs::remove(path_, not_empty);
-}
 
 int run_cells(const Study& study, const std::vector<Cell>& cells, const StudyDirectory& directory,
               const StudyRunOptions& options) {
@@ -163,6 +162,7 @@ int run_cells(const Study& study, const std::vector<Cell>& cells, const StudyDir
     const data::Loader loader(data.of(recipe).set.train, recipe.loader);
     images.push_back(static_cast<double>(recipe.recipe.epochs * loader.samples()));
   }
+  if (InterruptHandler::signal() != 0) return InterruptHandler::signal();
   write_file_atomically(directory.file("study.toml"), study.text);
   StudyObserver nobody;
   StudyObserver& observer = options.observer != nullptr ? *options.observer : nobody;

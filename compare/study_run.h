@@ -8,6 +8,7 @@
 
 #include "compare/study_plan.h"
 #include "core/base/directory_lock.h"
+#include "core/base/made_folders.h"
 #include "train/observer.h"
 
 namespace lamina::compare {
@@ -19,7 +20,7 @@ class StudyDirectory {
   // Makes it if need be and locks it. Throws Error if it holds anything that is not a study, or if another
   // process runs one in it.
   explicit StudyDirectory(std::filesystem::path path);
-  ~StudyDirectory();  // removes it if it is empty
+  ~StudyDirectory() = default;  // removes what it has made and nobody has used
   StudyDirectory(const StudyDirectory&) = delete;
   StudyDirectory& operator=(const StudyDirectory&) = delete;
 
@@ -28,6 +29,7 @@ class StudyDirectory {
   std::filesystem::path run(const Cell& cell) const { return path_ / "runs" / cell.name; }
 
  private:
+  MadeFolders made_;
   std::filesystem::path path_;
   DirectoryLock lock_;
 };

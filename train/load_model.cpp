@@ -45,6 +45,7 @@ void complete(WeightInfo& info, const ModelOptions& options, int classes, int ch
 }  // namespace
 
 FoundWeights find_weights(const fs::path& run_or_file) {
+  check(fs::exists(run_or_file), "{}: there is no such file or run directory", run_or_file.string());
   if (!fs::is_directory(run_or_file)) return {run_or_file, read_tensors(run_or_file)};
   const RunDirectory run = RunDirectory::open(run_or_file);
   const fs::path final_weights = run.file("weights.safetensors");

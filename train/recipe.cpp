@@ -221,7 +221,9 @@ Recipe resumed_recipe(const Recipe& saved, const Recipe& given, const std::set<s
   const nlohmann::json all = to_json(given);
   nlohmann::json wanted = to_json(saved);
   for (const std::string& name : given_names) wanted[name] = all[name];
-  const std::string differences = list_differences(wanted, to_json(saved));
+  nlohmann::json compared = wanted;
+  compared["epochs"] = saved.epochs;  // whether it may have more depends on its schedule: train/longer_run.h
+  const std::string differences = list_differences(compared, to_json(saved));
   if (!differences.empty()) {
     fail_usage(
         "{}: the run was started with other options:{}\nLeave these out, or start a new run in another "

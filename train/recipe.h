@@ -195,7 +195,8 @@ void make_paths_absolute(Recipe& recipe);
 void check_recipe(const Recipe& recipe);
 
 // The options of a run to be continued: the saved ones, with those of `given` that may change. Throws
-// UsageError listing every given option that differs and may not.
+// UsageError listing every given option that differs and may not. Another number of epochs passes: the
+// trainer refuses it where it would change the past.
 Recipe resumed_recipe(const Recipe& saved, const Recipe& given, const std::set<std::string>& given_names,
                       const std::string& run);
 

@@ -37,6 +37,14 @@ fs::path followed(const fs::path& path) {
   return target;
 }
 
+// Takes ".12", one or more digits after `mark`, off the end; false if they are not there.
+bool take_number(std::string_view& name, char mark) {
+  const std::size_t end = name.find_last_not_of("0123456789");
+  if (end == std::string_view::npos || end + 1 == name.size() || name[end] != mark) return false;
+  name = name.substr(0, end);
+  return true;
+}
+
 }  // namespace
 
 AtomicFile::AtomicFile(const fs::path& path) : target_(followed(path)) {
@@ -95,6 +103,13 @@ void AtomicFile::sync_directory() const {
   errno = error;
   // Some file systems cannot sync a directory, and say EINVAL.
   if (synced != 0 && error != EINVAL) fail_with_errno("syncing its directory");
+}
+
+std::string_view target_of_temporary(std::string_view name) {
+  constexpr std::string_view suffix = ".tmp";
+  if (!name.ends_with(suffix)) return {};
+  name.remove_suffix(suffix.size());
+  return take_number(name, '-') && take_number(name, '.') ? name : std::string_view();
 }
 
 void write_file_atomically(const fs::path& path, const std::string& contents) {

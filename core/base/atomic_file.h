@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <filesystem>
 #include <string>
+#include <string_view>
 
 namespace lamina {
 
@@ -31,6 +32,10 @@ class AtomicFile {
   int descriptor_ = -1;
   bool renamed_ = false;
 };
+
+// The name of the target that a temporary file of this name belongs to; empty for any other name. A killed
+// process leaves it behind.
+std::string_view target_of_temporary(std::string_view name);
 
 // Writes `contents` in that way. Throws as AtomicFile does.
 void write_file_atomically(const std::filesystem::path& path, const std::string& contents);
