@@ -7,6 +7,7 @@
 #include "compare/report/html.h"
 #include "core/base/error.h"
 #include "core/base/table.h"
+#include "core/base/text_file.h"
 
 namespace lamina::compare {
 namespace {
@@ -26,6 +27,7 @@ ClassFigure read_classes(const Group& group) {
   for (const RunResult& run : group.runs) {
     const fs::path path = run.path / "evaluation.json";
     if (!run.complete || !fs::exists(path)) continue;
+    read_text(path);  // a disk that fails ends the report; what is wrong with the bytes is told on the page
     try {
       figure.results = train::read_evaluation(path);
     } catch (const Error& error) {

@@ -179,6 +179,10 @@ std::vector<CurveFigure> curve_figures(const std::vector<Group>& groups) {
                    "Test accuracy after each epoch, in %." + band),
       epoch_figure(groups, &EpochRow::test_loss, 1, "test-loss", "test loss",
                    "Test loss after each epoch." + band),
+      epoch_figure(groups, &EpochRow::valid_accuracy, 100, "valid-accuracy", "validation accuracy (%)",
+                   "Accuracy on the held-out training images after each epoch, in %." + band),
+      epoch_figure(groups, &EpochRow::valid_loss, 1, "valid-loss", "validation loss",
+                   "Loss on the held-out training images after each epoch." + band),
       epoch_figure(
           groups, &EpochRow::train_accuracy, 100, "train-accuracy", "training accuracy (%)",
           "Training accuracy, in %: mean over each epoch, augmented, while the weights move." + band),

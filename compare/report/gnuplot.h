@@ -8,7 +8,7 @@
 
 namespace lamina::compare {
 
-// A string literal that gnuplot reads back as it is, but for control characters, which become spaces;
+// A string literal that gnuplot reads back as it is, but for what cannot be shown (on_one_line());
 // tic_label: in a list of tics, where % starts a format.
 std::string gnuplot_string(std::string text);
 std::string gnuplot_tic_label(std::string text);
