@@ -78,6 +78,7 @@ std::string confusion_script(const std::string& name, const std::string& label, 
   const int width = names + side + 90, height = side + names + 8;
   return script_head(name, "Classes of " + label + ", true × predicted, in % of the true", width, height) +
          fmt::format(R"(unset grid
+unset key
 set margins at screen {left}, at screen {right}, at screen {bottom}, at screen {top}
 set label "predicted" at graph 0.5, screen {label_at_bottom} center
 set label "true" at screen {label_at_left}, graph 0.5 rotate by 90 center

@@ -18,7 +18,7 @@ using Curve = std::vector<Point>;
 
 constexpr std::size_t most_points = 500;            // of a schedule: more would not be seen
 constexpr std::size_t most_marked_points = 30;      // beyond it the marks run together
-constexpr std::size_t most_legend_characters = 60;  // as the figure is wide; the page's tables have the whole
+constexpr std::size_t most_legend_characters = 50;  // as the figure is wide; the page's tables have the whole
 constexpr const char* dash_patterns[] = {"solid", "(14,6)", "(4,6)", "(18,6,4,6)"};
 
 // Over the complete runs; without any, over what there is. There is a point where every run that was measured

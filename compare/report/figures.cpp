@@ -16,8 +16,6 @@
 namespace lamina::compare {
 namespace {
 
-namespace fs = std::filesystem;
-
 // The curves as the page shows them: without legends, which it has once for all.
 std::string page_picture(const std::string& name) { return name + ".page.tmp"; }
 
@@ -171,7 +169,6 @@ FiguresHtml make_figures(const std::vector<Group>& groups, const ReportFolder& f
                    .classes = classes_html(classes, groups, folder),
                    .maps = maps_html(maps, groups, folder)};
   if (!drawings.empty()) html.symbols = svg_symbols(folder.path() / drawings.front().picture);
-  for (const CurveFigure& figure : curves) fs::remove(folder.path() / page_picture(figure.name));
   return html;
 }
 

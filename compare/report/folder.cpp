@@ -43,9 +43,10 @@ fs::path make_folder_beside(const fs::path& target) {
   }
 }
 
-std::set<std::string> names_in(const fs::path& folder) {
+std::set<std::string> finished_files(const fs::path& folder) {
   std::set<std::string> names;
-  for (const auto& entry : fs::directory_iterator(folder)) names.insert(entry.path().filename().string());
+  for (const auto& entry : fs::directory_iterator(folder))
+    if (entry.path().extension() != ".tmp") names.insert(entry.path().filename().string());
   return names;
 }
 
@@ -116,7 +117,7 @@ void ReportFolder::put_in_place(Replacement& target, const std::set<std::string>
 void ReportFolder::publish(const std::string& page_contents) {
   AtomicFile page(page_);
   page.write(page_contents.data(), page_contents.size());
-  const std::set<std::string> names = names_in(temporary_);
+  const std::set<std::string> names = finished_files(temporary_);
   const fs::path list = target_ / list_of_files;
   const bool listed = fs::exists(list);  // the reports of old versions have none
   const std::set<std::string> earlier = listed ? listed_in(list) : std::set<std::string>();

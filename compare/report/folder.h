@@ -22,7 +22,8 @@ class ReportFolder {
   ReportFolder(const ReportFolder&) = delete;
   ReportFolder& operator=(const ReportFolder&) = delete;
 
-  const std::filesystem::path& path() const { return temporary_; }  // while it is built
+  // While it is built; what ends in .tmp there goes in the end.
+  const std::filesystem::path& path() const { return temporary_; }
   std::string name() const { return target_.filename().string(); }  // in the end
 
   // Throws Error unless everything reached the disk.

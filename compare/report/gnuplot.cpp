@@ -71,14 +71,15 @@ int run_gnuplot(const fs::path& folder) {
 }
 
 // gnuplot leaves out what it cannot read, warns and is content. Harmless is what it says of axes over a
-// single value and of maps with blank cells.
+// single value, of maps with blank cells, and of long names in the legend.
 std::string warnings_in(const std::string& messages) {
   std::string warnings;
   for (std::size_t begin = 0; begin < messages.size();) {
     const std::size_t end = std::min(messages.find('\n', begin), messages.size());
     const std::string line = messages.substr(begin, end - begin);
     const auto says = [&](const char* words) { return line.find(words) != std::string::npos; };
-    const bool harmless = says("adjusting to") || says("matrix contains missing or undefined values");
+    const bool harmless = says("adjusting to") || says("matrix contains missing or undefined values") ||
+                          says("difficulty fitting plot titles into key");
     if (!harmless && (says("arning") || says("annot"))) warnings += line + "\n";
     begin = end + 1;
   }
@@ -166,8 +167,6 @@ void draw(const fs::path& folder, const std::vector<Drawing>& drawings) {
     check(is_whole(folder / drawing.picture), "report: gnuplot left {} unfinished; check the free space\n{}",
           drawing.picture, messages);
   }
-  fs::remove(folder / commands_file);
-  fs::remove(folder / messages_file);
 }
 
 std::string inline_svg(const fs::path& file, const std::string& description) {

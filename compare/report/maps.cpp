@@ -231,6 +231,7 @@ std::string write_map(const LayerMap& map, std::size_t quantity, const ColourRan
   folder.write(name + ".gp",
                script_head(name, fmt::format("{} of {}, layer × step", q.symbol, label), width, height) +
                    fmt::format(R"(unset grid
+unset key
 set margins at screen {left}, at screen {right}, at screen {bottom}, at screen {top}
 set xlabel "step" offset 0, 0.4
 set cblabel {title} offset 0.5, 0

@@ -24,10 +24,11 @@ void keep(const fs::path& file, const fs::path& aside) {
         file.string(), error.message());
 }
 
-void move(const fs::path& from, const fs::path& to) {
+void move(const fs::path& from, const fs::path& to, const fs::path& changed) {
   std::error_code error;
   fs::rename(from, to, error);
-  check(!error, "report: {}: cannot be replaced: {}; check its permissions", to.string(), error.message());
+  check(!error, "report: {}: cannot be {}: {}; check its permissions", changed.string(),
+        changed == to ? "written" : "removed", error.message());
 }
 
 }  // namespace
@@ -45,14 +46,14 @@ void Replacement::put(const fs::path& file) {
   const fs::path place = folder_ / file.filename(), before = next_aside();
   const bool replaces = is_there(place);
   if (replaces) keep(place, before);
-  move(file, place);
+  move(file, place, place);
   changes_.push_back({place, replaces ? before : fs::path(), file});
 }
 
 void Replacement::take_out(const std::string& name) {
   const fs::path place = folder_ / name, before = next_aside();
   if (!is_there(place) || !fs::is_regular_file(place)) return;
-  move(place, before);
+  move(place, before, place);
   changes_.push_back({place, before, {}});
 }
 
