@@ -55,14 +55,16 @@ ProbableModel probable_model(const TensorFile& file) {
   const std::vector<int> blocks = count_blocks(file);
   const bool bottleneck = file.contains("layer1.0.conv3.weight");
   const std::string elsewhere = bottleneck ? name_elsewhere(blocks, width_of(file)) : "";
-  if (!elsewhere.empty()) return {.model = {}, .stem = {}, .shortcut = {}, .classes = 0, .other = elsewhere};
+  const int classes = head != nullptr && head->rank() == 2 ? static_cast<int>(head->size(0)) : 0;
+  if (!elsewhere.empty())
+    return {.model = {}, .stem = {}, .shortcut = {}, .classes = classes, .other = elsewhere};
   for (const ResNetSpec& spec : resnet_table()) {
     if (spec.blocks != blocks || spec.bottleneck != bottleneck || spec.cifar != (stem->size(0) == 16))
       continue;
     return {.model = spec.name,
             .stem = stem->size(2) == 7 ? "imagenet" : "cifar",
             .shortcut = has_downsample(file) ? "B" : "A",
-            .classes = head != nullptr && head->rank() == 2 ? static_cast<int>(head->size(0)) : 0,
+            .classes = classes,
             .other = {}};
   }
   return {};

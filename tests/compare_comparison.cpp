@@ -223,7 +223,7 @@ TEST_CASE("a default is no difference, whether it was given or not") {
 }
 
 TEST_CASE("paths in labels are as short as tells them apart") {
-  const std::string a = "/home/me/runs/a/weights.safetensors", b = "/home/me/runs/b/weights.safetensors";
+  const std::string a = "/data/runs/a/weights.safetensors", b = "/data/runs/b/weights.safetensors";
   CHECK(distinct_part(a, {a, b}) == "a");
   CHECK(distinct_part(a, {a}) == "weights.safetensors");
   CHECK(distinct_part("x/y", {"x/y/z"}) == "y");
