@@ -18,14 +18,23 @@ struct ReportCommand {
   compare::ReportOptions options;
 };
 
-// The run directories below a folder, in the order of their paths.
+// The run directories below a folder, in the order of their paths; links to other folders are not followed. A
+// folder that cannot be looked into might hold some: it is an error.
 std::vector<fs::path> runs_below(const fs::path& folder) {
   std::vector<fs::path> runs;
-  const auto options = fs::directory_options::skip_permission_denied;
-  for (auto entry = fs::recursive_directory_iterator(folder, options); entry != fs::end(entry); ++entry) {
-    if (!entry->is_directory() || !train::RunDirectory::holds_run(entry->path())) continue;
-    runs.push_back(entry->path());
-    entry.disable_recursion_pending();
+  try {
+    for (const auto& entry : fs::directory_iterator(folder)) {
+      if (!entry.is_directory()) continue;
+      if (train::RunDirectory::holds_run(entry.path())) {
+        runs.push_back(entry.path());
+      } else if (!entry.is_symlink()) {
+        const std::vector<fs::path> deeper = runs_below(entry.path());
+        runs.insert(runs.end(), deeper.begin(), deeper.end());
+      }
+    }
+  } catch (const fs::filesystem_error& error) {
+    fail("report: {}: cannot be searched for runs: {}; name the runs themselves", folder.string(),
+         error.code().message());
   }
   std::sort(runs.begin(), runs.end());
   return runs;
@@ -49,7 +58,8 @@ struct LabelledPath {
 // "LABEL=RUN", unless there is something of that whole name.
 LabelledPath split_label(const std::string& argument) {
   const std::size_t equals = argument.find('=');
-  if (equals == std::string::npos || fs::exists(argument)) return {"", argument};
+  std::error_code too_long;  // a name of more than 255 bytes, with a long label
+  if (equals == std::string::npos || fs::exists(argument, too_long)) return {"", argument};
   return {argument.substr(0, equals), argument.substr(equals + 1)};
 }
 

@@ -24,6 +24,7 @@ struct EpochRow {
   double train_loss = 0, train_accuracy = 0, test_loss = 0, test_accuracy = 0;
   double seconds = 0, images_per_s = 0;
   double valid_accuracy = std::numeric_limits<double>::quiet_NaN();
+  double valid_loss = std::numeric_limits<double>::quiet_NaN();
 };
 
 struct RunResult {
@@ -43,7 +44,8 @@ struct RunResult {
 };
 
 // Throws Error if the folder is no run directory or a file in it is damaged. A run that was stopped, or that
-// has not finished an epoch, is read as far as it got. Control characters in the label become spaces.
+// has not finished an epoch, is read as far as it got. Line ends in the label become spaces, and
+// what else cannot be shown is written as \xNN.
 RunResult read_run_result(const std::filesystem::path& run, std::string label = "");
 
 // Runs that differ in the seed alone (and in options that change no result).
@@ -51,7 +53,7 @@ struct Group {
   std::string label;            // never empty; no two groups have the same
   std::vector<RunResult> runs;  // in the order given
   // Over the complete runs: `best` is each run's best epoch, `last` its last tested one.
-  Statistic best_accuracy, best_epoch, last_accuracy, last_train_loss, seconds;
+  Statistic best_accuracy, best_epoch, last_accuracy, last_test_loss, last_train_loss, seconds;
 
   std::size_t complete() const;             // how many runs are
   const RunResult& representative() const;  // the first complete run, else the first

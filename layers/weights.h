@@ -24,8 +24,10 @@ struct WeightInfo {
   std::vector<float> mean, std;      // per channel, of images scaled to [0, 1]
 };
 
-// Throws Error if a list is not a JSON array of the right type.
-WeightInfo info_from_metadata(const std::map<std::string, std::string>& metadata);
+// A list that is not a JSON array of the right type, as a foreign file may have, counts as unsaid; `notes`
+// are added to then.
+WeightInfo info_from_metadata(const std::map<std::string, std::string>& metadata,
+                              std::vector<std::string>* notes = nullptr);
 std::map<std::string, std::string> metadata_from_info(const WeightInfo& info);
 
 // Layouts: convolution weights are [out, kh, kw, in] here and [out, in, kh, kw] in files; all else is equal.
@@ -42,6 +44,7 @@ void save_weights(const std::filesystem::path& path, const Module& module, const
 struct ProbableModel {
   std::string model, stem, shortcut;  // empty where unknown
   int classes = 0;
+  std::string other = {};   // a known ResNet that is not one of this library's: "resnet101"
   std::string str() const;  // "resnet18 with the imagenet stem, shortcut B and 1000 classes"; or "unknown"
 };
 // Which ResNet the names and shapes of a file belong to.
@@ -51,12 +54,15 @@ struct LoadedWeights {
   WeightInfo info;
   std::vector<std::string> missing;     // in the model but not in the file: left as they were
   std::vector<std::string> unexpected;  // in the file but not in the model
+  std::vector<std::string> notes = {};  // what was read otherwise than it stands there, for people to see
 };
 
 // Sets module.state() from the file, in place. Nothing is changed unless everything fits. Throws Error naming
 // the tensors that are missing, unexpected or of another shape, and the model the file probably belongs to;
 // with strict = false missing and unexpected ones are only reported. A missing num_batches_tracked (files
-// older than PyTorch 0.4.1) or num_masks (PyTorch has none) is no error and counts as 0.
+// older than PyTorch 0.4.1) or num_masks (PyTorch has none) is no error and counts as 0; one that is there
+// may have any type. A prefix that all names share, like DataParallel's "module.", is taken off if the rest
+// fits.
 LoadedWeights load_weights(const std::filesystem::path& path, Module& module, bool strict = true);
 LoadedWeights load_weights(const TensorFile& file, const ParamList& state, bool strict = true,
                            const std::string& source = "weights");
@@ -68,6 +74,7 @@ struct MatchedWeights {
   std::vector<std::string> missing;      // in the model but not in the file: left as they were
   std::vector<std::string> other_shape;  // in both, of another shape or type: left as they were
   std::vector<std::string> unexpected;   // in the file but not in the model
+  std::vector<std::string> notes = {};   // as LoadedWeights::notes
 };
 
 // Sets, in place, what is in the file under the same name and of the same shape, and leaves the rest: a

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "layers/foreign_weights.h"
 #include "train/checkpoint.h"
 #include "train/load_model.h"
 
@@ -34,8 +35,11 @@ std::string describe_numbers(const std::vector<float>& numbers) {
 
 InitialWeights load_initial_weights(const std::filesystem::path& run_or_file, Module& module) {
   const FoundWeights found = find_weights(run_or_file);
-  return {.file = found.path,
-          .weights = load_matching_weights(weights_of(found.file), module.state(), found.path.string())};
+  const TensorFile weights = weights_of(found.file);
+  InitialWeights initial{.file = found.path,
+                         .weights = load_matching_weights(weights, module.state(), found.path.string())};
+  check_finite(weights, found.path.string());
+  return initial;
 }
 
 std::string describe(const InitialWeights& initial, const WeightInfo& images, const std::string& indent) {
@@ -49,6 +53,7 @@ std::string describe(const InitialWeights& initial, const WeightInfo& images, co
   add("not in the file, so initialised", weights.missing);
   add("of another shape in the file, so initialised", weights.other_shape);
   add("in the file only", weights.unexpected);
+  for (const std::string& note : weights.notes) text += fmt::format("\n{}note: {}", indent, note);
   const WeightInfo& info = weights.info;
   const bool known = !info.mean.empty() && !info.std.empty();
   if (known && (differ(info.mean, images.mean) || differ(info.std, images.std))) {

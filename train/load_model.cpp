@@ -1,7 +1,12 @@
 #include "train/load_model.h"
 
+#include <fmt/ranges.h>
+
+#include <algorithm>
+
 #include "core/base/error.h"
 #include "core/base/option_name.h"
+#include "layers/foreign_weights.h"
 #include "train/checkpoint.h"
 #include "train/run_directory.h"
 
@@ -22,6 +27,19 @@ std::string choose(const std::optional<std::string>& option, const std::string& 
 int input_channels(const TensorFile& file) {
   const Tensor* stem = file.find("conv1.weight");  // [out, in, kh, kw]
   return stem != nullptr && stem->rank() == 4 ? static_cast<int>(stem->size(1)) : 3;
+}
+
+// What another program means by words that are none of this library's is not known.
+void forget_foreign_words(WeightInfo& info, std::vector<std::string>& notes) {
+  const auto forget = [&](const char* key, std::string& word, const std::vector<std::string>& known) {
+    if (word.empty() || std::find(known.begin(), known.end(), word) != known.end()) return;
+    notes.push_back(fmt::format("\"{}\" in the metadata is \"{}\", not one of {}: ignored", key, word,
+                                fmt::join(known, ", ")));
+    word.clear();
+  };
+  forget("model", info.model, resnet_names());
+  forget("stem", info.stem, {"imagenet", "cifar"});
+  forget("shortcut", info.shortcut, {"A", "B", "a", "b"});
 }
 
 void complete(WeightInfo& info, const ModelOptions& options, int classes, int channels,
@@ -59,9 +77,13 @@ FoundWeights find_weights(const fs::path& run_or_file) {
 LoadedModel load_model(const fs::path& run_or_file, const ModelOptions& options) {
   const Device device = use_device(options.device);
   const auto [path, file] = find_weights(run_or_file);
-  const TensorFile weights = weights_of(file);
-  WeightInfo info = info_from_metadata(file.metadata);
+  std::vector<std::string> notes;
+  const TensorFile weights = without_shared_prefix(weights_of(file), notes);
+  WeightInfo info = info_from_metadata(file.metadata, &notes);
+  forget_foreign_words(info, notes);
   const ProbableModel probable = probable_model(weights);
+  check(probable.other.empty() || options.model, "{}: its names and shapes are those of {}; there are {}",
+        path.string(), probable.str(), fmt::join(resnet_names(), ", "));
   info.model = choose(options.model, info.model, probable.model);
   info.stem = choose(options.stem, info.stem, probable.stem);
   info.shortcut = choose(options.shortcut, info.shortcut, probable.shortcut);
@@ -81,6 +103,8 @@ LoadedModel load_model(const fs::path& run_or_file, const ModelOptions& options)
   LoadedModel loaded{
       .file = path, .net = ResNet(info.model, net_options), .info = info, .channels = net_options.channels};
   load_weights(weights, loaded.net.state(), true, path.string());
+  check_finite(weights, path.string());
+  for (const std::string& note : notes) fmt::print(stderr, "note: {}: {}\n", path.string(), note);
   complete(loaded.info, options, probable.classes, loaded.channels, path);
   return loaded;
 }

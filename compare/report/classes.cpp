@@ -7,6 +7,7 @@
 #include "compare/report/html.h"
 #include "core/base/error.h"
 #include "core/base/table.h"
+#include "core/base/text_file.h"
 
 namespace lamina::compare {
 namespace {
@@ -26,6 +27,7 @@ ClassFigure read_classes(const Group& group) {
   for (const RunResult& run : group.runs) {
     const fs::path path = run.path / "evaluation.json";
     if (!run.complete || !fs::exists(path)) continue;
+    read_text(path);  // a disk that fails ends the report; what is wrong with the bytes is told on the page
     try {
       figure.results = train::read_evaluation(path);
     } catch (const Error& error) {
@@ -76,6 +78,7 @@ std::string confusion_script(const std::string& name, const std::string& label, 
   const int width = names + side + 90, height = side + names + 8;
   return script_head(name, "Classes of " + label + ", true × predicted, in % of the true", width, height) +
          fmt::format(R"(unset grid
+unset key
 set margins at screen {left}, at screen {right}, at screen {bottom}, at screen {top}
 set label "predicted" at graph 0.5, screen {label_at_bottom} center
 set label "true" at screen {label_at_left}, graph 0.5 rotate by 90 center

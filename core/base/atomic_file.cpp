@@ -55,6 +55,10 @@ AtomicFile::AtomicFile(const fs::path& path) : target_(followed(path)) {
     descriptor_ = retry_interrupted(
         [&] { return ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666); });
   } while (descriptor_ < 0 && errno == EEXIST);
+  const fs::path folder = target_.parent_path();
+  std::error_code unknown;
+  check(descriptor_ >= 0 || errno != ENOENT || folder.empty() || fs::exists(folder, unknown),
+        "writing {}: there is no folder {}; make it first", target_.string(), folder.string());
   if (descriptor_ < 0) fail_with_errno("creating a temporary file beside it");
 }
 

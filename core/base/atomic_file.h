@@ -22,6 +22,7 @@ class AtomicFile {
 
   void write(const void* data, std::size_t bytes);
   void commit();
+  bool replaced() const { return renamed_; }  // the target is the new file, even where commit() threw
 
  private:
   [[noreturn]] void fail_with_errno(const char* action) const;

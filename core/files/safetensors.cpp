@@ -62,12 +62,36 @@ class InputFile {
   std::uint64_t size_ = 0;
 };
 
+// What a file begins with that is no safetensors file; empty where that tells nothing.
+std::string other_format(const std::string& start) {
+  constexpr const char* conversion =
+      "PyTorch's own format, which is not read here; convert it: python3 -c \"import torch; from "
+      "safetensors.torch import save_file; save_file(torch.load('IN.pth', map_location='cpu'), "
+      "'OUT.safetensors')\"";
+  if (start.starts_with("PK\3\4")) return std::string("a ZIP archive, perhaps ") + conversion;
+  if (start.starts_with("\x80\2")) return std::string("a Python pickle, perhaps ") + conversion;
+  if (start.starts_with("\x89HDF")) return "an HDF5 file";
+  const auto is_text = [](unsigned char c) {
+    return (c >= ' ' && c < 127) || c == '\n' || c == '\r' || c == '\t';
+  };
+  return std::all_of(start.begin(), start.end(), is_text) ? "text" : "";
+}
+
+void check_format(const InputFile& file) {
+  check(file.size() > 0, "{}: the file is empty; expected a safetensors file", file.name());
+  std::string start(std::min<std::uint64_t>(file.size(), 8), '\0');
+  file.read(0, start.data(), start.size());
+  const std::string format = other_format(start);
+  check(format.empty(), "{}: not a safetensors file, but {}", file.name(), format);
+}
+
 struct Opened {
   TensorHeader header;
   std::uint64_t data_start = 0;
 };
 
 Opened open_header(const InputFile& file) {
+  check_format(file);
   std::uint64_t length = 0;
   check(file.size() >= sizeof length, "{}: {} bytes are too few for a safetensors file", file.name(),
         file.size());
