@@ -238,12 +238,12 @@ Dataset read_source(const Source& source, const std::string& where, const OpenOp
   try {
     return source.read(directory, options);
   } catch (const OutOfMemory& error) {
-    fail("{}: its images need more memory than there is: {} were asked for, and at most {} can be had",
+    fail("{}: its images need more memory than there is: {} were asked for, and at most {} can be had; {}",
          printable(directory.native()), format_bytes(static_cast<double>(error.shortage().asked_bytes)),
-         format_bytes(static_cast<double>(error.shortage().most_bytes)));
+         format_bytes(static_cast<double>(error.shortage().most_bytes)), describe_available_memory());
   } catch (const std::bad_alloc&) {
-    fail("{}: its images need more memory than there is: {} are available", printable(directory.native()),
-         format_bytes(static_cast<double>(available_memory())));
+    fail("{}: its images need more memory than there is: {}", printable(directory.native()),
+         describe_available_memory());
   }
 }
 

@@ -50,7 +50,7 @@ Pixels decode_or_explain(Bytes bytes, const std::string& name, std::int64_t most
   } catch (const Error& error) {
     throw DamagedImage(error.what());
   } catch (const std::bad_alloc&) {
-    fail("{}: {} bytes of memory are available, too few for its pixels", name, available_memory());
+    fail("{}: there is too little memory for its pixels: {}", name, describe_available_memory());
   }
 }
 

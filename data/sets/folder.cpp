@@ -9,6 +9,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "core/base/available_memory.h"
 #include "core/base/error.h"
 #include "core/base/file_kind.h"
 #include "core/base/option_name.h"
@@ -78,11 +79,12 @@ DecodedFolder make_room(const fs::path& directory, const FolderListing& listing,
     const MemoryShortage& shortage = error.shortage();
     const auto needed = static_cast<double>(train + test) * static_cast<double>(shape.elements());
     fail(
-        "{}: {} images of {}×{} pixels need {} of memory, and at most {} can be had. Set a smaller {}, or "
-        "use a "
-        "folder with fewer images",
+        "{}: {} images of {}×{} pixels need {} of memory, and at most {} can be had ({}). Set a smaller {}, "
+        "or "
+        "use a folder with fewer images",
         printable(directory.native()), format_count(train + test), shape[1], shape[0], format_bytes(needed),
-        format_bytes(static_cast<double>(shortage.most_bytes)), option_name("image_size"));
+        format_bytes(static_cast<double>(shortage.most_bytes)), describe_available_memory(),
+        option_name("image_size"));
   }
 }
 
