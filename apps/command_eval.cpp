@@ -24,6 +24,8 @@ struct EvalCommand {
   train::ModelOptions model;
   std::int64_t batch = 500, limit = 0;
   int workers = 2, image_size = 0;
+  bool skip_damaged = false;
+  std::int64_t max_pixels = data::max_pixels;
   bool json = false;
 };
 
@@ -39,13 +41,17 @@ void take_data_of_run(EvalCommand& command) {
   const train::Recipe trained = train::recipe_from_json(options, run.file("config.json").string());
   command.data = trained.data;
   command.image_size = trained.image_size;
+  command.skip_damaged = command.skip_damaged || trained.skip_damaged;
+  if (command.max_pixels == data::max_pixels) command.max_pixels = trained.max_pixels;
 }
 
 data::Split open_split(const EvalCommand& command, const train::LoadedModel& model) {
   const data::Dataset data =
       data::open(command.data, {.limit_train = command.split == "train" ? command.limit : 0,
                                 .limit_test = command.split == "test" ? command.limit : 0,
-                                .image_size = command.image_size});
+                                .image_size = command.image_size,
+                                .skip_damaged = command.skip_damaged,
+                                .max_pixels = command.max_pixels});
   check(data.classes.size() == model.info.classes.size(), "eval: {} has {} classes, {} tells {} apart",
         data.name, data.classes.size(), model.file.string(), model.info.classes.size());
   data::Split split = command.split == "train" ? data.train : data.test;
@@ -123,6 +129,7 @@ int run_eval(EvalCommand command) {
   if (command.batch < 1) fail_usage("--batch {}: expected at least 1", command.batch);
   if (command.limit < 0) fail_usage("--limit {}: expected at least 0", command.limit);
   if (command.workers < 0) fail_usage("--workers {}: expected at least 0", command.workers);
+  if (command.max_pixels < 1) fail_usage("--max-pixels {}: expected at least 1", command.max_pixels);
   if (command.data.empty()) take_data_of_run(command);
   train::LoadedModel model = train::load_model(command.file, command.model);
   const data::Split split = open_split(command, model);
@@ -146,6 +153,9 @@ void add_eval_command(const Command& program) {
   eval.option("--batch", command->batch, "images at once; changes the result by rounding at most");
   eval.option("--workers", command->workers, "threads that prepare batches");
   eval.option("--image-size", command->image_size, "folders: resize and crop to a square; 0: keep");
+  eval.option("--skip-damaged", command->skip_damaged,
+              "folders: go on without images that cannot be decoded");
+  eval.option("--max-pixels", command->max_pixels, "folders: refuse larger images");
   add_options(eval, command->model);
   eval.option("--json", command->json, "one JSON object on standard output, nothing else");
   eval.runs([command] { return run_eval(*command); });

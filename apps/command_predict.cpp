@@ -22,6 +22,7 @@ struct PredictCommand {
   std::vector<std::string> images;
   train::ModelOptions model;
   int top = 5, size = 0;
+  std::int64_t max_pixels = data::max_pixels;
   bool json = false;
 };
 
@@ -43,9 +44,10 @@ Tensor to_input(const Tensor& image, const WeightInfo& info, Device device) {
   return input;
 }
 
-Prediction predict(train::LoadedModel& model, const std::string& path, int size, Device device) {
-  Tensor image = data::decode_image(path, model.channels);
-  if (size > 0) image = data::resize_image(image, size);
+Prediction predict(train::LoadedModel& model, const std::string& path, const PredictCommand& command,
+                   Device device) {
+  Tensor image = data::decode_image(path, model.channels, command.max_pixels);
+  if (command.size > 0) image = data::resize_image(image, command.size);
   const Tensor logits = model.net(to_input(image, model.info, device));
   Prediction prediction{path, logits.to_vector<float>(), softmax(logits).to_vector<float>()};
   const bool finite = std::all_of(prediction.logits.begin(), prediction.logits.end(),
@@ -87,13 +89,14 @@ void print_text(const std::vector<Prediction>& predictions, const WeightInfo& in
 int run_predict(const PredictCommand& command) {
   if (command.top < 1) fail_usage("--top {}: expected at least 1", command.top);
   if (command.size < 0) fail_usage("--size {}: expected at least 1, or 0 to keep the size", command.size);
+  if (command.max_pixels < 1) fail_usage("--max-pixels {}: expected at least 1", command.max_pixels);
   train::LoadedModel model = train::load_model(command.file, command.model);
   const Device device = model.net.options().device;
   const NoGrad no_grad;
   model.net.eval();
   std::vector<Prediction> predictions;
   for (const std::string& image : command.images) {
-    predictions.push_back(predict(model, image, command.size, device));
+    predictions.push_back(predict(model, image, command, device));
   }
   if (command.json) {
     print_json(predictions, model.info);
@@ -112,6 +115,7 @@ void add_predict_command(const Command& program) {
   predict.argument("images", command->images, "JPEG, PNG, BMP, TGA, PGM or PPM files");
   predict.option("--top", command->top, "classes shown per image");
   predict.option("--size", command->size, "resize and crop images to a square; 0: keep their size");
+  predict.option("--max-pixels", command->max_pixels, "refuse larger images, before memory is spent on them");
   add_options(predict, command->model);
   predict.option("--json", command->json, "one JSON object on standard output, nothing else");
   predict.runs([command] { return run_predict(*command); });

@@ -6,6 +6,7 @@
 
 #include "apps/command.h"
 #include "apps/options.h"
+#include "core/base/available_memory.h"
 #include "core/base/error.h"
 #include "core/base/option_name.h"
 
@@ -28,7 +29,9 @@ int main(int argc, char** argv) {
   } catch (const lamina::UsageError& error) {
     return fail_with(2, error.what());
   } catch (const std::bad_alloc&) {
-    return fail_with(1, "out of memory; try a smaller --micro-batch");
+    return fail_with(1, ("out of memory: more was asked for than there is; " +
+                         lamina::describe_available_memory() + "; try a smaller --micro-batch")
+                            .c_str());
   } catch (const std::exception& error) {
     return fail_with(1, error.what());
   }

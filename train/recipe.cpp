@@ -191,6 +191,7 @@ void check_recipe(const Recipe& o) {
   at_least("base_batch", static_cast<double>(o.base_batch), 1);
   at_least("warmup_epochs", o.warmup_epochs, 0);
   at_least("image_size", o.image_size, 0);
+  at_least("max_pixels", static_cast<double>(o.max_pixels), 1);
   at_least("cutout", o.cutout, 0);
   at_least("limit_train", static_cast<double>(o.limit_train), 0);
   at_least("limit_test", static_cast<double>(o.limit_test), 0);

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "data/images/image.h"
 #include "train/device_options.h"
 
 namespace lamina::train {
@@ -33,6 +34,8 @@ struct Recipe {
   int cutout = 0;
   double mixup = 0;
   int image_size = 0;
+  bool skip_damaged = false;
+  std::int64_t max_pixels = data::max_pixels;
   std::int64_t limit_train = 0, limit_test = 0;
   double valid = 0;           // held out of the training images: below 1 a share of them, else their number
   std::string keep = "last";  // whose weights are final: the last epoch's, or the best's on those images
@@ -118,6 +121,12 @@ void visit_training_options(Options& o, const Visit& visit) {
           "alpha: images are mixed in pairs, by Beta(alpha, alpha) (Zhang et al. 2018); 0: none; CPU only"},
       o.mixup);
   visit(OptionInfo{"image_size", "folders: resize and crop to a square; 0: keep"}, o.image_size);
+  visit(OptionInfo{"skip_damaged",
+                   "folders: go on without images that cannot be decoded, and list them on standard error"},
+        o.skip_damaged);
+  visit(
+      OptionInfo{"max_pixels", "folders: refuse images of more pixels, before memory is spent on them", true},
+      o.max_pixels);
   visit(OptionInfo{"limit_train", "use only N training images; 0: all"}, o.limit_train);
   visit(OptionInfo{"limit_test", "use only N test images; 0: all"}, o.limit_test);
   visit(
