@@ -85,10 +85,9 @@ void note_differences(const EvalCommand& command, const WeightInfo& info, const 
 
 // With labels that are numbers of the model's outputs, whose names `model` has then.
 data::Split open_split(const EvalCommand& command, train::LoadedModel& model) {
-  data::Dataset data =
-      data::open(command.data, {.limit_train = command.split == "train" ? command.limit : 0,
-                                .limit_test = command.split == "test" ? command.limit : 0,
-                                .image_size = image_size_for(command, model.info)});
+  data::Dataset data = data::open(command.data, {.limit_train = command.split == "train" ? command.limit : 0,
+                                                 .limit_test = command.split == "test" ? command.limit : 0,
+                                                 .image_size = image_size_for(command, model.info)});
   data.name = command.data;  // with the folder, for messages
   data::Split split = command.split == "train" ? data.train : data.test;
   check(split.size() > 0, "eval: {} has no {} images", data.name, command.split);
