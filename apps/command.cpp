@@ -100,6 +100,7 @@ LAMINA_OPTION(std::uint64_t);
 LAMINA_OPTION(double);
 LAMINA_OPTION(std::string);
 LAMINA_OPTION(std::optional<double>);
+LAMINA_OPTION(std::optional<int>);
 LAMINA_OPTION(std::optional<std::string>);
 LAMINA_OPTION(std::vector<std::string>);
 LAMINA_OPTION(std::vector<float>);

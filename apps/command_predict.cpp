@@ -3,6 +3,8 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <numeric>
+#include <optional>
+#include <utility>
 
 #include "apps/commands.h"
 #include "apps/options.h"
@@ -21,7 +23,8 @@ struct PredictCommand {
   std::string file;
   std::vector<std::string> images;
   train::ModelOptions model;
-  int top = 5, size = 0;
+  int top = 5;
+  std::optional<int> size;
   std::int64_t max_pixels = data::max_pixels;
   bool json = false;
 };
@@ -44,10 +47,65 @@ Tensor to_input(const Tensor& image, const WeightInfo& info, Device device) {
   return input;
 }
 
-Prediction predict(train::LoadedModel& model, const std::string& path, const PredictCommand& command,
+std::string pixels_text(std::int64_t height, std::int64_t width) {
+  return fmt::format("{}x{}", height, width);
+}
+
+// Images as in training, unless the command says otherwise; says once where they differ from it.
+class Preparation {
+ public:
+  Preparation(const PredictCommand& command, const train::LoadedModel& model)
+      : info_(model.info),
+        channels_(model.channels),
+        max_pixels_(command.max_pixels),
+        is_told_(command.size.has_value()),
+        size_(command.size.value_or(train::training_size(model.info))) {
+    if (info_.image_pixels.size() != 2 && !is_told_)
+      note(
+          fmt::format("{} does not say what size its images had in training; these are taken as they are "
+                      "(--size N resizes and crops them)",
+                      model.file.string()));
+  }
+
+  Tensor image(const std::string& path) {
+    const Tensor decoded = data::decode_image(path, channels_, max_pixels_);
+    const Tensor result = size_ > 0 ? data::resize_image(decoded, size_) : decoded;
+    note_difference(path, decoded, result);
+    return result;
+  }
+
+ private:
+  void note(const std::string& text) {
+    if (!std::exchange(noted_, true)) fmt::print(stderr, "note: {}\n", text);
+  }
+  // Training that resized its images says that any size is welcome.
+  void note_difference(const std::string& path, const Tensor& decoded, const Tensor& result) {
+    if (info_.image_pixels.size() != 2) return;
+    const std::string trained = pixels_text(info_.image_pixels[0], info_.image_pixels[1]);
+    const std::string own = pixels_text(decoded.size(0), decoded.size(1)),
+                      taken = pixels_text(result.size(0), result.size(1));
+    if (taken != trained) {
+      note(fmt::format("{}: taken as {}, but the network was trained on images of {} (height x width)", path,
+                       taken, trained));
+    } else if (own != taken && !is_told_ && info_.image_size.value_or(0) == 0) {
+      note(
+          fmt::format("{}: {} pixels (height x width); resized and cropped to {}, the size of the training's "
+                      "images, as are all others (--size 0 keeps their size)",
+                      path, own, trained));
+    }
+  }
+
+  const WeightInfo& info_;
+  int channels_;
+  std::int64_t max_pixels_;
+  bool is_told_;
+  int size_;  // 0: as they are
+  bool noted_ = false;
+};
+
+Prediction predict(train::LoadedModel& model, const std::string& path, Preparation& preparation,
                    Device device) {
-  Tensor image = data::decode_image(path, model.channels, command.max_pixels);
-  if (command.size > 0) image = data::resize_image(image, command.size);
+  const Tensor image = preparation.image(path);
   const Tensor logits = model.net(to_input(image, model.info, device));
   Prediction prediction{path, logits.to_vector<float>(), softmax(logits).to_vector<float>()};
   const bool finite = std::all_of(prediction.logits.begin(), prediction.logits.end(),
@@ -56,7 +114,12 @@ Prediction predict(train::LoadedModel& model, const std::string& path, const Pre
   return prediction;
 }
 
-void print_json(const std::vector<Prediction>& predictions, const WeightInfo& info) {
+struct Failure {
+  std::string file, error;
+};
+
+void print_json(const std::vector<Prediction>& predictions, const std::vector<Failure>& failures,
+                const WeightInfo& info) {
   nlohmann::json list = nlohmann::json::array();
   for (const Prediction& p : predictions) {
     list.push_back({{"file", p.file},
@@ -64,8 +127,10 @@ void print_json(const std::vector<Prediction>& predictions, const WeightInfo& in
                     {"logits", p.logits},
                     {"probabilities", p.probabilities}});
   }
-  const nlohmann::json json{
+  nlohmann::json json{
       {"predictions", list}, {"classes", info.classes}, {"mean", info.mean}, {"std", info.std}};
+  for (const Failure& failure : failures)
+    json["failed"].push_back({{"file", failure.file}, {"error", failure.error}});
   fmt::print("{}\n", json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
 }
 
@@ -88,22 +153,33 @@ void print_text(const std::vector<Prediction>& predictions, const WeightInfo& in
 
 int run_predict(const PredictCommand& command) {
   if (command.top < 1) fail_usage("--top {}: expected at least 1", command.top);
-  if (command.size < 0) fail_usage("--size {}: expected at least 1, or 0 to keep the size", command.size);
+  if (command.size.value_or(0) < 0)
+    fail_usage("--size {}: expected at least 1, or 0 to keep the size", *command.size);
   if (command.max_pixels < 1) fail_usage("--max-pixels {}: expected at least 1", command.max_pixels);
   train::LoadedModel model = train::load_model(command.file, command.model);
   const Device device = model.net.options().device;
   const NoGrad no_grad;
   model.net.eval();
+  Preparation preparation(command, model);
   std::vector<Prediction> predictions;
+  std::vector<Failure> failures;  // one damaged image shall not take the results of the others with it
   for (const std::string& image : command.images) {
-    predictions.push_back(predict(model, image, command, device));
+    try {
+      predictions.push_back(predict(model, image, preparation, device));
+    } catch (const Error& error) {
+      failures.push_back({image, error.what()});
+      fmt::print(stderr, "lamina: {}\n", error.what());
+    }
   }
   if (command.json) {
-    print_json(predictions, model.info);
-  } else {
+    print_json(predictions, failures, model.info);
+  } else if (!predictions.empty()) {
     print_text(predictions, model.info, command.top);
   }
-  return 0;
+  if (!failures.empty() && command.images.size() > 1)
+    fmt::print(stderr, "lamina: predict: {} of {} images could not be predicted\n", failures.size(),
+               command.images.size());
+  return failures.empty() ? 0 : 1;
 }
 
 }  // namespace
@@ -114,7 +190,8 @@ void add_predict_command(const Command& program) {
   predict.argument("file", command->file, "RUN|FILE");
   predict.argument("images", command->images, "JPEG, PNG, BMP, TGA, PGM or PPM files");
   predict.option("--top", command->top, "classes shown per image");
-  predict.option("--size", command->size, "resize and crop images to a square; 0: keep their size");
+  predict.option("--size", command->size,
+                 "resize and crop images to a square; 0: keep their size; default: as in training");
   predict.option("--max-pixels", command->max_pixels, "refuse larger images, before memory is spent on them");
   add_options(predict, command->model);
   predict.option("--json", command->json, "one JSON object on standard output, nothing else");

@@ -5,6 +5,7 @@
 
 #include "compare/on_one_line.h"
 #include "compare/settled_options.h"
+#include "compare/named_data.h"
 #include "core/base/csv.h"
 #include "core/base/error.h"
 #include "core/base/text_file.h"
@@ -66,13 +67,6 @@ bool changes_results(const train::OptionInfo& info) {
   return !info.may_change && name != "seed" && name != "trace" && name != "noise_scale";
 }
 
-// The data set's directory changes nothing; what follows "synthetic:" are its sizes.
-Json comparable_value(const RunResult& run, const std::string& name) {
-  const Json& value = option(run, name);
-  if (name != "data" || !value.is_string()) return value;
-  return train::without_directory(value.get<std::string>());
-}
-
 // The names of the options that results depend on, but for the seed.
 const std::vector<std::string>& compared_options() {
   static const auto names = [] {
@@ -88,9 +82,14 @@ const std::vector<std::string>& compared_options() {
   return names;
 }
 
-Json comparable_options(const RunResult& run) {
+// Of the data, which may lie anywhere, what they are called among the runs compared.
+Json comparable_value(const RunResult& run, const std::string& name, const std::string& data) {
+  return name == "data" ? Json(data) : option(run, name);
+}
+
+Json comparable_options(const RunResult& run, const std::string& data) {
   Json options = Json::object();
-  for (const std::string& name : compared_options()) options[name] = comparable_value(run, name);
+  for (const std::string& name : compared_options()) options[name] = comparable_value(run, name, data);
   return options;
 }
 
@@ -296,8 +295,10 @@ const RunResult& Group::representative() const {
 
 std::vector<Group> group_runs(const std::vector<RunResult>& runs) {
   std::vector<Contender> contenders;
-  for (const RunResult& run : runs) {
-    const Json options = comparable_options(run), settled = settled_options(run.config, options);
+  const std::vector<std::string> data = name_data(runs);
+  for (std::size_t i = 0; i < runs.size(); ++i) {
+    const RunResult& run = runs[i];
+    const Json options = comparable_options(run, data[i]), settled = settled_options(run.config, options);
     auto contender = std::find_if(contenders.begin(), contenders.end(), [&](const Contender& c) {
       return c.given_label == run.label && (c.options == options || c.settled == settled);
     });
@@ -306,6 +307,7 @@ std::vector<Group> group_runs(const std::vector<RunResult>& runs) {
       contender = contenders.end() - 1;
     }
     contender->group.runs.push_back(run);
+    contender->group.runs.back().data = data[i];
   }
   std::vector<Group> groups;
   for (Contender& contender : contenders) {
@@ -336,7 +338,7 @@ std::string describe_runs(const Group& group) {
 std::vector<DescribedOption> describe_options(const RunResult& run) {
   std::vector<DescribedOption> options;
   for (const std::string& name : compared_options()) {
-    const Json value = comparable_value(run, name);
+    const Json value = comparable_value(run, name, run.data.empty() ? name_data({run}).front() : run.data);
     options.push_back({name, value.is_null() ? resolved_text(run, name) : as_text(value),
                        value == default_options().at(name)});
   }

@@ -30,6 +30,7 @@ struct EpochRow {
 struct RunResult {
   std::filesystem::path path;
   std::string label;  // the caller's name for the contender; empty: how its options differ from the others'
+  std::string data;   // what its data are called among the runs of a comparison; empty before group_runs()
   nlohmann::json config;         // config.json
   std::vector<EpochRow> epochs;  // through the last whole row
   std::string failure;           // what failure.txt says; empty where there is none
@@ -59,7 +60,8 @@ struct Group {
   const RunResult& representative() const;  // the first complete run, else the first
 };
 
-// Runs of equal label and options, but for the seed, make a group; groups and runs keep the order given.
+// Runs of equal label, options, but for the seed, and data, wherever those lie, make a group; groups and runs
+// keep the order given.
 std::vector<Group> group_runs(const std::vector<RunResult>& runs);
 
 // "3", or for a group with unfinished runs: "2 of 3, 1 failed: training diverged in epoch 1 …".

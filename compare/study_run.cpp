@@ -1,5 +1,7 @@
 #include "compare/study_run.h"
 
+#include <fmt/ranges.h>
+
 #include <algorithm>
 #include <map>
 #include <optional>
@@ -12,6 +14,7 @@
 #include "core/base/table.h"
 #include "core/base/text_file.h"
 #include "train/recipe_run.h"
+#include "train/run_config.h"
 
 namespace lamina::compare {
 namespace fs = std::filesystem;
@@ -76,13 +79,48 @@ class DataSets {
     const train::Recipe& r = resolved.recipe;
     const auto key = std::tuple(r.data, r.limit_train, r.limit_test, r.image_size, r.valid);
     const auto found = opened_.find(key);
-    return found != opened_.end() ? found->second
-                                  : opened_.emplace(key, train::open_data(resolved)).first->second;
+    if (found != opened_.end()) return found->second;
+    const train::TrainingData& data = opened_.emplace(key, train::open_data(resolved)).first->second;
+    identities_.emplace(std::pair(r.data, r.image_size), data.set.identity);
+    return data;
+  }
+  // For runs that need no images any more: what is opened for this alone is not kept.
+  const data::DataIdentity& identity_of(const train::ResolvedRecipe& resolved) {
+    const auto key = std::pair(resolved.recipe.data, resolved.recipe.image_size);
+    const auto found = identities_.find(key);
+    if (found != identities_.end()) return found->second;
+    return identities_.emplace(key, data::open(resolved.recipe.data, resolved.open).identity).first->second;
   }
 
  private:
   std::map<std::tuple<std::string, std::int64_t, std::int64_t, int, double>, train::TrainingData> opened_;
+  std::map<std::pair<std::string, int>, data::DataIdentity> identities_;
 };
+
+void note(const std::string& source, const std::string& what) {
+  fmt::print(stderr, "note: {}: {}\n", source, what);
+}
+
+// Data that are gone cannot be compared. A finished run that had the same name for them is then taken as it
+// is; one that had another might be of anything.
+std::vector<std::string> differences_of_data(const Cell& cell, const nlohmann::json& config,
+                                             const std::string& source, bool needs_images, DataSets& data) {
+  const data::DataIdentity there = train::data_of_run(config, source);
+  const bool same_name = config.at("options").at("data") == cell.recipe.data;
+  std::vector<std::string> differences;
+  try {
+    differences = data::data_differences(there, data.identity_of(train::resolve(cell.recipe)));
+  } catch (const Error& error) {
+    if (needs_images || !same_name) throw;
+    note(source, fmt::format("whether its data are the same as now cannot be told: {}", error.what()));
+  }
+  if (differences.empty() && there.train.digest.empty() && !same_name)
+    note(source,
+         fmt::format("an earlier version of Lamina made it with {}, and kept no digest of the images; "
+                     "by number, classes, mean and deviation they may be those of {}",
+                     config["options"]["data"].dump(), cell.recipe.data));
+  return differences;
+}
 
 std::string describe(const TrainingPosition& position) {
   const auto percent = [](const Metrics& m) { return m.samples > 0 ? 100 * m.mean(0) : 0; };
@@ -141,6 +179,26 @@ std::vector<Task> make_tasks(const std::vector<Cell>& cells, const StudyDirector
   return tasks;
 }
 
+// Throws UsageError naming a run that is there and was made with other data than the study has now.
+void check_same_data(const std::vector<Cell>& cells, const StudyDirectory& directory,
+                     const std::vector<Task>& tasks, DataSets& data) {
+  for (const Cell& cell : cells) {
+    const fs::path path = directory.run(cell);
+    const auto config = config_of(path);
+    if (!config) continue;
+    const bool needs_images =
+        std::any_of(tasks.begin(), tasks.end(), [&](const Task& task) { return task.cell == &cell; });
+    const std::vector<std::string> differences =
+        differences_of_data(cell, *config, (path / "config.json").string(), needs_images, data);
+    if (differences.empty()) continue;
+    fail_usage(
+        "{}: this run was made with other data than the study has now:\n  {}\nRemove it to have it run "
+        "again, "
+        "or choose another {}",
+        path.string(), fmt::join(differences, "\n  "), option_name("directory"));
+  }
+}
+
 }  // namespace
 
 StudyDirectory::StudyDirectory(fs::path path)
@@ -163,6 +221,7 @@ int run_cells(const Study& study, const std::vector<Cell>& cells, const StudyDir
     images.push_back(static_cast<double>(recipe.recipe.epochs * loader.samples()));
   }
   if (InterruptHandler::signal() != 0) return InterruptHandler::signal();
+  check_same_data(cells, directory, tasks, data);
   write_file_atomically(directory.file("study.toml"), study.text);
   StudyObserver nobody;
   StudyObserver& observer = options.observer != nullptr ? *options.observer : nobody;

@@ -202,6 +202,15 @@ Dataset finish(Dataset dataset, const OpenOptions& options, const std::string& t
   measure(train.images, train.mean, train.std);
   test.mean = train.mean;
   test.std = train.std;
+  dataset.identity = {.name = dataset.name,
+                      .classes = dataset.classes,
+                      .train = identity_of(train, options.threads),
+                      .test = identity_of(test, options.threads),
+                      .height = train.height(),
+                      .width = train.width(),
+                      .channels = train.channels(),
+                      .mean = train.mean,
+                      .std = train.std};
   train = limit(train, options.limit_train);
   test = limit(test, options.limit_test);
   return dataset;
@@ -212,6 +221,12 @@ std::vector<std::string> names() {
   for (const Source& source : sources()) list.push_back(source.place.name);
   list.emplace_back("synthetic");
   return list;
+}
+
+bool resizes(std::string_view spec) {
+  const std::string_view name = spec.substr(0, spec.find(':'));
+  return std::any_of(sources().begin(), sources().end(),
+                     [&](const Source& source) { return source.place.name == name && source.resizes; });
 }
 
 std::filesystem::path locate(std::string_view name) {

@@ -54,6 +54,13 @@ std::string parse_text(const std::map<std::string, std::string>& metadata, const
   return found == metadata.end() ? std::string() : found->second;
 }
 
+std::optional<int> parse_size(const std::map<std::string, std::string>& metadata, const std::string& key) {
+  const std::string text = parse_text(metadata, key);
+  const json number = json::parse(text, nullptr, /*allow_exceptions=*/false);
+  if (!number.is_number_unsigned() || number.get<std::uint64_t>() > 1u << 30) return {};
+  return number.get<int>();
+}
+
 // "3 missing (a, b, …)"; empty for none.
 void describe(std::string& text, const char* what, const std::vector<std::string>& names) {
   constexpr std::size_t most = 3;
@@ -161,7 +168,10 @@ WeightInfo info_from_metadata(const std::map<std::string, std::string>& metadata
           .shortcut = parse_text(metadata, "shortcut"),
           .classes = parse_list<std::string>(metadata, "classes", noted),
           .mean = parse_list<float>(metadata, "mean", noted),
-          .std = parse_list<float>(metadata, "std", noted)};
+          .std = parse_list<float>(metadata, "std", noted),
+          .image_pixels = parse_list<int>(metadata, "image_pixels", noted),
+          .image_size = parse_size(metadata, "image_size"),
+          .data = parse_text(metadata, "data")};
 }
 
 std::map<std::string, std::string> metadata_from_info(const WeightInfo& info) {
@@ -172,6 +182,9 @@ std::map<std::string, std::string> metadata_from_info(const WeightInfo& info) {
   if (!info.classes.empty()) metadata["classes"] = json(info.classes).dump();
   if (!info.mean.empty()) metadata["mean"] = fmt::format("[{}]", fmt::join(info.mean, ","));
   if (!info.std.empty()) metadata["std"] = fmt::format("[{}]", fmt::join(info.std, ","));
+  if (!info.image_pixels.empty()) metadata["image_pixels"] = json(info.image_pixels).dump();
+  if (info.image_size) metadata["image_size"] = std::to_string(*info.image_size);
+  if (!info.data.empty()) metadata["data"] = info.data;
   return metadata;
 }
 

@@ -5,6 +5,7 @@
 
 #include <filesystem>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -14,14 +15,18 @@
 
 namespace lamina {
 
-// What a file says about itself in its metadata ("model", "stem", "shortcut", "classes", "mean", "std"; lists
-// as JSON arrays). Whatever a foreign file leaves unsaid is empty.
+// What a file says about itself in its metadata under the names of its members;
+// lists are JSON arrays. Whatever a foreign file leaves unsaid is empty.
 struct WeightInfo {
-  std::string model;                 // "resnet18"
-  std::string stem;                  // "imagenet", "cifar"
-  std::string shortcut;              // "A", "B"
-  std::vector<std::string> classes;  // names, in the order of the logits
-  std::vector<float> mean, std;      // per channel, of images scaled to [0, 1]
+  std::string model;                   // "resnet18"
+  std::string stem;                    // "imagenet", "cifar"
+  std::string shortcut;                // "A", "B"
+  std::vector<std::string> classes;    // names, in the order of the logits
+  std::vector<float> mean, std;        // per channel, of images scaled to [0, 1]
+  std::vector<int> image_pixels = {};  // height and width of the images in training
+  // How they got there: the shorter side resized to it, then the centre cut out; 0: the files' own size.
+  std::optional<int> image_size = {};
+  std::string data = {};  // what they were, a JSON object (data/identity.h)
 };
 
 // A list that is not a JSON array of the right type, as a foreign file may have, counts as unsaid; `notes`

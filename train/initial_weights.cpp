@@ -3,9 +3,9 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
-#include <cmath>
 
 #include "layers/foreign_weights.h"
+#include "data/identity.h"
 #include "train/checkpoint.h"
 #include "train/load_model.h"
 
@@ -19,12 +19,6 @@ std::string list(std::vector<std::string> names) {
   names.resize(std::min(count, most));
   return fmt::format("{}{}", fmt::join(names, ", "),
                      count > most ? fmt::format(", … ({} in all)", count) : "");
-}
-
-bool differ(const std::vector<float>& a, const std::vector<float>& b) {
-  constexpr float visible = 0.001f;  // a quarter of a step of 8-bit pixels
-  return !std::equal(a.begin(), a.end(), b.begin(), b.end(),
-                     [](float x, float y) { return std::abs(x - y) <= visible; });
 }
 
 std::string describe_numbers(const std::vector<float>& numbers) {
@@ -56,12 +50,20 @@ std::string describe(const InitialWeights& initial, const WeightInfo& images, co
   for (const std::string& note : weights.notes) text += fmt::format("\n{}note: {}", indent, note);
   const WeightInfo& info = weights.info;
   const bool known = !info.mean.empty() && !info.std.empty();
-  if (known && (differ(info.mean, images.mean) || differ(info.std, images.std))) {
+  if (known &&
+      (data::statistics_differ(info.mean, images.mean) || data::statistics_differ(info.std, images.std))) {
     text += fmt::format(
         "\n{0}note: its images were normalised with mean {1} and deviation {2}, these with mean {3} and "
         "deviation {4}",
         indent, describe_numbers(info.mean), describe_numbers(info.std), describe_numbers(images.mean),
         describe_numbers(images.std));
+  }
+  const bool takes_head =
+      std::find(weights.taken.begin(), weights.taken.end(), "fc.weight") != weights.taken.end();
+  if (takes_head && !info.classes.empty() && !images.classes.empty() && info.classes != images.classes) {
+    text += fmt::format(
+        "\n{0}note: its last layer, which is taken over, tells {1} apart; the same outputs are {2} here",
+        indent, data::list_names(info.classes), data::list_names(images.classes));
   }
   return text;
 }

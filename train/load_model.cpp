@@ -40,6 +40,22 @@ void forget_foreign_words(WeightInfo& info, std::vector<std::string>& notes) {
   forget("model", info.model, resnet_names());
   forget("stem", info.stem, {"imagenet", "cifar"});
   forget("shortcut", info.shortcut, {"A", "B", "a", "b"});
+// Files of earlier versions do not say how images were prepared; the options of their run do.
+void take_image_size_of_run(WeightInfo& info, const TensorFile& file, const fs::path& run_or_file) {
+  if (info.image_size) return;
+  nlohmann::json config;
+  if (RunDirectory::holds_run(run_or_file)) {
+    config = RunDirectory::open(run_or_file).read_config();
+  } else if (const auto found = file.metadata.find("config"); found != file.metadata.end()) {
+    config = nlohmann::json::parse(found->second, nullptr, /*allow_exceptions=*/false);
+  }
+  const auto options = config.is_object() ? config.find("options") : config.end();
+  if (options == config.end() || !options->is_object() || !options->contains("image_size")) return;
+  const nlohmann::json& size = (*options)["image_size"];
+  if (!size.is_number_unsigned()) return;
+  info.image_size = size.get<int>();
+  if (*info.image_size > 0 && info.image_pixels.empty())
+    info.image_pixels = {*info.image_size, *info.image_size};
 }
 
 void complete(WeightInfo& info, const ModelOptions& options, int classes, int channels,
@@ -74,6 +90,11 @@ FoundWeights find_weights(const fs::path& run_or_file) {
   return {checkpoint->path, std::move(checkpoint->file)};
 }
 
+int training_size(const WeightInfo& info) {
+  const std::vector<int>& pixels = info.image_pixels;
+  return pixels.size() == 2 && pixels[0] == pixels[1] ? pixels[0] : 0;
+}
+
 LoadedModel load_model(const fs::path& run_or_file, const ModelOptions& options) {
   const Device device = use_device(options.device);
   const auto [path, file] = find_weights(run_or_file);
@@ -105,6 +126,8 @@ LoadedModel load_model(const fs::path& run_or_file, const ModelOptions& options)
   load_weights(weights, loaded.net.state(), true, path.string());
   check_finite(weights, path.string());
   for (const std::string& note : notes) fmt::print(stderr, "note: {}: {}\n", path.string(), note);
+  loaded.names_classes = !info.classes.empty();
+  take_image_size_of_run(loaded.info, file, run_or_file);
   complete(loaded.info, options, probable.classes, loaded.channels, path);
   return loaded;
 }

@@ -28,11 +28,14 @@ double seconds_since(Clock::time_point start) {
 }
 
 // What is known of the model and the images, where the caller has not said it.
-WeightInfo completed(WeightInfo info, Objective& objective, const data::Split& split) {
+WeightInfo completed(WeightInfo info, Objective& objective, const data::Loader& loader) {
+  const data::Split& split = loader.split();
   const WeightInfo known = train::model_info(objective.module());
   if (info.model.empty()) info.model = known.model, info.stem = known.stem, info.shortcut = known.shortcut;
   if (info.mean.empty()) info.mean = split.mean;
   if (info.std.empty()) info.std = split.std;
+  if (info.image_pixels.empty() && !loader.options().transform)  // which may change the size
+    info.image_pixels = {static_cast<int>(split.height()), static_cast<int>(split.width())};
   return info;
 }
 
@@ -40,7 +43,7 @@ WeightInfo completed(WeightInfo info, Objective& objective, const data::Split& s
 
 Trainer::Trainer(Objective& objective, Optimizer& optimizer, data::Loader loader, TrainerOptions options)
     : objective_(objective), optimizer_(optimizer), loader_(std::move(loader)), options_(std::move(options)) {
-  options_.weights = completed(std::move(options_.weights), objective, loader_.split());
+  options_.weights = completed(std::move(options_.weights), objective, loader_);
 }
 
 Trainer::~Trainer() = default;

@@ -23,7 +23,7 @@ void Trainer::open() {
   check_optimizer();
   if (options_.ema != 0) average_ = std::make_unique<WeightAverage>(objective_.module(), options_.ema);
   if (directory_ == nullptr) return;
-  const nlohmann::json config = options_.config.empty() ? train::describe_run(*run_, options_, valid_.size())
+  const nlohmann::json config = options_.config.empty() ? train::describe_run(*run_, options_, valid_.size(), test_)
                                                         : nlohmann::json::parse(options_.config);
   options_.config = config.dump();
   directory_->remove_half_written();
