@@ -62,12 +62,18 @@ std::vector<Case> training_cases(const Maker& make) {
   const std::vector<std::string> results{"run/weights.",  "run/best.",   "run/trace.",     "run/epochs.csv",
                                          "run/steps.csv", "run/config.", "run/evaluation."};
   const Tree run = make({}, train);
-  return {{.name = "train", .arguments = train, .before = {}, .results = results, .changes = {"run/"}},
+  return {{.name = "train",
+           .arguments = train,
+           .before = {},
+           .results = results,
+           .changes = {"run/"},
+           .cleans = {"run/"}},
           {.name = "resume",
            .arguments = resume,
            .before = unfinished(run, "run/"),
            .results = results,
-           .changes = {"run/"}}};
+           .changes = {"run/"},
+           .cleans = {"run/"}}};
 }
 
 std::vector<Case> reading_cases(const Maker& make) {
@@ -80,7 +86,8 @@ std::vector<Case> reading_cases(const Maker& make) {
            .arguments = train,
            .before = images,
            .results = {"run/weights.", "run/epochs.csv", "run/steps.csv", "run/config.", "run/evaluation."},
-           .changes = {"run/", "cache/"}},
+           .changes = {"run/", "cache/"},
+           .cleans = {"run/"}},
           {.name = "eval",
            .arguments = Arguments{"eval", "run"} + folder + json,
            .before = run,
@@ -128,7 +135,8 @@ std::vector<Case> study_cases(const Maker& make) {
                    .results = {"st/results.csv", "st/table.", "st/study.toml", "st/runs/lars/weights.",
                                "st/runs/lars/trace.", "st/runs/lars/steps.csv", "st/runs/sgd/weights.",
                                "st/runs/sgd/epochs.csv", "st/runs/sgd/config.", "st/runs/sgd/evaluation."},
-                   .changes = {"st/"}};
+                   .changes = {"st/"},
+                   .cleans = {"st/runs/"}};
   Case again = first;
   again.name = "study again";
   again.before = make(file, study);

@@ -18,6 +18,7 @@ struct Case {
   std::vector<std::string> changes;        // what it may write: the same; all other files stay as they are
   std::vector<std::string> together = {};  // of these either all are the old ones or all are the new
   std::vector<std::string> own = {};       // a user's files among those that may change
+  std::vector<std::string> cleans = {};    // where it removes what a killed process left half-written
   bool compares_output = false;            // its standard output is a result
 };
 

@@ -13,6 +13,11 @@ namespace fs = std::filesystem;
 
 bool is_temporary(const std::string& path) { return path.find(".tmp") != std::string::npos; }
 
+Tree without_temporary(Tree tree) {
+  std::erase_if(tree, [](const auto& file) { return is_temporary(file.first); });
+  return tree;
+}
+
 // Where a case's folder stands beside what it may and must be.
 class Judgement {
  public:
@@ -25,7 +30,8 @@ class Judgement {
   std::string of_success(const Outcome& outcome) const {
     if (outcome.status != 0) return "exit status " + std::to_string(outcome.status);
     const Chosen is_result = [&](const std::string& path) { return starts_with_any(path, case_.results); };
-    const std::string differs = difference(subtree(reference_.tree, is_result), subtree(seen(), is_result));
+    const std::string differs =
+        difference(subtree(reference_.tree, is_result), without_temporary(subtree(seen(), is_result)));
     if (!differs.empty()) return "exit status 0, but " + differs;
     if (case_.compares_output && comparable("", outcome.out, laboratory_.folder()) != reference_.out)
       return "exit status 0, but another output";
@@ -45,9 +51,9 @@ class Judgement {
     return "";
   }
 
-  std::string of_leftovers() const {
+  std::string of_leftovers(const std::vector<std::string>& where = {""}) const {
     for (const auto& [path, bytes] : seen())
-      if (is_temporary(path)) return path + " is left behind";
+      if (is_temporary(path) && starts_with_any(path, where)) return path + " is left behind";
     return "";
   }
 
@@ -71,9 +77,7 @@ class Judgement {
     const Chosen kept = [&](const std::string& path) {
       return starts_with_any(path, case_.own) || !starts_with_any(path, case_.changes);
     };
-    Tree now = subtree(seen(), kept);
-    std::erase_if(now, [](const auto& file) { return is_temporary(file.first); });
-    return difference(subtree(before_, kept), now);
+    return difference(subtree(before_, kept), without_temporary(subtree(seen(), kept)));
   }
 
   bool is_old_or_new(const std::string& path, const std::string& bytes) const {
@@ -104,11 +108,11 @@ class Judgement {
   Tree before_;
 };
 
-// The path that a message would name: of a temporary file the one it becomes.
+// Whether a message names a path or a folder above it; a temporary file by the one that it becomes.
 bool names(const std::string& text, const std::string& path) {
-  const std::string file = fs::path(path.substr(0, path.find(".tmp"))).filename().string();
-  const std::string folder = fs::path(path).parent_path().filename().string();
-  return text.find(file) != std::string::npos || (!folder.empty() && text.find(folder) != std::string::npos);
+  for (fs::path part = path.substr(0, path.find(".tmp")); !part.empty(); part = part.parent_path())
+    if (text.find(part.filename().string()) != std::string::npos) return true;
+  return path == ".";
 }
 
 std::string message_is_wrong(const std::string& text, const Injection& injection) {
@@ -122,7 +126,7 @@ std::string message_is_wrong(const std::string& text, const Injection& injection
 std::string go_on(const Case& c, const Judgement& judgement, const Laboratory& laboratory) {
   const Outcome outcome = laboratory.run(command_to_go_on(c, judgement.seen()));
   std::string wrong = judgement.of_success(outcome);
-  if (wrong.empty()) wrong = judgement.of_leftovers();
+  if (wrong.empty()) wrong = judgement.of_leftovers(c.cleans);
   return wrong.empty() ? "" : "going on after it: " + wrong + "\n" + outcome.err;
 }
 
