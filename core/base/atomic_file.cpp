@@ -26,13 +26,22 @@ auto retry_interrupted(Call call) {
   return result;
 }
 
+// There may be nothing, but whether there is must be known.
+fs::file_status known(fs::file_status (*look)(const fs::path&, std::error_code&), const fs::path& path) {
+  std::error_code error;
+  const fs::file_status status = look(path, error);
+  check(status.type() != fs::file_type::none, "writing {}: cannot be looked at: {}", path.string(),
+        error.message());
+  return status;
+}
+
 fs::path followed(const fs::path& path) {
   std::error_code error;
-  const bool link = fs::is_symlink(path, error);
-  error.clear();  // set when there is nothing at `path` yet
+  const bool link = fs::is_symlink(known(fs::symlink_status, path));
   fs::path target = link ? fs::weakly_canonical(path, error) : path;
   check(!error, "writing {}: cannot follow the link: {}", path.string(), error.message());
-  check(!fs::exists(target, error) || fs::is_regular_file(target, error),
+  const fs::file_status status = known(fs::status, target);
+  check(!fs::exists(status) || fs::is_regular_file(status),
         "writing {}: it exists and is not a regular file; choose another path", path.string());
   return target;
 }
