@@ -4,6 +4,7 @@
 
 #include "apps/commands.h"
 #include "apps/options.h"
+#include "apps/output.h"
 #include "core/autograd.h"
 #include "core/base/error.h"
 #include "core/base/table.h"
@@ -83,7 +84,7 @@ void print_json(const EvalCommand& command, const train::LoadedModel& model, con
   json["model"] = model.info.model;
   json["data"] = command.data;
   json["split"] = command.split;
-  fmt::print("{}\n", train::text_by_elements(json));
+  print_result_json_text(train::text_by_elements(json));
 }
 
 // "ship (8.1 %)"
@@ -107,11 +108,11 @@ std::string class_table(const ConfusionMatrix& confusion, const std::vector<std:
 }
 
 void print_text(const EvalCommand& command, const train::LoadedModel& model, const Evaluation& result) {
-  fmt::print("{} ({}) on {} {} images of {}:\naccuracy {:.2f} %, top-5 {:.2f} %, loss {:.4f}\n",
-             model.file.string(), model.info.model, format_count(result.samples), command.split, command.data,
-             100 * result.accuracy, 100 * result.top5, result.loss);
+  print_result("{} ({}) on {} {} images of {}:\naccuracy {:.2f} %, top-5 {:.2f} %, loss {:.4f}\n",
+               model.file.string(), model.info.model, format_count(result.samples), command.split,
+               command.data, 100 * result.accuracy, 100 * result.top5, result.loss);
   if (result.confusion.classes() <= most_listed_classes)
-    fmt::print("\n{}", class_table(result.confusion, model.info.classes));
+    print_result("\n{}", class_table(result.confusion, model.info.classes));
 }
 
 int run_eval(EvalCommand command) {

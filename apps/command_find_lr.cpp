@@ -7,6 +7,7 @@
 
 #include "apps/commands.h"
 #include "apps/options.h"
+#include "apps/output.h"
 #include "core/base/error.h"
 #include "core/base/table.h"
 #include "train/find_lr.h"
@@ -63,16 +64,16 @@ int run_find_lr(FindLrCommand command) {
   command.search.from *= scale;
   command.search.to *= scale;
   command.search.capture = !command.recipe.eager;
-  if (!command.json) fmt::print("{}\n", describe(setup));
+  if (!command.json) print_note(stdout, "{}\n", describe(setup));
   const LrRange range = find_lr(*setup.objective, *setup.optimizer, setup.loader, command.search);
   if (command.json) {
-    fmt::print("{}\n", to_json(range, scale).dump(2));
+    print_result_json(to_json(range, scale), 2);
     return 0;
   }
-  fmt::print("{}\nlowest smoothed loss at lr {:.3g}\n", trial_table(range, scale), range.lowest_at / scale);
-  if (range.diverged_at) fmt::print("diverged at lr {:.3g}\n", *range.diverged_at / scale);
-  fmt::print("suggestion: --lr {:.2g}, a tenth of where the loss was lowest\n", range.suggestion / scale);
-  if (const std::string but = caution(range); !but.empty()) fmt::print("but {}\n", but);
+  print_result("{}\nlowest smoothed loss at lr {:.3g}\n", trial_table(range, scale), range.lowest_at / scale);
+  if (range.diverged_at) print_result("diverged at lr {:.3g}\n", *range.diverged_at / scale);
+  print_result("suggestion: --lr {:.2g}, a tenth of where the loss was lowest\n", range.suggestion / scale);
+  if (const std::string but = caution(range); !but.empty()) print_result("but {}\n", but);
   return 0;
 }
 

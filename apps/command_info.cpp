@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "apps/commands.h"
+#include "apps/output.h"
 #include "core/backend.h"
 #include "core/base/error.h"
 #include "core/base/table.h"
@@ -71,7 +72,9 @@ nlohmann::json presets_json() {
 }
 
 void print_info(const nlohmann::json& info) {
-  const auto line = [](const char* name, const std::string& what) { fmt::print("{:<11} {}\n", name, what); };
+  const auto line = [](const char* name, const std::string& what) {
+    print_result("{:<11} {}\n", name, what);
+  };
   const auto text = [&](const char* key) { return info[key].get<std::string>(); };
   const auto list = [&](const char* key) {
     return fmt::format("{}", fmt::join(info[key].get<std::vector<std::string>>(), ", "));
@@ -111,11 +114,11 @@ int run_info(const InfoCommand& command) {
                                   : !command.knobs.empty()
                                       ? nlohmann::json{{"knobs", knobs_json(command.knobs)}}
                                       : describe_all();
-    fmt::print("{}\n", object.dump(2));
+    print_result_json(object, 2);
   } else if (!command.knobs.empty()) {
-    fmt::print("{}\n", knob_table(command.knobs));
+    print_result("{}\n", knob_table(command.knobs));
   } else if (command.presets) {
-    fmt::print("{}\n", preset_table());
+    print_result("{}\n", preset_table());
   } else {
     print_info(describe_all());
   }

@@ -6,6 +6,7 @@
 
 #include "apps/commands.h"
 #include "apps/options.h"
+#include "apps/output.h"
 #include "core/autograd.h"
 #include "core/backend.h"
 #include "core/base/error.h"
@@ -64,7 +65,7 @@ void print_json(const std::vector<Prediction>& predictions, const WeightInfo& in
   }
   const nlohmann::json json{
       {"predictions", list}, {"classes", info.classes}, {"mean", info.mean}, {"std", info.std}};
-  fmt::print("{}\n", json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
+  print_result_json(json);
 }
 
 void print_text(const std::vector<Prediction>& predictions, const WeightInfo& info, int top) {
@@ -81,7 +82,7 @@ void print_text(const std::vector<Prediction>& predictions, const WeightInfo& in
                  fmt::format("{:.4f}", p.logits[order[i]])});
     }
   }
-  fmt::print("{}", table.str());
+  print_result("{}", table.str());
 }
 
 int run_predict(const PredictCommand& command) {

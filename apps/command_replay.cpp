@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "apps/commands.h"
+#include "apps/output.h"
 #include "core/base/error.h"
 #include "core/base/table.h"
 #include "core/base/version.h"
@@ -101,14 +102,14 @@ void print_json(const ReplayCommand& command, const train::Trajectory& trajector
                             {"steps", trajectory.steps.size()},
                             {"out", command.out},
                             {"layers", layers}};
-  fmt::print("{}\n", json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
+  print_result_json(json);
 }
 
 void print_text(const ReplayCommand& command, const train::Trajectory& trajectory) {
   const Optimizer& optimizer = *trajectory.optimizer;
   const std::vector<StepReport>& steps = trajectory.steps;
-  fmt::print("{}, {} steps in {}, lr {:.4g} to {:.4g}\n\n", full_name(find_preset(command.optimizer)),
-             steps.size(), name_of(optimizer.arena().dtype()), steps.front().lr, steps.back().lr);
+  print_result("{}, {} steps in {}, lr {:.4g} to {:.4g}\n\n", full_name(find_preset(command.optimizer)),
+               steps.size(), name_of(optimizer.arena().dtype()), steps.front().lr, steps.back().lr);
   Table table({"tensor", "shape", "weight decay", "norm before", "norm after", "first trust ratio", "last"});
   for (std::size_t i = 0; i < optimizer.segments().size(); ++i) {
     const Segment& segment = optimizer.segments()[i];
@@ -121,7 +122,7 @@ void print_text(const ReplayCommand& command, const train::Trajectory& trajector
                fmt::format("{:.4e}", final_norm(optimizer, segment)), trust(steps.front()),
                trust(steps.back())});
   }
-  fmt::print("{}\nwrote {}\n", table.str(), command.out);
+  print_result("{}\nwrote {}\n", table.str(), command.out);
 }
 
 int run_replay(const ReplayCommand& command) {

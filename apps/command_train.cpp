@@ -6,6 +6,7 @@
 
 #include "apps/commands.h"
 #include "apps/options.h"
+#include "apps/output.h"
 #include "apps/training_screen.h"
 #include "core/backend.h"
 #include "core/base/available_memory.h"
@@ -52,9 +53,9 @@ fs::path output_directory(const TrainCommand& command) {
 }
 
 std::vector<std::string> result_row(const std::string& name, const EpochResult& result, bool validated) {
-  const auto loss = [](const Metrics& m) { return m.samples > 0 ? fmt::format("{:.4f}", m.loss()) : "-"; };
+  const auto loss = [](const Metrics& m) { return m.samples > 0 ? decimals(m.loss(), 4) : "-"; };
   const auto accuracy = [](const Metrics& m) {
-    return m.samples > 0 && !m.sums.empty() ? fmt::format("{:.2f} %", 100 * m.mean(0)) : "-";
+    return m.samples > 0 && !m.sums.empty() ? decimals(100 * m.mean(0), 2) + " %" : "-";
   };
   std::vector<std::string> row{name, std::to_string(result.epoch), loss(result.train),
                                accuracy(result.train)};
@@ -101,8 +102,7 @@ std::string describe_step(Device device) {
 
 int train_in(train::Setup setup, RunDirectory directory, ProgressMode mode, bool verbose) {
   const fs::path path = directory.path();
-  fmt::print("{:<10} {}\n{}\n", "run", path.string(), describe(setup));
-  std::fflush(stdout);
+  print_note(stdout, "{:<10} {}\n{}\n", "run", path.string(), describe(setup));
   Progress progress(mode);
   if (mode == ProgressMode::watch && !progress.watching()) {
     progress.print("--watch: standard error is not a terminal; plain lines instead");
@@ -115,11 +115,11 @@ int train_in(train::Setup setup, RunDirectory directory, ProgressMode mode, bool
   const TrainingOutcome outcome = run.trainer().observe(screen).run();
   progress.clear();
   if (outcome.finished) {
-    fmt::print("{}", result_table(outcome.position, run.setup(), path));
-    if (verbose) fmt::print("{}\n", describe_memory(device));
+    print_note(stdout, "{}", result_table(outcome.position, run.setup(), path));
+    if (verbose) print_note(stdout, "{}\n", describe_memory(device));
     return 0;
   }
-  fmt::print(
+  print_note(
       stderr,
       "stopped in epoch {} after step {}; everything is saved. To go on:\n  lamina train --resume --out {}\n",
       outcome.position.epoch + 1, outcome.position.step, path.string());

@@ -41,7 +41,7 @@ void check_at_least_1(const char* flag, std::int64_t value) {
 
 int show(const nlohmann::json& result, bool as_json, void (*print)(const nlohmann::json&)) {
   if (as_json) {
-    fmt::print("{}\n", result.dump(2));
+    print_result_json(result, 2);
   } else {
     print(result);
   }

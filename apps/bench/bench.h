@@ -12,6 +12,7 @@
 
 #include "apps/command.h"
 #include "apps/options.h"
+#include "apps/output.h"
 #include "core/backend.h"
 #include "layers/resnet.h"
 #include "layers/summary.h"

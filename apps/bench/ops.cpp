@@ -177,10 +177,10 @@ void print_kernels(const nlohmann::json& result) {
                fmt::format("{:.3f}", op["median_ms"].get<double>()), rate("gflops"), rate("gb_per_s"),
                fmt::format("{:.2f}", ms), fmt::format("{:.1f}", 100 * ms / total)});
   }
-  fmt::print("{}\nall together {:.1f} ms for one step of {}, batch {}, on {} with {} threads\n", table.str(),
-             total, result["model"].get<std::string>(), result["batch"].get<int>(),
-             result["device"].get<std::string>(), result["threads"].get<int>());
-  fmt::print("multiply-adds alone reach {:.1f} GFLOP/s here\n", result["peak_gflops"].get<double>());
+  print_result("{}\nall together {:.1f} ms for one step of {}, batch {}, on {} with {} threads\n",
+               table.str(), total, result["model"].get<std::string>(), result["batch"].get<int>(),
+               result["device"].get<std::string>(), result["threads"].get<int>());
+  print_result("multiply-adds alone reach {:.1f} GFLOP/s here\n", result["peak_gflops"].get<double>());
 }
 
 int run_bench_ops(const BenchOps& command) {

@@ -119,10 +119,10 @@ nlohmann::json measure(const BenchOptimizer& command) {
 
 void print_step(const nlohmann::json& result) {
   const auto number = [&](const char* key) { return result[key].get<double>(); };
-  fmt::print("{} on the {} parameters of {}{}, {}, {} threads: {:.3f} ms a step, fastest {:.3f} ms\n\n",
-             result["optimizer"].get<std::string>(), format_count(result["parameters"].get<std::int64_t>()),
-             result["model"].get<std::string>(), result["trace"].get<bool>() ? ", traced" : "",
-             result["device"].get<std::string>(), number("threads"), number("median_ms"), number("min_ms"));
+  print_result("{} on the {} parameters of {}{}, {}, {} threads: {:.3f} ms a step, fastest {:.3f} ms\n\n",
+               result["optimizer"].get<std::string>(), format_count(result["parameters"].get<std::int64_t>()),
+               result["model"].get<std::string>(), result["trace"].get<bool>() ? ", traced" : "",
+               result["device"].get<std::string>(), number("threads"), number("median_ms"), number("min_ms"));
   const double update = number("update_bytes") / megabyte, norms = number("norm_bytes") / megabyte;
   const double best = std::max(number("machine_add_gb_per_s"), number("machine_add_in_place_gb_per_s"));
   Table table({"memory", "MB", "GB/s", "% of the machine's"});
@@ -134,7 +134,7 @@ void print_step(const nlohmann::json& result) {
   row("and once more for the norms", fmt::format("{:.1f}", update + norms), "gb_per_s_with_norms");
   row("machine: a = b + c", "-", "machine_add_gb_per_s");
   row("machine: b += a", "-", "machine_add_in_place_gb_per_s");
-  fmt::print("{}", table.str());
+  print_result("{}", table.str());
 }
 
 int run_bench_optimizer(const BenchOptimizer& command) {

@@ -235,9 +235,9 @@ nlohmann::json measure(const BenchTrain& command) {
 void print_steps(const nlohmann::json& result) {
   const auto number = [&](const char* key) { return result[key].get<double>(); };
   const auto text = [&](const char* key) { return result[key].get<std::string>(); };
-  fmt::print("{}, {} stem, batch {} of {}x{} images, {}, {} on {}, {} threads\n\n", text("model"),
-             text("stem"), number("batch"), number("image_size"), number("image_size"), text("optimizer"),
-             text("precision"), text("device"), number("threads"));
+  print_result("{}, {} stem, batch {} of {}x{} images, {}, {} on {}, {} threads\n\n", text("model"),
+               text("stem"), number("batch"), number("image_size"), number("image_size"), text("optimizer"),
+               text("precision"), text("device"), number("threads"));
   Table table({"part of the median step", "ms", "%"});
   const auto row = [&](const char* name, const char* key) {
     table.add({name, fmt::format("{:.2f}", number(key)),
@@ -249,14 +249,14 @@ void print_steps(const nlohmann::json& result) {
     row("optimizer", "optimizer_ms");
   }
   row("step", "median_step_ms");
-  fmt::print(
+  print_result(
       "{}\n{:.1f} images/s, {:.0f} GFLOP/s; fastest step {:.2f} ms; peak memory {:.0f} MB, of tensors {:.0f} "
       "MB\n",
       table.str(), number("images_per_s"), number("gflops"), number("min_step_ms"), number("peak_rss_mb"),
       number("peak_tensor_mb"));
   if (result.contains("trace_overhead")) {
-    fmt::print("traced: {:.2f} % of a step more; step {:.2f} ms\n", 100 * number("trace_overhead"),
-               number("traced_step_ms"));
+    print_result("traced: {:.2f} % of a step more; step {:.2f} ms\n", 100 * number("trace_overhead"),
+                 number("traced_step_ms"));
   }
 }
 
