@@ -202,7 +202,7 @@ int run_command(int argc, char** argv) {
     print_note(stderr, "{}", program.help());
     return 2;
   }
-  arguments = insert_config_file(std::move(arguments));
+  arguments = insert_config_files(std::move(arguments));
   std::reverse(arguments.begin(), arguments.end());  // the order CLI11 takes them in
   try {
     program.parse(arguments);

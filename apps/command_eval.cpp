@@ -141,9 +141,10 @@ void add_eval_command(const Command& program) {
   eval.argument("file", command->file, "RUN|FILE");
   eval.option("--data", command->data, "NAME[:DIR]; default: what the run was trained on");
   eval.option("--split", command->split, "test or train");
-  eval.option("--limit", command->limit, "use only N images; 0: all");
-  eval.option("--batch", command->batch, "images at once; changes the result by rounding at most");
-  eval.option("--workers", command->workers, "threads that prepare batches");
+  eval.option("--limit", command->limit, "use only N images; 0: all", at_least(0));
+  eval.option("--batch", command->batch, "images at once; changes the result by rounding at most",
+              between(1, 1e9));
+  eval.option("--workers", command->workers, "threads that prepare batches", train::thread_range);
   eval.option("--image-size", command->image_size, "folders: resize and crop to a square; 0: keep");
   add_options(eval, command->model);
   eval.option("--json", command->json, "one JSON object on standard output, nothing else");

@@ -7,6 +7,7 @@
 #include "apps/output.h"
 #include "core/backend.h"
 #include "core/base/error.h"
+#include "core/base/resource_limits.h"
 #include "core/base/table.h"
 #include "core/base/version.h"
 #include "data/dataset.h"
@@ -51,6 +52,7 @@ nlohmann::json describe_all() {
           {"cpu", cpu_name()},
           {"avx2", cpu_has_avx2()},
           {"threads", threads()},
+          {"threads_limited_by", usable_cores().why()},
           {"cuda", cuda_build_description()},
           {"cuda_devices", cuda_device_count()},
           {"gpus", gpus()},
@@ -80,8 +82,10 @@ void print_info(const nlohmann::json& info) {
     return fmt::format("{}", fmt::join(info[key].get<std::vector<std::string>>(), ", "));
   };
   line("lamina", text("version") + " (" + text("build") + ")");
-  line("cpu", fmt::format("{}; AVX2 and FMA: {}; {} threads", text("cpu"),
-                          info["avx2"].get<bool>() ? "yes" : "no", info["threads"].get<int>()));
+  const std::string why = text("threads_limited_by");
+  line("cpu",
+       fmt::format("{}; AVX2 and FMA: {}; {} threads{}", text("cpu"), info["avx2"].get<bool>() ? "yes" : "no",
+                   info["threads"].get<int>(), why.empty() ? "" : ": " + why));
   line("cuda", fmt::format("{}; {} devices", text("cuda"), info["cuda_devices"].get<int>()));
   int index = 0;
   for (const auto& gpu : info["gpus"]) line(Device::cuda(index++).str().c_str(), gpu.get<std::string>());

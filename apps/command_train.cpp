@@ -14,6 +14,7 @@
 #include "core/base/table.h"
 #include "core/memory/allocator.h"
 #include "train/recipe_run.h"
+#include "train/without_effect.h"
 
 namespace lamina::app {
 namespace {
@@ -103,6 +104,7 @@ std::string describe_step(Device device) {
 int train_in(train::Setup setup, RunDirectory directory, ProgressMode mode, bool verbose) {
   const fs::path path = directory.path();
   print_note(stdout, "{:<10} {}\n{}\n", "run", path.string(), describe(setup));
+  for (const std::string& note : notes_on(setup)) print_note(stderr, "note: {}\n", note);
   Progress progress(mode);
   if (mode == ProgressMode::watch && !progress.watching()) {
     progress.print("--watch: standard error is not a terminal; plain lines instead");
@@ -149,6 +151,7 @@ int run_train(TrainCommand command) {
     return train_in(std::move(setup), std::move(run), progress, command.verbose);
   }
   const train::ResolvedRecipe recipe = train::resolve(command.recipe);
+  check_effects(recipe, command.given);
   RunDirectory::check_free(out);
   train::Setup setup = make_setup(recipe);
   RunDirectory run = RunDirectory::create(out);
@@ -171,7 +174,8 @@ void add_train_command(const Command& program) {
                "not a terminal; does not change results");
   train.option("--verbose", command->verbose,
                "say where memory goes, and how a GPU computes each convolution");
-  train.option("--config", command->config, "read options from a file; the command line wins", "FILE.toml");
+  train.option("--config", command->config,
+               "read options from a file, or from a run's config.json; the command line wins", "FILE");
   train.runs([train, command] {
     command->given = given_options(train);
     return run_train(*command);

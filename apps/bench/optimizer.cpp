@@ -138,7 +138,6 @@ void print_step(const nlohmann::json& result) {
 }
 
 int run_bench_optimizer(const BenchOptimizer& command) {
-  check_at_least_1("--repeat", command.repeat);
   find_preset(command.optimizer);
   return show(measure(command), command.json, print_step);
 }
@@ -151,7 +150,7 @@ void add_bench_optimizer(const Command& bench) {
   add_options(optimizer, command->model);
   optimizer.option("--optimizer", command->optimizer, "O[:PRESET]; lamina info --presets lists them");
   optimizer.option("--trace", command->trace, "measure every norm of every tensor, as train --trace does");
-  optimizer.option("--repeat", command->repeat, "measured steps");
+  optimizer.option("--repeat", command->repeat, "measured steps", between(1, 1e9));
   optimizer.option("--json", command->json, "one JSON object on standard output, nothing else");
   optimizer.runs([command] { return run_bench_optimizer(*command); });
 }

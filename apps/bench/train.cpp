@@ -29,10 +29,6 @@ struct BenchTrain {
 };
 
 void check_options(const BenchTrain& command) {
-  check_at_least_1("--batch", command.batch);
-  check_at_least_1("--steps", command.steps);
-  if (command.warmup < 0) fail_usage("--warmup {}: expected at least 0", command.warmup);
-  if (command.micro_batch < 0) fail_usage("--micro-batch {}: expected at least 0", command.micro_batch);
   if (command.micro_batch > command.batch)
     fail_usage("--micro-batch {} is larger than --batch {}", command.micro_batch, command.batch);
   find_preset(command.optimizer);
@@ -272,11 +268,12 @@ void add_bench_train(const Command& bench) {
   auto command = std::make_shared<BenchTrain>();
   add_options(train, command->model);
   add_precision(train, command->model.device);
-  train.option("--batch", command->batch, "images per step");
-  train.option("--micro-batch", command->micro_batch, "images computed at once; 0: the whole batch");
+  train.option("--batch", command->batch, "images per step", between(1, 1e9));
+  train.option("--micro-batch", command->micro_batch, "images computed at once; 0: the whole batch",
+               between(0, 1e9));
   train.option("--optimizer", command->optimizer, "O[:PRESET]; lamina info --presets lists them");
-  train.option("--steps", command->steps, "steps that are measured");
-  train.option("--warmup", command->warmup, "steps before them");
+  train.option("--steps", command->steps, "steps that are measured", between(1, 1e9));
+  train.option("--warmup", command->warmup, "steps before them", between(0, 1e9));
   train.option("--trace", command->trace, "every other step traced, as train --trace does, and compared");
   train.option("--eager", command->eager,
                "CUDA: kernels one by one, not as a captured step; shows a step's parts");
