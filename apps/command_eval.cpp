@@ -7,6 +7,7 @@
 
 #include "apps/commands.h"
 #include "apps/options.h"
+#include "apps/output.h"
 #include "core/autograd.h"
 #include "core/base/error.h"
 #include "core/base/table.h"
@@ -36,7 +37,7 @@ struct EvalCommand {
   data::DataIdentity trained_on;
 };
 
-void note(const std::string& text) { fmt::print(stderr, "note: {}\n", text); }
+void note(const std::string& text) { print_note(stderr, "note: {}\n", text); }
 
 // `lamina eval RUN` without --data: what the run was trained on.
 void take_data_of_run(EvalCommand& command) {
@@ -138,7 +139,7 @@ void print_json(const EvalCommand& command, const train::LoadedModel& model, con
   json["model"] = model.info.model;
   json["data"] = command.data;
   json["split"] = command.split;
-  fmt::print("{}\n", train::text_by_elements(json));
+  print_result_json_text(train::text_by_elements(json));
 }
 
 // "ship (8.1 %)"
@@ -162,11 +163,11 @@ std::string class_table(const ConfusionMatrix& confusion, const std::vector<std:
 }
 
 void print_text(const EvalCommand& command, const train::LoadedModel& model, const Evaluation& result) {
-  fmt::print("{} ({}) on {} {} images of {}:\naccuracy {:.2f} %, top-5 {:.2f} %, loss {:.4f}\n",
-             model.file.string(), model.info.model, format_count(result.samples), command.split, command.data,
-             100 * result.accuracy, 100 * result.top5, result.loss);
+  print_result("{} ({}) on {} {} images of {}:\naccuracy {:.2f} %, top-5 {:.2f} %, loss {:.4f}\n",
+               model.file.string(), model.info.model, format_count(result.samples), command.split,
+               command.data, 100 * result.accuracy, 100 * result.top5, result.loss);
   if (result.confusion.classes() <= most_listed_classes)
-    fmt::print("\n{}", class_table(result.confusion, model.info.classes));
+    print_result("\n{}", class_table(result.confusion, model.info.classes));
 }
 
 int run_eval(EvalCommand command) {
@@ -196,14 +197,16 @@ void add_eval_command(const Command& program) {
   eval.argument("file", command->file, "RUN|FILE");
   eval.option("--data", command->data, "NAME[:DIR]; default: what the run was trained on");
   eval.option("--split", command->split, "test or train");
-  eval.option("--limit", command->limit, "use only N images; 0: all");
-  eval.option("--batch", command->batch, "images at once; changes the result by rounding at most");
-  eval.option("--workers", command->workers, "threads that prepare batches");
+  eval.option("--limit", command->limit, "use only N images; 0: all", at_least(0));
+  eval.option("--batch", command->batch, "images at once; changes the result by rounding at most",
+              between(1, 1e9));
+  eval.option("--workers", command->workers, "threads that prepare batches", train::thread_range);
   eval.option("--image-size", command->image_size,
-              "folders: resize and crop to a square; 0: keep; default: as in training");
+              "folders: resize and crop to a square; 0: keep; default: as in training",
+              between(0, train::most_pixels_a_side));
   eval.option("--skip-damaged", command->skip_damaged,
               "folders: go on without images that cannot be decoded");
-  eval.option("--max-pixels", command->max_pixels, "folders: refuse larger images");
+  eval.option("--max-pixels", command->max_pixels, "folders: refuse larger images", at_least(1));
   eval.option("--classes-by-position", command->by_position,
               "take the data's classes for the model's in their order, whatever their names");
   add_options(eval, command->model);

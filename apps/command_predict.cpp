@@ -8,6 +8,7 @@
 
 #include "apps/commands.h"
 #include "apps/options.h"
+#include "apps/output.h"
 #include "core/autograd.h"
 #include "core/backend.h"
 #include "core/base/error.h"
@@ -76,7 +77,7 @@ class Preparation {
 
  private:
   void note(const std::string& text) {
-    if (!std::exchange(noted_, true)) fmt::print(stderr, "note: {}\n", text);
+    if (!std::exchange(noted_, true)) print_note(stderr, "note: {}\n", text);
   }
   // Training that resized its images says that any size is welcome.
   void note_difference(const std::string& path, const Tensor& decoded, const Tensor& result) {
@@ -131,7 +132,7 @@ void print_json(const std::vector<Prediction>& predictions, const std::vector<Fa
       {"predictions", list}, {"classes", info.classes}, {"mean", info.mean}, {"std", info.std}};
   for (const Failure& failure : failures)
     json["failed"].push_back({{"file", failure.file}, {"error", failure.error}});
-  fmt::print("{}\n", json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
+  print_result_json(json);
 }
 
 void print_text(const std::vector<Prediction>& predictions, const WeightInfo& info, int top) {
@@ -148,14 +149,10 @@ void print_text(const std::vector<Prediction>& predictions, const WeightInfo& in
                  fmt::format("{:.4f}", p.logits[order[i]])});
     }
   }
-  fmt::print("{}", table.str());
+  print_result("{}", table.str());
 }
 
 int run_predict(const PredictCommand& command) {
-  if (command.top < 1) fail_usage("--top {}: expected at least 1", command.top);
-  if (command.size.value_or(0) < 0)
-    fail_usage("--size {}: expected at least 1, or 0 to keep the size", *command.size);
-  if (command.max_pixels < 1) fail_usage("--max-pixels {}: expected at least 1", command.max_pixels);
   train::LoadedModel model = train::load_model(command.file, command.model);
   const Device device = model.net.options().device;
   const NoGrad no_grad;
@@ -168,7 +165,7 @@ int run_predict(const PredictCommand& command) {
       predictions.push_back(predict(model, image, preparation, device));
     } catch (const Error& error) {
       failures.push_back({image, error.what()});
-      fmt::print(stderr, "lamina: {}\n", error.what());
+      print_note(stderr, "lamina: {}\n", error.what());
     }
   }
   if (command.json) {
@@ -177,7 +174,7 @@ int run_predict(const PredictCommand& command) {
     print_text(predictions, model.info, command.top);
   }
   if (!failures.empty() && command.images.size() > 1)
-    fmt::print(stderr, "lamina: predict: {} of {} images could not be predicted\n", failures.size(),
+    print_note(stderr, "lamina: predict: {} of {} images could not be predicted\n", failures.size(),
                command.images.size());
   return failures.empty() ? 0 : 1;
 }
@@ -189,10 +186,12 @@ void add_predict_command(const Command& program) {
   auto command = std::make_shared<PredictCommand>();
   predict.argument("file", command->file, "RUN|FILE");
   predict.argument("images", command->images, "JPEG, PNG, BMP, TGA, PGM or PPM files");
-  predict.option("--top", command->top, "classes shown per image");
+  predict.option("--top", command->top, "classes shown per image", at_least(1));
   predict.option("--size", command->size,
-                 "resize and crop images to a square; 0: keep their size; default: as in training");
-  predict.option("--max-pixels", command->max_pixels, "refuse larger images, before memory is spent on them");
+                 "resize and crop images to a square; 0: keep their size; default: as in training",
+                 between(0, train::most_pixels_a_side));
+  predict.option("--max-pixels", command->max_pixels, "refuse larger images, before memory is spent on them",
+                 at_least(1));
   add_options(predict, command->model);
   predict.option("--json", command->json, "one JSON object on standard output, nothing else");
   predict.runs([command] { return run_predict(*command); });

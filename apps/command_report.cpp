@@ -2,6 +2,7 @@
 #include <memory>
 
 #include "apps/commands.h"
+#include "apps/output.h"
 #include "compare/comparison.h"
 #include "compare/report/report.h"
 #include "core/base/error.h"
@@ -70,7 +71,7 @@ int run_report(const ReportCommand& command) {
     for (const fs::path& run : find_runs(path)) runs.push_back(compare::read_run_result(run, label));
   }
   compare::write_report(runs, command.output, command.options);
-  fmt::print("wrote {}\n", command.output);
+  print_result("wrote {}\n", command.output);
   return 0;
 }
 

@@ -2,6 +2,7 @@
 
 #include "core/base/error.h"
 #include "core/base/json_number.h"
+#include "data/dataset.h"
 #include "optim/state.h"
 
 namespace lamina::train {
@@ -97,8 +98,8 @@ std::optional<Checkpoint> read_newest_checkpoint(const RunDirectory& run) {
     try {
       return read_checkpoint(run.checkpoint(step));
     } catch (const Error& error) {
-      fmt::print(stderr, "lamina: {}\n{}", error.what(),
-                 step == steps.back() ? "" : "lamina: falling back to the checkpoint before it\n");
+      data::notify_stderr(fmt::format("lamina: {}", error.what()));
+      if (step != steps.back()) data::notify_stderr("lamina: falling back to the checkpoint before it");
     }
   }
   check(steps.empty(), "run directory {}: none of its {} checkpoints can be read; remove them to start over",

@@ -91,6 +91,9 @@ std::string describe(Setup& setup) {
                             format_count(model.parameters), static_cast<double>(model.multiply_adds) * 1e-6));
   if (setup.initial_weights)
     line("weights", describe(*setup.initial_weights, setup.info, std::string(11, ' ')));
+  if (const nlohmann::json& before = setup.recipe.initial_weights; before.is_object())
+    line("weights", fmt::format("started from {}; now from a checkpoint",
+                                before.value("file", "a file that is not named")));
   line("batch", describe_batch(setup));
   line("optimizer", fmt::format("{}:{} ({})", preset.optimizer, preset.name, preset.source));
   line("", describe_knobs(*setup.optimizer, std::string(11, ' ')));
