@@ -226,7 +226,7 @@ std::vector<std::string> names() {
 bool resizes(std::string_view spec) {
   const std::string_view name = spec.substr(0, spec.find(':'));
   return std::any_of(sources().begin(), sources().end(),
-                     [&](const Source& source) { return source.place.name == name && source.resizes; });
+                     [&](const Source& source) { return source.place.name == name && source.reads_images; });
 }
 
 std::filesystem::path locate(std::string_view name) {
