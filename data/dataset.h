@@ -70,7 +70,7 @@ struct OpenOptions {
   bool cache = true;   // folders only: keep the decoded images for the next start
   // Folders only: go on without images that cannot be decoded; `notify` is told which, the notes how many.
   bool skip_damaged = false;
-  std::int64_t max_pixels = data::max_pixels;  // folders only: larger images are refused
+  std::int64_t max_pixels = data::max_pixels;  // folders only: larger images are refused when decoded
   int threads = 0;                             // for decoding; 0: as many as the machine has
   Notify notify = notify_stderr;
 };

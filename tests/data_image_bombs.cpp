@@ -28,9 +28,9 @@ constexpr std::ptrdiff_t png_header_end = 8 + 12 + 13;
 }  // namespace
 
 TEST_CASE("a PNG's texts and profiles are passed over, not unpacked", "[data][image]") {
-  constexpr std::size_t megabyte = std::size_t{1} << 20, texts = 512;
+  constexpr std::size_t megabyte = std::size_t{1} << 20, texts = 128;
   Bytes text = {'k', 0, 0};
-  const Bytes packed = zlib_packed(Bytes(megabyte));
+  const Bytes packed = zlib_packed(Bytes(megabyte, 'a'));
   text.insert(text.end(), packed.begin(), packed.end());
   Bytes chunks;
   for (std::size_t i = 0; i < texts; ++i) append_png_chunk(chunks, "zTXt", text);
