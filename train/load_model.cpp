@@ -41,41 +41,43 @@ void forget_foreign_words(WeightInfo& info, std::vector<std::string>& notes) {
   forget("model", info.model, resnet_names());
   forget("stem", info.stem, {"imagenet", "cifar"});
   forget("shortcut", info.shortcut, {"A", "B", "a", "b"});
-  // Files of earlier versions do not say how images were prepared; the options of their run do.
-  void take_image_size_of_run(WeightInfo & info, const TensorFile& file, const fs::path& run_or_file) {
-    if (info.image_size) return;
-    nlohmann::json config;
-    if (RunDirectory::holds_run(run_or_file)) {
-      config = RunDirectory::open(run_or_file).read_config();
-    } else if (const auto found = file.metadata.find("config"); found != file.metadata.end()) {
-      config = nlohmann::json::parse(found->second, nullptr, /*allow_exceptions=*/false);
-    }
-    const auto options = config.is_object() ? config.find("options") : config.end();
-    if (options == config.end() || !options->is_object() || !options->contains("image_size")) return;
-    const nlohmann::json& size = (*options)["image_size"];
-    if (!size.is_number_unsigned()) return;
-    info.image_size = size.get<int>();
-    if (*info.image_size > 0 && info.image_pixels.empty())
-      info.image_pixels = {*info.image_size, *info.image_size};
-  }
+}
 
-  void complete(WeightInfo & info, const ModelOptions& options, int classes, int channels,
-                const fs::path& path) {
-    if (!options.mean.empty()) info.mean = options.mean;
-    if (!options.std.empty()) info.std = options.std;
-    if (info.mean.empty() && channels == 3) info.mean = imagenet_mean;
-    if (info.std.empty() && channels == 3) info.std = imagenet_std;
-    const auto fits = [&](const std::vector<float>& values) {
-      return static_cast<int>(values.size()) == channels;
-    };
-    check(fits(info.mean) && fits(info.std),
-          "{}: images have {} channels, but there are {} means and {} stds; give {} and {}", path.string(),
-          channels, info.mean.size(), info.std.size(), option_name("mean"), option_name("std"));
-    check(info.classes.empty() || static_cast<int>(info.classes.size()) == classes,
-          "{}: names {} classes, but the last layer has {}", path.string(), info.classes.size(), classes);
-    for (int i = static_cast<int>(info.classes.size()); i < classes; ++i)
-      info.classes.push_back(std::to_string(i));
+// Files of earlier versions do not say how images were prepared; the options of their run do.
+void take_image_size_of_run(WeightInfo& info, const TensorFile& file, const fs::path& run_or_file) {
+  if (info.image_size) return;
+  nlohmann::json config;
+  if (RunDirectory::holds_run(run_or_file)) {
+    config = RunDirectory::open(run_or_file).read_config();
+  } else if (const auto found = file.metadata.find("config"); found != file.metadata.end()) {
+    config = nlohmann::json::parse(found->second, nullptr, /*allow_exceptions=*/false);
   }
+  const auto options = config.is_object() ? config.find("options") : config.end();
+  if (options == config.end() || !options->is_object() || !options->contains("image_size")) return;
+  const nlohmann::json& size = (*options)["image_size"];
+  if (!size.is_number_unsigned()) return;
+  info.image_size = size.get<int>();
+  if (*info.image_size > 0 && info.image_pixels.empty())
+    info.image_pixels = {*info.image_size, *info.image_size};
+}
+
+void complete(WeightInfo& info, const ModelOptions& options, int classes, int channels,
+              const fs::path& path) {
+  if (!options.mean.empty()) info.mean = options.mean;
+  if (!options.std.empty()) info.std = options.std;
+  if (info.mean.empty() && channels == 3) info.mean = imagenet_mean;
+  if (info.std.empty() && channels == 3) info.std = imagenet_std;
+  const auto fits = [&](const std::vector<float>& values) {
+    return static_cast<int>(values.size()) == channels;
+  };
+  check(fits(info.mean) && fits(info.std),
+        "{}: images have {} channels, but there are {} means and {} stds; give {} and {}", path.string(),
+        channels, info.mean.size(), info.std.size(), option_name("mean"), option_name("std"));
+  check(info.classes.empty() || static_cast<int>(info.classes.size()) == classes,
+        "{}: names {} classes, but the last layer has {}", path.string(), info.classes.size(), classes);
+  for (int i = static_cast<int>(info.classes.size()); i < classes; ++i)
+    info.classes.push_back(std::to_string(i));
+}
 
 }  // namespace
 
