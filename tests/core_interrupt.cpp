@@ -23,7 +23,7 @@ template <typename Action>
 int end_of(const Action& action) {
   const pid_t pid = fork();
   if (pid == 0) {
-    ::close(STDERR_FILENO);
+    dup2(open("/dev/null", O_WRONLY | O_CLOEXEC), STDERR_FILENO);
     for (const int number : asking) signal(number, SIG_DFL);  // not the test program's
     for (const int number : {SIGPIPE, SIGXFSZ}) signal(number, SIG_DFL);
     alarm(20);
