@@ -145,7 +145,8 @@ void add_eval_command(const Command& program) {
   eval.option("--batch", command->batch, "images at once; changes the result by rounding at most",
               between(1, 1e9));
   eval.option("--workers", command->workers, "threads that prepare batches", train::thread_range);
-  eval.option("--image-size", command->image_size, "folders: resize and crop to a square; 0: keep");
+  eval.option("--image-size", command->image_size, "folders: resize and crop to a square; 0: keep",
+              between(0, 65536));
   add_options(eval, command->model);
   eval.option("--json", command->json, "one JSON object on standard output, nothing else");
   eval.runs([command] { return run_eval(*command); });

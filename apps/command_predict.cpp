@@ -112,7 +112,8 @@ void add_predict_command(const Command& program) {
   predict.argument("file", command->file, "RUN|FILE");
   predict.argument("images", command->images, "JPEG, PNG, BMP, TGA, PGM or PPM files");
   predict.option("--top", command->top, "classes shown per image", at_least(1));
-  predict.option("--size", command->size, "resize and crop images to a square; 0: keep their size");
+  predict.option("--size", command->size, "resize and crop images to a square; 0: keep their size",
+                 between(0, 65536));
   add_options(predict, command->model);
   predict.option("--json", command->json, "one JSON object on standard output, nothing else");
   predict.runs([command] { return run_predict(*command); });

@@ -55,6 +55,7 @@ TEST_CASE("every option of every command refuses what is no number, not finite, 
   for (const Arguments& command : commands) {
     for (const std::string& flag : number_flags(command)) {
       ++options;
+      INFO(command.front() << " " << flag);
       for (const char* number : {"nan", "-nan", "inf", "-1", "-0.5", "5x", "", "1e400"})
         CHECK(refuses(command, flag, number));
       for (const char* number : {"1e30", "18446744073709551616"})
