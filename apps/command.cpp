@@ -42,7 +42,9 @@ std::string full_name(const CLI::App& command) {
 [[noreturn]] void fail_unexpected(const CLI::App& command, const std::string& word) {
   const std::vector<std::string> commands = commands_below(command);
   if (!word.starts_with('-')) {
-    if (!commands.empty()) fail_usage("unknown command \"{}\"; expected {}", word, fmt::join(commands, ", "));
+    if (!commands.empty())
+      fail_usage("unknown command \"{}\"; did you mean {}? Expected {}", word, nearest(word, commands),
+                 fmt::join(commands, ", "));
     fail_usage("unexpected argument \"{}\"; {} --help shows the usage", word, full_name(command));
   }
   std::vector<std::string> options;
@@ -84,8 +86,12 @@ void take_number(const std::string& flag, const CLI::results_t& texts, const Num
     fail_usage("{0} is given {1} times; give all its numbers at once: {0} {2}", flag, texts.size(),
                fmt::join(texts, ","));
   values.clear();
-  for (const std::string& text : CLI::detail::split(texts.front(), ','))
-    values.push_back(parse_number<T>(flag, text, range));
+  std::string_view list = texts.front();
+  for (std::size_t end = 0; end != std::string_view::npos; list.remove_prefix(std::min(end, list.size()))) {
+    if (!values.empty()) list.remove_prefix(1);  // the comma
+    end = list.find(',');
+    values.push_back(parse_number<T>(flag, list.substr(0, end), range));
+  }
 }
 
 // As CLI11 names types in the help.
@@ -184,6 +190,9 @@ void Command::runs(std::function<int()> action) const {
 
 int run_command(int argc, char** argv) {
   CLI::App program("Lamina: train ResNets with LARS, LAMB, TVLARS, SGD and AdamW.", "lamina");
+  program.footer(
+      "lamina COMMAND --help lists a command's options with their defaults.\n"
+      "Exit status: 0 done, 1 failed while running, 2 wrong usage, 128 + N stopped by signal N, all saved.");
   program.set_version_flag("--version", version());
   std::function<int()> chosen;
   const Command commands(program, chosen);

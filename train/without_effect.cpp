@@ -84,6 +84,11 @@ void check_effects(const ResolvedRecipe& recipe, const std::set<std::string>& gi
         fmt::format("{}{} does nothing without {} {}; leave it out or give that", text.empty() ? "" : "\n",
                     option_name(name), option_name(condition.other), condition.value);
   }
+  const std::vector<double>& milestones = recipe.recipe.milestones;
+  if (given.contains("milestones") && !milestones.empty() && milestones.back() >= recipe.schedule.epochs)
+    text += fmt::format("{}{} {}: the run has {} epochs, so that it would never get there",
+                        text.empty() ? "" : "\n", option_name("milestones"), milestones.back(),
+                        recipe.schedule.epochs);
   if (!text.empty()) fail_usage("{}", text);
 }
 

@@ -1,5 +1,6 @@
 #include "core/base/number.h"
 
+#include <algorithm>
 #include <charconv>
 #include <cmath>
 #include <concepts>
@@ -36,15 +37,16 @@ template <typename T>
 T parse_number(std::string_view name, std::string_view text, const NumberRange& range) {
   T value{};
   const char* const end = text.data() + text.size();
-  const char* const begin = text.starts_with('+') ? text.data() + 1 : text.data();
+  const bool has_plus = text.starts_with('+') && !text.starts_with("+-");  // from_chars() takes none
+  const char* const begin = text.data() + (has_plus ? 1 : 0);
   const auto [last, error] = std::from_chars(begin, end, value);
   if (error == std::errc::result_out_of_range && last == end)
     fail_usage("{} {}: {}; expected {}", name, text,
                std::integral<T> ? "out of range" : "too large or too small to be told from 0",
                describe_range<T>(range));
-  if (error != std::errc() || last != end)
+  const bool whole = error == std::errc() && last == end;
+  if (!whole || !range.contains(static_cast<double>(value)))
     fail_usage("{} {}: expected {}", name, text, describe_range<T>(range));
-  check_number(name, value, range);
   return value;
 }
 
