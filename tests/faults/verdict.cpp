@@ -62,7 +62,7 @@ class Judgement {
     const Chosen belongs = [&](const std::string& path) {
       return starts_with_any(path, case_.together) && !path.ends_with('/');
     };
-    const Tree now = subtree(seen(), belongs), old = subtree(before_, belongs);
+    const Tree now = without_temporary(subtree(seen(), belongs)), old = subtree(before_, belongs);
     const std::string differs = difference(old, now);
     if (differs.empty() || difference(subtree(reference_.tree, belongs), now).empty()) return "";
     return "a mixture of old and new: " + differs;
@@ -144,8 +144,10 @@ std::string judge_outcome(const Outcome& outcome, const Judgement& judgement, co
     if (wrong.empty()) wrong = judgement.of_files();
     if (wrong.empty()) wrong = judgement.of_mixture();
   }
-  // What cannot be removed stays.
-  return wrong.empty() && injection.site.kind != "unlink" ? judgement.of_leftovers() : wrong;
+  // What cannot be removed stays: a file, or the files that were replaced.
+  const bool removes =
+      injection.site.kind == "unlink" || injection.site.path.find(".tmp.old") != std::string::npos;
+  return wrong.empty() && !removes ? judgement.of_leftovers() : wrong;
 }
 
 }  // namespace
