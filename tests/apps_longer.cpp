@@ -7,7 +7,7 @@
 namespace lamina::tests {
 namespace {
 
-bool says(const Outcome& outcome, const std::string& part) {
+bool says_all_of(const Outcome& outcome, const std::string& part) {
   INFO(outcome.err);
   CHECK(outcome.err.find(part) != std::string::npos);
   return outcome.err.find(part) != std::string::npos;
@@ -60,9 +60,9 @@ TEST_CASE("a run whose learning rates depend on its length is not trained longer
                       weights = read_file(out / "weights.safetensors");
     const Outcome outcome = resume(out, {"--epochs", "4"});
     CHECK(outcome.status == 2);
-    CHECK((says(outcome, "a run of --epochs 2, which cannot be trained for 4") && says(outcome, schedule) &&
-           says(outcome, "--milestones") && says(outcome, "--init-weights")));
-    CHECK(says(resume(out, {"--epochs", "1"}), "longer, but not shorter (--epochs 1)"));
+    CHECK((says_all_of(outcome, "a run of --epochs 2, which cannot be trained for 4") && says_all_of(outcome, schedule) &&
+           says_all_of(outcome, "--milestones") && says_all_of(outcome, "--init-weights")));
+    CHECK(says_all_of(resume(out, {"--epochs", "1"}), "longer, but not shorter (--epochs 1)"));
     CHECK(read_file(out / "config.json") == config);
     CHECK(read_file(out / "weights.safetensors") == weights);
   }
@@ -82,7 +82,7 @@ TEST_CASE("a run that cannot start leaves no folder") {
     CAPTURE(options);
     const Outcome outcome = run(tiny_training(out, 1) + options);
     CHECK(outcome.status > 0);
-    CHECK(says(outcome, part));
+    CHECK(says_all_of(outcome, part));
     CHECK(!fs::exists(folder / "new"));
   };
   refused({"--data", "folder:" + (folder / "nothing").string()}, "nothing");
