@@ -155,6 +155,8 @@ TEST_CASE(
   recipe.lr_end = 0.1;
   CHECK(refuses("lr_end", "without schedule cosine or poly"));
   recipe.base_batch = 128;
+  CHECK(refuses("base_batch", "(no error)"));  // the default learning rate is in terms of it
+  recipe.lr = 0.1;
   CHECK(refuses("base_batch", "without lr_scaling linear or sqrt"));
   recipe.set = {"lr=0.001*B/B_base"};
   CHECK(refuses("base_batch", "(no error)"));

@@ -84,7 +84,7 @@ TEST_CASE("a damaged run says what is wrong with which file") {
   const TemporaryFolder folder;
   const fs::path path = folder / "run";
   const auto read = [&] { read_run_result(path); };
-  CHECK(unexplained(read, {"run", "there is none"}) == "nothing");
+  CHECK(unexplained(read, {"run", "does not exist"}) == "nothing");
   fs::create_directory(path);
   CHECK(unexplained(read, {"run", "empty"}) == "nothing");
   std::ofstream(path / "config.json") << "{ \"options\": ";
