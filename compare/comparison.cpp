@@ -3,9 +3,9 @@
 #include <algorithm>
 #include <cmath>
 
+#include "compare/named_data.h"
 #include "compare/on_one_line.h"
 #include "compare/settled_options.h"
-#include "compare/named_data.h"
 #include "core/base/csv.h"
 #include "core/base/error.h"
 #include "core/base/text_file.h"

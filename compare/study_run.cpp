@@ -3,6 +3,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <array>
 #include <map>
 #include <optional>
 #include <tuple>
@@ -21,6 +22,8 @@ namespace fs = std::filesystem;
 namespace {
 
 const char* const failure_file = "failure.txt";
+constexpr std::array<std::string_view, 5> own_files{"study.toml", "results.csv", "table.md", "table.tex",
+                                                    "report.html"};
 
 // A folder that no study has written in yet.
 bool is_unused(const fs::path& path) {
@@ -207,7 +210,11 @@ StudyDirectory::StudyDirectory(fs::path path)
       lock_(path_,
             fmt::format(
                 "study directory {}: another process runs a study in it; wait for it, or choose another {}",
-                path_.string(), option_name("directory"))) {}
+                path_.string(), option_name("directory"))) {
+  remove_temporaries(path_, [](std::string_view target) {  // of a study that was killed
+    return std::find(own_files.begin(), own_files.end(), target) != own_files.end();
+  });
+}
 
 int run_cells(const Study& study, const std::vector<Cell>& cells, const StudyDirectory& directory,
               const StudyRunOptions& options) {

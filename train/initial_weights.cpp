@@ -4,8 +4,8 @@
 
 #include <algorithm>
 
-#include "layers/foreign_weights.h"
 #include "data/identity.h"
+#include "layers/foreign_weights.h"
 #include "train/checkpoint.h"
 #include "train/load_model.h"
 

@@ -120,15 +120,10 @@ void RunDirectory::keep_checkpoints(const std::vector<std::int64_t>& steps) cons
     if (std::find(steps.begin(), steps.end(), step) == steps.end()) fs::remove(checkpoint(step), ignored);
 }
 
-void RunDirectory::remove_half_written() const {
-  std::error_code ignored;
-  for (const auto& entry : fs::directory_iterator(path_)) {
-    if (is_half_written(entry.path())) fs::remove(entry.path(), ignored);
-  }
-}
+void RunDirectory::remove_half_written() const { remove_temporaries(path_, is_own); }
 
 void RunDirectory::remove_end() const {
-  for (const char* name : {"evaluation.json", "weights.safetensors"}) {
+  for (const char* name : {"weights.safetensors", "evaluation.json"}) {
     std::error_code error;
     fs::remove(file(name), error);
     check(!error, "{}: of an earlier end of this run, cannot be removed: {}", file(name).string(),

@@ -112,8 +112,9 @@ TrainingOutcome Trainer::run() {
     save();
   }
   if (finished()) {
-    save_final_weights();
+    take_final_weights();
     save_evaluation();
+    save_final_weights();  // last: with them a run is finished
     observers_.tell([](Observer& observer) { observer.finish(); });
   }
   check_observers();
@@ -218,6 +219,7 @@ bool Trainer::is_better_epoch(const EpochResult& result) const {
 }
 
 void Trainer::record_epoch(const EpochResult& result, bool better) {
+  if (better && options_.keep == Keep::best) keep_best();  // before any position says that they are kept
   if (logs_ != nullptr) logs_->add(result, loader_.samples());
   position_.epochs_since_best = better ? 0 : position_.epochs_since_best + 1;
   if (better) position_.best = result;
@@ -228,7 +230,6 @@ void Trainer::record_epoch(const EpochResult& result, bool better) {
   position_.metrics = {};
   position_.epoch_seconds = 0;
   saved_ = false;
-  if (better && options_.keep == Keep::best) keep_best();
   observers_.tell([&](Observer& observer) { observer.epoch(result); });
   check_observers();
   if (options_.checkpoint_every > 0 && result.epoch % options_.checkpoint_every == 0) save();

@@ -126,7 +126,8 @@ class Trainer {
   void keep_best();
   void save();
   void save_what_is_known();
-  void save_final_weights();
+  void take_final_weights();
+  void save_final_weights() const;
   void save_evaluation();
   void remove_unstarted();
   void check_observers();

@@ -23,8 +23,9 @@ void Trainer::open() {
   check_optimizer();
   if (options_.ema != 0) average_ = std::make_unique<WeightAverage>(objective_.module(), options_.ema);
   if (directory_ == nullptr) return;
-  const nlohmann::json config = options_.config.empty() ? train::describe_run(*run_, options_, valid_.size(), test_)
-                                                        : nlohmann::json::parse(options_.config);
+  const nlohmann::json config = options_.config.empty()
+                                    ? train::describe_run(*run_, options_, valid_.size(), test_)
+                                    : nlohmann::json::parse(options_.config);
   options_.config = config.dump();
   directory_->remove_half_written();
   if (!run_->resumed) return;
@@ -94,10 +95,13 @@ void Trainer::save() {
   directory_->keep_checkpoints(checkpoints_);
 }
 
-void Trainer::save_final_weights() {
+void Trainer::take_final_weights() {
   if (average_ != nullptr) average_->copy_to_module();
   if (options_.keep == Keep::best && !best_.tensors.empty())
     load_weights(best_, objective_.module().state(), true, "the best epoch's weights");
+}
+
+void Trainer::save_final_weights() const {
   if (directory_ != nullptr)
     save_weights(directory_->file("weights.safetensors"), objective_.module(), options_.weights);
 }

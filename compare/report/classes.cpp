@@ -6,8 +6,8 @@
 #include "compare/report/gnuplot.h"
 #include "compare/report/html.h"
 #include "core/base/error.h"
+#include "core/base/regular_file.h"
 #include "core/base/table.h"
-#include "core/base/text_file.h"
 
 namespace lamina::compare {
 namespace {
@@ -27,9 +27,10 @@ ClassFigure read_classes(const Group& group) {
   for (const RunResult& run : group.runs) {
     const fs::path path = run.path / "evaluation.json";
     if (!run.complete || !fs::exists(path)) continue;
-    read_text(path);  // a disk that fails ends the report; what is wrong with the bytes is told on the page
-    try {
+    try {  // what is wrong with the bytes is told on the page; a disk that fails ends the report
       figure.results = train::read_evaluation(path);
+    } catch (const ReadError&) {
+      throw;
     } catch (const Error& error) {
       figure.problem = error.what();
     }

@@ -8,7 +8,7 @@
 #include "compare/report/gnuplot.h"
 #include "core/base/error.h"
 #include "core/base/option_name.h"
-#include "core/base/text_file.h"
+#include "core/base/regular_file.h"
 #include "core/files/safetensors.h"
 
 namespace lamina::compare {
@@ -196,9 +196,10 @@ LayerMap read_layer_map(const Group& group, bool all_layers) {
     return map;
   }
   const fs::path path = traced->path / "trace.safetensors";
-  read_text(path);  // a disk that fails ends the report; what is wrong with the bytes is told on the page
-  try {
+  try {  // what is wrong with the bytes is told on the page; a disk that fails ends the report
     return read_trace(path, all_layers);
+  } catch (const ReadError&) {
+    throw;
   } catch (const Error& error) {
     map.problem = fmt::format("{}: {}", path.string(), error.what());
     return map;

@@ -125,6 +125,15 @@ std::string_view target_of_temporary(std::string_view name) {
   return take_number(name, '-') && take_number(name, '.') ? name : std::string_view();
 }
 
+void remove_temporaries(const fs::path& folder, const std::function<bool(std::string_view)>& is_own) {
+  std::error_code ignored;
+  for (const auto& entry : fs::directory_iterator(folder)) {
+    const std::string name = entry.path().filename().string();
+    const std::string_view target = target_of_temporary(name);
+    if (!target.empty() && is_own(target)) fs::remove(entry.path(), ignored);
+  }
+}
+
 void write_file_atomically(const fs::path& path, const std::string& contents) {
   AtomicFile file(path);
   file.write(contents.data(), contents.size());

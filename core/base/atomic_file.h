@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <filesystem>
+#include <functional>
 #include <string>
 #include <string_view>
 
@@ -37,6 +38,10 @@ class AtomicFile {
 // The name of the target that a temporary file of this name belongs to; empty for any other name. A killed
 // process leaves it behind.
 std::string_view target_of_temporary(std::string_view name);
+
+// Removes those in a folder whose targets `is_own` knows. What cannot be removed stays.
+void remove_temporaries(const std::filesystem::path& folder,
+                        const std::function<bool(std::string_view target)>& is_own);
 
 // Writes `contents` in that way. Throws as AtomicFile does.
 void write_file_atomically(const std::filesystem::path& path, const std::string& contents);

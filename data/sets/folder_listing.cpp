@@ -77,8 +77,8 @@ class ImageWalk {
 
   void walk(const fs::path& directory) {
     struct stat status {};
-    check(::stat(directory.c_str(), &status) == 0, "{}: cannot be looked at: {}", shown(directory),
-          std::generic_category().message(errno));
+    const bool known = ::stat(directory.c_str(), &status) == 0;
+    check(known, "{}: cannot be looked at: {}", shown(directory), std::generic_category().message(errno));
     const FileId id{status.st_dev, status.st_ino};
     check(above_.insert(id).second, "{}: a link to a folder that it is in; remove it", shown(directory));
     for (const Entry& entry : entries(directory)) {

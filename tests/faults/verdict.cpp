@@ -144,9 +144,10 @@ std::string judge_outcome(const Outcome& outcome, const Judgement& judgement, co
     if (wrong.empty()) wrong = judgement.of_files();
     if (wrong.empty()) wrong = judgement.of_mixture();
   }
-  // What cannot be removed stays: a file, or the files that were replaced.
-  const bool removes =
-      injection.site.kind == "unlink" || injection.site.path.find(".tmp.old") != std::string::npos;
+  // What cannot be removed stays: a file, or a temporary folder that cannot be listed.
+  const std::string& kind = injection.site.kind;
+  const bool removes = kind == "unlink" || ((kind == "opendir" || kind == "readdir" || kind == "stat") &&
+                                            injection.site.path.find(".tmp") != std::string::npos);
   return wrong.empty() && !removes ? judgement.of_leftovers() : wrong;
 }
 
