@@ -5,6 +5,7 @@
 #include "apps/output.h"
 #include "compare/comparison.h"
 #include "compare/report/report.h"
+#include "core/base/directory_entries.h"
 #include "core/base/error.h"
 #include "train/run_directory.h"
 
@@ -23,19 +24,14 @@ struct ReportCommand {
 // folder that cannot be looked into might hold some: it is an error.
 std::vector<fs::path> runs_below(const fs::path& folder) {
   std::vector<fs::path> runs;
-  try {
-    for (const auto& entry : fs::directory_iterator(folder)) {
-      if (!entry.is_directory()) continue;
-      if (train::RunDirectory::holds_run(entry.path())) {
-        runs.push_back(entry.path());
-      } else if (!entry.is_symlink()) {
-        const std::vector<fs::path> deeper = runs_below(entry.path());
-        runs.insert(runs.end(), deeper.begin(), deeper.end());
-      }
+  for (const fs::path& path : entries_of(folder)) {
+    if (!fs::is_directory(path)) continue;
+    if (train::RunDirectory::holds_run(path)) {
+      runs.push_back(path);
+    } else if (!fs::is_symlink(path)) {
+      const std::vector<fs::path> deeper = runs_below(path);
+      runs.insert(runs.end(), deeper.begin(), deeper.end());
     }
-  } catch (const fs::filesystem_error& error) {
-    fail("report: {}: cannot be searched for runs: {}; name the runs themselves", folder.string(),
-         error.code().message());
   }
   std::sort(runs.begin(), runs.end());
   return runs;

@@ -9,6 +9,7 @@
 #include <tuple>
 
 #include "core/base/atomic_file.h"
+#include "core/base/directory_entries.h"
 #include "core/base/error.h"
 #include "core/base/interrupt.h"
 #include "core/base/option_name.h"
@@ -28,9 +29,9 @@ constexpr std::array<std::string_view, 5> own_files{"study.toml", "results.csv",
 // A folder that no study has written in yet.
 bool is_unused(const fs::path& path) {
   if (!fs::is_directory(path)) return false;
-  const fs::directory_iterator entries(path);
-  return std::all_of(begin(entries), end(entries), [](const auto& entry) {
-    return !target_of_temporary(entry.path().filename().string()).empty();
+  const std::vector<fs::path> files = entries_of(path);
+  return std::all_of(files.begin(), files.end(), [](const fs::path& file) {
+    return !target_of_temporary(file.filename().string()).empty();
   });
 }
 

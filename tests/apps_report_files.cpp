@@ -207,7 +207,7 @@ TEST_CASE("lamina report names what is no run and what cannot be written", "[rep
   check_error({folder + "/runs", "-o", folder + "/empty"}, 1, "it is a folder; name a file");
   fs::create_directory(folder + "/deep");
   fs::create_symlink("loop", folder + "/deep/loop");
-  check_error({folder}, 1, "/deep: cannot be searched for runs: ");
+  check_error({folder}, 1, "/deep: cannot be listed: ");
   fs::remove(folder + "/deep/loop");
   check_error({folder + "/runs", "-o", folder + "/runs/lars-1/config.json/report.html"}, 1,
               "there is no such folder");

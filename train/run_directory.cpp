@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "core/base/atomic_file.h"
+#include "core/base/directory_entries.h"
 #include "core/base/error.h"
 #include "core/base/option_name.h"
 #include "core/base/text_file.h"
@@ -39,9 +40,8 @@ bool is_half_written(const fs::path& file) { return is_own(target_of_temporary(f
 // Nothing there, or nothing but what a process killed at its very start left behind.
 bool is_empty_folder(const fs::path& path) {
   if (!fs::is_directory(path)) return false;
-  const fs::directory_iterator files(path);
-  return std::all_of(begin(files), end(files),
-                     [](const auto& entry) { return is_half_written(entry.path()); });
+  const std::vector<fs::path> files = entries_of(path);
+  return std::all_of(files.begin(), files.end(), is_half_written);
 }
 
 // What stands in the way of a new run.
@@ -107,9 +107,8 @@ fs::path RunDirectory::checkpoint(std::int64_t step) const {
 
 std::vector<std::int64_t> RunDirectory::checkpoint_steps() const {
   std::vector<std::int64_t> steps;
-  for (const auto& entry : fs::directory_iterator(path_)) {
-    if (const auto step = step_of(entry.path().filename().string())) steps.push_back(*step);
-  }
+  for (const fs::path& file : entries_of(path_))
+    if (const auto step = step_of(file.filename().string())) steps.push_back(*step);
   std::sort(steps.begin(), steps.end(), std::greater<>());
   return steps;
 }
@@ -140,11 +139,8 @@ void RunDirectory::remove_unstarted() {
 void RunDirectory::remove_run(const fs::path& path) {
   std::error_code error;
   if (!fs::is_directory(path, error)) return;
-  std::vector<fs::path> files;
-  for (const auto& entry : fs::directory_iterator(path))
-    if (is_own(entry.path().filename().string()) || is_half_written(entry.path()))
-      files.push_back(entry.path());
-  for (const fs::path& file : files) {
+  for (const fs::path& file : entries_of(path)) {
+    if (!is_own(file.filename().string()) && !is_half_written(file)) continue;
     fs::remove(file, error);
     check(!error, "{}: cannot be removed to start the run over: {}", file.string(), error.message());
   }

@@ -8,6 +8,7 @@
 #include "compare/on_one_line.h"
 #include "compare/report/replacement.h"
 #include "core/base/atomic_file.h"
+#include "core/base/directory_entries.h"
 #include "core/base/error.h"
 #include "core/base/text_file.h"
 
@@ -45,8 +46,8 @@ fs::path make_folder_beside(const fs::path& target) {
 
 std::set<std::string> finished_files(const fs::path& folder) {
   std::set<std::string> names;
-  for (const auto& entry : fs::directory_iterator(folder))
-    if (entry.path().extension() != ".tmp") names.insert(entry.path().filename().string());
+  for (const fs::path& file : entries_of(folder))
+    if (file.extension() != ".tmp") names.insert(file.filename().string());
   return names;
 }
 

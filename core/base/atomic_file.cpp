@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <system_error>
 
+#include "core/base/directory_entries.h"
 #include "core/base/error.h"
 
 namespace lamina {
@@ -127,10 +128,10 @@ std::string_view target_of_temporary(std::string_view name) {
 
 void remove_temporaries(const fs::path& folder, const std::function<bool(std::string_view)>& is_own) {
   std::error_code ignored;
-  for (const auto& entry : fs::directory_iterator(folder)) {
-    const std::string name = entry.path().filename().string();
+  for (const fs::path& file : entries_of(folder)) {
+    const std::string name = file.filename().string();
     const std::string_view target = target_of_temporary(name);
-    if (!target.empty() && is_own(target)) fs::remove(entry.path(), ignored);
+    if (!target.empty() && is_own(target)) fs::remove(file, ignored);
   }
 }
 

@@ -11,6 +11,7 @@
 #include <unordered_map>
 #include <utility>
 
+#include "core/base/directory_entries.h"
 #include "core/base/error.h"
 #include "core/base/file_kind.h"
 #include "core/base/printable.h"
@@ -48,15 +49,8 @@ struct Entry {
 // What is in a directory, but for hidden names, by name.
 std::vector<Entry> entries(const fs::path& directory) {
   std::vector<Entry> list;
-  try {
-    for (const fs::directory_entry& entry : fs::directory_iterator(directory)) {
-      if (!entry.path().filename().native().starts_with('.'))
-        list.push_back({entry.path(), kind_at(entry.path())});
-    }
-  } catch (const fs::filesystem_error& error) {
-    fail("{}: cannot be listed: {}", shown(directory), error.code().message());
-  }
-  std::sort(list.begin(), list.end(), [](const Entry& a, const Entry& b) { return a.path < b.path; });
+  for (const fs::path& path : entries_of(directory))
+    if (!path.filename().native().starts_with('.')) list.push_back({path, kind_at(path)});
   return list;
 }
 
