@@ -7,6 +7,7 @@
 #include "compare/report/report.h"
 #include "core/base/directory_entries.h"
 #include "core/base/error.h"
+#include "core/base/file_kind.h"
 #include "train/run_directory.h"
 
 namespace lamina::app {
@@ -25,7 +26,7 @@ struct ReportCommand {
 std::vector<fs::path> runs_below(const fs::path& folder) {
   std::vector<fs::path> runs;
   for (const fs::path& path : entries_of(folder)) {
-    if (!fs::is_directory(path)) continue;
+    if (kind_at(path) != fs::file_type::directory) continue;
     if (train::RunDirectory::holds_run(path)) {
       runs.push_back(path);
     } else if (!fs::is_symlink(path)) {

@@ -207,7 +207,7 @@ TEST_CASE("lamina report names what is no run and what cannot be written", "[rep
   check_error({folder + "/runs", "-o", folder + "/empty"}, 1, "it is a folder; name a file");
   fs::create_directory(folder + "/deep");
   fs::create_symlink("loop", folder + "/deep/loop");
-  check_error({folder}, 1, "/deep: cannot be listed: ");
+  check_error({folder}, 1, "/deep/loop: cannot be looked at: ");
   fs::remove(folder + "/deep/loop");
   check_error({folder + "/runs", "-o", folder + "/runs/lars-1/config.json/report.html"}, 1,
               "there is no such folder");

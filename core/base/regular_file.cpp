@@ -7,8 +7,6 @@
 #include <cerrno>
 #include <system_error>
 
-#include "core/base/error.h"
-#include "core/base/file_kind.h"
 #include "core/base/printable.h"
 
 namespace lamina {
@@ -33,8 +31,8 @@ int open_to_read(const fs::path& path) {
 
 RegularFile::RegularFile(const fs::path& path) : name_(printable(path.native())) {
   const fs::file_type kind = kind_at(path);
-  check(kind == fs::file_type::regular || kind == fs::file_type::not_found, "{}: is {}; expected a file",
-        name_, kind_name(kind));
+  if (kind != fs::file_type::regular && kind != fs::file_type::not_found)
+    throw ReadError(message("{}: is {}; expected a file", name_, kind_name(kind)));
   descriptor_ = open_to_read(path);
   if (descriptor_ < 0) fail_to("opened", name_, system_reason());
   struct stat status {};

@@ -7,15 +7,9 @@
 #include <filesystem>
 #include <string>
 
-#include "core/base/error.h"
+#include "core/base/file_kind.h"
 
 namespace lamina {
-
-// The system did not let a file be read: what is in it is not known.
-class ReadError : public Error {
- public:
-  using Error::Error;
-};
 
 class RegularFile {
  public:
