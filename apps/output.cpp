@@ -24,15 +24,6 @@ void write_result(std::string_view text) {
 
 }  // namespace
 
-std::string printable_lines(std::string_view text) {
-  std::string lines;
-  for (std::size_t end = text.find('\n'); end != std::string_view::npos; end = text.find('\n')) {
-    lines += printable(text.substr(0, end)) + '\n';
-    text.remove_prefix(end + 1);
-  }
-  return lines + printable(text);
-}
-
 std::string decimals(double value, int digits) {
   return fmt::format("{:.{}f}", std::isnan(value) ? std::numeric_limits<double>::quiet_NaN() : value, digits);
 }

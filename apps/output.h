@@ -10,10 +10,9 @@
 #include <string_view>
 #include <utility>
 
-namespace lamina::app {
+#include "core/base/printable.h"
 
-// Lines of text with nothing but line ends to obey.
-std::string printable_lines(std::string_view text);
+namespace lamina::app {
 
 // "-nan", which some machines make of 0/0, is the same as "nan".
 std::string decimals(double value, int digits);

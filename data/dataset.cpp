@@ -110,7 +110,7 @@ void add_pixels(const std::uint8_t* pixels, std::size_t count, std::size_t chann
 
 }  // namespace
 
-void notify_stderr(const std::string& line) { std::fprintf(stderr, "%s\n", line.c_str()); }
+void notify_stderr(const std::string& line) { std::fprintf(stderr, "%s\n", printable_lines(line).c_str()); }
 
 Sample Split::get(std::int64_t i) const {
   check(i >= 0 && i < size(), "Split::get: image {} of {}", i, size());

@@ -62,7 +62,7 @@ TEST_CASE("a pipe whose reader has gone ends no run") {
 }
 
 TEST_CASE("control characters and bytes that are no text are shown, not obeyed") {
-  CHECK(app::printable_lines("a\x1b[31mb\nc\xff\n") == "a\\x1b[31mb\nc\\xff\n");
+  CHECK(printable_lines("a\x1b[31mb\nc\xff\n") == "a\\x1b[31mb\nc\\xff\n");
   const Outcome unknown = run({"train", "--data", "\x1b]0;title\x07"});
   CHECK(unknown.status == 2);
   CHECK(unknown.err.find('\x1b') == std::string::npos);

@@ -13,7 +13,6 @@
 
 #include "core/base/available_memory.h"
 #include "core/base/option_name.h"
-#include "core/base/table.h"
 
 namespace lamina {
 namespace fs = std::filesystem;
@@ -111,9 +110,8 @@ UsableCores usable_cores(const fs::path& root) {
 
 std::string thread_advice() {
   return fmt::format(
-      "the system starts no more threads{}: raise the limit of addresses (ulimit -v), of processes (ulimit "
-      "-u) "
-      "or of a control group (pids.max), or use fewer: {} 1, {} 0",
+      "the system starts no more threads{}: raise the limit of addresses (ulimit -v), of processes "
+      "(ulimit -u) or of a control group (pids.max), or use fewer: {} 1, {} 0",
       in_force(address_space_limit(),
                limit_text(RLIMIT_NPROC, "ulimit -u allows {:.0f} processes and threads", 1)),
       option_name("threads"), option_name("workers"));
@@ -121,11 +119,8 @@ std::string thread_advice() {
 
 std::string out_of_memory_advice() {
   return fmt::format(
-      "out of memory: the system gives no more; {} are available{}. Use a smaller {} or {}, fewer {}, or "
-      "raise "
-      "the limit",
-      format_bytes(static_cast<double>(available_memory())), in_force(address_space_limit(), ""),
-      option_name("micro_batch"), option_name("batch"), option_name("workers"));
+      "out of memory: the system gives no more; {}. Use a smaller {} or {}, fewer {}, or raise the limit",
+      describe_available_memory(), option_name("micro_batch"), option_name("batch"), option_name("workers"));
 }
 
 }  // namespace lamina
