@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "core/base/error.h"
+#include "core/base/unsigned_nan.h"
 #include "core/memory/allocator.h"
 
 namespace lamina::train {
@@ -90,7 +91,7 @@ void TrainingStep::compute(const data::Part& part) {
 void TrainingStep::apply_checked() {
   const double loss = sums_.flat(0, {}).item();
   try {
-    check(std::isfinite(loss), "the loss is {}", loss);
+    check(std::isfinite(loss), "the loss is {}", unsigned_nan(loss));
     optimizer_.apply_step();
   } catch (const OutOfMemory&) {
     throw;
