@@ -5,6 +5,7 @@
 #include "data/dataset.h"
 #include "data/find.h"
 #include "data/images/image.h"
+#include "data/images/write_png.h"
 #include "data/loader.h"
 #include "data/part.h"
 #include "data/sets/cifar.h"
@@ -12,3 +13,5 @@
 #include "data/sets/idx.h"
 #include "data/sets/synthetic.h"
 #include "data/transform.h"
+#include "data/view_recipes.h"
+#include "data/views.h"
