@@ -70,14 +70,15 @@ class DataSets {
  public:
   const train::TrainingData& of(const train::ResolvedRecipe& resolved) {
     const train::Recipe& r = resolved.recipe;
-    const auto key = std::tuple(r.data, r.limit_train, r.limit_test, r.image_size, r.valid);
+    const auto key = std::tuple(r.data, r.limit_train, r.limit_test, r.image_size, r.valid, r.normalise);
     const auto found = opened_.find(key);
     return found != opened_.end() ? found->second
                                   : opened_.emplace(key, train::open_data(resolved)).first->second;
   }
 
  private:
-  std::map<std::tuple<std::string, std::int64_t, std::int64_t, int, double>, train::TrainingData> opened_;
+  std::map<std::tuple<std::string, std::int64_t, std::int64_t, int, double, std::string>, train::TrainingData>
+      opened_;
 };
 
 std::string describe(const TrainingPosition& position) {

@@ -29,7 +29,7 @@ struct Recipe {
   double warmup_epochs = 0, lr_end = 0, poly_power = 2;
   std::vector<double> milestones;
   double label_smoothing = 0;
-  std::string augment = "standard";
+  std::string augment = "standard", normalise = "data";
   int cutout = 0;
   double mixup = 0;
   int image_size = 0;
@@ -108,7 +108,12 @@ void visit_training_options(Options& o, const Visit& visit) {
   visit(OptionInfo{"micro_batch", "images computed at once, to save memory; 0: the whole batch"},
         o.micro_batch);
   visit(OptionInfo{"label_smoothing", "0 … 1 (Szegedy et al. 2016)"}, o.label_smoothing);
-  visit(OptionInfo{"augment", "none, or standard: pad 4, random crop, flip"}, o.augment);
+  visit(OptionInfo{"augment",
+                   "none, standard (pad 4, random crop, flip), or a recipe of views: lamina info --views"},
+        o.augment);
+  visit(OptionInfo{"normalise",
+                   "by whose mean and deviation: data (of the training images), cifar10 or imagenet"},
+        o.normalise);
   visit(OptionInfo{"cutout",
                    "side, in pixels, of a square cut out of each image (DeVries & Taylor 2017); 0: none"},
         o.cutout);
