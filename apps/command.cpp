@@ -3,12 +3,16 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <concepts>
 #include <cstdint>
 #include <optional>
+#include <sstream>
+#include <type_traits>
 #include <vector>
 
 #include "apps/commands.h"
 #include "apps/config_file.h"
+#include "apps/output.h"
 #include "core/base/error.h"
 #include "core/base/nearest.h"
 #include "core/base/version.h"
@@ -38,7 +42,9 @@ std::string full_name(const CLI::App& command) {
 [[noreturn]] void fail_unexpected(const CLI::App& command, const std::string& word) {
   const std::vector<std::string> commands = commands_below(command);
   if (!word.starts_with('-')) {
-    if (!commands.empty()) fail_usage("unknown command \"{}\"; expected {}", word, fmt::join(commands, ", "));
+    if (!commands.empty())
+      fail_usage("unknown command \"{}\"; did you mean {}? Expected {}", word, nearest(word, commands),
+                 fmt::join(commands, ", "));
     fail_usage("unexpected argument \"{}\"; {} --help shows the usage", word, full_name(command));
   }
   std::vector<std::string> options;
@@ -60,6 +66,56 @@ std::string full_name(const CLI::App& command) {
   fail_usage("{}; {} --help shows the usage", error.what(), full_name(command));
 }
 
+template <typename T>
+constexpr bool is_text = std::is_same_v<T, std::string> || std::is_same_v<T, std::optional<std::string>> ||
+                         std::is_same_v<T, std::vector<std::string>>;
+
+template <typename T>
+void take_number(const std::string& flag, const CLI::results_t& texts, const NumberRange& range, T& value) {
+  value = parse_number<T>(flag, texts.back(), range);
+}
+template <typename T>
+void take_number(const std::string& flag, const CLI::results_t& texts, const NumberRange& range,
+                 std::optional<T>& value) {
+  value = parse_number<T>(flag, texts.back(), range);
+}
+template <typename T>
+void take_number(const std::string& flag, const CLI::results_t& texts, const NumberRange& range,
+                 std::vector<T>& values) {
+  if (texts.size() > 1)
+    fail_usage("{0} is given {1} times; give all its numbers at once: {0} {2}", flag, texts.size(),
+               fmt::join(texts, ","));
+  values.clear();
+  std::string_view list = texts.front();
+  for (std::size_t end = 0; end != std::string_view::npos; list.remove_prefix(std::min(end, list.size()))) {
+    if (!values.empty()) list.remove_prefix(1);  // the comma
+    end = list.find(',');
+    values.push_back(parse_number<T>(flag, list.substr(0, end), range));
+  }
+}
+
+// As CLI11 names types in the help.
+template <typename T>
+const char* number_name(const T&) {
+  return std::unsigned_integral<T> ? "UINT" : std::integral<T> ? "INT" : "FLOAT";
+}
+template <typename T>
+const char* number_name(const std::optional<T>&) {
+  return number_name(T());
+}
+template <typename T>
+const char* number_name(const std::vector<T>&) {
+  return "FLOAT,...";
+}
+
+// --help and --version, which CLI11 takes for errors, too.
+int print_asked_for(const CLI::App& program, const CLI::ParseError& asked_for) {
+  std::ostringstream text;
+  program.exit(asked_for, text, text);
+  print_result("{}", text.str());
+  return 0;
+}
+
 }  // namespace
 
 Command Command::add(const std::string& name, const std::string& help) const {
@@ -76,34 +132,54 @@ void Command::option(const std::string& flag, T& value, const std::string& help,
                      const char* value_name) const {
   if constexpr (std::is_same_v<T, bool>) {
     parser_->add_flag(value ? flag + ",!--no-" + flag.substr(2) : flag, value, help);
-  } else {
+  } else if constexpr (is_text<T>) {
     CLI::Option* option = parser_->add_option(flag, value, help);
     if constexpr (std::is_same_v<T, std::vector<std::string>>) {
       option->allow_extra_args(false);
-    } else if constexpr (std::is_same_v<T, std::vector<double>> || std::is_same_v<T, std::vector<float>>) {
-      option->delimiter(',')->allow_extra_args(false);
     } else {
       option->take_last()->capture_default_str();
     }
     if (value_name != nullptr) option->type_name(value_name);
+  } else {
+    this->option(flag, value, help, NumberRange{}, value_name);
   }
+}
+
+// CLI11 would take -1 for 2^64 - 1, and "nan" for a number.
+template <typename T>
+void Command::option(const std::string& flag, T& value, const std::string& help, const NumberRange& range,
+                     const char* value_name) const {
+  const auto take = [flag, &value, range](const CLI::results_t& texts) {
+    take_number(flag, texts, range, value);
+    return true;
+  };
+  CLI::Option* option = parser_->add_option(flag, take, help);
+  option->type_name(value_name != nullptr ? value_name : number_name(value));
+  if constexpr (std::is_arithmetic_v<T>) option->default_str(fmt::format("{}", value));
+  option->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)->expected(1)->allow_extra_args(false);
 }
 
 template void Command::argument(const std::string&, std::string&, const std::string&) const;
 template void Command::argument(const std::string&, std::vector<std::string>&, const std::string&) const;
 #define LAMINA_OPTION(...) \
   template void Command::option(const std::string&, __VA_ARGS__&, const std::string&, const char*) const
+#define LAMINA_NUMBER_OPTION(...)                                                                         \
+  LAMINA_OPTION(__VA_ARGS__);                                                                             \
+  template void Command::option(const std::string&, __VA_ARGS__&, const std::string&, const NumberRange&, \
+                                const char*) const
 LAMINA_OPTION(bool);
-LAMINA_OPTION(int);
-LAMINA_OPTION(std::int64_t);
-LAMINA_OPTION(std::uint64_t);
-LAMINA_OPTION(double);
 LAMINA_OPTION(std::string);
-LAMINA_OPTION(std::optional<double>);
 LAMINA_OPTION(std::optional<std::string>);
 LAMINA_OPTION(std::vector<std::string>);
-LAMINA_OPTION(std::vector<float>);
-LAMINA_OPTION(std::vector<double>);
+LAMINA_NUMBER_OPTION(int);
+LAMINA_NUMBER_OPTION(std::int64_t);
+LAMINA_NUMBER_OPTION(std::uint64_t);
+LAMINA_NUMBER_OPTION(double);
+LAMINA_NUMBER_OPTION(std::optional<int>);
+LAMINA_NUMBER_OPTION(std::optional<double>);
+LAMINA_NUMBER_OPTION(std::vector<float>);
+LAMINA_NUMBER_OPTION(std::vector<double>);
+#undef LAMINA_NUMBER_OPTION
 #undef LAMINA_OPTION
 
 bool Command::given(const std::string& flag) const { return parser_->count(flag) > 0; }
@@ -114,6 +190,9 @@ void Command::runs(std::function<int()> action) const {
 
 int run_command(int argc, char** argv) {
   CLI::App program("Lamina: train ResNets with LARS, LAMB, TVLARS, SGD and AdamW.", "lamina");
+  program.footer(
+      "lamina COMMAND --help lists a command's options with their defaults.\n"
+      "Exit status: 0 done, 1 failed while running, 2 wrong usage, 128 + N stopped by signal N, all saved.");
   program.set_version_flag("--version", version());
   std::function<int()> chosen;
   const Command commands(program, chosen);
@@ -130,15 +209,15 @@ int run_command(int argc, char** argv) {
 
   std::vector<std::string> arguments(argv + 1, argv + argc);
   if (arguments.empty()) {
-    fmt::print(stderr, "{}", program.help());
+    print_note(stderr, "{}", program.help());
     return 2;
   }
-  arguments = insert_config_file(std::move(arguments));
+  arguments = insert_config_files(std::move(arguments));
   std::reverse(arguments.begin(), arguments.end());  // the order CLI11 takes them in
   try {
     program.parse(arguments);
   } catch (const CLI::ParseError& error) {
-    if (error.get_exit_code() == 0) return program.exit(error);  // --help, --version
+    if (error.get_exit_code() == 0) return print_asked_for(program, error);
     fail_parse(program, error);
   }
   if (!chosen) {

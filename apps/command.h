@@ -5,6 +5,8 @@
 #include <functional>
 #include <string>
 
+#include "core/base/number.h"
+
 namespace CLI {
 class App;
 }
@@ -24,11 +26,16 @@ class Command {
 
   // "--name VALUE"; `value` keeps what it holds if the option is not given, and the help shows that as the
   // default unless it is empty. T: bool (takes no VALUE; if it is true there is also --no-NAME), int,
-  // std::int64_t, std::uint64_t, double, std::string, std::optional of the last two, std::vector<std::string>
-  // (give it once for each), std::vector<float> or <double> (VALUE,VALUE,…). Of a single value given twice
-  // the last one counts. `value_name`: what the help calls VALUE; nullptr: its type.
+  // std::int64_t, std::uint64_t, double, std::string, std::optional of int and the last two,
+  // std::vector<std::string> (give it once for each), std::vector<float> or <double> (VALUE,VALUE,…, given
+  // once). Of a single value given twice the last one counts. `value_name`: what the help calls VALUE;
+  // nullptr: its type.
   template <typename T>
   void option(const std::string& flag, T& value, const std::string& help,
+              const char* value_name = nullptr) const;
+  // A number, or numbers, that must lie in the range; elsewhere any finite one will do.
+  template <typename T>
+  void option(const std::string& flag, T& value, const std::string& help, const NumberRange& range,
               const char* value_name = nullptr) const;
   bool given(const std::string& flag) const;
 

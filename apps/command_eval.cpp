@@ -1,17 +1,23 @@
+#include <fmt/ranges.h>
+
 #include <cmath>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
 
 #include "apps/commands.h"
 #include "apps/options.h"
+#include "apps/output.h"
 #include "core/autograd.h"
 #include "core/base/error.h"
 #include "core/base/table.h"
 #include "data/dataset.h"
 #include "train/evaluation_file.h"
 #include "train/load_model.h"
+#include "train/match_classes.h"
 #include "train/memory_advice.h"
 #include "train/recipe.h"
+#include "train/run_config.h"
 #include "train/run_directory.h"
 
 namespace lamina::app {
@@ -23,33 +29,83 @@ struct EvalCommand {
   std::string file, data, split = "test";
   train::ModelOptions model;
   std::int64_t batch = 500, limit = 0;
-  int workers = 2, image_size = 0;
-  bool json = false;
+  int workers = 2;
+  std::optional<int> image_size;
+  bool by_position = false, skip_damaged = false, json = false;
+  std::int64_t max_pixels = data::max_pixels;
+  // The run's own data, as they were in training; unknown of others.
+  data::DataIdentity trained_on;
 };
+
+void note(const std::string& text) { print_note(stderr, "note: {}\n", text); }
 
 // `lamina eval RUN` without --data: what the run was trained on.
 void take_data_of_run(EvalCommand& command) {
   if (!train::RunDirectory::holds_run(command.file)) {
+    check(std::filesystem::exists(command.file), "eval: {}: there is no such file or run directory",
+          command.file);
     fail_usage("eval: --data NAME[:DIR] is missing: what to test {} on", command.file);
   }
   const auto run = train::RunDirectory::open(command.file);
-  const nlohmann::json options = run.read_config().value("options", nlohmann::json());
-  const train::Recipe trained = train::recipe_from_json(options, run.file("config.json").string());
+  const std::string source = run.file("config.json").string();
+  const nlohmann::json config = run.read_config();
+  const train::Recipe trained = train::recipe_from_json(config.value("options", nlohmann::json()), source);
   command.data = trained.data;
-  command.image_size = trained.image_size;
+  if (!command.image_size) command.image_size = trained.image_size;
+  command.skip_damaged = command.skip_damaged || trained.skip_damaged;
+  if (command.max_pixels == data::max_pixels) command.max_pixels = trained.max_pixels;
+  command.trained_on = train::data_of_run(config, source);
 }
 
-data::Split open_split(const EvalCommand& command, const train::LoadedModel& model) {
-  const data::Dataset data =
-      data::open(command.data, {.limit_train = command.split == "train" ? command.limit : 0,
-                                .limit_test = command.split == "test" ? command.limit : 0,
-                                .image_size = command.image_size});
-  check(data.classes.size() == model.info.classes.size(), "eval: {} has {} classes, {} tells {} apart",
-        data.name, data.classes.size(), model.file.string(), model.info.classes.size());
+// As in training, unless the command says otherwise.
+int image_size_for(const EvalCommand& command, const WeightInfo& info) {
+  const int trained = info.image_size.value_or(0);
+  if (command.image_size || trained == 0 || !data::resizes(command.data))
+    return command.image_size.value_or(0);
+  note(fmt::format(
+      "images are resized and cropped to {0}x{0}, as in training; --image-size 0 keeps their size", trained));
+  return trained;
+}
+
+std::string pixels_text(const std::vector<int>& pixels) { return fmt::format("{}", fmt::join(pixels, "x")); }
+
+// Where these images differ from what the network was trained on.
+void note_differences(const EvalCommand& command, const WeightInfo& info, const data::Dataset& data) {
+  const std::vector<std::string> differences = data::data_differences(command.trained_on, data.identity);
+  if (!differences.empty())
+    note(fmt::format("the data are not what they were in training (there):\n  {}",
+                     fmt::join(differences, "\n  ")));
+  const std::vector<int> pixels{static_cast<int>(data.test.height()), static_cast<int>(data.test.width())};
+  if (!info.image_pixels.empty() && info.image_pixels != pixels)
+    note(fmt::format("the network was trained on images of {}, these are of {} (height x width)",
+                     pixels_text(info.image_pixels), pixels_text(pixels)));
+  const bool told = !command.model.mean.empty() || !command.model.std.empty();
+  if (!told &&
+      (data::statistics_differ(info.mean, data.mean()) || data::statistics_differ(info.std, data.std())))
+    note(fmt::format(
+        "images are normalised as the weights want it, with mean {:.3f} and deviation {:.3f}; those "
+        "of these data are {:.3f} and {:.3f}",
+        fmt::join(info.mean, " "), fmt::join(info.std, " "), fmt::join(data.mean(), " "),
+        fmt::join(data.std(), " ")));
+}
+
+// With labels that are numbers of the model's outputs, whose names `model` has then.
+data::Split open_split(const EvalCommand& command, train::LoadedModel& model) {
+  data::Dataset data = data::open(command.data, {.limit_train = command.split == "train" ? command.limit : 0,
+                                                 .limit_test = command.split == "test" ? command.limit : 0,
+                                                 .image_size = image_size_for(command, model.info),
+                                                 .skip_damaged = command.skip_damaged,
+                                                 .max_pixels = command.max_pixels});
+  data.name = command.data;  // with the folder, for messages
   data::Split split = command.split == "train" ? data.train : data.test;
   check(split.size() > 0, "eval: {} has no {} images", data.name, command.split);
   check(split.channels() == model.channels, "eval: the images of {} have {} channels, {} wants {}", data.name,
         split.channels(), model.file.string(), model.channels);
+  note_differences(command, model.info, data);
+  const train::ClassMatch match = train::match_classes(model, data, command.by_position);
+  if (!match.note.empty()) note(match.note);
+  model.info.classes = match.names;
+  split = train::with_labels_of(match, split);
   split.mean = model.info.mean;  // as in training, whatever part of the data set is used here
   split.std = model.info.std;
   return split;
@@ -83,7 +139,7 @@ void print_json(const EvalCommand& command, const train::LoadedModel& model, con
   json["model"] = model.info.model;
   json["data"] = command.data;
   json["split"] = command.split;
-  fmt::print("{}\n", train::text_by_elements(json));
+  print_result_json_text(train::text_by_elements(json));
 }
 
 // "ship (8.1 %)"
@@ -107,11 +163,11 @@ std::string class_table(const ConfusionMatrix& confusion, const std::vector<std:
 }
 
 void print_text(const EvalCommand& command, const train::LoadedModel& model, const Evaluation& result) {
-  fmt::print("{} ({}) on {} {} images of {}:\naccuracy {:.2f} %, top-5 {:.2f} %, loss {:.4f}\n",
-             model.file.string(), model.info.model, format_count(result.samples), command.split, command.data,
-             100 * result.accuracy, 100 * result.top5, result.loss);
+  print_result("{} ({}) on {} {} images of {}:\naccuracy {:.2f} %, top-5 {:.2f} %, loss {:.4f}\n",
+               model.file.string(), model.info.model, format_count(result.samples), command.split,
+               command.data, 100 * result.accuracy, 100 * result.top5, result.loss);
   if (result.confusion.classes() <= most_listed_classes)
-    fmt::print("\n{}", class_table(result.confusion, model.info.classes));
+    print_result("\n{}", class_table(result.confusion, model.info.classes));
 }
 
 int run_eval(EvalCommand command) {
@@ -121,6 +177,7 @@ int run_eval(EvalCommand command) {
   if (command.batch < 1) fail_usage("--batch {}: expected at least 1", command.batch);
   if (command.limit < 0) fail_usage("--limit {}: expected at least 0", command.limit);
   if (command.workers < 0) fail_usage("--workers {}: expected at least 0", command.workers);
+  if (command.max_pixels < 1) fail_usage("--max-pixels {}: expected at least 1", command.max_pixels);
   if (command.data.empty()) take_data_of_run(command);
   train::LoadedModel model = train::load_model(command.file, command.model);
   const data::Split split = open_split(command, model);
@@ -140,10 +197,18 @@ void add_eval_command(const Command& program) {
   eval.argument("file", command->file, "RUN|FILE");
   eval.option("--data", command->data, "NAME[:DIR]; default: what the run was trained on");
   eval.option("--split", command->split, "test or train");
-  eval.option("--limit", command->limit, "use only N images; 0: all");
-  eval.option("--batch", command->batch, "images at once; changes the result by rounding at most");
-  eval.option("--workers", command->workers, "threads that prepare batches");
-  eval.option("--image-size", command->image_size, "folders: resize and crop to a square; 0: keep");
+  eval.option("--limit", command->limit, "use only N images; 0: all", at_least(0));
+  eval.option("--batch", command->batch, "images at once; changes the result by rounding at most",
+              between(1, 1e9));
+  eval.option("--workers", command->workers, "threads that prepare batches", train::thread_range);
+  eval.option("--image-size", command->image_size,
+              "folders: resize and crop to a square; 0: keep; default: as in training",
+              between(0, train::most_pixels_a_side));
+  eval.option("--skip-damaged", command->skip_damaged,
+              "folders: go on without images that cannot be decoded");
+  eval.option("--max-pixels", command->max_pixels, "folders: refuse larger images", at_least(1));
+  eval.option("--classes-by-position", command->by_position,
+              "take the data's classes for the model's in their order, whatever their names");
   add_options(eval, command->model);
   eval.option("--json", command->json, "one JSON object on standard output, nothing else");
   eval.runs([command] { return run_eval(*command); });

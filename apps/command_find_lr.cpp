@@ -7,10 +7,12 @@
 
 #include "apps/commands.h"
 #include "apps/options.h"
+#include "apps/output.h"
 #include "core/base/error.h"
 #include "core/base/table.h"
 #include "train/find_lr.h"
 #include "train/setup.h"
+#include "train/without_effect.h"
 
 namespace lamina::app {
 namespace {
@@ -63,16 +65,17 @@ int run_find_lr(FindLrCommand command) {
   command.search.from *= scale;
   command.search.to *= scale;
   command.search.capture = !command.recipe.eager;
-  if (!command.json) fmt::print("{}\n", describe(setup));
+  for (const std::string& note : notes_on(setup)) print_note(stderr, "note: {}\n", note);
+  if (!command.json) print_note(stdout, "{}\n", describe(setup));
   const LrRange range = find_lr(*setup.objective, *setup.optimizer, setup.loader, command.search);
   if (command.json) {
-    fmt::print("{}\n", to_json(range, scale).dump(2));
+    print_result_json(to_json(range, scale), 2);
     return 0;
   }
-  fmt::print("{}\nlowest smoothed loss at lr {:.3g}\n", trial_table(range, scale), range.lowest_at / scale);
-  if (range.diverged_at) fmt::print("diverged at lr {:.3g}\n", *range.diverged_at / scale);
-  fmt::print("suggestion: --lr {:.2g}, a tenth of where the loss was lowest\n", range.suggestion / scale);
-  if (const std::string but = caution(range); !but.empty()) fmt::print("but {}\n", but);
+  print_result("{}\nlowest smoothed loss at lr {:.3g}\n", trial_table(range, scale), range.lowest_at / scale);
+  if (range.diverged_at) print_result("diverged at lr {:.3g}\n", *range.diverged_at / scale);
+  print_result("suggestion: --lr {:.2g}, a tenth of where the loss was lowest\n", range.suggestion / scale);
+  if (const std::string but = caution(range); !but.empty()) print_result("but {}\n", but);
   return 0;
 }
 
@@ -82,13 +85,17 @@ void add_find_lr_command(const Command& program) {
   const Command find = program.add("find-lr", "Learning-rate range test: where the loss falls and explodes");
   auto command = std::make_shared<FindLrCommand>();
   add_options(find, command->recipe);
-  find.option("--from", command->search.from, "lr of the first step; 0: a thousandth of the recipe's", "LR");
-  find.option("--to", command->search.to, "lr of the last one; 0: a thousand times the recipe's", "LR");
-  find.option("--steps", command->search.steps, "from the one to the other; the lr grows exponentially");
+  find.option("--from", command->search.from, "lr of the first step; 0: a thousandth of the recipe's",
+              at_least(0), "LR");
+  find.option("--to", command->search.to, "lr of the last one; 0: a thousand times the recipe's", at_least(0),
+              "LR");
+  find.option("--steps", command->search.steps, "from the one to the other; the lr grows exponentially",
+              between(2, 1e9));
   find.option("--smoothing", command->search.smoothing,
-              "of the loss: share of the running mean kept in a step");
+              "of the loss: share of the running mean kept in a step", share_below_1());
   find.option("--json", command->json, "one JSON object on standard output, nothing else");
-  find.option("--config", command->config, "read options from a file; the command line wins", "FILE.toml");
+  find.option("--config", command->config,
+              "read options from a file, or from a run's config.json; the command line wins", "FILE");
   find.runs([command] { return run_find_lr(*command); });
 }
 

@@ -4,9 +4,11 @@
 #include <nlohmann/json.hpp>
 
 #include "apps/commands.h"
+#include "apps/output.h"
 #include "apps/view_table.h"
 #include "core/backend.h"
 #include "core/base/error.h"
+#include "core/base/resource_limits.h"
 #include "core/base/table.h"
 #include "core/base/version.h"
 #include "data/dataset.h"
@@ -51,6 +53,7 @@ nlohmann::json describe_all() {
           {"cpu", cpu_name()},
           {"avx2", cpu_has_avx2()},
           {"threads", threads()},
+          {"threads_limited_by", usable_cores().why()},
           {"cuda", cuda_build_description()},
           {"cuda_devices", cuda_device_count()},
           {"gpus", gpus()},
@@ -72,14 +75,18 @@ nlohmann::json presets_json() {
 }
 
 void print_info(const nlohmann::json& info) {
-  const auto line = [](const char* name, const std::string& what) { fmt::print("{:<11} {}\n", name, what); };
+  const auto line = [](const char* name, const std::string& what) {
+    print_result("{:<11} {}\n", name, what);
+  };
   const auto text = [&](const char* key) { return info[key].get<std::string>(); };
   const auto list = [&](const char* key) {
     return fmt::format("{}", fmt::join(info[key].get<std::vector<std::string>>(), ", "));
   };
   line("lamina", text("version") + " (" + text("build") + ")");
-  line("cpu", fmt::format("{}; AVX2 and FMA: {}; {} threads", text("cpu"),
-                          info["avx2"].get<bool>() ? "yes" : "no", info["threads"].get<int>()));
+  const std::string why = text("threads_limited_by");
+  line("cpu",
+       fmt::format("{}; AVX2 and FMA: {}; {} threads{}", text("cpu"), info["avx2"].get<bool>() ? "yes" : "no",
+                   info["threads"].get<int>(), why.empty() ? "" : ": " + why));
   line("cuda", fmt::format("{}; {} devices", text("cuda"), info["cuda_devices"].get<int>()));
   int index = 0;
   for (const auto& gpu : info["gpus"]) line(Device::cuda(index++).str().c_str(), gpu.get<std::string>());
@@ -116,13 +123,13 @@ int run_info(const InfoCommand& command) {
   if (int{command.presets} + int{command.views} + int{!command.knobs.empty()} > 1)
     fail_usage("--presets, --views and --knobs: give one of them");
   if (command.json) {
-    fmt::print("{}\n", chosen_json(command).dump(2));
+    print_result_json(chosen_json(command), 2);
   } else if (!command.knobs.empty()) {
-    fmt::print("{}\n", knob_table(command.knobs));
+    print_result("{}\n", knob_table(command.knobs));
   } else if (command.presets) {
-    fmt::print("{}\n", preset_table());
+    print_result("{}\n", preset_table());
   } else if (command.views) {
-    fmt::print("{}", view_table());
+    print_result("{}", view_table());
   } else {
     print_info(describe_all());
   }

@@ -3,9 +3,12 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <numeric>
+#include <optional>
+#include <utility>
 
 #include "apps/commands.h"
 #include "apps/options.h"
+#include "apps/output.h"
 #include "core/autograd.h"
 #include "core/backend.h"
 #include "core/base/error.h"
@@ -21,7 +24,9 @@ struct PredictCommand {
   std::string file;
   std::vector<std::string> images;
   train::ModelOptions model;
-  int top = 5, size = 0;
+  int top = 5;
+  std::optional<int> size;
+  std::int64_t max_pixels = data::max_pixels;
   bool json = false;
 };
 
@@ -43,9 +48,65 @@ Tensor to_input(const Tensor& image, const WeightInfo& info, Device device) {
   return input;
 }
 
-Prediction predict(train::LoadedModel& model, const std::string& path, int size, Device device) {
-  Tensor image = data::decode_image(path, model.channels);
-  if (size > 0) image = data::resize_image(image, size);
+std::string pixels_text(std::int64_t height, std::int64_t width) {
+  return fmt::format("{}x{}", height, width);
+}
+
+// Images as in training, unless the command says otherwise; says once where they differ from it.
+class Preparation {
+ public:
+  Preparation(const PredictCommand& command, const train::LoadedModel& model)
+      : info_(model.info),
+        channels_(model.channels),
+        max_pixels_(command.max_pixels),
+        is_told_(command.size.has_value()),
+        size_(command.size.value_or(train::training_size(model.info))) {
+    if (info_.image_pixels.size() != 2 && !is_told_)
+      note(
+          fmt::format("{} does not say what size its images had in training; these are taken as they are "
+                      "(--size N resizes and crops them)",
+                      model.file.string()));
+  }
+
+  Tensor image(const std::string& path) {
+    const Tensor decoded = data::decode_image(path, channels_, max_pixels_);
+    const Tensor result = size_ > 0 ? data::resize_image(decoded, size_) : decoded;
+    note_difference(path, decoded, result);
+    return result;
+  }
+
+ private:
+  void note(const std::string& text) {
+    if (!std::exchange(noted_, true)) print_note(stderr, "note: {}\n", text);
+  }
+  // Training that resized its images says that any size is welcome.
+  void note_difference(const std::string& path, const Tensor& decoded, const Tensor& result) {
+    if (info_.image_pixels.size() != 2) return;
+    const std::string trained = pixels_text(info_.image_pixels[0], info_.image_pixels[1]);
+    const std::string own = pixels_text(decoded.size(0), decoded.size(1)),
+                      taken = pixels_text(result.size(0), result.size(1));
+    if (taken != trained) {
+      note(fmt::format("{}: taken as {}, but the network was trained on images of {} (height x width)", path,
+                       taken, trained));
+    } else if (own != taken && !is_told_ && info_.image_size.value_or(0) == 0) {
+      note(
+          fmt::format("{}: {} pixels (height x width); resized and cropped to {}, the size of the training's "
+                      "images, as are all others (--size 0 keeps their size)",
+                      path, own, trained));
+    }
+  }
+
+  const WeightInfo& info_;
+  int channels_;
+  std::int64_t max_pixels_;
+  bool is_told_;
+  int size_;  // 0: as they are
+  bool noted_ = false;
+};
+
+Prediction predict(train::LoadedModel& model, const std::string& path, Preparation& preparation,
+                   Device device) {
+  const Tensor image = preparation.image(path);
   const Tensor logits = model.net(to_input(image, model.info, device));
   Prediction prediction{path, logits.to_vector<float>(), softmax(logits).to_vector<float>()};
   const bool finite = std::all_of(prediction.logits.begin(), prediction.logits.end(),
@@ -54,7 +115,12 @@ Prediction predict(train::LoadedModel& model, const std::string& path, int size,
   return prediction;
 }
 
-void print_json(const std::vector<Prediction>& predictions, const WeightInfo& info) {
+struct Failure {
+  std::string file, error;
+};
+
+void print_json(const std::vector<Prediction>& predictions, const std::vector<Failure>& failures,
+                const WeightInfo& info) {
   nlohmann::json list = nlohmann::json::array();
   for (const Prediction& p : predictions) {
     list.push_back({{"file", p.file},
@@ -62,9 +128,11 @@ void print_json(const std::vector<Prediction>& predictions, const WeightInfo& in
                     {"logits", p.logits},
                     {"probabilities", p.probabilities}});
   }
-  const nlohmann::json json{
+  nlohmann::json json{
       {"predictions", list}, {"classes", info.classes}, {"mean", info.mean}, {"std", info.std}};
-  fmt::print("{}\n", json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
+  for (const Failure& failure : failures)
+    json["failed"].push_back({{"file", failure.file}, {"error", failure.error}});
+  print_result_json(json);
 }
 
 void print_text(const std::vector<Prediction>& predictions, const WeightInfo& info, int top) {
@@ -81,26 +149,34 @@ void print_text(const std::vector<Prediction>& predictions, const WeightInfo& in
                  fmt::format("{:.4f}", p.logits[order[i]])});
     }
   }
-  fmt::print("{}", table.str());
+  print_result("{}", table.str());
 }
 
 int run_predict(const PredictCommand& command) {
-  if (command.top < 1) fail_usage("--top {}: expected at least 1", command.top);
-  if (command.size < 0) fail_usage("--size {}: expected at least 1, or 0 to keep the size", command.size);
   train::LoadedModel model = train::load_model(command.file, command.model);
   const Device device = model.net.options().device;
   const NoGrad no_grad;
   model.net.eval();
+  Preparation preparation(command, model);
   std::vector<Prediction> predictions;
+  std::vector<Failure> failures;  // one damaged image shall not take the results of the others with it
   for (const std::string& image : command.images) {
-    predictions.push_back(predict(model, image, command.size, device));
+    try {
+      predictions.push_back(predict(model, image, preparation, device));
+    } catch (const Error& error) {
+      failures.push_back({image, error.what()});
+      print_note(stderr, "lamina: {}\n", error.what());
+    }
   }
   if (command.json) {
-    print_json(predictions, model.info);
-  } else {
+    print_json(predictions, failures, model.info);
+  } else if (!predictions.empty()) {
     print_text(predictions, model.info, command.top);
   }
-  return 0;
+  if (!failures.empty() && command.images.size() > 1)
+    print_note(stderr, "lamina: predict: {} of {} images could not be predicted\n", failures.size(),
+               command.images.size());
+  return failures.empty() ? 0 : 1;
 }
 
 }  // namespace
@@ -110,8 +186,12 @@ void add_predict_command(const Command& program) {
   auto command = std::make_shared<PredictCommand>();
   predict.argument("file", command->file, "RUN|FILE");
   predict.argument("images", command->images, "JPEG, PNG, BMP, TGA, PGM or PPM files");
-  predict.option("--top", command->top, "classes shown per image");
-  predict.option("--size", command->size, "resize and crop images to a square; 0: keep their size");
+  predict.option("--top", command->top, "classes shown per image", at_least(1));
+  predict.option("--size", command->size,
+                 "resize and crop images to a square; 0: keep their size; default: as in training",
+                 between(0, train::most_pixels_a_side));
+  predict.option("--max-pixels", command->max_pixels, "refuse larger images, before memory is spent on them",
+                 at_least(1));
   add_options(predict, command->model);
   predict.option("--json", command->json, "one JSON object on standard output, nothing else");
   predict.runs([command] { return run_predict(*command); });

@@ -4,7 +4,10 @@
 #include <nlohmann/json.hpp>
 
 #include "apps/commands.h"
+#include "apps/output.h"
 #include "core/base/error.h"
+#include "core/base/json_number.h"
+#include "core/base/printable.h"
 #include "core/base/table.h"
 #include "core/base/version.h"
 #include "optim/norms.h"
@@ -37,15 +40,10 @@ void check_command(const ReplayCommand& command) {
     std::error_code none;  // as for files that do not exist
     if (fs::equivalent(command.out, input, none)) fail_usage("--out {} would replace an input", command.out);
   }
-  const auto at_least = [](const char* flag, std::int64_t value, std::int64_t minimum) {
-    if (value < minimum) fail_usage("{} {}: expected at least {}", flag, value, minimum);
-  };
-  at_least("--batch", command.batch, 1);
-  at_least("--base-batch", command.base_batch, 1);
-  at_least("--steps-per-epoch", command.steps_per_epoch, 0);
   if (command.lr && !command.lrs.empty()) fail_usage("--lr and --lrs: give one of them");
-  for (const double lr : command.lrs) {
-    if (!(lr >= 0 && std::isfinite(lr))) fail_usage("--lrs {}: expected finite numbers of at least 0", lr);
+  for (const std::string& input : {command.params, command.grads}) {
+    if (!is_utf8(input))
+      fail_usage("{}: not UTF-8, and could not be kept in --out; rename it, or reach it by a link", input);
   }
 }
 
@@ -90,10 +88,10 @@ void print_json(const ReplayCommand& command, const train::Trajectory& trajector
                       {"adapts", settings.adapts},
                       {"weight_decay", settings.weight_decay},
                       {"lr_scale", settings.lr_scale},
-                      {"weight_norm_first", trajectory.steps.front().layers[i].weight_norm},
-                      {"weight_norm_after", final_norm(optimizer, segment)},
-                      {"trust_first", trajectory.steps.front().layers[i].trust},
-                      {"trust_last", trajectory.steps.back().layers[i].trust}});
+                      {"weight_norm_first", json_number(trajectory.steps.front().layers[i].weight_norm)},
+                      {"weight_norm_after", json_number(final_norm(optimizer, segment))},
+                      {"trust_first", json_number(trajectory.steps.front().layers[i].trust)},
+                      {"trust_last", json_number(trajectory.steps.back().layers[i].trust)}});
   }
   const nlohmann::json json{{"optimizer", full_name(find_preset(command.optimizer))},
                             {"knobs", knobs_json(optimizer)},
@@ -101,14 +99,14 @@ void print_json(const ReplayCommand& command, const train::Trajectory& trajector
                             {"steps", trajectory.steps.size()},
                             {"out", command.out},
                             {"layers", layers}};
-  fmt::print("{}\n", json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
+  print_result_json(json);
 }
 
 void print_text(const ReplayCommand& command, const train::Trajectory& trajectory) {
   const Optimizer& optimizer = *trajectory.optimizer;
   const std::vector<StepReport>& steps = trajectory.steps;
-  fmt::print("{}, {} steps in {}, lr {:.4g} to {:.4g}\n\n", full_name(find_preset(command.optimizer)),
-             steps.size(), name_of(optimizer.arena().dtype()), steps.front().lr, steps.back().lr);
+  print_result("{}, {} steps in {}, lr {:.4g} to {:.4g}\n\n", full_name(find_preset(command.optimizer)),
+               steps.size(), name_of(optimizer.arena().dtype()), steps.front().lr, steps.back().lr);
   Table table({"tensor", "shape", "weight decay", "norm before", "norm after", "first trust ratio", "last"});
   for (std::size_t i = 0; i < optimizer.segments().size(); ++i) {
     const Segment& segment = optimizer.segments()[i];
@@ -121,7 +119,7 @@ void print_text(const ReplayCommand& command, const train::Trajectory& trajector
                fmt::format("{:.4e}", final_norm(optimizer, segment)), trust(steps.front()),
                trust(steps.back())});
   }
-  fmt::print("{}\nwrote {}\n", table.str(), command.out);
+  print_result("{}\nwrote {}\n", table.str(), command.out);
 }
 
 int run_replay(const ReplayCommand& command) {
@@ -162,15 +160,17 @@ void add_replay_command(const Command& program) {
                 "safetensors: final parameters, state.<slot>.<name>, and per step trust.<name>, "
                 "weight_norm.<name>, grad_norm.<name>, update_norm.<name>, lr, phi",
                 "F");
-  replay.option("--lr", command->lr, "learning rate of every step; default: the preset's");
-  replay.option("--lrs", command->lrs, "learning rates, one per step; the largest counts as the peak");
-  replay.option("--momentum", command->momentum, "default: the preset's");
-  replay.option("--weight-decay", command->weight_decay, "default: the preset's");
+  replay.option("--lr", command->lr, "learning rate of every step; default: the preset's", at_least(0));
+  replay.option("--lrs", command->lrs, "learning rates, one per step; the largest counts as the peak",
+                at_least(0));
+  replay.option("--momentum", command->momentum, "default: the preset's", share_below_1());
+  replay.option("--weight-decay", command->weight_decay, "default: the preset's", at_least(0));
   replay.option("--set", command->set, "KNOB=VALUE: override a knob of the preset; repeatable");
   replay.option("--dtype", command->dtype, "f32 or f64, of all arithmetic; default: that of P");
-  replay.option("--batch", command->batch, "of the recording, for knobs that depend on it");
-  replay.option("--base-batch", command->base_batch, "for the same knobs");
-  replay.option("--steps-per-epoch", command->steps_per_epoch, "for knobs in epochs; 0: unknown");
+  replay.option("--batch", command->batch, "of the recording, for knobs that depend on it", between(1, 1e9));
+  replay.option("--base-batch", command->base_batch, "for the same knobs", between(1, 1e9));
+  replay.option("--steps-per-epoch", command->steps_per_epoch, "for knobs in epochs; 0: unknown",
+                at_least(0));
   replay.option("--json", command->json, "one JSON object on standard output, nothing else");
   replay.runs([command] { return run_replay(*command); });
 }

@@ -2,9 +2,12 @@
 #include <memory>
 
 #include "apps/commands.h"
+#include "apps/output.h"
 #include "compare/comparison.h"
 #include "compare/report/report.h"
+#include "core/base/directory_entries.h"
 #include "core/base/error.h"
+#include "core/base/file_kind.h"
 #include "train/run_directory.h"
 
 namespace lamina::app {
@@ -18,14 +21,18 @@ struct ReportCommand {
   compare::ReportOptions options;
 };
 
-// The run directories below a folder, in the order of their paths.
+// The run directories below a folder, in the order of their paths; links to other folders are not followed. A
+// folder that cannot be looked into might hold some: it is an error.
 std::vector<fs::path> runs_below(const fs::path& folder) {
   std::vector<fs::path> runs;
-  const auto options = fs::directory_options::skip_permission_denied;
-  for (auto entry = fs::recursive_directory_iterator(folder, options); entry != fs::end(entry); ++entry) {
-    if (!entry->is_directory() || !train::RunDirectory::holds_run(entry->path())) continue;
-    runs.push_back(entry->path());
-    entry.disable_recursion_pending();
+  for (const fs::path& path : entries_of(folder)) {
+    if (kind_at(path) != fs::file_type::directory) continue;
+    if (train::RunDirectory::holds_run(path)) {
+      runs.push_back(path);
+    } else if (!fs::is_symlink(path)) {
+      const std::vector<fs::path> deeper = runs_below(path);
+      runs.insert(runs.end(), deeper.begin(), deeper.end());
+    }
   }
   std::sort(runs.begin(), runs.end());
   return runs;
@@ -49,7 +56,8 @@ struct LabelledPath {
 // "LABEL=RUN", unless there is something of that whole name.
 LabelledPath split_label(const std::string& argument) {
   const std::size_t equals = argument.find('=');
-  if (equals == std::string::npos || fs::exists(argument)) return {"", argument};
+  std::error_code too_long;  // a name of more than 255 bytes, with a long label
+  if (equals == std::string::npos || fs::exists(argument, too_long)) return {"", argument};
   return {argument.substr(0, equals), argument.substr(equals + 1)};
 }
 
@@ -60,7 +68,7 @@ int run_report(const ReportCommand& command) {
     for (const fs::path& run : find_runs(path)) runs.push_back(compare::read_run_result(run, label));
   }
   compare::write_report(runs, command.output, command.options);
-  fmt::print("wrote {}\n", command.output);
+  print_result("wrote {}\n", command.output);
   return 0;
 }
 

@@ -3,6 +3,7 @@
 
 #include "apps/commands.h"
 #include "apps/options.h"
+#include "apps/output.h"
 #include "apps/study_screen.h"
 #include "compare/report/report.h"
 #include "compare/study_run.h"
@@ -24,8 +25,8 @@ struct StudyCommand {
 };
 
 void print_plan(const std::vector<Cell>& cells) {
-  for (const Cell& cell : cells) fmt::print("{}\n  {}\n", cell.name, command_line(cell.recipe));
-  fmt::print("{} runs\n", cells.size());
+  for (const Cell& cell : cells) print_result("{}\n  {}\n", cell.name, command_line(cell.recipe));
+  print_result("{} runs\n", cells.size());
 }
 
 std::vector<RunResult> read_results(const std::vector<Cell>& cells, const StudyDirectory& directory) {
@@ -46,14 +47,13 @@ void write_results(const Study& study, const std::vector<Cell>& cells, const Stu
   write_file_atomically(directory.file("results.csv"), runs_as_csv(cells, results));
   write_file_atomically(directory.file("table.md"), as_markdown(table));
   write_file_atomically(directory.file("table.tex"), as_latex(table));
-  fmt::print("\n{}\n", as_text(table));
-  std::fflush(stdout);
+  print_note(stdout, "\n{}\n", as_text(table));
   std::vector<RunResult> shown;
   for (const StudyRow& row : table.rows)
     shown.insert(shown.end(), row.group.runs.begin(), row.group.runs.end());
   write_report(shown, directory.file("report.html"),
                {.title = study.title, .introduction = joined(study.introduction, table.note)});
-  fmt::print("wrote {}/\n      results.csv  table.md  table.tex  report.html  runs/\n",
+  print_note(stdout, "wrote {}/\n      results.csv  table.md  table.tex  report.html  runs/\n",
              directory.path().string());
 }
 
@@ -72,8 +72,12 @@ int run_study(const StudyCommand& command) {
     return run_cells(study, cells, directory,
                      {.retry_failed = command.retry_failed, .observer = &screen, .command = command_line});
   }();
+  if (signal != 0 && !fs::exists(directory.file("study.toml"))) {
+    print_note(stderr, "stopped before the first run; nothing is left of the study\n");
+    return 128 + signal;
+  }
   if (signal != 0) {
-    fmt::print(stderr, "stopped; everything is saved in {}. The same command goes on with it.\n",
+    print_note(stderr, "stopped; everything is saved in {}. The same command goes on with it.\n",
                directory.path().string());
     return 128 + signal;
   }

@@ -6,6 +6,7 @@
 
 #include "apps/commands.h"
 #include "apps/options.h"
+#include "apps/output.h"
 #include "apps/training_screen.h"
 #include "core/backend.h"
 #include "core/base/available_memory.h"
@@ -13,6 +14,7 @@
 #include "core/base/table.h"
 #include "core/memory/allocator.h"
 #include "train/recipe_run.h"
+#include "train/without_effect.h"
 
 namespace lamina::app {
 namespace {
@@ -52,9 +54,9 @@ fs::path output_directory(const TrainCommand& command) {
 }
 
 std::vector<std::string> result_row(const std::string& name, const EpochResult& result, bool validated) {
-  const auto loss = [](const Metrics& m) { return m.samples > 0 ? fmt::format("{:.4f}", m.loss()) : "-"; };
+  const auto loss = [](const Metrics& m) { return m.samples > 0 ? decimals(m.loss(), 4) : "-"; };
   const auto accuracy = [](const Metrics& m) {
-    return m.samples > 0 && !m.sums.empty() ? fmt::format("{:.2f} %", 100 * m.mean(0)) : "-";
+    return m.samples > 0 && !m.sums.empty() ? decimals(100 * m.mean(0), 2) + " %" : "-";
   };
   std::vector<std::string> row{name, std::to_string(result.epoch), loss(result.train),
                                accuracy(result.train)};
@@ -101,8 +103,8 @@ std::string describe_step(Device device) {
 
 int train_in(train::Setup setup, RunDirectory directory, ProgressMode mode, bool verbose) {
   const fs::path path = directory.path();
-  fmt::print("{:<10} {}\n{}\n", "run", path.string(), describe(setup));
-  std::fflush(stdout);
+  print_note(stdout, "{:<10} {}\n{}\n", "run", path.string(), describe(setup));
+  for (const std::string& note : notes_on(setup)) print_note(stderr, "note: {}\n", note);
   Progress progress(mode);
   if (mode == ProgressMode::watch && !progress.watching()) {
     progress.print("--watch: standard error is not a terminal; plain lines instead");
@@ -115,11 +117,15 @@ int train_in(train::Setup setup, RunDirectory directory, ProgressMode mode, bool
   const TrainingOutcome outcome = run.trainer().observe(screen).run();
   progress.clear();
   if (outcome.finished) {
-    fmt::print("{}", result_table(outcome.position, run.setup(), path));
-    if (verbose) fmt::print("{}\n", describe_memory(device));
+    print_note(stdout, "{}", result_table(outcome.position, run.setup(), path));
+    if (verbose) print_note(stdout, "{}\n", describe_memory(device));
     return 0;
   }
-  fmt::print(
+  if (!RunDirectory::holds_run(path)) {
+    print_note(stderr, "stopped before the first step; nothing is left of the run\n");
+    return 128 + outcome.signal;
+  }
+  print_note(
       stderr,
       "stopped in epoch {} after step {}; everything is saved. To go on:\n  lamina train --resume --out {}\n",
       outcome.position.epoch + 1, outcome.position.step, path.string());
@@ -140,7 +146,8 @@ int run_train(TrainCommand command) {
   const ProgressMode progress = progress_mode(command);
   train::make_paths_absolute(command.recipe);
   const fs::path out = output_directory(command);
-  if (command.resume && RunDirectory::holds_run(out)) {
+  // Without data there is nothing that a new run could be made of: it must be there.
+  if (command.resume && (command.recipe.data.empty() || RunDirectory::holds_run(out))) {
     RunDirectory run = RunDirectory::open(out);
     run.lock();
     const Recipe recipe =
@@ -149,6 +156,7 @@ int run_train(TrainCommand command) {
     return train_in(std::move(setup), std::move(run), progress, command.verbose);
   }
   const train::ResolvedRecipe recipe = train::resolve(command.recipe);
+  check_effects(recipe, command.given);
   RunDirectory::check_free(out);
   train::Setup setup = make_setup(recipe);
   RunDirectory run = RunDirectory::create(out);
@@ -164,14 +172,18 @@ void add_train_command(const Command& program) {
   add_options(train, command->recipe);
   train.option("--out", command->out, "run directory; default: runs/DATA-MODEL-OPTIMIZER-bBATCH-sSEED",
                "DIR");
-  train.option("--resume", command->resume, "go on with the run in --out from its newest checkpoint");
+  train.option("--resume", command->resume,
+               "go on with the run in --out from its newest checkpoint; with more --epochs it becomes a "
+               "longer one, if its "
+               "schedule allows that");
   train.option("--progress", command->progress, "auto, plain or none");
   train.option("--watch", command->watch,
                "draw every layer's trust ratio and norms while training; plain lines where standard error is "
                "not a terminal; does not change results");
   train.option("--verbose", command->verbose,
                "say where memory goes, and how a GPU computes each convolution");
-  train.option("--config", command->config, "read options from a file; the command line wins", "FILE.toml");
+  train.option("--config", command->config,
+               "read options from a file, or from a run's config.json; the command line wins", "FILE");
   train.runs([train, command] {
     command->given = given_options(train);
     return run_train(*command);

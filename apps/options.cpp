@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cctype>
 
 namespace lamina::app {
 namespace {
@@ -21,12 +22,28 @@ const char* help_of(std::string_view name) {
   return help;
 }
 
-// For a shell, which would take a * or a space for its own.
+// For a shell, which would take a * or a space for its own. What it may take for its own is not listed here:
+// shells differ.
 std::string quoted(const std::string& word) {
-  if (!word.empty() && word.find_first_of("*?[]{}()<>|&;$!#~`\"\\' \t\n") == std::string::npos) return word;
+  const auto plain = [](char c) {
+    return std::isalnum(static_cast<unsigned char>(c)) != 0 ||
+           std::string_view("%+,-./:=@_").find(c) != std::string_view::npos;
+  };
+  if (!word.empty() && std::all_of(word.begin(), word.end(), plain)) return word;
   std::string text = "'";
   for (const char c : word) text += c == '\'' ? std::string("'\\''") : std::string(1, c);
   return text + "'";
+}
+
+// What follows the flag, once for each: texts one by one, numbers at once.
+std::vector<std::string> texts_of(const nlohmann::json& value) {
+  if (value.is_string()) return {value.get<std::string>()};
+  if (!value.is_array()) return {value.dump()};
+  std::vector<std::string> texts, numbers;
+  for (const nlohmann::json& one : value)
+    (one.is_string() ? texts : numbers).push_back(texts_of(one).front());
+  if (!numbers.empty()) texts.push_back(fmt::format("{}", fmt::join(numbers, ",")));
+  return texts;
 }
 
 }  // namespace
@@ -41,7 +58,10 @@ std::string name_in_messages(std::string_view name) { return flag_of(name == "di
 
 void add_options(const Command& command, Recipe& recipe) {
   visit_options(recipe, [&](const OptionInfo& info, auto& member) {
-    command.option(flag_of(info.name), member, info.help);
+    if constexpr (train::is_numeric<std::decay_t<decltype(member)>>)
+      command.option(flag_of(info.name), member, info.help, info.range);
+    else
+      command.option(flag_of(info.name), member, info.help);
   });
 }
 
@@ -64,20 +84,18 @@ std::string command_line(const Recipe& recipe) {
       text += " " + flag_of(value.get<bool>() ? info.name : fmt::format("no-{}", info.name));
       return;
     }
-    for (const nlohmann::json& one : value.is_array() ? value : nlohmann::json::array({value})) {
-      text += " " + flag_of(info.name);
-      text += " " + (one.is_string() ? quoted(one.get<std::string>()) : one.dump());
-    }
+    for (const std::string& one : texts_of(value)) text += " " + flag_of(info.name) + " " + quoted(one);
   });
   return text;
 }
 
 void add_options(const Command& command, DeviceOptions& options) {
   command.option("--device", options.device, help_of("device"));
-  command.option("--threads", options.threads, help_of("threads"));
+  command.option("--threads", options.threads, help_of("threads"), train::thread_range);
   command.option("--tf32", options.tf32, help_of("tf32"));
   command.option("--deterministic", options.deterministic, help_of("deterministic"));
-  command.option("--memory-limit", options.memory_limit, help_of("memory_limit"), "GIB");
+  command.option("--memory-limit", options.memory_limit, help_of("memory_limit"), train::memory_limit_range,
+                 "GIB");
 }
 
 void add_precision(const Command& command, DeviceOptions& options) {
@@ -89,8 +107,9 @@ void add_options(const Command& command, train::ModelOptions& options) {
   command.option("--stem", options.stem, "cifar or imagenet");
   command.option("--shortcut", options.shortcut, "A or B");
   command.option("--mean", options.mean,
-                 "per channel, of pixels in 0 ... 1; default: the file's, else ImageNet's");
-  command.option("--std", options.std, "per channel");
+                 "per channel, of pixels in 0 ... 1; default: the file's, else ImageNet's", between(0, 1));
+  command.option("--std", options.std, "per channel",
+                 NumberRange{.least = 0, .most = 1, .least_excluded = true});
   add_options(command, options.device);
   add_precision(command, options.device);
 }

@@ -7,8 +7,10 @@
 #include <cstdio>
 #include <cstdlib>
 
+#include "apps/output.h"
 #include "core/base/error.h"
 #include "core/base/interrupt.h"
+#include "core/base/printable.h"
 #include "core/base/table.h"
 
 namespace lamina::app {
@@ -62,28 +64,24 @@ Progress::Progress(ProgressMode mode)
 
 Progress::~Progress() { clear(); }
 
-bool Progress::due(Clock::duration interval) {
-  if (Clock::now() - last_ < interval) return false;
+bool Progress::due() {
+  const Clock::duration interval = terminal_ ? Clock::duration(redraw_interval) : plain_interval;
+  if (mode_ == ProgressMode::none || Clock::now() - last_ < interval) return false;
   last_ = Clock::now();
   return true;
-}
-
-void Progress::set_heading(ProgressHeading heading) {
-  heading_ = std::move(heading);
-  state_ = {};
 }
 
 std::string Progress::describe(const ProgressState& s) const {
   const std::string line = fmt::format("epoch {}/{}  step {}/{}  {}  {:.0f} images/s", s.epoch, s.epochs,
                                        s.step, s.steps, s.measured, s.images_per_s);
-  return heading_ ? line : fmt::format("{}  ETA {}", line, format_duration(s.seconds_left));
+  return heading_ != nullptr ? line : fmt::format("{}  ETA {}", line, format_duration(s.seconds_left));
 }
 
 void Progress::update(const ProgressState& state, const LinesBelow& below) {
+  if (heading_ != nullptr) heading_->update(state);
   if (remark_) print(std::exchange(remark_, {})());
-  if (mode_ == ProgressMode::none || !due(terminal_ ? redraw_interval : plain_interval)) return;
-  state_ = state;
-  if (!terminal_) return print((heading_ ? heading_(state) + "  " : "") + describe(state));
+  if (!due()) return;
+  if (!terminal_) return print_plain(describe(state));
   const TerminalSize size = terminal_size();
   // One row for the line above them, and one left over: a full screen would scroll.
   if (below) below_ = below({size.columns - 1, size.rows - std::min<std::size_t>(size.rows, 2)});
@@ -91,19 +89,24 @@ void Progress::update(const ProgressState& state, const LinesBelow& below) {
 }
 
 void Progress::status(const std::string& text) {
-  if (terminal_ && due(redraw_interval)) show(text);
+  if (!due()) return;
+  if (terminal_) return show(text);
+  print_plain(text);
+}
+
+void Progress::print_plain(const std::string& line) {
+  print(heading_ != nullptr ? heading_->text() + "  " + line : line);
 }
 
 void Progress::print(const std::string& line) {
   if (mode_ == ProgressMode::none) return;
   clear();
-  fmt::print(stderr, "{}\n", line);
+  print_note(stderr, "{}\n", line);
 }
 
 // After Ctrl-C its message stands below the lines, which are then left as they are.
 void Progress::clear() {
-  if (!shown_.empty() && InterruptHandler::signal() == 0) fmt::print(stderr, "{}\033[J", to_first_line());
-  std::fflush(stderr);
+  if (!shown_.empty() && InterruptHandler::signal() == 0) write_note(stderr, to_first_line() + "\033[J");
   shown_.clear();
 }
 
@@ -117,23 +120,22 @@ std::string Progress::to_first_line() const {
 
 // The heading has a line of its own.
 void Progress::show(const std::string& line) {
-  if (!heading_) return rewrite(line);
-  below_ = {first_columns("  " + line, terminal_size().columns - 1)};
-  rewrite(heading_(state_));
+  if (heading_ == nullptr) return rewrite(line);
+  below_ = {first_columns("  " + printable(line), terminal_size().columns - 1)};
+  rewrite(heading_->text());
 }
 
 // Cut to the width of the terminal: a wrapped line could not be rewritten.
 void Progress::rewrite(const std::string& text) {
   if (InterruptHandler::signal() != 0) return;
-  const std::string first = first_columns(text, terminal_size().columns - 1);
+  const std::string first = first_columns(printable(text), terminal_size().columns - 1);
   std::string screen = to_first_line() + first + "\033[K";
   shown_ = {columns_of(first)};
   for (const std::string& line : below_) {
-    screen += "\n" + line + "\033[K";
+    screen += "\n" + printable(line) + "\033[K";
     shown_.push_back(columns_of(line));
   }
-  fmt::print(stderr, "{}\033[J", screen);
-  std::fflush(stderr);
+  write_note(stderr, screen + "\033[J");
 }
 
 }  // namespace lamina::app

@@ -21,13 +21,23 @@ ProgressMode parse_progress(std::string_view name);  // "auto", "plain", "none";
 struct ProgressState {
   std::int64_t epoch = 0, epochs = 0;  // counted from 1
   std::int64_t step = 0, steps = 0;    // of the whole run
+  std::int64_t first_step = 0;         // steps that had been taken when this process took the run up
   std::string measured = {};           // "loss 0.5123  acc 81.02 %": means over the epoch so far
   double images_per_s = 0;
   double seconds_left = 0;
 };
 
 // What stands before the line of a run that is one of many: how far they all are.
-using ProgressHeading = std::function<std::string(const ProgressState&)>;
+class ProgressHeading {
+ public:
+  ProgressHeading() = default;
+  ProgressHeading(const ProgressHeading&) = delete;
+  ProgressHeading& operator=(const ProgressHeading&) = delete;
+  virtual ~ProgressHeading() = default;
+
+  virtual void update(const ProgressState& state) = 0;  // after every step, whether it is shown or not
+  virtual std::string text() const = 0;
+};
 
 struct TerminalSize {
   std::size_t columns = 80, rows = 24;
@@ -44,8 +54,8 @@ class Progress {
   Progress& operator=(const Progress&) = delete;
 
   // From here on lines have this heading and those about epochs are left out; the time left is the heading's
-  // to show.
-  void set_heading(ProgressHeading heading);
+  // to show. It must outlive the updates.
+  void set_heading(ProgressHeading& heading) { heading_ = &heading; }
 
   // A line that stays, asked for at the first update.
   void set_remark(std::function<std::string()> remark) { remark_ = std::move(remark); }
@@ -54,26 +64,27 @@ class Progress {
 
   // Shown at most ten times a second; plain: every ten seconds. `below` is asked only when it is shown.
   void update(const ProgressState& state, const LinesBelow& below = {});
-  void status(const std::string& text);  // a passing remark ("evaluating") in place of the line, on terminals
-  void print(const std::string& line);   // a line that stays
+  // A passing remark ("evaluating") in place of the line; plain: a line, where none has come for ten seconds.
+  void status(const std::string& text);
+  void print(const std::string& line);         // a line that stays
   void print_epoch(const std::string& line) {  // as print(), unless the run is one of many
-    if (!heading_) print(line);
+    if (heading_ == nullptr) print(line);
   }
   void clear();  // before others write to the terminal
 
  private:
   using Clock = std::chrono::steady_clock;
-  bool due(Clock::duration interval);
+  bool due();  // whether something may be shown again
   std::string describe(const ProgressState& state) const;
   void show(const std::string& line);
+  void print_plain(const std::string& line);
   void rewrite(const std::string& text);
   std::string to_first_line() const;
 
   ProgressMode mode_;
   bool terminal_;
-  ProgressHeading heading_;
+  ProgressHeading* heading_ = nullptr;
   std::function<std::string()> remark_;
-  ProgressState state_;  // the last one shown
   std::vector<std::string> below_;
   std::vector<std::size_t> shown_;  // columns of the lines that may be rewritten; the cursor is behind them
   Clock::time_point last_;

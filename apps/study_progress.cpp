@@ -1,6 +1,5 @@
 #include "apps/study_progress.h"
 
-#include <algorithm>
 #include <numeric>
 
 #include "core/base/error.h"
@@ -13,8 +12,8 @@ StudyProgress::StudyProgress(std::vector<double> images, std::size_t done)
 
 void StudyProgress::start_run(std::string label) {
   label_ = std::move(label);
-  first_step_ = -1;
   share_done_ = 0;
+  share_left_ = 1;
 }
 
 void StudyProgress::finish_run() {
@@ -22,22 +21,28 @@ void StudyProgress::finish_run() {
   ++current_;
 }
 
+void StudyProgress::update(const ProgressState& state) {
+  if (state.steps == 0) return;
+  const auto steps = static_cast<double>(state.steps);
+  share_done_ = static_cast<double>(state.step - state.first_step) / steps;
+  share_left_ = 1 - static_cast<double>(state.step) / steps;
+}
+
 std::string StudyProgress::number() const {
   return fmt::format("[{}/{}]", done_before_ + current_ + 1, done_before_ + images_.size());
 }
 
-std::string StudyProgress::heading(const ProgressState& state) {
-  if (state.steps == 0) return fmt::format("{} {}", number(), label_);
-  if (first_step_ < 0) first_step_ = std::max<std::int64_t>(0, state.step - 1);
-  const auto steps = static_cast<double>(state.steps);
-  share_done_ = static_cast<double>(state.step - first_step_) / steps;
-  const auto next = images_.begin() + static_cast<std::ptrdiff_t>(current_) + 1;
-  const double left = std::accumulate(next, images_.end(), 0.0) +
-                      images_[current_] * (1 - static_cast<double>(state.step) / steps);
-  const double seconds = std::chrono::duration<double>(Clock::now() - start_).count();
+std::optional<double> StudyProgress::seconds_left(double elapsed) const {
   const double done = images_done_ + share_done_ * images_[current_];
-  const std::string eta = done > 0 ? format_duration(left * seconds / done) : "?";
-  return fmt::format("{} ETA {}  {}", number(), eta, label_);
+  if (!(done > 0)) return {};
+  const auto next = images_.begin() + static_cast<std::ptrdiff_t>(current_) + 1;
+  const double left = std::accumulate(next, images_.end(), share_left_ * images_[current_]);
+  return left * elapsed / done;
+}
+
+std::string StudyProgress::text() const {
+  const auto left = seconds_left(std::chrono::duration<double>(Clock::now() - start_).count());
+  return fmt::format("{} ETA {}  {}", number(), left ? format_duration(*left) : "?", label_);
 }
 
 }  // namespace lamina::app

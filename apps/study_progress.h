@@ -2,6 +2,7 @@
 #pragma once
 
 #include <chrono>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -9,7 +10,7 @@
 
 namespace lamina::app {
 
-class StudyProgress {
+class StudyProgress final : public ProgressHeading {
  public:
   // `images`: what each of the runs still to be done will train on, epochs counted; `done`: runs that are.
   StudyProgress(std::vector<double> images, std::size_t done);
@@ -17,10 +18,12 @@ class StudyProgress {
   void start_run(std::string label);  // the next one
   void finish_run();
 
-  // "[3/18] ETA 1:02:03  LARS, seed 2". Every image is taken to cost what those of this session did on
-  // average.
-  std::string heading(const ProgressState& state);
-  std::string number() const;  // "[3/18]"
+  void update(const ProgressState& state) override;
+  std::string text() const override;  // "[3/18] ETA 1:02:03  LARS, seed 2"
+  std::string number() const;         // "[3/18]"
+  // Every image is taken to cost what those of this session did on average, which took `elapsed` seconds.
+  // Nothing before the first.
+  std::optional<double> seconds_left(double elapsed) const;
 
  private:
   using Clock = std::chrono::steady_clock;
@@ -28,9 +31,8 @@ class StudyProgress {
   std::vector<double> images_;
   std::size_t done_before_, current_ = 0;
   std::string label_;
-  double images_done_ = 0;        // in this session, by finished runs
-  std::int64_t first_step_ = -1;  // of the current run in this session
-  double share_done_ = 0;         // of the current run in this session
+  double images_done_ = 0;                  // in this session, by finished runs
+  double share_done_ = 0, share_left_ = 1;  // of the current run: done in this session, and still to be
   Clock::time_point start_ = Clock::now();
 };
 

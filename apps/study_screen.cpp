@@ -15,7 +15,7 @@ void StudyScreen::start(const std::vector<double>& images, std::size_t done) { s
 
 Observer* StudyScreen::start_run(const compare::Cell& cell) {
   study_->start_run(title_of(cell));
-  progress_.set_heading([this](const ProgressState& state) { return study_->heading(state); });
+  progress_.set_heading(*study_);
   return &run_.emplace(progress_, cell.recipe.eval_every);
 }
 

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "apps/output.h"
 #include "core/base/table.h"
 
 namespace lamina::app {
@@ -12,17 +13,18 @@ std::int64_t steps_of(const TrainingRun& run) { return run.epochs * run.loader.b
 }  // namespace
 
 std::string describe_metrics(const Objective& objective, const Metrics& metrics, const std::string& what) {
-  std::string text = fmt::format("{}loss {:.4f}", what.empty() ? "" : what + " ", metrics.loss());
+  std::string text = fmt::format("{}loss {}", what.empty() ? "" : what + " ", decimals(metrics.loss(), 4));
   const std::vector<MetricInfo> infos = objective.metrics();
   for (std::size_t i = 0; i < infos.size(); ++i) {
-    text += infos[i].name == "accuracy" ? fmt::format("  acc {:5.2f} %", 100 * metrics.mean(i))
-                                        : fmt::format("  {} {:.4f}", infos[i].name, metrics.mean(i));
+    text += infos[i].name == "accuracy" ? fmt::format("  acc {:>5} %", decimals(100 * metrics.mean(i), 2))
+                                        : fmt::format("  {} {}", infos[i].name, decimals(metrics.mean(i), 4));
   }
   return text;
 }
 
 void TrainingScreen::start(const TrainingRun& run) {
   run_ = &run;
+  first_step_ = run.position.step;
   if (run.resumed) {
     progress_.print(run.checkpoint.empty() ? "resuming: no checkpoint yet, so from the start"
                                            : fmt::format("resuming from {}", run.checkpoint.string()));
@@ -39,6 +41,7 @@ void TrainingScreen::step(TrainedStep& step) {
                     .epochs = run_->epochs,
                     .step = step.report.step,
                     .steps = steps_of(*run_),
+                    .first_step = first_step_,
                     .measured = describe_metrics(run_->objective, run_->position.metrics, ""),
                     .images_per_s = static_cast<double>(step.metrics.samples) / step_seconds_,
                     .seconds_left = seconds_left()},
@@ -49,6 +52,13 @@ double TrainingScreen::seconds_left() const {
   const auto steps = static_cast<double>(steps_of(*run_) - run_->position.step);
   const std::int64_t tests = eval_every_ == 0 ? 1 : (run_->epochs - run_->position.epoch) / eval_every_;
   return steps * step_seconds_ + static_cast<double>(tests) * test_seconds_;
+}
+
+// A step of many parts may take minutes, and one that is its batch's only part has an update of its own.
+void TrainingScreen::part_done(std::int64_t samples, std::int64_t of) {
+  if (samples == of) return;
+  progress_.status(fmt::format("epoch {}/{}  step {}/{}: {} of {} images", run_->position.epoch + 1,
+                               run_->epochs, run_->position.step + 1, steps_of(*run_), samples, of));
 }
 
 void TrainingScreen::testing(std::int64_t samples, std::int64_t of) {

@@ -23,6 +23,7 @@ class TrainingScreen final : public Observer {
   std::string name() const override { return "progress"; }
   void start(const TrainingRun& run) override;
   void step(TrainedStep& step) override;
+  void part_done(std::int64_t samples, std::int64_t of);
   void testing(std::int64_t samples, std::int64_t of) override;
   void epoch(const EpochResult& result) override;
 
@@ -33,6 +34,7 @@ class TrainingScreen final : public Observer {
   Progress& progress_;
   std::int64_t eval_every_;
   const TrainingRun* run_ = nullptr;
+  std::int64_t first_step_ = 0;  // taken before this process took the run up
   std::optional<Watch> watch_;
   double step_seconds_ = 0;                      // recent mean
   double test_seconds_ = 0;                      // of the last test

@@ -34,6 +34,9 @@ if(LAMINA_SANITIZE)
   lamina_compile_options(-fsanitize=${LAMINA_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
   target_link_options(lamina_options INTERFACE -fsanitize=${LAMINA_SANITIZE})
 endif()
+if(LAMINA_FUZZ)
+  lamina_compile_options(-fsanitize=fuzzer-no-link)
+endif()
 
 # For code that takes no time when run, but much when optimised: the program's options and files, and the tests.
 set(quick_to_compile $<$<CONFIG:Release>:-O1>)

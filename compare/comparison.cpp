@@ -3,6 +3,9 @@
 #include <algorithm>
 #include <cmath>
 
+#include "compare/named_data.h"
+#include "compare/on_one_line.h"
+#include "compare/settled_options.h"
 #include "core/base/csv.h"
 #include "core/base/error.h"
 #include "core/base/text_file.h"
@@ -15,24 +18,17 @@ namespace {
 namespace fs = std::filesystem;
 using Json = nlohmann::json;
 
-// What failure.txt says; nothing where there is none.
 std::string read_failure(const fs::path& path) {
   if (!fs::exists(path)) return "";
   std::string text = read_text(path);
   return text.erase(text.find_last_not_of(" \n") + 1);
 }
 
-std::string without_control_characters(std::string text) {
-  for (char& c : text)
-    if (static_cast<unsigned char>(c) < ' ' || c == 127) c = ' ';
-  return text;
-}
-
 std::vector<EpochRow> read_epochs(const fs::path& path) {
   if (!fs::exists(path)) return {};
   std::vector<EpochRow> epochs;
   for (const auto& row : read_csv(path, {"epoch", "train_loss", "test_loss", "seconds", "images_per_s"},
-                                  {"train_accuracy", "test_accuracy", "valid_accuracy"})) {
+                                  {"train_accuracy", "test_accuracy", "valid_accuracy", "valid_loss"})) {
     epochs.push_back({.epoch = static_cast<std::int64_t>(row[0]),
                       .train_loss = row[1],
                       .train_accuracy = row[5],
@@ -40,7 +36,8 @@ std::vector<EpochRow> read_epochs(const fs::path& path) {
                       .test_accuracy = row[6],
                       .seconds = row[3],
                       .images_per_s = row[4],
-                      .valid_accuracy = row[7]});
+                      .valid_accuracy = row[7],
+                      .valid_loss = row[8]});
   }
   return epochs;
 }
@@ -70,13 +67,6 @@ bool changes_results(const train::OptionInfo& info) {
   return !info.may_change && name != "seed" && name != "trace" && name != "noise_scale";
 }
 
-// The data set's directory changes nothing; what follows "synthetic:" are its sizes.
-Json comparable_value(const RunResult& run, const std::string& name) {
-  const Json& value = option(run, name);
-  if (name != "data" || !value.is_string()) return value;
-  return train::without_directory(value.get<std::string>());
-}
-
 // The names of the options that results depend on, but for the seed.
 const std::vector<std::string>& compared_options() {
   static const auto names = [] {
@@ -92,16 +82,21 @@ const std::vector<std::string>& compared_options() {
   return names;
 }
 
-Json comparable_options(const RunResult& run) {
+// Of the data, which may lie anywhere, what they are called among the runs compared.
+Json comparable_value(const RunResult& run, const std::string& name, const std::string& data) {
+  return name == "data" ? Json(data) : option(run, name);
+}
+
+Json comparable_options(const RunResult& run, const std::string& data) {
   Json options = Json::object();
-  for (const std::string& name : compared_options()) options[name] = comparable_value(run, name);
+  for (const std::string& name : compared_options()) options[name] = comparable_value(run, name, data);
   return options;
 }
 
 std::string as_text(const Json& value) {
   if (value.is_string()) return value.get<std::string>();
   if (value.is_number_float()) return fmt::format("{}", value.get<double>());
-  if (!value.is_array()) return value.dump();
+  if (!value.is_array()) return value.dump(-1, ' ', false, Json::error_handler_t::replace);
   std::string text;
   for (const Json& element : value) text += (text.empty() ? "" : " ") + as_text(element);
   return text;
@@ -119,13 +114,15 @@ std::string resolved_text(const RunResult& run, const std::string& name) {
 struct Contender {
   Group group;
   std::string given_label;
-  Json options;
+  Json options;  // as given
+  Json settled;  // what they came to
 };
 
 // Peers: the contenders that a label must tell apart.
 bool differs(const std::string& name, const std::vector<const Contender*>& peers) {
   return std::any_of(peers.begin(), peers.end(), [&](const Contender* peer) {
-    return peer->options[name] != peers.front()->options[name];
+    return peer->options[name] != peers.front()->options[name] &&
+           peer->settled[name] != peers.front()->settled[name];
   });
 }
 
@@ -133,13 +130,24 @@ bool differs(const std::string& name, const std::vector<const Contender*>& peers
 std::string describe_knobs(const Contender& contender, const std::vector<const Contender*>& peers) {
   std::string text;
   for (const Json& knob : contender.options["set"]) {
+    const std::string name = as_text(knob).substr(0, as_text(knob).find('='));
     const bool shared = std::all_of(peers.begin(), peers.end(), [&](const Contender* peer) {
-      const Json& theirs = peer->options["set"];
-      return std::find(theirs.begin(), theirs.end(), knob) != theirs.end();
+      const Json &theirs = peer->options["set"], &all = peer->settled["set"];
+      return std::find(theirs.begin(), theirs.end(), knob) != theirs.end() ||
+             (all.is_object() && all.contains(name) &&
+              all[name] == contender.settled["set"].value(name, Json()));
     });
     if (!shared) text += ", " + as_text(knob);
   }
   return text;
+}
+
+std::string short_path(const Json& path, const std::string& option,
+                       const std::vector<const Contender*>& peers) {
+  std::vector<std::string> others;
+  for (const Contender* peer : peers)
+    if (peer->options[option].is_string()) others.push_back(peer->options[option].get<std::string>());
+  return path.is_string() ? distinct_part(path.get<std::string>(), others) : as_text(path);
 }
 
 // "lars, batch 512, warmup epochs 2": what differs among the peers and is not this program's default.
@@ -155,7 +163,7 @@ std::string describe(const Contender& contender, const std::vector<const Contend
     } else if (value != default_options().at(name)) {
       std::string words = name;
       std::replace(words.begin(), words.end(), '_', ' ');
-      text += ", " + words + " " + as_text(value);
+      text += ", " + words + " " + (name == "init_weights" ? short_path(value, name, peers) : as_text(value));
     }
   }
   return text;
@@ -184,8 +192,15 @@ void make_labels_unique(std::vector<Group>& groups) {
   }
 }
 
+// NaN if it was never measured.
+double last_test_loss(const RunResult& run) {
+  const auto row = std::find_if(run.epochs.rbegin(), run.epochs.rend(),
+                                [](const EpochRow& epoch) { return !std::isnan(epoch.test_loss); });
+  return row == run.epochs.rend() ? std::nan("") : row->test_loss;
+}
+
 void average(Group& group) {
-  std::vector<double> best, best_epoch, last, loss, seconds;
+  std::vector<double> best, best_epoch, last, test_loss, loss, seconds;
   for (const RunResult& run : group.runs) {
     if (!run.complete) continue;
     if (const EpochRow* row = run.best()) {
@@ -193,6 +208,7 @@ void average(Group& group) {
       best_epoch.push_back(static_cast<double>(row->epoch));
       last.push_back(run.last()->test_accuracy);
     }
+    if (const double tested = last_test_loss(run); !std::isnan(tested)) test_loss.push_back(tested);
     loss.push_back(run.epochs.back().train_loss);
     double sum = 0;
     for (const EpochRow& row : run.epochs) sum += row.seconds;
@@ -201,6 +217,7 @@ void average(Group& group) {
   group.best_accuracy = statistic(best);
   group.best_epoch = statistic(best_epoch);
   group.last_accuracy = statistic(last);
+  group.last_test_loss = statistic(test_loss);
   group.last_train_loss = statistic(loss);
   group.seconds = statistic(seconds);
 }
@@ -246,13 +263,13 @@ RunResult read_run_result(const fs::path& run, std::string label) {
   const std::string source = directory.file("config.json").string();
   RunResult result;
   result.path = run;
-  result.label = without_control_characters(std::move(label));
+  result.label = on_one_line(std::move(label));
   result.config = directory.read_config();
   check(result.config.contains("options") && result.config["options"].is_object(),
         "{}: no \"options\": not the configuration of a run", source);
   for (const char* name : {"seed", "epochs"}) {
     check(option(result, name).is_number_unsigned(), "{}: \"{}\" is {}, expected a whole number", source,
-          name, option(result, name).dump());
+          name, as_text(option(result, name)));
   }
   check(option(result, "set").is_array(), "{}: \"set\" is not an array", source);
   result.epochs = read_epochs(directory.file("epochs.csv"));
@@ -278,20 +295,23 @@ const RunResult& Group::representative() const {
 
 std::vector<Group> group_runs(const std::vector<RunResult>& runs) {
   std::vector<Contender> contenders;
-  for (const RunResult& run : runs) {
-    const Json options = comparable_options(run);
+  const std::vector<std::string> data = name_data(runs);
+  for (std::size_t i = 0; i < runs.size(); ++i) {
+    const RunResult& run = runs[i];
+    const Json options = comparable_options(run, data[i]), settled = settled_options(run.config, options);
     auto contender = std::find_if(contenders.begin(), contenders.end(), [&](const Contender& c) {
-      return c.given_label == run.label && c.options == options;
+      return c.given_label == run.label && (c.options == options || c.settled == settled);
     });
     if (contender == contenders.end()) {
-      contenders.push_back({{}, run.label, options});
+      contenders.push_back({{}, run.label, options, settled});
       contender = contenders.end() - 1;
     }
     contender->group.runs.push_back(run);
+    contender->group.runs.back().data = data[i];
   }
   std::vector<Group> groups;
   for (Contender& contender : contenders) {
-    contender.group.label = label_of(contender, contenders);
+    contender.group.label = on_one_line(label_of(contender, contenders));
     average(contender.group);
     groups.push_back(contender.group);
   }
@@ -318,7 +338,7 @@ std::string describe_runs(const Group& group) {
 std::vector<DescribedOption> describe_options(const RunResult& run) {
   std::vector<DescribedOption> options;
   for (const std::string& name : compared_options()) {
-    const Json value = comparable_value(run, name);
+    const Json value = comparable_value(run, name, run.data.empty() ? name_data({run}).front() : run.data);
     options.push_back({name, value.is_null() ? resolved_text(run, name) : as_text(value),
                        value == default_options().at(name)});
   }

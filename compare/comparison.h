@@ -24,11 +24,13 @@ struct EpochRow {
   double train_loss = 0, train_accuracy = 0, test_loss = 0, test_accuracy = 0;
   double seconds = 0, images_per_s = 0;
   double valid_accuracy = std::numeric_limits<double>::quiet_NaN();
+  double valid_loss = std::numeric_limits<double>::quiet_NaN();
 };
 
 struct RunResult {
   std::filesystem::path path;
   std::string label;  // the caller's name for the contender; empty: how its options differ from the others'
+  std::string data;   // what its data are called among the runs of a comparison; empty before group_runs()
   nlohmann::json config;         // config.json
   std::vector<EpochRow> epochs;  // through the last whole row
   std::string failure;           // what failure.txt says; empty where there is none
@@ -43,7 +45,8 @@ struct RunResult {
 };
 
 // Throws Error if the folder is no run directory or a file in it is damaged. A run that was stopped, or that
-// has not finished an epoch, is read as far as it got. Control characters in the label become spaces.
+// has not finished an epoch, is read as far as it got. Line ends in the label become spaces, and
+// what else cannot be shown is written as \xNN.
 RunResult read_run_result(const std::filesystem::path& run, std::string label = "");
 
 // Runs that differ in the seed alone (and in options that change no result).
@@ -51,13 +54,14 @@ struct Group {
   std::string label;            // never empty; no two groups have the same
   std::vector<RunResult> runs;  // in the order given
   // Over the complete runs: `best` is each run's best epoch, `last` its last tested one.
-  Statistic best_accuracy, best_epoch, last_accuracy, last_train_loss, seconds;
+  Statistic best_accuracy, best_epoch, last_accuracy, last_test_loss, last_train_loss, seconds;
 
   std::size_t complete() const;             // how many runs are
   const RunResult& representative() const;  // the first complete run, else the first
 };
 
-// Runs of equal label and options, but for the seed, make a group; groups and runs keep the order given.
+// Runs of equal label, options, but for the seed, and data, wherever those lie, make a group; groups and runs
+// keep the order given.
 std::vector<Group> group_runs(const std::vector<RunResult>& runs);
 
 // "3", or for a group with unfinished runs: "2 of 3, 1 failed: training diverged in epoch 1 …".

@@ -8,6 +8,7 @@
 #include "core/base/error.h"
 #include "optim/presets.h"
 #include "train/setup.h"
+#include "train/without_effect.h"
 
 namespace lamina::compare {
 namespace {
@@ -103,12 +104,20 @@ void check_overrides(const Settings& point, const train::Recipe& overrides,
   }
 }
 
-void check_cell(const Cell& cell) {
+// `own`: the options given for this cell, not for all; those may do nothing in some.
+void check_cell(const Cell& cell, const std::set<std::string>& own) {
   try {
-    train::resolve(cell.recipe);
+    check_effects(train::resolve(cell.recipe), own);
   } catch (const UsageError& error) {
     fail_usage("run {}: {}", cell.name, error.what());
   }
+}
+
+std::set<std::string> names_of(const std::vector<Settings>& all) {
+  std::set<std::string> names;
+  for (const Settings& settings : all)
+    for (const Setting& setting : settings) names.insert(setting.name);
+  return names;
 }
 
 void check_distinct(const std::vector<Cell>& cells) {
@@ -132,6 +141,7 @@ std::string short_name(const std::string& setting) {
 std::vector<Cell> plan_cells(const Study& study, const train::Recipe& overrides,
                              const std::set<std::string>& given) {
   std::vector<Cell> cells;
+  std::vector<std::set<std::string>> own;
   for (const Settings& shared : combinations(study.grids)) {
     for (const Contender& contender : study.contenders) {
       for (Settings point : combinations(contender.grids)) {
@@ -144,11 +154,12 @@ std::vector<Cell> plan_cells(const Study& study, const train::Recipe& overrides,
         override_options(cell.recipe, overrides, given);
         train::make_paths_absolute(cell.recipe);
         cells.push_back(std::move(cell));
+        own.push_back(names_of({contender.settings, point}));
       }
     }
   }
   check_distinct(cells);
-  for (const Cell& cell : cells) check_cell(cell);
+  for (std::size_t i = 0; i < cells.size(); ++i) check_cell(cells[i], own[i]);
   return cells;
 }
 

@@ -1,51 +1,62 @@
 #include "compare/study_run.h"
 
+#include <fmt/ranges.h>
+
 #include <algorithm>
+#include <array>
 #include <map>
 #include <optional>
 #include <tuple>
 
 #include "core/base/atomic_file.h"
+#include "core/base/directory_entries.h"
 #include "core/base/error.h"
 #include "core/base/interrupt.h"
 #include "core/base/option_name.h"
 #include "core/base/table.h"
+#include "core/base/text_file.h"
 #include "train/recipe_run.h"
+#include "train/run_config.h"
 
 namespace lamina::compare {
 namespace fs = std::filesystem;
 namespace {
 
 const char* const failure_file = "failure.txt";
+constexpr std::array<std::string_view, 5> own_files{"study.toml", "results.csv", "table.md", "table.tex",
+                                                    "report.html"};
 
 // A folder that no study has written in yet.
 bool is_unused(const fs::path& path) {
   if (!fs::is_directory(path)) return false;
-  const fs::directory_iterator entries(path);
-  return std::all_of(begin(entries), end(entries),
-                     [](const auto& entry) { return entry.path().extension() == ".tmp"; });
+  const std::vector<fs::path> files = entries_of(path);
+  return std::all_of(files.begin(), files.end(), [](const fs::path& file) {
+    return !target_of_temporary(file.filename().string()).empty();
+  });
 }
 
-fs::path made_directory(fs::path path) {
+MadeFolders make_study_folder(const fs::path& path) {
   std::error_code error;
   check(!fs::exists(path, error) || fs::exists(path / "study.toml", error) || is_unused(path),
         "study directory {}: exists and is not a study's (no study.toml); choose another {}", path.string(),
         option_name("directory"));
-  fs::create_directories(path, error);
-  check(!error, "study directory {}: cannot be made: {}", path.string(), error.message());
-  return path;
+  try {
+    return MadeFolders(path);
+  } catch (const Error& failure) {
+    fail("study directory {}", failure.what());
+  }
 }
 
 enum class CellState { absent, stopped, finished, failed };
 
-// Nothing if config.json is missing or torn: the run never got to start.
+// Nothing if config.json is missing, or is torn and there is no checkpoint: the run never got to start. One
+// that cannot be read is an error: what it belongs to must not be started over.
 std::optional<nlohmann::json> config_of(const fs::path& run) {
-  try {
-    if (train::RunDirectory::holds_run(run)) return train::RunDirectory::open(run).read_config();
-  } catch (const Error&) {
-    return {};
-  }
-  return {};
+  if (!train::RunDirectory::holds_run(run)) return {};
+  const auto directory = train::RunDirectory::open(run);
+  const std::string text = read_text(directory.file("config.json"));
+  if (directory.checkpoint_steps().empty() && !nlohmann::json::accept(text)) return {};
+  return directory.read_config();
 }
 
 CellState state_of(const Cell& cell, const fs::path& run) {
@@ -72,14 +83,49 @@ class DataSets {
     const train::Recipe& r = resolved.recipe;
     const auto key = std::tuple(r.data, r.limit_train, r.limit_test, r.image_size, r.valid, r.normalise);
     const auto found = opened_.find(key);
-    return found != opened_.end() ? found->second
-                                  : opened_.emplace(key, train::open_data(resolved)).first->second;
+    if (found != opened_.end()) return found->second;
+    const train::TrainingData& data = opened_.emplace(key, train::open_data(resolved)).first->second;
+    identities_.emplace(std::pair(r.data, r.image_size), data.set.identity);
+    return data;
+  }
+  // For runs that need no images any more: what is opened for this alone is not kept.
+  const data::DataIdentity& identity_of(const train::ResolvedRecipe& resolved) {
+    const auto key = std::pair(resolved.recipe.data, resolved.recipe.image_size);
+    const auto found = identities_.find(key);
+    if (found != identities_.end()) return found->second;
+    return identities_.emplace(key, data::open(resolved.recipe.data, resolved.open).identity).first->second;
   }
 
  private:
   std::map<std::tuple<std::string, std::int64_t, std::int64_t, int, double, std::string>, train::TrainingData>
       opened_;
+  std::map<std::pair<std::string, int>, data::DataIdentity> identities_;
 };
+
+void note(const std::string& source, const std::string& what) {
+  fmt::print(stderr, "note: {}: {}\n", source, what);
+}
+
+// Data that are gone cannot be compared. A finished run that had the same name for them is then taken as it
+// is; one that had another might be of anything.
+std::vector<std::string> differences_of_data(const Cell& cell, const nlohmann::json& config,
+                                             const std::string& source, bool needs_images, DataSets& data) {
+  const data::DataIdentity there = train::data_of_run(config, source);
+  const bool same_name = config.at("options").at("data") == cell.recipe.data;
+  std::vector<std::string> differences;
+  try {
+    differences = data::data_differences(there, data.identity_of(train::resolve(cell.recipe)));
+  } catch (const Error& error) {
+    if (needs_images || !same_name) throw;
+    note(source, fmt::format("whether its data are the same as now cannot be told: {}", error.what()));
+  }
+  if (differences.empty() && there.train.digest.empty() && !same_name)
+    note(source,
+         fmt::format("an earlier version of Lamina made it with {}, and kept no digest of the images; "
+                     "by number, classes, mean and deviation they may be those of {}",
+                     config["options"]["data"].dump(), cell.recipe.data));
+  return differences;
+}
 
 std::string describe(const TrainingPosition& position) {
   const auto percent = [](const Metrics& m) { return m.samples > 0 ? 100 * m.mean(0) : 0; };
@@ -89,10 +135,9 @@ std::string describe(const TrainingPosition& position) {
 
 std::string first_line(const std::string& text) { return text.substr(0, text.find('\n')); }
 
+// Nothing but the run's own files goes.
 train::RunDirectory start_over(const fs::path& path) {
-  std::error_code error;
-  fs::remove_all(path, error);
-  check(!error, "{}: cannot be removed to start the run over: {}", path.string(), error.message());
+  train::RunDirectory::remove_run(path);
   return train::RunDirectory::create(path);
 }
 
@@ -139,18 +184,38 @@ std::vector<Task> make_tasks(const std::vector<Cell>& cells, const StudyDirector
   return tasks;
 }
 
+// Throws UsageError naming a run that is there and was made with other data than the study has now.
+void check_same_data(const std::vector<Cell>& cells, const StudyDirectory& directory,
+                     const std::vector<Task>& tasks, DataSets& data) {
+  for (const Cell& cell : cells) {
+    const fs::path path = directory.run(cell);
+    const auto config = config_of(path);
+    if (!config) continue;
+    const bool needs_images =
+        std::any_of(tasks.begin(), tasks.end(), [&](const Task& task) { return task.cell == &cell; });
+    const std::vector<std::string> differences =
+        differences_of_data(cell, *config, (path / "config.json").string(), needs_images, data);
+    if (differences.empty()) continue;
+    fail_usage(
+        "{}: this run was made with other data than the study has now:\n  {}\nRemove it to have it run "
+        "again, "
+        "or choose another {}",
+        path.string(), fmt::join(differences, "\n  "), option_name("directory"));
+  }
+}
+
 }  // namespace
 
 StudyDirectory::StudyDirectory(fs::path path)
-    : path_(made_directory(std::move(path))),
+    : made_(make_study_folder(path)),
+      path_(std::move(path)),
       lock_(path_,
             fmt::format(
                 "study directory {}: another process runs a study in it; wait for it, or choose another {}",
-                path_.string(), option_name("directory"))) {}
-
-StudyDirectory::~StudyDirectory() {
-  std::error_code not_empty;
-  fs::remove(path_, not_empty);
+                path_.string(), option_name("directory"))) {
+  remove_temporaries(path_, [](std::string_view target) {  // of a study that was killed
+    return std::find(own_files.begin(), own_files.end(), target) != own_files.end();
+  });
 }
 
 int run_cells(const Study& study, const std::vector<Cell>& cells, const StudyDirectory& directory,
@@ -164,6 +229,8 @@ int run_cells(const Study& study, const std::vector<Cell>& cells, const StudyDir
     const data::Loader loader(data.of(recipe).set.train, recipe.loader);
     images.push_back(static_cast<double>(recipe.recipe.epochs * loader.samples()));
   }
+  if (InterruptHandler::signal() != 0) return InterruptHandler::signal();
+  check_same_data(cells, directory, tasks, data);
   write_file_atomically(directory.file("study.toml"), study.text);
   StudyObserver nobody;
   StudyObserver& observer = options.observer != nullptr ? *options.observer : nobody;

@@ -8,6 +8,7 @@
 
 #include "compare/study_plan.h"
 #include "core/base/directory_lock.h"
+#include "core/base/made_folders.h"
 #include "train/observer.h"
 
 namespace lamina::compare {
@@ -19,7 +20,7 @@ class StudyDirectory {
   // Makes it if need be and locks it. Throws Error if it holds anything that is not a study, or if another
   // process runs one in it.
   explicit StudyDirectory(std::filesystem::path path);
-  ~StudyDirectory();  // removes it if it is empty
+  ~StudyDirectory() = default;  // removes what it has made and nobody has used
   StudyDirectory(const StudyDirectory&) = delete;
   StudyDirectory& operator=(const StudyDirectory&) = delete;
 
@@ -28,6 +29,7 @@ class StudyDirectory {
   std::filesystem::path run(const Cell& cell) const { return path_ / "runs" / cell.name; }
 
  private:
+  MadeFolders made_;
   std::filesystem::path path_;
   DirectoryLock lock_;
 };
@@ -55,7 +57,8 @@ struct StudyRunOptions {
 // Runs what is not finished of a study, whose file is kept beside the runs, one after the other: a run that
 // was stopped goes on from its newest checkpoint, one without a readable config.json starts over. A run that
 // diverges is noted in its failure.txt, and the next one follows. Returns 0, or the signal that stopped it;
-// everything is saved then. Throws UsageError, before anything runs, if a run directory is of other options;
+// everything is saved then. Throws UsageError, before anything runs, if a run directory is of other options
+// or of other data, as far as that is known;
 // Error for what would hit every run (no data, a full disk).
 int run_cells(const Study& study, const std::vector<Cell>& cells, const StudyDirectory& directory,
               const StudyRunOptions& options);

@@ -2,18 +2,20 @@
 
 #include <unistd.h>
 
-#include <algorithm>
 #include <atomic>
 #include <string_view>
-#include <thread>
 
 #include "core/base/error.h"
+#include "core/base/resource_limits.h"
 
 namespace lamina {
 namespace {
 
-int default_threads() { return std::max(1, static_cast<int>(std::thread::hardware_concurrency())); }
-std::atomic<int> thread_count{default_threads()};
+int default_threads() {
+  static const int cores = usable_cores().count();
+  return cores;
+}
+std::atomic<int> thread_count{0};  // 0: the default
 thread_local int serial_depth = 0;
 std::atomic<bool> tf32_allowed{false}, only_deterministic{true};
 
@@ -50,7 +52,11 @@ void set_threads(int threads) {
   thread_count = threads;
 }
 
-int threads() { return serial_depth > 0 ? 1 : thread_count.load(std::memory_order_relaxed); }
+int threads() {
+  if (serial_depth > 0) return 1;
+  const int count = thread_count.load(std::memory_order_relaxed);
+  return count > 0 ? count : default_threads();
+}
 
 void set_tf32(bool allowed) { tf32_allowed = allowed; }
 bool tf32() { return tf32_allowed.load(std::memory_order_relaxed); }

@@ -4,13 +4,17 @@
 #include <zlib.h>
 
 #include <algorithm>
+#include <sstream>
 #include <system_error>
 #include <vector>
 
 #include "core/base/error.h"
+#include "core/base/file_kind.h"
+#include "core/base/printable.h"
 #include "core/base/rounding.h"
 #include "core/base/user_directories.h"
 #include "core/files/safetensors.h"
+#include "core/memory/allocator.h"
 #include "data/file.h"
 #include "data/find.h"
 
@@ -43,6 +47,23 @@ Tensor checked_images(const TensorFile& file, const std::string& name) {
   return images;
 }
 
+// Lines "INDEX REASON".
+std::string damaged_as_text(const std::vector<DamagedFile>& damaged) {
+  std::string text;
+  for (const DamagedFile& file : damaged) text += fmt::format("{} {}\n", file.index, file.reason);
+  return text;
+}
+
+DecodedSplit read_split(const TensorFile& file, const std::string& name) {
+  DecodedSplit split{.images = checked_images(file, name), .damaged = {}};
+  const auto found = file.metadata.find(name + ".damaged");
+  std::istringstream lines(found == file.metadata.end() ? "" : found->second);
+  for (DamagedFile damaged; lines >> damaged.index && std::getline(lines >> std::ws, damaged.reason);)
+    split.damaged.push_back(damaged);
+  check(lines.eof(), "the list of damaged images of {} makes no sense", name);
+  return split;
+}
+
 }  // namespace
 
 std::string hash_text(const std::string& text) {
@@ -67,17 +88,18 @@ std::optional<CacheKey> cache_key(const fs::path& directory, const std::string& 
 }
 
 std::optional<DecodedFolder> read_cache(const CacheKey& key, const Notify& notify) {
-  std::error_code ignored;
-  if (!fs::exists(key.file, ignored)) return std::nullopt;
   try {
+    if (kind_at(key.file) == fs::file_type::not_found) return std::nullopt;
     const TensorFile file = read_tensors(key.file);
     const auto made_from = file.metadata.find("fingerprint");
     if (made_from == file.metadata.end() || made_from->second != key.fingerprint) return std::nullopt;
-    return DecodedFolder{checked_images(file, "train"), checked_images(file, "test")};
+    return DecodedFolder{read_split(file, "train"), read_split(file, "test")};
+  } catch (const OutOfMemory&) {
+    throw;  // the file is none the worse
   } catch (const Error& error) {
     if (notify) {
-      notify(fmt::format("note: the cache {} is damaged and will be rebuilt ({})", key.file.string(),
-                         error.what()));
+      notify(fmt::format("note: the cache {} is damaged and will be rebuilt ({})",
+                         printable(key.file.native()), error.what()));
     }
     return std::nullopt;
   }
@@ -86,10 +108,12 @@ std::optional<DecodedFolder> read_cache(const CacheKey& key, const Notify& notif
 void write_cache(const CacheKey& key, const DecodedFolder& decoded, const Notify& notify) {
   try {
     fs::create_directories(key.file.parent_path());
-    write_tensors(key.file, {.tensors = {{"train", decoded.train}, {"test", decoded.test}},
+    write_tensors(key.file, {.tensors = {{"train", decoded.train.images}, {"test", decoded.test.images}},
                              .metadata = {{"fingerprint", key.fingerprint},
-                                          {"train.checksum", checksum(decoded.train)},
-                                          {"test.checksum", checksum(decoded.test)}}});
+                                          {"train.checksum", checksum(decoded.train.images)},
+                                          {"test.checksum", checksum(decoded.test.images)},
+                                          {"train.damaged", damaged_as_text(decoded.train.damaged)},
+                                          {"test.damaged", damaged_as_text(decoded.test.damaged)}}});
   } catch (const std::exception& error) {  // Error, or the file system's own
     if (notify) {
       notify(fmt::format("warning: decoded images are not kept for the next start: {}", error.what()));

@@ -2,17 +2,30 @@
 // the files it was decoded from and a checksum of the pixels.
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "core/tensor.h"
 #include "data/dataset.h"
 
 namespace lamina::data {
 
+// A file that is no whole image.
+struct DamagedFile {
+  std::int64_t index = 0;  // among the split's files
+  std::string reason;      // names the file; printable
+};
+
+struct DecodedSplit {
+  Tensor images;                     // u8 [N, H, W, C], without the damaged ones
+  std::vector<DamagedFile> damaged;  // by their index
+};
+
 struct DecodedFolder {
-  Tensor train, test;  // u8 [N, H, W, C]
+  DecodedSplit train, test;
 };
 
 struct CacheKey {

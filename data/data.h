@@ -4,6 +4,7 @@
 #include "data/augment.h"
 #include "data/dataset.h"
 #include "data/find.h"
+#include "data/identity.h"
 #include "data/images/image.h"
 #include "data/images/write_png.h"
 #include "data/loader.h"

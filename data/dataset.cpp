@@ -6,10 +6,15 @@
 #include <cmath>
 #include <cstdio>
 #include <mutex>
+#include <new>
 
+#include "core/base/available_memory.h"
+#include "core/base/option_name.h"
 #include "core/base/printable.h"
 #include "core/base/rounding.h"
+#include "core/base/table.h"
 #include "core/base/user_directories.h"
+#include "core/memory/allocator.h"
 #include "core/random.h"
 #include "data/file.h"
 #include "data/find.h"
@@ -36,7 +41,7 @@ using Directory = std::filesystem::path;
 struct Source {
   Place place;
   Dataset (*read)(const Directory&, const OpenOptions&);
-  bool resizes = false;  // honours OpenOptions::image_size
+  bool reads_images = false;  // files: honours OpenOptions::image_size, skip_damaged and max_pixels
 };
 
 const std::vector<Source>& sources() {
@@ -105,7 +110,7 @@ void add_pixels(const std::uint8_t* pixels, std::size_t count, std::size_t chann
 
 }  // namespace
 
-void notify_stderr(const std::string& line) { std::fprintf(stderr, "%s\n", line.c_str()); }
+void notify_stderr(const std::string& line) { std::fprintf(stderr, "%s\n", printable_lines(line).c_str()); }
 
 Sample Split::get(std::int64_t i) const {
   check(i >= 0 && i < size(), "Split::get: image {} of {}", i, size());
@@ -174,10 +179,17 @@ void measure(const Tensor& images, std::vector<float>& mean, std::vector<float>&
   }
 }
 
+void check_class_name(const std::string& name, const std::string& source) {
+  const std::string shown = printable(name);
+  check(shown == name, "{}: the class name \"{}\" has {}; rename it", source, shown,
+        is_utf8(name) ? "control characters" : "bytes that are not UTF-8");
+}
+
 Dataset finish(Dataset dataset, const OpenOptions& options, const std::string& train_source,
                const std::string& test_source) {
   Split& train = dataset.train;
   Split& test = dataset.test;
+  for (const std::string& name : dataset.classes) check_class_name(name, train_source);
   check(train.size() > 0, "{}: no training images", train_source);
   check(test.size() > 0, "{}: no test images", test_source);
   check_labels(train, dataset.classes.size(), train_source);
@@ -190,6 +202,15 @@ Dataset finish(Dataset dataset, const OpenOptions& options, const std::string& t
   measure(train.images, train.mean, train.std);
   test.mean = train.mean;
   test.std = train.std;
+  dataset.identity = {.name = dataset.name,
+                      .classes = dataset.classes,
+                      .train = identity_of(train, options.threads),
+                      .test = identity_of(test, options.threads),
+                      .height = train.height(),
+                      .width = train.width(),
+                      .channels = train.channels(),
+                      .mean = train.mean,
+                      .std = train.std};
   train = limit(train, options.limit_train);
   test = limit(test, options.limit_test);
   return dataset;
@@ -200,6 +221,12 @@ std::vector<std::string> names() {
   for (const Source& source : sources()) list.push_back(source.place.name);
   list.emplace_back("synthetic");
   return list;
+}
+
+bool resizes(std::string_view spec) {
+  const std::string_view name = spec.substr(0, spec.find(':'));
+  return std::any_of(sources().begin(), sources().end(),
+                     [&](const Source& source) { return source.place.name == name && source.reads_images; });
 }
 
 std::filesystem::path locate(std::string_view name) {
@@ -221,22 +248,37 @@ namespace {
   fail_usage("unknown data set '{}'; known: {}", printable(name), known);
 }
 
+Dataset read_source(const Source& source, const std::string& where, const OpenOptions& options) {
+  const Directory directory = find(source.place, where);
+  try {
+    return source.read(directory, options);
+  } catch (const OutOfMemory& error) {
+    fail("{}: its images need more memory than there is: {} were asked for, and at most {} can be had; {}",
+         printable(directory.native()), format_bytes(static_cast<double>(error.shortage().asked_bytes)),
+         format_bytes(static_cast<double>(error.shortage().most_bytes)), describe_available_memory());
+  } catch (const std::bad_alloc&) {
+    fail("{}: its images need more memory than there is: {}", printable(directory.native()),
+         describe_available_memory());
+  }
+}
+
 }  // namespace
 
 Dataset open(std::string_view spec, const OpenOptions& options) {
   const std::size_t colon = spec.find(':');
   const std::string name(spec.substr(0, colon));
   const std::string where(colon == std::string_view::npos ? "" : spec.substr(colon + 1));
-  if (name == "synthetic") return synthetic(parse_synthetic(where), options);
   const auto source =
       std::find_if(sources().begin(), sources().end(), [&](const Source& s) { return s.place.name == name; });
-  if (source == sources().end()) {
-    fail_unknown(spec, name);
-  }
-  if (options.image_size != 0 && !source->resizes) {
+  const bool reads_images = source != sources().end() && source->reads_images;
+  if (source == sources().end() && name != "synthetic") fail_unknown(spec, name);
+  if (options.image_size != 0 && !reads_images && name != "synthetic")
     fail_usage("{}: images have a fixed size; only image folders can be resized", name);
-  }
-  return source->read(find(source->place, where), options);
+  if (options.skip_damaged && !reads_images)
+    fail_usage("{}: {} is for image folders; here are no image files of which some could be damaged", name,
+               option_name("skip_damaged"));
+  if (name == "synthetic") return synthetic(parse_synthetic(where), options);
+  return read_source(*source, where, options);
 }
 
 }  // namespace lamina::data

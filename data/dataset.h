@@ -10,6 +10,8 @@
 #include <vector>
 
 #include "core/tensor.h"
+#include "data/images/image.h"
+#include "data/identity.h"
 
 namespace lamina::data {
 
@@ -49,7 +51,9 @@ HeldOut hold_out(const Split& split, std::int64_t count);
 struct Dataset {
   std::string name;  // as given to open(), without the directory
   std::vector<std::string> classes;
-  Split train, test;  // both carry the statistics of the whole training split
+  Split train, test;           // both carry the statistics of the whole training split
+  DataIdentity identity = {};  // of the whole data set, before the limits
+  std::vector<std::string> notes = {};  // what was left out: "3 files of other kinds left out: 2 .csv, 1 .db"
 
   const std::vector<float>& mean() const { return train.mean; }
   const std::vector<float>& std() const { return train.std; }
@@ -64,7 +68,10 @@ struct OpenOptions {
   std::int64_t limit_test = 0;
   int image_size = 0;  // folders only: shorter side resized to it, then centre-cropped to a square; 0: keep
   bool cache = true;   // folders only: keep the decoded images for the next start
-  int threads = 0;     // for decoding; 0: as many as the machine has
+  // Folders only: go on without images that cannot be decoded; `notify` is told which, the notes how many.
+  bool skip_damaged = false;
+  std::int64_t max_pixels = data::max_pixels;  // folders only: larger images are refused when decoded
+  int threads = 0;                             // for decoding; 0: as many as the machine has
   Notify notify = notify_stderr;
 };
 
@@ -74,11 +81,19 @@ Dataset open(std::string_view spec, const OpenOptions& options = {});
 
 // cifar10, cifar100, fashion-mnist, tiny-imagenet, folder, synthetic.
 std::vector<std::string> names();
+// Whether OpenOptions::image_size does anything to the data set that open(spec) would find.
+bool resizes(std::string_view spec);
 // Where open(name) would find a data set; empty if nowhere.
 std::filesystem::path locate(std::string_view name);
 
-// What every reader ends with: checks that the labels lie in [0, classes), measures mean and std of the
-// training images, applies the limits. `train_source` and `test_source` name the data in messages.
+// Throws Error for a class name that no file of a run could hold, or that would drive a terminal: one that is
+// not UTF-8 or has control characters. `source`: where it was read.
+void check_class_name(const std::string& name, const std::string& source);
+
+// What every reader ends with: checks that the classes have names that can be written, that the labels lie in
+// [0, classes), measures mean and std of the training images, notes what they are (data/identity.h), applies the
+// limits. `train_source` and
+// `test_source` name the data in messages.
 Dataset finish(Dataset dataset, const OpenOptions& options, const std::string& train_source,
                const std::string& test_source);
 

@@ -9,6 +9,7 @@
 #include <thread>
 
 #include "core/backend.h"
+#include "core/base/resource_limits.h"
 #include "core/base/text_file.h"
 
 namespace lamina::data {
@@ -35,8 +36,7 @@ std::int64_t start_threads(std::int64_t wanted, const std::function<void()>& sta
 }
 
 void for_each_index(std::int64_t n, int threads, const std::function<void(std::int64_t)>& body) {
-  const auto wanted = threads > 0 ? static_cast<std::int64_t>(threads)
-                                  : std::max<std::int64_t>(1, std::thread::hardware_concurrency());
+  const auto wanted = threads > 0 ? static_cast<std::int64_t>(threads) : usable_cores().count();
   std::atomic<std::int64_t> next = 0;
   std::atomic<std::int64_t> failed = n;  // lowest index that threw
   std::mutex mutex;

@@ -4,9 +4,9 @@
 
 set datafile separator ","
 format = picture[strlen(picture) - 2 : *]
-if (format eq "png") set terminal pngcairo size 1100, 350 font "sans,11"
-if (format eq "pdf") set terminal pdfcairo size 11in, 3.5in font "sans,11"
-if (format eq "svg") set terminal svg size 1100, 350 font "sans-serif,13" background "white"
+if (format eq "png") set terminal pngcairo size 1100, 360 font "sans,11"
+if (format eq "pdf") set terminal pdfcairo size 11in, 3.6in font "sans,11"
+if (format eq "svg") set terminal svg size 1100, 360 font "sans-serif,13" background "white"
 set output picture
 
 set style line 1 lc rgb "#0072b2" lw 2.5 pt 7 ps 0.6
@@ -22,7 +22,7 @@ titles = "'TVLARS' 'LARS with warm-up' 'LARS'"
 epochs(i) = sprintf("%s/%s/epochs.csv", runs, word(names, i))
 steps(i) = sprintf("%s/%s/steps.csv", runs, word(names, i))
 
-set multiplot layout 1, 3 margins 0.05, 0.985, 0.18, 0.88 spacing 0.06
+set multiplot layout 1, 3 margins 0.055, 0.965, 0.21, 0.86 spacing 0.065
 set title "Test accuracy (%)"
 set xlabel "epoch" offset 0, 0.4
 plot for [i = 1:3] epochs(i) using (column("epoch")):(100 * column("test_accuracy")) \

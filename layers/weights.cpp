@@ -6,8 +6,10 @@
 #include <map>
 #include <nlohmann/json.hpp>
 
+#include "core/base/printable.h"
 #include "core/ops/elementwise.h"
 #include "core/ops/shape_ops.h"
+#include "layers/foreign_weights.h"
 
 namespace lamina {
 
@@ -30,21 +32,33 @@ bool is_count(const std::string& name) {
   return name.ends_with("num_batches_tracked") || name.ends_with("num_masks");
 }
 
+// What a foreign file says there may be anything: it counts as unsaid, and is noted.
 template <typename T>
-std::vector<T> parse_list(const std::map<std::string, std::string>& metadata, const std::string& key) {
+std::vector<T> parse_list(const std::map<std::string, std::string>& metadata, const std::string& key,
+                          std::vector<std::string>& notes) {
+  constexpr std::size_t most = 40;  // bytes shown of it
+  constexpr bool texts = std::is_same_v<T, std::string>;
   const auto found = metadata.find(key);
   if (found == metadata.end()) return {};
-  try {
-    return json::parse(found->second).get<std::vector<T>>();
-  } catch (const json::exception& e) {
-    fail("weight file: the metadata \"{}\" is not a list of {}: {}", key,
-         std::is_same_v<T, std::string> ? "texts" : "numbers", e.what());
-  }
+  const json list = json::parse(found->second, nullptr, /*allow_exceptions=*/false);
+  const auto fits = [](const json& element) { return texts ? element.is_string() : element.is_number(); };
+  if (list.is_array() && std::all_of(list.begin(), list.end(), fits)) return list.get<std::vector<T>>();
+  notes.push_back(fmt::format("\"{}\" in the metadata is \"{}{}\", not a list of {}: ignored", key,
+                              printable(found->second.substr(0, most)),
+                              found->second.size() > most ? "…" : "", texts ? "names" : "numbers"));
+  return {};
 }
 
 std::string parse_text(const std::map<std::string, std::string>& metadata, const std::string& key) {
   const auto found = metadata.find(key);
   return found == metadata.end() ? std::string() : found->second;
+}
+
+std::optional<int> parse_size(const std::map<std::string, std::string>& metadata, const std::string& key) {
+  const std::string text = parse_text(metadata, key);
+  const json number = json::parse(text, nullptr, /*allow_exceptions=*/false);
+  if (!number.is_number_unsigned() || number.get<std::uint64_t>() > 1u << 30) return {};
+  return number.get<int>();
 }
 
 // "3 missing (a, b, …)"; empty for none.
@@ -74,8 +88,10 @@ Matching match(const TensorFile& file, const ParamList& state) {
       continue;
     }
     const Tensor& tensor = *found->second;
-    const bool fits = tensor.shape() == file_shape(*param) &&
-                      is_floating(tensor.dtype()) == is_floating(param->value.dtype());
+    const bool fits = is_count(param->name)
+                          ? tensor.elements() == 1
+                          : tensor.shape() == file_shape(*param) &&
+                                is_floating(tensor.dtype()) == is_floating(param->value.dtype());
     (fits ? matching.pairs : matching.different).emplace_back(param.get(), &tensor);
     stored.erase(found);
   }
@@ -100,9 +116,18 @@ void check_fits(const Matching& matching, const TensorFile& file, bool strict, c
         text, probable_model(file).str());
 }
 
-void set_values(const Matching& matching) {
+void check_counts(const Matching& matching, const std::string& source) {
   for (const auto& [param, stored] : matching.pairs)
-    param->value.copy_from(from_file_layout(*param, *stored));
+    if (is_count(param->name)) stored_count(*stored, source + ": " + param->name);
+}
+
+void set_values(const Matching& matching) {
+  for (const auto& [param, stored] : matching.pairs) {
+    if (is_count(param->name))
+      param->value.fill(stored_count(*stored, param->name));
+    else
+      param->value.copy_from(from_file_layout(*param, *stored));
+  }
 }
 
 // "conv1.weight [64, 3, 7, 7], layer1.0.conv1.weight [64, 64, 3, 3], … (20 in all)"
@@ -134,13 +159,19 @@ void check_any_fits(const Matching& matching, const TensorFile& file, const Para
 
 }  // namespace
 
-WeightInfo info_from_metadata(const std::map<std::string, std::string>& metadata) {
+WeightInfo info_from_metadata(const std::map<std::string, std::string>& metadata,
+                              std::vector<std::string>* notes) {
+  std::vector<std::string> unheard;
+  std::vector<std::string>& noted = notes != nullptr ? *notes : unheard;
   return {.model = parse_text(metadata, "model"),
           .stem = parse_text(metadata, "stem"),
           .shortcut = parse_text(metadata, "shortcut"),
-          .classes = parse_list<std::string>(metadata, "classes"),
-          .mean = parse_list<float>(metadata, "mean"),
-          .std = parse_list<float>(metadata, "std")};
+          .classes = parse_list<std::string>(metadata, "classes", noted),
+          .mean = parse_list<float>(metadata, "mean", noted),
+          .std = parse_list<float>(metadata, "std", noted),
+          .image_pixels = parse_list<int>(metadata, "image_pixels", noted),
+          .image_size = parse_size(metadata, "image_size"),
+          .data = parse_text(metadata, "data")};
 }
 
 std::map<std::string, std::string> metadata_from_info(const WeightInfo& info) {
@@ -151,6 +182,9 @@ std::map<std::string, std::string> metadata_from_info(const WeightInfo& info) {
   if (!info.classes.empty()) metadata["classes"] = json(info.classes).dump();
   if (!info.mean.empty()) metadata["mean"] = fmt::format("[{}]", fmt::join(info.mean, ","));
   if (!info.std.empty()) metadata["std"] = fmt::format("[{}]", fmt::join(info.std, ","));
+  if (!info.image_pixels.empty()) metadata["image_pixels"] = json(info.image_pixels).dump();
+  if (info.image_size) metadata["image_size"] = std::to_string(*info.image_size);
+  if (!info.data.empty()) metadata["data"] = info.data;
   return metadata;
 }
 
@@ -182,36 +216,44 @@ void save_weights(const std::filesystem::path& path, const Module& module, const
   write_tensors(path, to_tensor_file(module.state(), info));
 }
 
-LoadedWeights load_weights(const TensorFile& file, const ParamList& state, bool strict,
+LoadedWeights load_weights(const TensorFile& stored, const ParamList& state, bool strict,
                            const std::string& source) {
+  LoadedWeights loaded;
+  const TensorFile file = named_like(state, stored, loaded.notes);
   Matching matching = match(file, state);
   check_fits(matching, file, strict, source);
+  check_counts(matching, source);
   set_values(matching);
   for (const auto& param : state) {
     if (is_count(param->name) && !file.contains(param->name)) param->value.fill(0);
   }
-  return {.info = info_from_metadata(file.metadata),
-          .missing = std::move(matching.missing),
-          .unexpected = std::move(matching.unexpected)};
+  loaded.info = info_from_metadata(file.metadata, &loaded.notes);
+  loaded.missing = std::move(matching.missing);
+  loaded.unexpected = std::move(matching.unexpected);
+  return loaded;
 }
 
 LoadedWeights load_weights(const std::filesystem::path& path, Module& module, bool strict) {
   return load_weights(read_tensors(path), module.state(), strict, path.string());
 }
 
-MatchedWeights load_matching_weights(const TensorFile& file, const ParamList& state,
+MatchedWeights load_matching_weights(const TensorFile& stored, const ParamList& state,
                                      const std::string& source) {
+  std::vector<std::string> notes;
+  const TensorFile file = named_like(state, stored, notes);
   Matching matching = match(file, state);
   check_any_fits(matching, file, state, source);
+  check_counts(matching, source);
   set_values(matching);
-  MatchedWeights matched{.info = info_from_metadata(file.metadata),
+  MatchedWeights matched{.info = info_from_metadata(file.metadata, &notes),
                          .model = probable_model(file),
                          .taken = {},
                          .missing = std::move(matching.missing),
                          .other_shape = {},
-                         .unexpected = std::move(matching.unexpected)};
-  for (const auto& [param, stored] : matching.pairs) matched.taken.push_back(param->name);
-  for (const auto& [param, stored] : matching.different) matched.other_shape.push_back(param->name);
+                         .unexpected = std::move(matching.unexpected),
+                         .notes = std::move(notes)};
+  for (const auto& [param, tensor] : matching.pairs) matched.taken.push_back(param->name);
+  for (const auto& [param, tensor] : matching.different) matched.other_shape.push_back(param->name);
   return matched;
 }
 

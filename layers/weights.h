@@ -5,6 +5,7 @@
 
 #include <filesystem>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -14,18 +15,24 @@
 
 namespace lamina {
 
-// What a file says about itself in its metadata ("model", "stem", "shortcut", "classes", "mean", "std"; lists
-// as JSON arrays). Whatever a foreign file leaves unsaid is empty.
+// What a file says about itself in its metadata under the names of its members;
+// lists are JSON arrays. Whatever a foreign file leaves unsaid is empty.
 struct WeightInfo {
-  std::string model;                 // "resnet18"
-  std::string stem;                  // "imagenet", "cifar"
-  std::string shortcut;              // "A", "B"
-  std::vector<std::string> classes;  // names, in the order of the logits
-  std::vector<float> mean, std;      // per channel, of images scaled to [0, 1]
+  std::string model;                   // "resnet18"
+  std::string stem;                    // "imagenet", "cifar"
+  std::string shortcut;                // "A", "B"
+  std::vector<std::string> classes;    // names, in the order of the logits
+  std::vector<float> mean, std;        // per channel, of images scaled to [0, 1]
+  std::vector<int> image_pixels = {};  // height and width of the images in training
+  // How they got there: the shorter side resized to it, then the centre cut out; 0: the files' own size.
+  std::optional<int> image_size = {};
+  std::string data = {};  // what they were, a JSON object (data/identity.h)
 };
 
-// Throws Error if a list is not a JSON array of the right type.
-WeightInfo info_from_metadata(const std::map<std::string, std::string>& metadata);
+// A list that is not a JSON array of the right type, as a foreign file may have, counts as unsaid; `notes`
+// are added to then.
+WeightInfo info_from_metadata(const std::map<std::string, std::string>& metadata,
+                              std::vector<std::string>* notes = nullptr);
 std::map<std::string, std::string> metadata_from_info(const WeightInfo& info);
 
 // Layouts: convolution weights are [out, kh, kw, in] here and [out, in, kh, kw] in files; all else is equal.
@@ -42,6 +49,7 @@ void save_weights(const std::filesystem::path& path, const Module& module, const
 struct ProbableModel {
   std::string model, stem, shortcut;  // empty where unknown
   int classes = 0;
+  std::string other = {};   // a known ResNet that is not one of this library's: "resnet101"
   std::string str() const;  // "resnet18 with the imagenet stem, shortcut B and 1000 classes"; or "unknown"
 };
 // Which ResNet the names and shapes of a file belong to.
@@ -51,12 +59,15 @@ struct LoadedWeights {
   WeightInfo info;
   std::vector<std::string> missing;     // in the model but not in the file: left as they were
   std::vector<std::string> unexpected;  // in the file but not in the model
+  std::vector<std::string> notes = {};  // what was read otherwise than it stands there, for people to see
 };
 
 // Sets module.state() from the file, in place. Nothing is changed unless everything fits. Throws Error naming
 // the tensors that are missing, unexpected or of another shape, and the model the file probably belongs to;
 // with strict = false missing and unexpected ones are only reported. A missing num_batches_tracked (files
-// older than PyTorch 0.4.1) or num_masks (PyTorch has none) is no error and counts as 0.
+// older than PyTorch 0.4.1) or num_masks (PyTorch has none) is no error and counts as 0; one that is there
+// may have any type. A prefix that all names share, like DataParallel's "module.", is taken off if the rest
+// fits.
 LoadedWeights load_weights(const std::filesystem::path& path, Module& module, bool strict = true);
 LoadedWeights load_weights(const TensorFile& file, const ParamList& state, bool strict = true,
                            const std::string& source = "weights");
@@ -68,6 +79,7 @@ struct MatchedWeights {
   std::vector<std::string> missing;      // in the model but not in the file: left as they were
   std::vector<std::string> other_shape;  // in both, of another shape or type: left as they were
   std::vector<std::string> unexpected;   // in the file but not in the model
+  std::vector<std::string> notes = {};   // as LoadedWeights::notes
 };
 
 // Sets, in place, what is in the file under the same name and of the same shape, and leaves the rest: a

@@ -53,10 +53,13 @@ void check_options(const ScheduleOptions& o) {
   check_option(o.warmup_start >= 0 && o.warmup_start <= 1, "warmup_start", o.warmup_start,
                "a share of the peak between 0 and 1");
   check_option(o.end >= 0 && o.end <= 1, "end", o.end, "a share of the peak between 0 and 1");
-  check_option(o.power > 0, "power", o.power, "more than 0");
-  check_option(o.factor > 0, "factor", o.factor, "more than 0");
+  check_option(o.power > 0 && std::isfinite(o.power), "power", o.power, "more than 0");
+  check_option(o.factor > 0 && std::isfinite(o.factor), "factor", o.factor, "more than 0");
   check_option(o.kind != ScheduleOptions::Kind::step || !o.milestones.empty(), "the number of milestones", 0,
                "at least one epoch for the schedule 'step'");
+  for (const double milestone : o.milestones)
+    check_option(milestone >= 0 && std::isfinite(milestone), "a milestone", milestone,
+                 "a finite number of epochs, at least 0");
   check_option(std::is_sorted(o.milestones.begin(), o.milestones.end()), "the first milestone",
                o.milestones.empty() ? 0 : o.milestones.front(), "rising milestones");
 }

@@ -45,7 +45,7 @@ TEST_CASE("wrong usage is status 2 and lists what is right") {
       {"scaling", tiny + Arguments{"--lr-scaling", "cubic"}, 2, {"cubic", "linear", "sqrt"}},
       {"augment", tiny + Arguments{"--augment", "all"}, 2, {"all", "none", "standard"}},
       {"cutout", tiny + Arguments{"--cutout", "-1"}, 2, {"--cutout -1", "at least 0"}},
-      {"mixup", tiny + Arguments{"--mixup", "-1"}, 2, {"--mixup -1", "positive"}},
+      {"mixup", tiny + Arguments{"--mixup", "-1"}, 2, {"--mixup -1", "at least 0"}},
       {"mixup on a GPU",
        tiny + Arguments{"--mixup", "1", "--device", "cuda"},
        2,

@@ -171,6 +171,32 @@ TEST_CASE("predict says what it lacks") {
   CHECK(short_mean.err.find("--mean") != std::string::npos);
 }
 
+TEST_CASE("predict and eval read what other programs leave, and say what they made of it") {
+  const TemporaryFolder folder;
+  const std::string image = write_png(folder / "x.png", 16, 1);
+  TensorFile file = to_tensor_file(resnet8({.classes = 2, .seed = 1}).state(), {});
+  for (auto& [name, tensor] : file.tensors) name.insert(0, "module.");
+  file.metadata = {{"model", "my net"}, {"classes", "2"}};
+  const std::string weights = (folder / "w.safetensors").string();
+  write_tensors(weights, file);
+  const Outcome outcome = run({"predict", weights, image, "--json"});
+  INFO(outcome.err);
+  CHECK(outcome.status == 0);
+  CHECK(nlohmann::json::parse(outcome.out)["classes"] == nlohmann::json{"0", "1"});
+  for (const char* note : {"w.safetensors: all names begin with module.: taken off",
+                           "\"classes\" in the metadata is \"2\"", "\"model\" in the metadata is \"my net\""})
+    CHECK(outcome.err.find(note) != std::string::npos);
+
+  file.tensors.front().second.fill(std::nan(""));
+  write_tensors(weights, file);
+  for (const Arguments& command :
+       {Arguments{"predict", weights, image}, Arguments{"eval", weights, "--data", "synthetic:16x16x3x2"}}) {
+    const Outcome refused = run(command);
+    CHECK(refused.status == 1);
+    CHECK(refused.err.find("conv1.weight holds values that are not finite") != std::string::npos);
+  }
+}
+
 TEST_CASE("info describes the program") {
   const auto json = json_of({"info", "--json"});
   for (const char* key :

@@ -3,6 +3,7 @@
 #include <set>
 
 #include "core/base/csv.h"
+#include "core/base/printable.h"
 #include "reported_study.h"
 
 namespace lamina::tests {
@@ -251,11 +252,51 @@ TEST_CASE("any label and layer name is drawn as it is", "[report]") {
   CHECK_FALSE(fs::exists(study.folder / "touched"));
 }
 
+TEST_CASE("no name of anything ends a report", "[report]") {
+  if (gnuplot_is_missing()) return;
+  const ReportedStudy study;
+  write_trace(study.run("tvlars-2"), {.layers = {"caf\u00e9\x1b[31m", std::string(300, 'w')}, .kinds = {}});
+  const std::string label = "caf\xe9 100%\\ " + std::string(300, 'l');
+  const fs::path page = study.folder / "a #%'\xe9\n" / "out %41.html";
+  const Outcome outcome = run({"report", label + "=" + study.run("tvlars-2").string(), study.run("lars-1"),
+                               "-o", page.string(), "--title", "\xff\x1b"});
+  INFO(outcome.err);
+  REQUIRE(outcome.status == 0);
+  const std::string html = read_file(page);
+  CHECK(is_utf8(html));
+  CHECK(first_unbalanced_tag(html).empty());
+  CHECK(contains(html, "<title>\\xff\\x1b</title>"));
+  CHECK(contains(html, "caf\\xe9 100%\\ lll"));
+  CHECK(contains(html, "href=\"out%20%2541-files/phi.csv\""));
+  const std::string svg = read_file(page.parent_path() / "out %41-files" / "trust-1.svg");
+  CHECK(is_utf8(svg));
+  CHECK(contains(svg, "café\\x1b[31m"));
+  CHECK(contains(svg, std::string(29, 'w') + "…"));
+}
+
+TEST_CASE("the report shows the validation and the last test loss", "[report]") {
+  if (gnuplot_is_missing()) return;
+  const ReportedStudy study;
+  CHECK_FALSE(contains(study.report(), "valid-loss"));
+  std::ofstream(study.run("tvlars-2") / "epochs.csv")
+      << "epoch,train_loss,train_accuracy,valid_loss,valid_accuracy,test_loss,test_accuracy,seconds,images_"
+         "per_s\n"
+         "1,2,0.5,1.25,0.5,1.75,0.5,10,100\n2,2,0.5,1.5,0.75,1.125,0.5,10,100\n";
+  const std::string html = study.report();
+  using Rows = std::vector<std::vector<double>>;
+  const std::vector<std::string> columns{"contender", "epoch", "mean"};
+  CHECK(read_csv(study.files / "valid-loss.csv", columns) == Rows{{2, 1, 1.25}, {2, 2, 1.5}});
+  CHECK(read_csv(study.files / "valid-accuracy.csv", columns) == Rows{{2, 1, 50}, {2, 2, 75}});
+  CHECK(contains(html, "<td>1.1250</td>"));
+  CHECK(read_csv(study.files / "comparison.csv", {"last_test_loss", "last_test_loss_std"}) ==
+        Rows{{1.5, 0}, {1.125, 0}});
+}
+
 TEST_CASE("a legend's text is cut to the width of the figure", "[report]") {
   if (gnuplot_is_missing()) return;
   const ReportedStudy study;
   std::string label;
-  for (int i = 0; i < 60; ++i) label += "φ";
+  for (int i = 0; i < 50; ++i) label += "φ";
   study.report(label);
   CHECK(contains(read_file(study.files / "test-accuracy.svg"), label));
   const std::string html = study.report(label + "φ");

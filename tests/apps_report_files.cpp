@@ -53,14 +53,15 @@ TEST_CASE("a report replaces an earlier one but not what others put there", "[re
   const ReportedStudy study;
   study.report();
   std::ofstream(study.files / "mine.pdf") << "mine";
-  std::ofstream(study.files / "trust-9.svg") << "of the earlier one";
+  std::ofstream(study.files / "trust-9.svg") << "mine as well";
   study.report("", {.title = "Second"});
   CHECK(contains(read_file(study.page), "<h1>Second</h1>"));
   CHECK(read_file(study.files / "mine.pdf") == "mine");
-  CHECK_FALSE(fs::exists(study.files / "trust-9.svg"));
+  CHECK(read_file(study.files / "trust-9.svg") == "mine as well");
 
   SECTION("and nothing where the folder is not a report's") {
     fs::remove(study.files / "comparison.csv");
+    fs::remove(study.files / "lamina-report.txt");
     CHECK(unexplained([&] { study.report(); }, {"out-files", "not the folder of an earlier report"}) ==
           "nothing");
     CHECK(fs::exists(study.files / "test-accuracy.svg"));
@@ -125,6 +126,14 @@ TEST_CASE("a report that fails leaves the earlier one whole", "[report]") {
     const PathVariable only((study.folder.path() / "bin").string());
     check_failed(study.command(), "test-accuracy.svg unfinished");
   }
+  SECTION("because gnuplot leaves out what it cannot read and says all is well") {
+    write_program(gnuplot, "PATH=" + std::string(std::getenv("PATH")) +
+                               "\necho '\"test-accuracy.gp\" line 30: warning: Cannot find or open file "
+                               "\"test-accuracy.csv\"' >&2\nexec gnuplot \"$@\"\n");
+    const PathVariable only((study.folder.path() / "bin").string());
+    check_failed(study.command(),
+                 "left out a part of a figure:\n\"test-accuracy.gp\" line 30: warning: Cannot");
+  }
   SECTION("because of Ctrl-C") {
     write_program(gnuplot, "exec /bin/sleep 1\n");
     const PathVariable only((study.folder.path() / "bin").string());
@@ -135,7 +144,20 @@ TEST_CASE("a report that fails leaves the earlier one whole", "[report]") {
   }
   SECTION("because the disk is full") {
     const Arguments arguments{"report", (study.folder.path() / "runs").string(), "-o", study.page.string()};
-    check_failed(run(arguments, {.largest_file = 8000}), "check the free space");
+    check_failed(run(arguments, {.largest_file = 8000}), "free space");
+  }
+  SECTION("because a file of a run is there and cannot be read") {
+    for (const char* name : {"evaluation.json", "trace.safetensors", "failure.txt"}) {
+      fs::create_directory(study.run("lars-1") / name);
+      const Outcome outcome = study.command();
+      INFO(outcome.err);
+      CHECK(outcome.status == 1);
+      CHECK(contains(outcome.err, name));
+      fs::remove(study.run("lars-1") / name);
+    }
+    fs::remove(study.run("lars-1") / "steps.csv");
+    fs::create_directory(study.run("lars-1") / "steps.csv");
+    check_failed(study.command(), "steps.csv");
   }
 }
 
@@ -183,6 +205,10 @@ TEST_CASE("lamina report names what is no run and what cannot be written", "[rep
   check_error({folder + "/runs/lars-1/steps.csv"}, 1, "steps.csv: a file; expected a run directory");
   check_error({folder + "/empty"}, 1, "empty: neither a run directory (no config.json) nor a folder");
   check_error({folder + "/runs", "-o", folder + "/empty"}, 1, "it is a folder; name a file");
+  fs::create_directory(folder + "/deep");
+  fs::create_symlink("loop", folder + "/deep/loop");
+  check_error({folder}, 1, "/deep/loop: cannot be looked at: ");
+  fs::remove(folder + "/deep/loop");
   check_error({folder + "/runs", "-o", folder + "/runs/lars-1/config.json/report.html"}, 1,
               "there is no such folder");
 }

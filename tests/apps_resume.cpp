@@ -71,11 +71,11 @@ TEST_CASE("a run killed at random moments ends in the same bytes") {
   check_same_run(whole, broken);
 }
 
-TEST_CASE("Ctrl-C and SIGTERM save the run and say how to go on") {
+TEST_CASE("Ctrl-C and the signals of batch systems save the run and say how to go on") {
   const TemporaryFolder folder;
   const fs::path whole = folder / "whole";
   REQUIRE(run(tiny_training(whole, 8) + every_step).status == 0);
-  for (const int signal : {SIGINT, SIGTERM}) {
+  for (const int signal : {SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2, SIGXCPU}) {
     const fs::path stopped = folder / std::to_string(signal);
     const Outcome outcome = start_and_stop(stopped, 8, signal);
     INFO(outcome.err);
@@ -199,6 +199,24 @@ TEST_CASE("resuming what is finished or not yet begun") {
   CHECK(again.status == 0);
   CHECK(read_file(out / "weights.safetensors") == weights);
   CHECK(read_file(out / "steps.csv") == steps);
+}
+
+TEST_CASE("--resume names a run that is missing, before anything else") {
+  const TemporaryFolder folder;
+  const fs::path out = folder / "nope";
+  const auto message = [&] { return run({"train", "--resume", "--out", out.string()}).err; };
+  CHECK(message() == "lamina: run directory " + out.string() + " does not exist\n");
+  CHECK(run({"eval", out.string()}).err.find(out.string() + ": there is no such file or run directory") !=
+        std::string::npos);
+  CHECK(run({"eval", out.string(), "--data", "synthetic"}).err.find("no such file or run directory") !=
+        std::string::npos);
+  CHECK(!fs::exists(out));
+  fs::create_directories(out);
+  CHECK(message() == "lamina: run directory " + out.string() + ": it is empty\n");
+  std::ofstream(out / "notes.txt") << "mine";
+  CHECK(message().find("it holds no config.json") != std::string::npos);
+  CHECK(run({"train", "--resume", "--out", (out / "notes.txt").string()}).err.find("not a directory") !=
+        std::string::npos);
 }
 
 TEST_CASE("one process at a time trains in a run directory") {

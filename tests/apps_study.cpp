@@ -91,6 +91,28 @@ TEST_CASE("a study killed at random moments ends in the same results") {
         read_file(whole / run_of / "weights.safetensors"));
 }
 
+TEST_CASE("a study starts a run over by the run's own files, and leaves what is another's") {
+  const TemporaryFolder folder;
+  const fs::path file = write_text(folder / "tiny.toml", tiny_study), out = folder / "out";
+  const fs::path cell = out / "runs/tvlars_lr=0.5_seed=1";
+  fs::create_directories(cell);
+  write_text(out / "study.toml", tiny_study);
+  write_text(cell / "steps.csv", "step,");
+  write_text(cell / "notes.txt", "mine");
+  const Outcome foreign = run(study_command(file, out));
+  CHECK(foreign.status == 1);
+  CHECK(foreign.err.find("not a run directory") != std::string::npos);
+  CHECK(read_file(cell / "notes.txt") == "mine");
+
+  fs::remove(cell / "notes.txt");
+  write_text(cell / "config.json", "{\"opt");
+  write_text(cell / "checkpoint-1.safetensors", "who knows");
+  const Outcome damaged = run(study_command(file, out));
+  CHECK(damaged.status == 1);
+  CHECK(damaged.err.find("config.json: not a JSON object") != std::string::npos);
+  CHECK(read_file(cell / "checkpoint-1.safetensors") == "who knows");
+}
+
 TEST_CASE("Ctrl-C saves a study; half-written runs start over; a changed study is refused") {
   if (gnuplot_is_missing()) return;
   const TemporaryFolder folder;

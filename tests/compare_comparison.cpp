@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "catch.h"
+#include "compare/settled_options.h"
 #include "made_up_runs.h"
 #include "message_of.h"
 #include "train/recipe.h"
@@ -83,7 +84,7 @@ TEST_CASE("a damaged run says what is wrong with which file") {
   const TemporaryFolder folder;
   const fs::path path = folder / "run";
   const auto read = [&] { read_run_result(path); };
-  CHECK(unexplained(read, {"run", "there is none"}) == "nothing");
+  CHECK(unexplained(read, {"run", "does not exist"}) == "nothing");
   fs::create_directory(path);
   CHECK(unexplained(read, {"run", "empty"}) == "nothing");
   std::ofstream(path / "config.json") << "{ \"options\": ";
@@ -187,6 +188,58 @@ TEST_CASE("labels say how the options differ, and tell every two groups apart") 
           std::vector<std::string>{"lars", "lars, warmup epochs 2", "tvlars, lambda=0.02", "mine ",
                                    "yours (tvlars, lr 0.25)", "yours (tvlars, lr 0.125)", "lars (2)"});
   }
+}
+
+TEST_CASE("a default is no difference, whether it was given or not") {
+  const TemporaryFolder folder;
+  std::vector<RunResult> runs;
+  const auto add = [&](const train::Recipe& options, const std::string& momentum) {
+    const fs::path path = folder / std::to_string(runs.size());
+    write_run(path, options, {});
+    nlohmann::json config = nlohmann::json::parse(read_file(path / "config.json"));
+    config["resolved"]["optimizer"] = "sgd:pytorch";
+    config["resolved"]["knobs"] = {{"lr", "0.1"}, {"momentum", momentum}, {"nesterov", "false"}};
+    std::ofstream(path / "config.json") << config;
+    runs.push_back(read_run_result(path));
+  };
+  train::Recipe options = tiny_options();
+  options.optimizer = "sgd";
+  add(options, "0.9");
+  options.seed = 2;
+  options.optimizer = "sgd:pytorch";
+  options.momentum = 0.9;
+  options.lr = 0.1;
+  options.set = {"nesterov=false"};
+  options.stem = "cifar";
+  add(options, "0.9");
+  CHECK(labels_of(group_runs(runs)) == std::vector<std::string>{"sgd"});
+  options.batch = 512;
+  add(options, "0.9");
+  CHECK(labels_of(group_runs(runs)) == std::vector<std::string>{"sgd", "sgd:pytorch, batch 512"});
+  options.momentum = 0.5;
+  add(options, "0.5");
+  CHECK(labels_of(group_runs(runs)) == std::vector<std::string>{"sgd", "sgd:pytorch, momentum 0.9, batch 512",
+                                                                "sgd:pytorch, momentum 0.5, batch 512"});
+}
+
+TEST_CASE("paths in labels are as short as tells them apart") {
+  const std::string a = "/data/runs/a/weights.safetensors", b = "/data/runs/b/weights.safetensors";
+  CHECK(distinct_part(a, {a, b}) == "a");
+  CHECK(distinct_part(a, {a}) == "weights.safetensors");
+  CHECK(distinct_part("x/y", {"x/y/z"}) == "y");
+  CHECK(distinct_part("x/y/z", {"x/y"}) == "z");
+
+  const TemporaryFolder folder;
+  std::vector<RunResult> runs;
+  train::Recipe options = tiny_options();
+  for (const std::string& weights : {a, b}) {
+    options.init_weights = weights;
+    write_run(folder / std::to_string(runs.size()), options, {});
+    runs.push_back(read_run_result(folder / std::to_string(runs.size())));
+  }
+  const std::string optimizer = options.optimizer;
+  CHECK(labels_of(group_runs(runs)) ==
+        std::vector<std::string>{optimizer + ", init weights a", optimizer + ", init weights b"});
 }
 
 TEST_CASE("options are described by what the run made of them") {

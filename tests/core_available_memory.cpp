@@ -1,6 +1,9 @@
 // What is left of the machine's memory, read from files of made-up machines.
 #include "core/base/available_memory.h"
 
+#include <fmt/core.h>
+#include <sys/resource.h>
+
 #include <cstdlib>
 #include <fstream>
 #include <string>
@@ -34,6 +37,12 @@ class Machine {
 };
 
 constexpr std::size_t kibi = 1024;
+
+std::size_t addresses_of_this_process() {
+  std::size_t pages = 0;
+  std::ifstream("/proc/self/statm") >> pages;
+  return pages * 4 * kibi;
+}
 
 }  // namespace
 
@@ -87,6 +96,28 @@ TEST_CASE("version 1 has a hierarchy for memory alone") {
     machine.write(std::string(group) + "memory.current", "0\n");
   }
   CHECK(available_memory(machine.root) == 500'000);
+}
+
+TEST_CASE("ulimit -d and -v count, less what the process holds of data") {
+  const Machine machine;
+  constexpr rlim_t most = rlim_t{1} << 40;
+  machine.write("proc/self/status", fmt::format("VmSize: 9 kB\nVmData: {} kB\nVmStk: 20 kB\nVmExe: 30 kB\n"
+                                                "VmLib: 50 kB\n",
+                                                most / kibi - 1000));
+  for (const auto& [resource, left] :
+       {std::pair{RLIMIT_DATA, 1000 * kibi}, std::pair{RLIMIT_AS, 900 * kibi}}) {
+    rlimit before{};
+    REQUIRE(getrlimit(resource, &before) == 0);
+    if (before.rlim_max < most || addresses_of_this_process() > most) continue;  // sanitizers take more
+    const rlimit lower{.rlim_cur = most, .rlim_max = before.rlim_max};
+    REQUIRE(setrlimit(resource, &lower) == 0);
+    const std::size_t available = available_memory(machine.root);
+    const std::string text = describe_available_memory();
+    REQUIRE(setrlimit(resource, &before) == 0);
+    CHECK(available == left);
+    CHECK(text.find(resource == RLIMIT_DATA ? "ulimit -d allows 1024.0 GiB"
+                                            : "ulimit -v allows 1024.0 GiB") != std::string::npos);
+  }
 }
 
 TEST_CASE("memory that was written is in the peak, also when it has been given back") {

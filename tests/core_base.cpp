@@ -1,14 +1,10 @@
-// What knows no tensor: tables, interrupts, CSV files.
-#include <signal.h>
-#include <sys/wait.h>
-#include <unistd.h>
+// What knows no tensor: tables, CSV files.
 
 #include <cmath>
 
 #include "catch.h"
 #include "core/base/csv.h"
 #include "core/base/error.h"
-#include "core/base/interrupt.h"
 #include "core/base/option_name.h"
 #include "core/base/table.h"
 #include "message_of.h"
@@ -31,51 +27,6 @@ TEST_CASE("tables align text to the left and numbers to the right") {
   CHECK(format_count(0) == "0");
   CHECK(format_count(999) == "999");
   CHECK(format_count(-1234567) == "-1,234,567");
-}
-
-namespace {
-
-// How a process that does this ends: its exit status, or 128 + the signal that killed it.
-template <typename Action>
-int end_of(const Action& action) {
-  const pid_t pid = fork();
-  if (pid == 0) {
-    ::close(STDERR_FILENO);
-    for (const int number : {SIGINT, SIGTERM}) signal(number, SIG_DFL);  // not the test program's
-    action();
-    _exit(0);
-  }
-  int status = 0;
-  REQUIRE(waitpid(pid, &status, 0) == pid);
-  return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
-}
-
-}  // namespace
-
-TEST_CASE("a first Ctrl-C is noted, a second one ends the program") {
-  CHECK(end_of([] {
-          const InterruptHandler handler;
-          raise(SIGTERM);
-          _exit(InterruptHandler::signal());
-        }) == SIGTERM);
-  CHECK(end_of([] {
-          const InterruptHandler handler;
-          raise(SIGINT);
-          raise(SIGINT);
-        }) == 128 + SIGINT);
-  CHECK(end_of([] {
-          const InterruptHandler study;
-          {
-            const InterruptHandler first_run;
-            raise(SIGINT);
-          }
-          const InterruptHandler second_run;
-          _exit(InterruptHandler::signal());
-        }) == SIGINT);
-  CHECK(end_of([] {
-          { const InterruptHandler handler; }
-          raise(SIGINT);
-        }) == 128 + SIGINT);
 }
 
 TEST_CASE("a CSV file is cut back to its last kept row") {

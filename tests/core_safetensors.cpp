@@ -89,6 +89,7 @@ TEST_CASE("safetensors: an empty file has neither tensors nor metadata") {
   CHECK(verdict("{}") == "(no error)");
   CHECK(verdict("{}      ") == "(no error)");  // padding, as other writers add
   CHECK(verdict(R"({"__metadata__":{}})") == "(no error)");
+  CHECK(verdict(R"({"__metadata__":null})") == "(no error)");  // as the format's own reader takes it
 }
 
 TEST_CASE("safetensors: every tensor lies at a multiple of its element size") {
@@ -226,8 +227,8 @@ TEST_CASE("safetensors: files that are refused before their header") {
   const auto read = [&] { read_tensors(path); };
   CHECK(unexplained(read, {"No such file"}) == "nothing");
   put(path, "");
-  CHECK(unexplained(read, {"0 bytes", "too few"}) == "nothing");
-  put(path, "1234567");
+  CHECK(unexplained(read, {"the file is empty"}) == "nothing");
+  put(path, std::string(7, '\0'));
   CHECK(unexplained(read, {"7 bytes", "too few"}) == "nothing");
   put(path, length_prefix(3) + "{}");
   CHECK(unexplained(read, {"header would take 3 bytes", "file of 10"}) == "nothing");
@@ -236,9 +237,29 @@ TEST_CASE("safetensors: files that are refused before their header") {
   put(path, length_prefix(100'000'001));
   fs::resize_file(path, 200'000'000);  // a hole: takes no space
   CHECK(unexplained(read, {"header would take 100000001"}) == "nothing");
-  CHECK(unexplained([&] { read_tensors(directory.file("")); }, {"not a regular file"}) == "nothing");
+  CHECK(unexplained([&] { read_tensors(directory.file("")); }, {"is a directory"}) == "nothing");
   REQUIRE(::mkfifo(directory.file("pipe").c_str(), 0600) == 0);
-  CHECK(unexplained([&] { read_tensors(directory.file("pipe")); }, {"not a regular file"}) == "nothing");
+  CHECK(unexplained([&] { read_tensors(directory.file("pipe")); }, {"is a FIFO"}) == "nothing");
+}
+
+TEST_CASE("safetensors: other formats are recognised, and PyTorch's comes with the way out") {
+  const Directory directory;
+  const auto read = [&](const std::string& bytes) {
+    put(directory.file("w"), bytes);
+    return message_of([&] { read_tensors(directory.file("w")); });
+  };
+  const auto says = [](const std::string& message, const char* part) {
+    INFO(message);
+    CHECK(message.find("not a safetensors file, but ") != std::string::npos);
+    CHECK(message.find(part) != std::string::npos);
+  };
+  for (const std::string start : {"PK\3\4\n\0\0\0\0\0", "\x80\2\x8a\nl\xfc\x9c\x46\xf9\x20"}) {
+    says(read(start + std::string(50, '\7')), "PyTorch's own format");
+    says(read(start + std::string(50, '\7')), "save_file(torch.load(");
+  }
+  says(read("\x89HDF\r\n\x1a\n"), "an HDF5 file");
+  says(read("epoch,loss\n1,2\n"), "text");
+  says(read("abc"), "text");
 }
 
 TEST_CASE("safetensors: a mutated file is read or refused, never worse") {

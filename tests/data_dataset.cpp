@@ -1,11 +1,16 @@
 // Opening by name, where data is looked for, limits, statistics, synthetic images.
+#include <pthread.h>
+
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <set>
 
 #include "core/random.h"
 #include "data/dataset.h"
+#include "data/file.h"
 #include "data/find.h"
+#include "data/loader.h"
 #include "data/sets/synthetic.h"
 #include "data_files.h"
 
@@ -86,6 +91,40 @@ TEST_CASE("a directory that is named is used, or the official folder in it", "[d
   check_error([&] { data::open(spec + "/absent", quiet()); }, {"no such directory", "/absent"});
   check_error([&] { data::open("cifar10:" + directory.path().string(), quiet()); },
               {directory.path().string(), "data_batch_1.bin"});
+}
+
+TEST_CASE("what is easily given for a data set is told what it lacks", "[data][open]") {
+  const TemporaryDirectory directory;
+  const Environment home("HOME", directory.path().string());
+  write_test_folder(directory / "images", 5);
+  CHECK(red_of(data::open("folder:~/images", quiet())) == 5);
+  const std::string images = directory / "images";
+  check_error([&] { data::open(images, quiet()); }, {"unknown data set", "folder:" + images});
+  write_file(directory / "cifar.tar.gz", "x");
+  check_error([] { data::open("cifar10:~/cifar.tar.gz", quiet()); }, {"cifar.tar.gz", "a file", "unpack it"});
+  fs::create_symlink("/not/mounted", directory / "link");
+  check_error([] { data::open("cifar10:~/link", quiet()); }, {"/link", "a link to /not/mounted"});
+  fs::create_directory(directory / "cifar");
+  fs::create_symlink("/not/mounted", directory / "cifar/data_batch_1.bin");
+  check_error([] { data::open("cifar10:~/cifar", quiet()); }, {"data_batch_1.bin", "a link to /not/mounted"});
+}
+
+TEST_CASE("without threads everything is done by the one there is", "[data][threads]") {
+  pthread_attr_t usual, impossible;
+  REQUIRE(pthread_getattr_default_np(&usual) == 0);
+  REQUIRE(pthread_attr_init(&impossible) == 0);
+  REQUIRE(pthread_attr_setstacksize(&impossible, std::size_t{1} << 50) == 0);
+  REQUIRE(pthread_setattr_default_np(&impossible) == 0);
+  std::atomic<std::int64_t> sum = 0;
+  CHECK_NOTHROW(data::for_each_index(10, 4, [&](std::int64_t i) { sum += i; }));
+  std::int64_t samples = 0;
+  CHECK_NOTHROW([&] {
+    const data::Loader loader(small_synthetic().train, {.batch = 50, .workers = 2});
+    for (const data::Part& part : loader.epoch(0)) samples += part.size();
+  }());
+  CHECK(pthread_setattr_default_np(&usual) == 0);
+  CHECK(sum == 45);
+  CHECK(samples == 200);
 }
 
 TEST_CASE("get() checks its index", "[data][split]") {

@@ -134,30 +134,34 @@ struct Png {
   Bytes palette = {};
 };
 
+inline void append_png_chunk(Bytes& file, const std::string& type, const Bytes& data) {
+  append_big_endian(file, static_cast<std::uint32_t>(data.size()));
+  Bytes body(type.begin(), type.end());
+  body.insert(body.end(), data.begin(), data.end());
+  file.insert(file.end(), body.begin(), body.end());
+  append_big_endian(file, static_cast<std::uint32_t>(crc32(0, body.data(), static_cast<uInt>(body.size()))));
+}
+
+inline Bytes zlib_packed(const Bytes& bytes) {
+  Bytes packed(compressBound(bytes.size()));
+  uLongf size = packed.size();
+  compress(packed.data(), &size, bytes.data(), bytes.size());
+  packed.resize(size);
+  return packed;
+}
+
 inline Bytes png_file(const Png& png) {
   Bytes file = {0x89, 'P', 'N', 'G', '\r', '\n', 0x1a, '\n'};
-  const auto chunk = [&](const std::string& type, const Bytes& data) {
-    append_big_endian(file, static_cast<std::uint32_t>(data.size()));
-    Bytes body(type.begin(), type.end());
-    body.insert(body.end(), data.begin(), data.end());
-    file.insert(file.end(), body.begin(), body.end());
-    append_big_endian(file,
-                      static_cast<std::uint32_t>(crc32(0, body.data(), static_cast<uInt>(body.size()))));
-  };
   Bytes header;
   append_big_endian(header, png.width);
   append_big_endian(header, png.height);
   for (const std::uint8_t byte :
        {png.depth, png.colour_type, std::uint8_t{0}, std::uint8_t{0}, std::uint8_t{0}})
     header.push_back(byte);
-  chunk("IHDR", header);
-  if (!png.palette.empty()) chunk("PLTE", png.palette);
-  Bytes packed(compressBound(png.rows.size()));
-  uLongf size = packed.size();
-  compress(packed.data(), &size, png.rows.data(), png.rows.size());
-  packed.resize(size);
-  chunk("IDAT", packed);
-  chunk("IEND", {});
+  append_png_chunk(file, "IHDR", header);
+  if (!png.palette.empty()) append_png_chunk(file, "PLTE", png.palette);
+  append_png_chunk(file, "IDAT", zlib_packed(png.rows));
+  append_png_chunk(file, "IEND", {});
   return file;
 }
 

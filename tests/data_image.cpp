@@ -88,7 +88,7 @@ TEST_CASE("broken and foreign image files are refused", "[data][image]") {
         } catch (const Error&) {  // as it should
         }
       }
-      CHECK(decoded == 0);
+      CHECK(decoded == (file == &png ? 12 : 0));  // all but a PNG's last chunk is needed, as by Pillow
       CHECK_NOTHROW(pixels(*file));
     }
   }

@@ -111,6 +111,9 @@ TEST_CASE("class names come from the data set's own file if it is there", "[data
   write_cifar10(directory.path());
   write_file(directory / "batches.meta.txt", "a\nb\nc\nd\ne\nf\ng\nh\ni\r\nj\n\n");
   CHECK(data::cifar10(directory.path(), quiet()).classes.at(8) == "i");
+  write_file(directory / "batches.meta.txt", "a\nb\nc\xe9\nd\ne\nf\ng\nh\ni\nj\n");
+  check_error([&] { data::cifar10(directory.path(), quiet()); },
+              {"batches.meta.txt", "\"c\\xe9\"", "not UTF-8"});
   write_file(directory / "batches.meta.txt", "a\nb\n");
   check_error([&] { data::cifar10(directory.path(), quiet()); },
               {"batches.meta.txt", "2 class names", "expected 10"});

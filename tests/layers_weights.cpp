@@ -162,12 +162,6 @@ TEST_CASE("Batch counts may be missing, and count as 0 then") {
   }
 }
 
-TEST_CASE("Metadata that is not what it should be") {
-  CHECK(info_from_metadata({}).classes.empty());
-  CHECK(unexplained([] { info_from_metadata({{"classes", "cat,dog"}}); }, {"classes", "texts"}) == "nothing");
-  CHECK(unexplained([] { info_from_metadata({{"mean", "[\"a\"]"}}); }, {"mean", "numbers"}) == "nothing");
-}
-
 TEST_CASE("A ResNet is recognised from its names and shapes") {
   for (const std::string& name : resnet_names()) {
     const bool large = name == "resnet18" || name == "resnet34" || name == "resnet110";

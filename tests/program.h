@@ -62,6 +62,9 @@ inline Arguments operator+(Arguments a, const Arguments& b) {
 }
 
 struct ProgramOptions {
+  const char *out = nullptr,
+             *err = nullptr;     // files, such as /dev/full, in place of those that Outcome shows
+  bool closed_streams = false;   // it starts without standard input, output and error
   std::size_t largest_file = 0;  // bytes; beyond it writing fails, as on a full disk. 0: no limit
 };
 
@@ -72,7 +75,8 @@ class Program {
     std::vector<char*> argv;
     for (std::string& argument : arguments) argv.push_back(argument.data());
     argv.push_back(nullptr);
-    const std::string out = (folder_ / "out").string(), err = (folder_ / "err").string();
+    const std::string out = options.out != nullptr ? options.out : (folder_ / "out").string();
+    const std::string err = options.err != nullptr ? options.err : (folder_ / "err").string();
     pid_ = fork();
     if (pid_ == 0) become(argv.data(), out.c_str(), err.c_str(), options);
   }
@@ -97,8 +101,8 @@ class Program {
     dup2(open("/dev/null", O_RDONLY), STDIN_FILENO);
     dup2(open(out, flags, 0600), STDOUT_FILENO);
     dup2(open(err, flags, 0600), STDERR_FILENO);
+    if (options.closed_streams) ::close(STDIN_FILENO), ::close(STDOUT_FILENO), ::close(STDERR_FILENO);
     if (options.largest_file > 0) {
-      signal(SIGXFSZ, SIG_IGN);  // so that write() fails instead
       const rlimit limit{options.largest_file, options.largest_file};
       setrlimit(RLIMIT_FSIZE, &limit);
     }

@@ -42,6 +42,7 @@ Json old_position(Json position) {
 
 Json old_config(Json config) {
   for (const char* name : {"valid", "keep", "patience", "transform"}) config["options"].erase(name);
+  config.at("resolved").erase("data");
   return config;
 }
 

@@ -176,10 +176,10 @@ TEST_CASE("a run killed without warning goes on from its last checkpoint, withou
   // Rows that were written after the checkpoint.
   put(killed / "steps.csv", contents_of(killed / "steps.csv") + "6,2,0.5,1,9,9,9,9\n7,3,0.");
   put(killed / "epochs.csv", contents_of(killed / "epochs.csv") + "2,9,9,9,9,9,9\n");
-  put(killed / "checkpoint-8.safetensors.tmp", "half");
+  put(killed / "checkpoint-8.safetensors.31-0.tmp", "half");
   CHECK(stretch(killed, {}).finished);
   CHECK(differing(whole, killed).empty());
-  CHECK(!std::filesystem::exists(killed / "checkpoint-8.safetensors.tmp"));
+  CHECK(!std::filesystem::exists(killed / "checkpoint-8.safetensors.31-0.tmp"));
 }
 
 TEST_CASE("the trace is there without a directory too, but not before the run") {

@@ -1,25 +1,23 @@
 #include "train/checkpoint.h"
 
-#include <limits>
-
 #include "core/base/error.h"
+#include "core/base/json_number.h"
+#include "data/dataset.h"
 #include "optim/state.h"
 
 namespace lamina::train {
 namespace {
 
 nlohmann::json to_json(const Metrics& m) {
-  return {{"samples", m.samples}, {"loss_sum", m.loss_sum}, {"sums", m.sums}};
-}
-// JSON has no numbers that are not finite, as the loss of a test may be: they are written as null.
-double number_from(const nlohmann::json& j) {
-  return j.is_null() ? std::numeric_limits<double>::quiet_NaN() : j.get<double>();
+  nlohmann::json sums = nlohmann::json::array();
+  for (const double sum : m.sums) sums.push_back(json_number(sum));
+  return {{"samples", m.samples}, {"loss_sum", json_number(m.loss_sum)}, {"sums", std::move(sums)}};
 }
 // Checkpoints of version 0.1.0 have the right answers alone: "correct".
 Metrics metrics_from(const nlohmann::json& j) {
-  Metrics metrics{.samples = j.at("samples"), .loss_sum = number_from(j.at("loss_sum"))};
+  Metrics metrics{.samples = j.at("samples"), .loss_sum = number_from_json(j.at("loss_sum"))};
   const nlohmann::json sums = j.contains("sums") ? j["sums"] : nlohmann::json::array({j.at("correct")});
-  for (const nlohmann::json& sum : sums) metrics.sums.push_back(number_from(sum));
+  for (const nlohmann::json& sum : sums) metrics.sums.push_back(number_from_json(sum));
   return metrics;
 }
 
@@ -77,7 +75,6 @@ void save_checkpoint(const RunDirectory& run, const Module& module, const Weight
   file.metadata["position"] = to_json(position).dump();
   file.metadata["config"] = config;
   write_tensors(run.checkpoint(position.step), file);
-  run.remove_old_checkpoints(2);
 }
 
 Checkpoint read_checkpoint(const std::filesystem::path& path) {
@@ -101,7 +98,8 @@ std::optional<Checkpoint> read_newest_checkpoint(const RunDirectory& run) {
     try {
       return read_checkpoint(run.checkpoint(step));
     } catch (const Error& error) {
-      fmt::print(stderr, "lamina: {}\nlamina: falling back to the checkpoint before it\n", error.what());
+      data::notify_stderr(fmt::format("lamina: {}", error.what()));
+      if (step != steps.back()) data::notify_stderr("lamina: falling back to the checkpoint before it");
     }
   }
   check(steps.empty(), "run directory {}: none of its {} checkpoints can be read; remove them to start over",

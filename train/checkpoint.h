@@ -26,9 +26,8 @@ struct Checkpoint {
   nlohmann::json config;  // config.json of its run
 };
 
-// Writes it durably and removes all but the newest two. Throws Error if that fails; those already there are
-// then untouched. With an `average` (null: none) of the weights the file has that, and the module's own
-// weights with the optimizer's state.
+// Writes it durably. Throws Error if that fails; those already there are then untouched. With an `average`
+// (null: none) of the weights the file has that, and the module's own weights with the optimizer's state.
 void save_checkpoint(const RunDirectory& run, const Module& module, const WeightInfo& info,
                      const Optimizer& optimizer, const WeightAverage* average,
                      const TrainingPosition& position, const std::string& config);

@@ -55,9 +55,11 @@ std::string describe_data(const Setup& setup) {
   const std::string held_out = setup.valid.size() > 0 ? fmt::format(", {} held out of them for validation,",
                                                                     format_count(setup.valid.size()))
                                                       : "";
-  return fmt::format("{}: {} training{} and {} test images of {}, {} classes; augmentation: {}{}",
+  const std::string notes =
+      setup.data.notes.empty() ? "" : fmt::format("; {}", fmt::join(setup.data.notes, "; "));
+  return fmt::format("{}: {} training{} and {} test images of {}, {} classes{}; augmentation: {}{}",
                      setup.data.name, format_count(train.size()), held_out,
-                     format_count(setup.data.test.size()), shape_of(train), setup.data.classes.size(),
+                     format_count(setup.data.test.size()), shape_of(train), setup.data.classes.size(), notes,
                      describe_augmentation(setup.recipe.recipe),
                      train.images.device() == setup.device ? "" : ", by the CPU: too many for the GPU");
 }
@@ -90,6 +92,9 @@ std::string describe(Setup& setup) {
                             format_count(model.parameters), static_cast<double>(model.multiply_adds) * 1e-6));
   if (setup.initial_weights)
     line("weights", describe(*setup.initial_weights, setup.info, std::string(11, ' ')));
+  if (const nlohmann::json& before = setup.recipe.initial_weights; before.is_object())
+    line("weights", fmt::format("started from {}; now from a checkpoint",
+                                before.value("file", "a file that is not named")));
   line("batch", describe_batch(setup));
   line("optimizer", fmt::format("{}:{} ({})", preset.optimizer, preset.name, preset.source));
   line("", describe_knobs(*setup.optimizer, std::string(11, ' ')));

@@ -20,9 +20,8 @@ std::size_t bytes_of(double gibibytes) {
 }  // namespace
 
 void check_options(const DeviceOptions& options) {
-  if (options.threads < 0) fail_usage("{} {}: expected at least 0", option_name("threads"), options.threads);
-  if (!(options.memory_limit >= 0))
-    fail_usage("{} {}: expected at least 0", option_name("memory_limit"), options.memory_limit);
+  check_number(option_name("threads"), options.threads, thread_range);
+  check_number(option_name("memory_limit"), options.memory_limit, memory_limit_range);
   if (options.precision != "f32" && options.precision != "bf16")
     fail_usage("{} {}: expected f32 or bf16", option_name("precision"), options.precision);
   const Device device = Device::parse(options.device);

@@ -3,10 +3,13 @@
 
 #include <string>
 
+#include "core/base/number.h"
 #include "core/device.h"
 #include "core/dtype.h"
 
 namespace lamina::train {
+
+inline constexpr NumberRange thread_range = between(0, 4096), memory_limit_range = between(0, 1e9);
 
 struct DeviceOptions {
   std::string device = "cpu";     // cpu, cuda or cuda:INDEX

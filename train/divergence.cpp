@@ -6,14 +6,24 @@
 #include "train/keep_buffers.h"
 
 namespace lamina::train {
+namespace {
+
+// Of a tensor that has values which are not finite; empty: none.
+std::string describe_non_finite(const ParamList& params) {
+  for (const auto& param : params) {
+    const Tensor& value = param->value;
+    if (is_floating(value.dtype()) && !backend_for(value.device()).all_finite(value))
+      return fmt::format("{} holds values that are not finite", param->name);
+  }
+  return "";
+}
+
+}  // namespace
 
 std::string find_non_finite(Objective& objective, const data::Loader& loader, std::int64_t epoch,
                             std::int64_t batch, Device device) {
-  for (const auto& param : objective.module().parameters()) {
-    if (!backend_for(device).all_finite(param->value)) {
-      return fmt::format("{} holds values that are not finite", param->name);
-    }
-  }
+  const std::string damaged = describe_non_finite(objective.module().parameters());
+  if (!damaged.empty()) return damaged;
   const Tensor sums = Tensor::zeros({std::ssize(objective.metrics()) + 1}, {DType::f32, device});
   const KeepBuffers keep(objective.module());
   const FiniteCheck check_every_op;
@@ -26,6 +36,18 @@ std::string find_non_finite(Objective& objective, const data::Loader& loader, st
     return error.what();
   }
   return "every op by itself is finite now: sums over the batch overflow, or dropout drew other masks";
+}
+
+std::string find_non_finite(Objective& objective, const data::Split& split, const EvaluateOptions& options) {
+  const std::string damaged = describe_non_finite(objective.module().state());
+  if (!damaged.empty()) return damaged;
+  const FiniteCheck check_every_op;
+  try {
+    evaluate(objective, split, options);
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return "every op by itself is finite: the sum of the losses overflows";
 }
 
 }  // namespace lamina::train

@@ -5,6 +5,7 @@
 
 #include "core/device.h"
 #include "data/loader.h"
+#include "train/evaluation.h"
 #include "train/objective.h"
 
 namespace lamina::train {
@@ -13,5 +14,9 @@ namespace lamina::train {
 // thing that is not finite: a parameter, or what an op of a layer made from finite inputs.
 std::string find_non_finite(Objective& objective, const data::Loader& loader, std::int64_t epoch,
                             std::int64_t batch, Device device);
+
+// The same of what evaluate() does with a split in evaluation mode; of tensors, running statistics are looked
+// at as well.
+std::string find_non_finite(Objective& objective, const data::Split& split, const EvaluateOptions& options);
 
 }  // namespace lamina::train

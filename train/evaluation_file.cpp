@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "core/base/error.h"
+#include "core/base/json_number.h"
 #include "core/base/text_file.h"
 
 namespace lamina::train {
@@ -19,7 +20,7 @@ nlohmann::json evaluation_json(const Evaluation& evaluation, const std::vector<s
     for (std::int64_t p = 0; p < confusion.classes(); ++p) row.push_back(confusion.count(c, p));
   }
   return {{"images", evaluation.samples},    {"correct", evaluation.correct},
-          {"accuracy", evaluation.accuracy}, {"loss", evaluation.loss},
+          {"accuracy", evaluation.accuracy}, {"loss", json_number(evaluation.loss)},
           {"top5", evaluation.top5},         {"per_class", std::move(per_class)},
           {"confusion", std::move(rows)}};
 }

@@ -12,7 +12,8 @@ namespace lamina::train {
 
 // {"images", "correct", "accuracy", "loss", "top5", "per_class": [{"class", "accuracy", "samples"}, …],
 // "confusion": [[…], …]}; the latter are counts, [true][predicted]. The accuracy of a class without samples
-// is null. `classes`: their names; where there are not as many, "0", "1", …
+// is null; a loss that is not finite as json_number() writes it. `classes`: their names; where there are not
+// as many, "0", "1", …
 nlohmann::json evaluation_json(const Evaluation& evaluation, const std::vector<std::string>& classes);
 
 // The object with a member, and an element of a member, on each line.

@@ -3,8 +3,9 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
-#include <cmath>
 
+#include "data/identity.h"
+#include "layers/foreign_weights.h"
 #include "train/checkpoint.h"
 #include "train/load_model.h"
 
@@ -20,12 +21,6 @@ std::string list(std::vector<std::string> names) {
                      count > most ? fmt::format(", … ({} in all)", count) : "");
 }
 
-bool differ(const std::vector<float>& a, const std::vector<float>& b) {
-  constexpr float visible = 0.001f;  // a quarter of a step of 8-bit pixels
-  return !std::equal(a.begin(), a.end(), b.begin(), b.end(),
-                     [](float x, float y) { return std::abs(x - y) <= visible; });
-}
-
 std::string describe_numbers(const std::vector<float>& numbers) {
   return fmt::format("{:.3f}", fmt::join(numbers, " "));
 }
@@ -34,8 +29,11 @@ std::string describe_numbers(const std::vector<float>& numbers) {
 
 InitialWeights load_initial_weights(const std::filesystem::path& run_or_file, Module& module) {
   const FoundWeights found = find_weights(run_or_file);
-  return {.file = found.path,
-          .weights = load_matching_weights(weights_of(found.file), module.state(), found.path.string())};
+  const TensorFile weights = weights_of(found.file);
+  InitialWeights initial{.file = found.path,
+                         .weights = load_matching_weights(weights, module.state(), found.path.string())};
+  check_finite(weights, found.path.string());
+  return initial;
 }
 
 std::string describe(const InitialWeights& initial, const WeightInfo& images, const std::string& indent) {
@@ -49,14 +47,23 @@ std::string describe(const InitialWeights& initial, const WeightInfo& images, co
   add("not in the file, so initialised", weights.missing);
   add("of another shape in the file, so initialised", weights.other_shape);
   add("in the file only", weights.unexpected);
+  for (const std::string& note : weights.notes) text += fmt::format("\n{}note: {}", indent, note);
   const WeightInfo& info = weights.info;
   const bool known = !info.mean.empty() && !info.std.empty();
-  if (known && (differ(info.mean, images.mean) || differ(info.std, images.std))) {
+  if (known &&
+      (data::statistics_differ(info.mean, images.mean) || data::statistics_differ(info.std, images.std))) {
     text += fmt::format(
         "\n{0}note: its images were normalised with mean {1} and deviation {2}, these with mean {3} and "
         "deviation {4}",
         indent, describe_numbers(info.mean), describe_numbers(info.std), describe_numbers(images.mean),
         describe_numbers(images.std));
+  }
+  const bool takes_head =
+      std::find(weights.taken.begin(), weights.taken.end(), "fc.weight") != weights.taken.end();
+  if (takes_head && !info.classes.empty() && !images.classes.empty() && info.classes != images.classes) {
+    text += fmt::format(
+        "\n{0}note: its last layer, which is taken over, tells {1} apart; the same outputs are {2} here",
+        indent, data::list_names(info.classes), data::list_names(images.classes));
   }
   return text;
 }

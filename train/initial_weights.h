@@ -18,8 +18,9 @@ struct InitialWeights {
 // Error if it cannot be read.
 InitialWeights load_initial_weights(const std::filesystem::path& run_or_file, Module& module);
 
-// Lines at the start of a run: what was taken, every tensor that was not, and a note if the images of that
-// training were normalised otherwise than these, with `mean` and `std`. Further lines start with `indent`.
+// Lines at the start of a run: what was taken, every tensor that was not, notes if the images of that
+// training were normalised otherwise than these, with `mean` and `std`, and if the last layer is taken over
+// and told other `classes` apart. Further lines start with `indent`.
 std::string describe(const InitialWeights& initial, const WeightInfo& images, const std::string& indent);
 
 // For config.json: the file, what it says it is, and what was taken or left.

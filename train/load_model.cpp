@@ -1,7 +1,13 @@
 #include "train/load_model.h"
 
+#include <fmt/ranges.h>
+
+#include <algorithm>
+
 #include "core/base/error.h"
 #include "core/base/option_name.h"
+#include "data/dataset.h"
+#include "layers/foreign_weights.h"
 #include "train/checkpoint.h"
 #include "train/run_directory.h"
 
@@ -22,6 +28,37 @@ std::string choose(const std::optional<std::string>& option, const std::string& 
 int input_channels(const TensorFile& file) {
   const Tensor* stem = file.find("conv1.weight");  // [out, in, kh, kw]
   return stem != nullptr && stem->rank() == 4 ? static_cast<int>(stem->size(1)) : 3;
+}
+
+// What another program means by words that are none of this library's is not known.
+void forget_foreign_words(WeightInfo& info, std::vector<std::string>& notes) {
+  const auto forget = [&](const char* key, std::string& word, const std::vector<std::string>& known) {
+    if (word.empty() || std::find(known.begin(), known.end(), word) != known.end()) return;
+    notes.push_back(fmt::format("\"{}\" in the metadata is \"{}\", not one of {}: ignored", key, word,
+                                fmt::join(known, ", ")));
+    word.clear();
+  };
+  forget("model", info.model, resnet_names());
+  forget("stem", info.stem, {"imagenet", "cifar"});
+  forget("shortcut", info.shortcut, {"A", "B", "a", "b"});
+}
+
+// Files of earlier versions do not say how images were prepared; the options of their run do.
+void take_image_size_of_run(WeightInfo& info, const TensorFile& file, const fs::path& run_or_file) {
+  if (info.image_size) return;
+  nlohmann::json config;
+  if (RunDirectory::holds_run(run_or_file)) {
+    config = RunDirectory::open(run_or_file).read_config();
+  } else if (const auto found = file.metadata.find("config"); found != file.metadata.end()) {
+    config = nlohmann::json::parse(found->second, nullptr, /*allow_exceptions=*/false);
+  }
+  const auto options = config.is_object() ? config.find("options") : config.end();
+  if (options == config.end() || !options->is_object() || !options->contains("image_size")) return;
+  const nlohmann::json& size = (*options)["image_size"];
+  if (!size.is_number_unsigned()) return;
+  info.image_size = size.get<int>();
+  if (*info.image_size > 0 && info.image_pixels.empty())
+    info.image_pixels = {*info.image_size, *info.image_size};
 }
 
 void complete(WeightInfo& info, const ModelOptions& options, int classes, int channels,
@@ -45,6 +82,7 @@ void complete(WeightInfo& info, const ModelOptions& options, int classes, int ch
 }  // namespace
 
 FoundWeights find_weights(const fs::path& run_or_file) {
+  check(fs::exists(run_or_file), "{}: there is no such file or run directory", run_or_file.string());
   if (!fs::is_directory(run_or_file)) return {run_or_file, read_tensors(run_or_file)};
   const RunDirectory run = RunDirectory::open(run_or_file);
   const fs::path final_weights = run.file("weights.safetensors");
@@ -55,12 +93,21 @@ FoundWeights find_weights(const fs::path& run_or_file) {
   return {checkpoint->path, std::move(checkpoint->file)};
 }
 
+int training_size(const WeightInfo& info) {
+  const std::vector<int>& pixels = info.image_pixels;
+  return pixels.size() == 2 && pixels[0] == pixels[1] ? pixels[0] : 0;
+}
+
 LoadedModel load_model(const fs::path& run_or_file, const ModelOptions& options) {
   const Device device = use_device(options.device);
   const auto [path, file] = find_weights(run_or_file);
-  const TensorFile weights = weights_of(file);
-  WeightInfo info = info_from_metadata(file.metadata);
+  std::vector<std::string> notes;
+  const TensorFile weights = without_shared_prefix(weights_of(file), notes);
+  WeightInfo info = info_from_metadata(file.metadata, &notes);
+  forget_foreign_words(info, notes);
   const ProbableModel probable = probable_model(weights);
+  check(probable.other.empty() || options.model, "{}: its names and shapes are those of {}; there are {}",
+        path.string(), probable.str(), fmt::join(resnet_names(), ", "));
   info.model = choose(options.model, info.model, probable.model);
   info.stem = choose(options.stem, info.stem, probable.stem);
   info.shortcut = choose(options.shortcut, info.shortcut, probable.shortcut);
@@ -80,6 +127,10 @@ LoadedModel load_model(const fs::path& run_or_file, const ModelOptions& options)
   LoadedModel loaded{
       .file = path, .net = ResNet(info.model, net_options), .info = info, .channels = net_options.channels};
   load_weights(weights, loaded.net.state(), true, path.string());
+  check_finite(weights, path.string());
+  for (const std::string& note : notes) data::notify_stderr(fmt::format("note: {}: {}", path.string(), note));
+  loaded.names_classes = !info.classes.empty();
+  take_image_size_of_run(loaded.info, file, run_or_file);
   complete(loaded.info, options, probable.classes, loaded.channels, path);
   return loaded;
 }

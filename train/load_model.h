@@ -31,9 +31,14 @@ struct ModelOptions {
 struct LoadedModel {
   std::filesystem::path file;
   ResNet net;
-  WeightInfo info;  // complete: unnamed classes are "0", "1", …; unsaid mean and std are ImageNet's
+  WeightInfo info;  // complete: what a run says of its images; unnamed classes are "0", "1", …; unsaid mean
+                    // and std are ImageNet's
   int channels = 3;
+  bool names_classes = false;  // the file does
 };
+
+// The side of the square images that the network was trained on; 0: not known, or they were not square.
+int training_size(const WeightInfo& info);
 
 // A run directory means its final weights, else its newest readable checkpoint. Throws Error naming what is
 // wrong, or what the file leaves unsaid and which option says it.

@@ -1,12 +1,14 @@
 #include "train/metrics.h"
 
-#include <limits>
+#include "core/base/unsigned_nan.h"
 
 namespace lamina {
 
+double Metrics::loss() const { return unsigned_nan(loss_sum / static_cast<double>(samples)); }
+
 double Metrics::mean(std::size_t metric) const {
   if (samples == 0) return std::numeric_limits<double>::quiet_NaN();
-  return sums.at(metric) / static_cast<double>(samples);
+  return unsigned_nan(sums.at(metric) / static_cast<double>(samples));
 }
 
 void Metrics::add(const Metrics& other) {

@@ -20,7 +20,7 @@ struct Metrics {
   std::vector<double> sums = {};  // of the objective's metrics, in their order
 
   // NaN of no samples: nothing was measured.
-  double loss() const { return loss_sum / static_cast<double>(samples); }
+  double loss() const;
   double mean(std::size_t metric) const;
   void add(const Metrics& other);
 };

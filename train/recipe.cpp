@@ -9,6 +9,7 @@
 #include "core/base/error.h"
 #include "core/base/nearest.h"
 #include "core/base/option_name.h"
+#include "core/base/printable.h"
 #include "core/base/user_directories.h"
 #include "train/noise_scale.h"
 
@@ -59,23 +60,21 @@ bool assign(const nlohmann::json& json, std::optional<T>& value) {
 }
 
 template <typename T>
-std::string type_name(const T&) {
+std::string expected(const OptionInfo& info, const T&) {
   if constexpr (std::is_same_v<T, bool>)
     return "true or false";
-  else if constexpr (std::is_integral_v<T>)
-    return "a whole number";
-  else if constexpr (std::is_floating_point_v<T>)
-    return "a number";
+  else if constexpr (is_numeric<T>)
+    return describe_range<T>(info.range);
   else
     return "text";
 }
 template <typename T>
-std::string type_name(const std::vector<T>&) {
-  return "a list, each element of it " + type_name(T());
+std::string expected(const OptionInfo& info, const std::vector<T>&) {
+  return "a list, each element of it " + expected(info, T());
 }
 template <typename T>
-std::string type_name(const std::optional<T>&) {
-  return type_name(T());
+std::string expected(const OptionInfo& info, const std::optional<T>&) {
+  return expected(info, T());
 }
 
 template <typename T>
@@ -96,12 +95,28 @@ bool may_differ(const std::string& name, const nlohmann::json& a, const nlohmann
 
 std::string show(const nlohmann::json& value) { return value.is_null() ? "unset" : value.dump(); }
 
-void at_least(const char* name, double value, double minimum) {
-  if (!(value >= minimum)) fail_usage("{} {}: expected at least {}", option_name(name), value, minimum);
+// config.json, which is JSON, cannot hold other text.
+void check_value(const OptionInfo& info, const std::string& value) {
+  if (!is_utf8(value))
+    fail_usage("{} {}: not UTF-8, and could not be kept in the run's files; rename it, or reach it by a link",
+               option_name(info.name), printable(value));
+}
+void check_value(const OptionInfo&, bool) {}
+template <typename T>
+void check_value(const OptionInfo& info, const T& value) {
+  check_number(option_name(info.name), value, info.range);
+}
+template <typename T>
+void check_value(const OptionInfo& info, const std::optional<T>& value) {
+  if (value) check_value(info, *value);
+}
+template <typename T>
+void check_value(const OptionInfo& info, const std::vector<T>& values) {
+  for (const T& value : values) check_value(info, value);
 }
 
 void check_validation(const Recipe& o) {
-  if (!(o.valid >= 0 && (o.valid < 1 || o.valid == std::floor(o.valid)) && o.valid < 1e15)) {
+  if (o.valid > 1 && o.valid != std::floor(o.valid)) {
     fail_usage("{} {}: expected a share of the training images between 0 and 1, or their number",
                option_name("valid"), o.valid);
   }
@@ -140,7 +155,7 @@ Recipe recipe_from_json(const nlohmann::json& json, const std::string& source) {
     const nlohmann::json& value = json[info.name];
     if (is_optional<std::decay_t<decltype(member)>> && value.is_null()) return;
     check(assign(value, member), "{}: \"{}\" is {}; expected {}", source, info.name, value.dump(),
-          type_name(member));
+          expected(info, member));
   });
   return options;
 }
@@ -152,7 +167,8 @@ void set_option(Recipe& options, const std::string& name, const nlohmann::json& 
     names.emplace_back(info.name);
     if (name != info.name) return;
     found = true;
-    if (!assign(value, member)) fail_usage("{}: {}; expected {}", name, value.dump(), type_name(member));
+    if (!assign(value, member)) fail_usage("{}: {}; expected {}", name, value.dump(), expected(info, member));
+    check_value(info, member);
   });
   if (!found) fail_usage("{}: no such option; did you mean {}?", name, nearest(name, names));
 }
@@ -185,20 +201,7 @@ void check_recipe(const Recipe& o) {
   if (o.data.empty()) {
     fail_usage("{0} is missing: {0} cifar10:DIR, or {0} synthetic to try things out", option_name("data"));
   }
-  at_least("epochs", static_cast<double>(o.epochs), 1);
-  at_least("batch", static_cast<double>(o.batch), 1);
-  at_least("micro_batch", static_cast<double>(o.micro_batch), 0);
-  at_least("base_batch", static_cast<double>(o.base_batch), 1);
-  at_least("warmup_epochs", o.warmup_epochs, 0);
-  at_least("image_size", o.image_size, 0);
-  at_least("cutout", o.cutout, 0);
-  at_least("limit_train", static_cast<double>(o.limit_train), 0);
-  at_least("limit_test", static_cast<double>(o.limit_test), 0);
-  at_least("eval_every", static_cast<double>(o.eval_every), 0);
-  at_least("checkpoint_every", static_cast<double>(o.checkpoint_every), 0);
-  at_least("checkpoint_steps", static_cast<double>(o.checkpoint_steps), 0);
-  at_least("workers", o.workers, 0);
-  at_least("patience", static_cast<double>(o.patience), 0);
+  visit_options(o, [](const OptionInfo& info, const auto& value) { check_value(info, value); });
   if (o.micro_batch > o.batch) {
     fail_usage("{} {} is larger than {} {}", option_name("micro_batch"), o.micro_batch, option_name("batch"),
                o.batch);
@@ -210,8 +213,6 @@ void check_recipe(const Recipe& o) {
   if (o.init_weights && o.init_weights->empty())
     fail_usage("{}: no name; expected a weight file or a run directory", option_name("init_weights"));
   if (o.noise_scale) check_noise_scale(o.batch, o.micro_batch);
-  if (!(o.ema >= 0 && o.ema < 1))
-    fail_usage("{} {}: expected at least 0 and less than 1", option_name("ema"), o.ema);
   check_validation(o);
   check_options(device_options(o));
 }
@@ -221,7 +222,9 @@ Recipe resumed_recipe(const Recipe& saved, const Recipe& given, const std::set<s
   const nlohmann::json all = to_json(given);
   nlohmann::json wanted = to_json(saved);
   for (const std::string& name : given_names) wanted[name] = all[name];
-  const std::string differences = list_differences(wanted, to_json(saved));
+  nlohmann::json compared = wanted;
+  compared["epochs"] = saved.epochs;  // whether it may have more depends on its schedule: train/longer_run.h
+  const std::string differences = list_differences(compared, to_json(saved));
   if (!differences.empty()) {
     fail_usage(
         "{}: the run was started with other options:{}\nLeave these out, or start a new run in another "

@@ -1,8 +1,9 @@
 #include "train/run_config.h"
 
-#include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include "core/base/error.h"
+#include "core/base/option_name.h"
 #include "core/base/version.h"
 #include "train/model_info.h"
 #include "train/recipe.h"
@@ -50,10 +51,47 @@ std::string augment_text(const data::LoaderOptions& loader) {
   return text;
 }
 
+data::DataIdentity identity_of_run(const data::Split& train, const data::Split& test) {
+  return {.train = data::identity_of(train),
+          .test = data::identity_of(test),
+          .height = train.height(),
+          .width = train.width(),
+          .channels = train.channels(),
+          .mean = train.mean,
+          .std = train.std};
+}
+
+// Earlier versions kept the classes, the statistics and how many images were used. Those are all there are
+// unless some were left out; a program's own data are in its options.
+data::DataIdentity data_of_old_run(const nlohmann::json& config, const nlohmann::json& resolved,
+                                   const std::string& source) {
+  const nlohmann::json options = config.value("options", nlohmann::json::object());
+  if (options.contains("objective")) return {};
+  data::DataIdentity identity =
+      data::identity_from_json({{"classes", resolved.value("classes", nlohmann::json::array())},
+                                {"mean", resolved.value("mean", nlohmann::json::array())},
+                                {"std", resolved.value("std", nlohmann::json::array())}},
+                               source);
+  const auto count = [&](const char* name) { return resolved.value(name, std::int64_t{0}); };
+  if (options.value("limit_train", 0) == 0)
+    identity.train.images = count("train_images") + count("valid_images");
+  if (options.value("limit_test", 0) == 0) identity.test.images = count("test_images");
+  return identity;
+}
+
+void check_same_data(const nlohmann::json& saved, const nlohmann::json& config, const std::string& source) {
+  const std::vector<std::string> differences =
+      data::data_differences(data_of_run(saved, source), data_of_run(config, "this run"));
+  check(differences.empty(),
+        "{}: the run was trained on other data:\n  {}\nGive the data that it was trained on ({}), or start a "
+        "new run in another directory",
+        source, fmt::join(differences, "\n  "), option_name("data"));
+}
+
 }  // namespace
 
-nlohmann::json describe_run(const TrainingRun& run, const TrainerOptions& options,
-                            std::int64_t valid_images) {
+nlohmann::json describe_run(const TrainingRun& run, const TrainerOptions& options, std::int64_t valid_images,
+                            const data::Split& test) {
   const data::LoaderOptions& loader = run.loader.options();
   const Schedule* schedule = run.optimizer.schedule();
   nlohmann::json objective{{"name", run.objective.name()}};
@@ -88,7 +126,16 @@ nlohmann::json describe_run(const TrainingRun& run, const TrainerOptions& option
           {"resolved",
            {{"train_images", run.loader.split().size()},
             {"steps_per_epoch", run.loader.batches()},
+            {"data", to_json(identity_of_run(run.loader.split(), test))},
             {"knobs", knobs}}}};
+}
+
+data::DataIdentity data_of_run(const nlohmann::json& config, const std::string& source) try {
+  const nlohmann::json resolved = config.value("resolved", nlohmann::json::object());
+  return resolved.contains("data") ? data::identity_from_json(resolved["data"], source)
+                                   : data_of_old_run(config, resolved, source);
+} catch (const nlohmann::json::exception& error) {
+  fail("{}: what it says of its data is damaged: {}", source, error.what());
 }
 
 void check_same_recipe(const RunDirectory& directory, const nlohmann::json& config) {
@@ -100,6 +147,7 @@ void check_same_recipe(const RunDirectory& directory, const nlohmann::json& conf
   check(differences.empty(),
         "run directory {}: holds a run of another recipe:{}\nChoose another directory, or remove that run",
         directory.path().string(), differences);
+  check_same_data(saved, config, source);
 }
 
 void check_same_run(const Checkpoint& checkpoint, const nlohmann::json& config) {
@@ -109,6 +157,7 @@ void check_same_run(const Checkpoint& checkpoint, const nlohmann::json& config) 
   check(differences.empty(),
         "{}: a checkpoint of another run:{}\nRemove it, and the run goes on from the one before it",
         checkpoint.path.string(), differences);
+  check_same_data(checkpoint.config, config, checkpoint.path.string());
 }
 
 }  // namespace lamina::train

@@ -1,11 +1,13 @@
 #include "train/run_directory.h"
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <optional>
 #include <string_view>
 
 #include "core/base/atomic_file.h"
+#include "core/base/directory_entries.h"
 #include "core/base/error.h"
 #include "core/base/option_name.h"
 #include "core/base/text_file.h"
@@ -16,32 +18,38 @@ namespace {
 
 constexpr std::string_view checkpoint_prefix = "checkpoint-", checkpoint_suffix = ".safetensors";
 
+std::optional<std::int64_t> step_of(std::string_view name) {
+  if (!name.starts_with(checkpoint_prefix) || !name.ends_with(checkpoint_suffix)) return {};
+  name.remove_prefix(checkpoint_prefix.size());
+  name.remove_suffix(checkpoint_suffix.size());
+  std::int64_t step = 0;
+  std::from_chars(name.data(), name.data() + name.size(), step);
+  if (step < 0 || name != std::to_string(step)) return {};  // a copy that somebody has named alike
+  return step;
+}
+
+bool is_own(std::string_view name) {
+  constexpr std::array<std::string_view, 8> names{
+      "config.json",      "steps.csv",           "epochs.csv",      "trace.safetensors",
+      "best.safetensors", "weights.safetensors", "evaluation.json", "failure.txt"};
+  return std::find(names.begin(), names.end(), name) != names.end() || step_of(name).has_value();
+}
+
+bool is_half_written(const fs::path& file) { return is_own(target_of_temporary(file.filename().string())); }
+
+// Nothing there, or nothing but what a process killed at its very start left behind.
+bool is_empty_folder(const fs::path& path) {
+  if (!fs::is_directory(path)) return false;
+  const std::vector<fs::path> files = entries_of(path);
+  return std::all_of(files.begin(), files.end(), is_half_written);
+}
+
 // What stands in the way of a new run.
 std::string describe_occupied(const fs::path& path) {
   if (!fs::is_directory(path)) return "is a file";
   if (!RunDirectory::holds_run(path)) return "exists and is not a run directory (no config.json)";
   if (fs::exists(path / "weights.safetensors")) return "holds a finished run";
   return fmt::format("holds an unfinished run ({} continues it)", option_name("resume"));
-}
-
-bool is_half_written(const fs::path& file) { return file.extension() == ".tmp"; }
-
-// Nothing there, or nothing but what a process killed at its very start left behind.
-bool is_empty_folder(const fs::path& path) {
-  if (!fs::is_directory(path)) return false;
-  const fs::directory_iterator files(path);
-  return std::all_of(begin(files), end(files),
-                     [](const auto& entry) { return is_half_written(entry.path()); });
-}
-
-std::optional<std::int64_t> step_of(const std::string& name) {
-  if (!name.starts_with(checkpoint_prefix) || !name.ends_with(checkpoint_suffix)) return {};
-  const char* begin = name.data() + checkpoint_prefix.size();
-  const char* end = name.data() + name.size() - checkpoint_suffix.size();
-  std::int64_t step = 0;
-  const auto result = std::from_chars(begin, end, step);
-  if (result.ec != std::errc() || result.ptr != end) return {};
-  return step;
 }
 
 }  // namespace
@@ -55,10 +63,11 @@ void RunDirectory::check_free(const fs::path& path) {
 
 RunDirectory RunDirectory::create(const fs::path& path) {
   check_free(path);
-  std::error_code error;
-  fs::create_directories(path, error);
-  check(!error, "run directory {}: cannot be made: {}", path.string(), error.message());
-  return RunDirectory(path);
+  try {
+    return {path, MadeFolders(path)};
+  } catch (const Error& error) {
+    fail("run directory {}", error.what());
+  }
 }
 
 RunDirectory RunDirectory::open_or_create(const fs::path& path) {
@@ -66,16 +75,23 @@ RunDirectory RunDirectory::open_or_create(const fs::path& path) {
 }
 
 RunDirectory RunDirectory::open(const fs::path& path) {
-  check(fs::is_directory(path), "run directory {}: there is none", path.string());
+  std::error_code error;
+  const fs::file_status status = fs::status(path, error);
+  check(status.type() != fs::file_type::not_found, "run directory {} does not exist", path.string());
+  check(fs::is_directory(status), "run directory {}: {}", path.string(),
+        error ? "it cannot be looked at: " + error.message() : "it is not a directory");
   check(holds_run(path), "run directory {}: {}", path.string(),
         is_empty_folder(path) ? "it is empty"
                               : "it holds no config.json: not a run, or one that never got to start");
-  return RunDirectory(path);
+  return {path, MadeFolders()};
 }
 
 bool RunDirectory::holds_run(const fs::path& path) {
   std::error_code error;
-  return fs::is_regular_file(path / "config.json", error);
+  const fs::file_status status = fs::status(path / "config.json", error);
+  check(fs::status_known(status), "run directory {}: config.json cannot be looked at: {}", path.string(),
+        error.message());
+  return fs::is_regular_file(status);
 }
 
 void RunDirectory::lock() {
@@ -91,30 +107,43 @@ fs::path RunDirectory::checkpoint(std::int64_t step) const {
 
 std::vector<std::int64_t> RunDirectory::checkpoint_steps() const {
   std::vector<std::int64_t> steps;
-  for (const auto& entry : fs::directory_iterator(path_)) {
-    if (const auto step = step_of(entry.path().filename().string())) steps.push_back(*step);
-  }
+  for (const fs::path& file : entries_of(path_))
+    if (const auto step = step_of(file.filename().string())) steps.push_back(*step);
   std::sort(steps.begin(), steps.end(), std::greater<>());
   return steps;
 }
 
-void RunDirectory::remove_old_checkpoints(std::size_t keep) const {
-  const std::vector<std::int64_t> steps = checkpoint_steps();
+void RunDirectory::keep_checkpoints(const std::vector<std::int64_t>& steps) const {
   std::error_code ignored;  // an old file too many does no harm
-  for (std::size_t i = keep; i < steps.size(); ++i) fs::remove(checkpoint(steps[i]), ignored);
+  for (const std::int64_t step : checkpoint_steps())
+    if (std::find(steps.begin(), steps.end(), step) == steps.end()) fs::remove(checkpoint(step), ignored);
 }
 
-void RunDirectory::remove_half_written() const {
-  std::error_code ignored;
-  for (const auto& entry : fs::directory_iterator(path_)) {
-    if (is_half_written(entry.path())) fs::remove(entry.path(), ignored);
+void RunDirectory::remove_half_written() const { remove_temporaries(path_, is_own); }
+
+void RunDirectory::remove_end() const {
+  for (const char* name : {"weights.safetensors", "evaluation.json"}) {
+    std::error_code error;
+    fs::remove(file(name), error);
+    check(!error, "{}: of an earlier end of this run, cannot be removed: {}", file(name).string(),
+          error.message());
   }
 }
 
-void RunDirectory::remove_unstarted() const {
+void RunDirectory::remove_unstarted() {
   std::error_code ignored;
   for (const char* name : {"steps.csv", "epochs.csv", "config.json"}) fs::remove(file(name), ignored);
-  fs::remove(path_, ignored);
+  made_.remove_empty();
+}
+
+void RunDirectory::remove_run(const fs::path& path) {
+  std::error_code error;
+  if (!fs::is_directory(path, error)) return;
+  for (const fs::path& file : entries_of(path)) {
+    if (!is_own(file.filename().string()) && !is_half_written(file)) continue;
+    fs::remove(file, error);
+    check(!error, "{}: cannot be removed to start the run over: {}", file.string(), error.message());
+  }
 }
 
 nlohmann::json RunDirectory::read_config() const {

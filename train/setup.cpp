@@ -124,6 +124,13 @@ data::LoaderOptions loader_options(const Recipe& recipe) {
   return loader;
 }
 
+// Without what a weight file says in places of its own.
+std::string text_of_data(const data::DataIdentity& identity) {
+  nlohmann::json json = to_json(identity);
+  for (const char* name : {"classes", "mean", "std"}) json.erase(name);
+  return json.dump();
+}
+
 std::int64_t held_out_count(double valid, std::int64_t images) {
   return valid < 1 ? std::llround(valid * static_cast<double>(images)) : static_cast<std::int64_t>(valid);
 }
@@ -140,7 +147,9 @@ ResolvedRecipe resolve(const Recipe& recipe) {
           .device = device_options(recipe),
           .open = {.limit_train = recipe.limit_train,
                    .limit_test = recipe.limit_test,
-                   .image_size = recipe.image_size},
+                   .image_size = recipe.image_size,
+                   .skip_damaged = recipe.skip_damaged,
+                   .max_pixels = recipe.max_pixels},
           .loader = loader_options(recipe),
           .net = net_options(recipe),
           .knobs = std::move(knobs),
@@ -212,6 +221,9 @@ Setup make_setup(const ResolvedRecipe& recipe, TrainingData data) {
   info.classes = data.set.classes;
   info.mean = data.set.mean();
   info.std = data.set.std();
+  info.image_pixels = {static_cast<int>(data.set.train.height()), static_cast<int>(data.set.train.width())};
+  info.image_size = recipe.open.image_size;
+  info.data = text_of_data(data.set.identity);
   return {.recipe = recipe,
           .device = device,
           .data = std::move(data.set),
@@ -248,6 +260,7 @@ nlohmann::json make_config(const Setup& setup, const std::string& command) {
                           {"classes", setup.info.classes},
                           {"mean", setup.info.mean},
                           {"std", setup.info.std},
+                          {"data", to_json(setup.data.identity)},
                           {"train_images", setup.data.train.size()},
                           {"test_images", setup.data.test.size()},
                           {"steps_per_epoch", setup.loader.batches()},

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "core/base/error.h"
+#include "core/base/unsigned_nan.h"
 #include "core/memory/allocator.h"
 
 namespace lamina::train {
@@ -78,7 +79,7 @@ void TrainingStep::compute(const data::Part& part) {
 void TrainingStep::apply_checked() {
   const double loss = sums_.flat(0, {}).item();
   try {
-    check(std::isfinite(loss), "the loss is {}", loss);
+    check(std::isfinite(loss), "the loss is {}", unsigned_nan(loss));
     optimizer_.apply_step();
   } catch (const OutOfMemory&) {
     throw;
@@ -113,7 +114,7 @@ StepResults TrainingStep::results() {
   // A loss tells more than what became of it in the optimizer.
   for (std::size_t i = 0; i < samples.size(); ++i) {
     if (std::isfinite(sums[i * columns])) continue;
-    results.failure = fmt::format("the loss is {}", sums[i * columns]);
+    results.failure = fmt::format("the loss is {}", unsigned_nan(sums[i * columns]));
     if (i < results.steps.size())
       results.steps.erase(results.steps.begin() + static_cast<std::ptrdiff_t>(i), results.steps.end());
     break;

@@ -1,5 +1,6 @@
 #include "train/trace.h"
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "core/base/error.h"
@@ -51,14 +52,15 @@ void TraceTable::read(const std::filesystem::path& path, std::int64_t last_step)
   check(found != file.metadata.end() && found->second == nlohmann::json(layers_).dump(),
         "{}: a trace of other layers than this model's", path.string());
   const std::vector<std::int32_t> steps = file.at("step").to_vector<std::int32_t>();
-  check(static_cast<std::int64_t>(steps.size()) >= last_step,
+  // One that was removed since begins later than at step 1.
+  const auto rows = std::upper_bound(steps.begin(), steps.end(), last_step) - steps.begin();
+  check(rows > 0 && steps[static_cast<std::size_t>(rows) - 1] == last_step,
         "{}: ends at step {}, before the checkpoint's {}; remove it to go on with a trace that starts there",
-        path.string(), steps.size(), last_step);
-  const auto rows = file.at("step").rows(0, last_step);
-  steps_ = rows.to_vector<std::int32_t>();
-  lr_ = file.at("lr").rows(0, last_step).to_vector<float>();
-  phi_ = file.at("phi").rows(0, last_step).to_vector<float>();
-  for (Column& column : columns_) column.values = file.at(column.name).rows(0, last_step).to_vector<float>();
+        path.string(), rows > 0 ? steps[static_cast<std::size_t>(rows) - 1] : 0, last_step);
+  steps_.assign(steps.begin(), steps.begin() + rows);
+  lr_ = file.at("lr").rows(0, rows).to_vector<float>();
+  phi_ = file.at("phi").rows(0, rows).to_vector<float>();
+  for (Column& column : columns_) column.values = file.at(column.name).rows(0, rows).to_vector<float>();
 }
 
 void Trace::start(const TrainingRun& run) {

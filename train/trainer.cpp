@@ -7,11 +7,9 @@
 #include "core/base/interrupt.h"
 #include "core/base/option_name.h"
 #include "core/memory/allocator.h"
-#include "train/checkpoint.h"
-#include "train/evaluation.h"
+#include "train/batch_norm_check.h"
 #include "train/logs.h"
 #include "train/model_info.h"
-#include "train/run_config.h"
 #include "train/run_directory.h"
 #include "train/step.h"
 
@@ -30,11 +28,14 @@ double seconds_since(Clock::time_point start) {
 }
 
 // What is known of the model and the images, where the caller has not said it.
-WeightInfo completed(WeightInfo info, Objective& objective, const data::Split& split) {
+WeightInfo completed(WeightInfo info, Objective& objective, const data::Loader& loader) {
+  const data::Split& split = loader.split();
   const WeightInfo known = train::model_info(objective.module());
   if (info.model.empty()) info.model = known.model, info.stem = known.stem, info.shortcut = known.shortcut;
   if (info.mean.empty()) info.mean = split.mean;
   if (info.std.empty()) info.std = split.std;
+  if (info.image_pixels.empty() && !loader.options().transform)  // which may change the size
+    info.image_pixels = {static_cast<int>(split.height()), static_cast<int>(split.width())};
   return info;
 }
 
@@ -42,7 +43,7 @@ WeightInfo completed(WeightInfo info, Objective& objective, const data::Split& s
 
 Trainer::Trainer(Objective& objective, Optimizer& optimizer, data::Loader loader, TrainerOptions options)
     : objective_(objective), optimizer_(optimizer), loader_(std::move(loader)), options_(std::move(options)) {
-  options_.weights = completed(std::move(options_.weights), objective, loader_.split());
+  options_.weights = completed(std::move(options_.weights), objective, loader_);
 }
 
 Trainer::~Trainer() = default;
@@ -72,14 +73,24 @@ TrainingOutcome Trainer::run() {
         "trainer: run() has been called before; another trainer goes on where this one ended");
   check_options();
   const InterruptHandler interrupts;
+  if (directory_ == nullptr && !options_.directory.empty()) {
+    directory_ =
+        std::make_unique<train::RunDirectory>(train::RunDirectory::open_or_create(options_.directory));
+    directory_->lock();
+  }
   struct Unlock {  // however it ends: another trainer may go on here
     Trainer& trainer;
     ~Unlock() {
       if (trainer.directory_ != nullptr) trainer.directory_->unlock();
     }
   } const unlock{*this};
-  open();
-  start();
+  try {
+    open();
+    start();
+  } catch (...) {
+    remove_unstarted();
+    throw;
+  }
   const std::int64_t first = position_.step;
   try {
     train();
@@ -95,10 +106,15 @@ TrainingOutcome Trainer::run() {
     remove_unstarted();
     throw;
   }
-  save();
+  if (position_.step == 0 && !run_->resumed) {  // interrupted before there is anything to save
+    remove_unstarted();
+  } else {
+    save();
+  }
   if (finished()) {
-    save_final_weights();
+    take_final_weights();
     save_evaluation();
+    save_final_weights();  // last: with them a run is finished
     observers_.tell([](Observer& observer) { observer.finish(); });
   }
   check_observers();
@@ -106,55 +122,14 @@ TrainingOutcome Trainer::run() {
       .finished = finished(), .signal = finished() ? 0 : InterruptHandler::signal(), .position = position_};
 }
 
-void Trainer::open() {
-  if (directory_ == nullptr && !options_.directory.empty()) {
-    directory_ =
-        std::make_unique<train::RunDirectory>(train::RunDirectory::open_or_create(options_.directory));
-    directory_->lock();
-  }
-  run_ = std::make_unique<TrainingRun>(
-      TrainingRun{.objective = objective_,
-                  .optimizer = optimizer_,
-                  .loader = loader_,
-                  .directory = directory_ != nullptr ? directory_->path() : std::filesystem::path(),
-                  .epochs = options_.epochs,
-                  .checkpoint = {},
-                  .position = position_});
-  check_optimizer();
-  if (options_.ema != 0) average_ = std::make_unique<WeightAverage>(objective_.module(), options_.ema);
-  if (directory_ == nullptr) return;
-  const nlohmann::json config = options_.config.empty() ? train::describe_run(*run_, options_, valid_.size())
-                                                        : nlohmann::json::parse(options_.config);
-  options_.config = config.dump();
-  run_->resumed = train::RunDirectory::holds_run(directory_->path());
-  directory_->remove_half_written();
-  if (!run_->resumed) return;
-  train::check_same_recipe(*directory_, config);
-  if (const auto checkpoint = train::read_newest_checkpoint(*directory_)) resume(*checkpoint);
-}
-
-void Trainer::resume(const train::Checkpoint& checkpoint) {
-  train::check_same_run(checkpoint, nlohmann::json::parse(options_.config));
-  restore(checkpoint, objective_.module(), optimizer_, average_.get());
-  position_ = checkpoint.position;
-  run_->checkpoint = checkpoint.path;
-  saved_ = true;
-  const std::filesystem::path best = directory_->file("best.safetensors");
-  if (options_.keep == Keep::best && position_.best.epoch > 0) best_ = read_tensors(best);
-}
-
 void Trainer::start() {
   objective_.module().train();
   optimizer_.zero_grad();
-  try {
-    observers_.start(*run_);
-    if (directory_ != nullptr) train::check_columns(*run_, observers_.columns());
-  } catch (...) {
-    remove_unstarted();
-    throw;
-  }
+  observers_.start(*run_);
+  if (directory_ != nullptr) train::check_columns(*run_, observers_.columns());
+  train::check_batch_norms(objective_, loader_, device());
   if (directory_ != nullptr) {
-    directory_->write_config(nlohmann::json::parse(options_.config));
+    if (!is_longer_) directory_->write_config(nlohmann::json::parse(options_.config));
     logs_ = std::make_unique<train::RunLogs>(*run_, observers_.columns(), valid_.size() > 0);
   }
   const auto part = [this](const data::Part& of) {
@@ -202,6 +177,7 @@ bool Trainer::results_due() const {
 }
 
 void Trainer::record_results(double seconds) {
+  begin();
   const auto steps = static_cast<double>(step_->unread());
   train::StepResults results = step_->results();
   for (train::StepResult& result : results.steps) {
@@ -242,22 +218,8 @@ bool Trainer::is_better_epoch(const EpochResult& result) const {
   return measured.samples > 0 && (position_.best.epoch == 0 || is_better(objective_, measured, best));
 }
 
-bool Trainer::measure(const data::Split& split, Metrics& metrics) {
-  const auto keep_going = [&](std::int64_t samples) {
-    observers_.tell([&](Observer& observer) { observer.testing(samples, split.size()); });
-    return !interrupted() || samples == split.size();
-  };
-  const AveragedWeights averaged(average_.get());
-  metrics = evaluate(objective_, split,
-                     {.batch = test_batch(),
-                      .workers = options_.test_workers,
-                      .device = device(),
-                      .keep_going = keep_going});
-  check_observers();
-  return metrics.samples == split.size();
-}
-
 void Trainer::record_epoch(const EpochResult& result, bool better) {
+  if (better && options_.keep == Keep::best) keep_best();  // before any position says that they are kept
   if (logs_ != nullptr) logs_->add(result, loader_.samples());
   position_.epochs_since_best = better ? 0 : position_.epochs_since_best + 1;
   if (better) position_.best = result;
@@ -268,54 +230,15 @@ void Trainer::record_epoch(const EpochResult& result, bool better) {
   position_.metrics = {};
   position_.epoch_seconds = 0;
   saved_ = false;
-  if (better && options_.keep == Keep::best) keep_best();
   observers_.tell([&](Observer& observer) { observer.epoch(result); });
   check_observers();
   if (options_.checkpoint_every > 0 && result.epoch % options_.checkpoint_every == 0) save();
 }
 
-// After an error of something else; what it says matters more than that saving failed, too. Within a step, or
-// with steps whose results were not read, weights or running statistics are ahead of the position.
-void Trainer::save_what_is_known() {
-  if (within_step_ || step_->unread() > 0 || position_.step == 0) return;
-  try {
-    save();
-  } catch (const std::exception&) {
-  }
-}
+bool Trainer::finished() const { return position_.epoch == options_.epochs || out_of_patience(); }
 
-void Trainer::keep_best() {
-  const AveragedWeights averaged(average_.get());
-  best_ = to_tensor_file(objective_.module().state(), options_.weights);
-  if (directory_ != nullptr) write_tensors(directory_->file("best.safetensors"), best_);
-}
-
-// The logs and the observers' files first: no checkpoint may be ahead of them.
-void Trainer::save() {
-  if (saved_ || directory_ == nullptr || unsaved_) return;
-  logs_->sync();
-  if (!observers_.tell([](Observer& observer) { observer.save(); })) fail_unsaved();
-  save_checkpoint(*directory_, objective_.module(), options_.weights, optimizer_, average_.get(), position_,
-                  options_.config);
-  saved_ = true;
-}
-
-void Trainer::save_final_weights() {
-  if (average_ != nullptr) average_->copy_to_module();
-  if (options_.keep == Keep::best && !best_.tensors.empty())
-    load_weights(best_, objective_.module().state(), true, "the best epoch's weights");
-  if (directory_ != nullptr)
-    save_weights(directory_->file("weights.safetensors"), objective_.module(), options_.weights);
-}
-
-// Nobody could go on with a run that never took a step, and it would be in the next one's way.
-void Trainer::remove_unstarted() {
-  if (directory_ != nullptr && !run_->resumed && position_.step == 0) directory_->remove_unstarted();
-}
-
-bool Trainer::finished() const {
-  return position_.epoch == options_.epochs ||
-         (options_.patience > 0 && position_.epochs_since_best >= options_.patience);
+bool Trainer::out_of_patience() const {
+  return options_.patience > 0 && position_.epochs_since_best >= options_.patience;
 }
 
 bool Trainer::interrupted() const { return stopped_ || InterruptHandler::signal() != 0; }
@@ -323,10 +246,10 @@ bool Trainer::interrupted() const { return stopped_ || InterruptHandler::signal(
 // `better`: on the validation split. The weights that the run ends with are tested in any case.
 bool Trainer::test_due(bool better) const {
   const std::int64_t epoch = position_.epoch + 1;
-  const bool out_of_patience =
+  const bool last_of_patience =
       options_.patience > 0 && !better && position_.epochs_since_best + 1 >= options_.patience;
   const bool final_weights =
-      options_.keep == Keep::best ? better : epoch == options_.epochs || out_of_patience;
+      options_.keep == Keep::best ? better : epoch == options_.epochs || last_of_patience;
   return test_.size() > 0 && (final_weights || (options_.test_every > 0 && epoch % options_.test_every == 0));
 }
 

@@ -20,6 +20,7 @@
 #include "data/loader.h"
 #include "layers/weights.h"
 #include "optim/optimizer.h"
+#include "train/evaluation.h"
 #include "train/metrics.h"
 #include "train/objective.h"
 #include "train/observer.h"
@@ -35,7 +36,8 @@ class TrainingStep;
 struct Checkpoint;
 }  // namespace train
 
-// The loss, a gradient or a trust ratio stopped being finite: nothing is wrong but the options.
+// The loss, of a step or of what was measured after an epoch, a gradient or a trust ratio stopped being
+// finite: nothing is wrong but the options.
 class Diverged : public Error {
  public:
   using Error::Error;
@@ -46,7 +48,8 @@ enum class Keep { last, best };
 struct TrainerOptions {
   std::int64_t epochs = 1;  // passes over the loader's split
   // The run directory (docs/files.md). If a run is there it goes on, to the bits of a run that was not
-  // stopped. Empty: nothing is written.
+  // stopped; with more epochs than before, if its schedule is one that does not depend on their number
+  // (train/ longer_run.h). Empty: nothing is written.
   std::filesystem::path directory = {};
   Keep keep = Keep::last;       // which epoch's weights are the final ones; best: on the validation split
   std::int64_t patience = 0;    // epochs without a better validation that end the run; 0: none do
@@ -68,7 +71,7 @@ struct TrainerOptions {
 
 struct TrainingOutcome {
   bool finished = false;
-  int signal = 0;  // that stopped it
+  int signal = 0;  // that stopped it; if that was before the first step (of `position`), nothing is left
   TrainingPosition position;
 };
 
@@ -87,11 +90,13 @@ class Trainer {
   Trainer& test(data::Split split);            // as TrainerOptions::test_every says
   Trainer& in(train::RunDirectory directory);  // one that is open, and locked, instead of a path
 
-  // Trains to the end, or until Ctrl-C or SIGTERM. Either way everything is saved when it returns. Throws
-  // UsageError for options that make no sense; Diverged; OutOfMemory, in the first step with what would fit;
-  // Error if the directory holds a run of another recipe, a file cannot be written, or an observer throws.
-  // Once only: another trainer goes on. The module is put into training mode, gradients start from zero. A
-  // program with several trainers looks at TrainingOutcome::signal: Ctrl-C stops the one that is running.
+  // Trains to the end, or until Ctrl-C or another of the signals of core/base/interrupt.h. Either way
+  // everything is saved when it returns. Throws UsageError for options that make no sense, such as parts of a
+  // batch that give a batch normalisation one value; Diverged; OutOfMemory, in the first step with what would
+  // fit; Error if the directory holds a run of another recipe, a file cannot be written, or an observer
+  // throws. Before the first step that leaves no directory that was not there. Once only: another trainer
+  // goes on. The module is put into training mode, gradients start from zero. A program with several trainers
+  // looks at TrainingOutcome::signal: Ctrl-C stops the one that is running.
   TrainingOutcome run();
 
   // For observers: run() then ends after this step (on a GPU after those that have been handed out),
@@ -106,6 +111,7 @@ class Trainer {
   void resume(const train::Checkpoint& checkpoint);
   void check_optimizer() const;
   void start();
+  void begin();
   void train();
   void train_epoch();
   bool results_due() const;
@@ -114,21 +120,25 @@ class Trainer {
   bool finish_epoch();  // measures and records it; false: interrupted
   bool is_better_epoch(const EpochResult& result) const;
   bool measure(const data::Split& split, Metrics& metrics);
+  EvaluateOptions evaluate_options() const;
   std::int64_t test_batch() const;
   void record_epoch(const EpochResult& result, bool better);
   void keep_best();
   void save();
   void save_what_is_known();
-  void save_final_weights();
+  void take_final_weights();
+  void save_final_weights() const;
   void save_evaluation();
   void remove_unstarted();
   void check_observers();
   std::string last_checkpoint() const;
   [[noreturn]] void fail_unsaved();
   [[noreturn]] void fail_diverged(const std::string& symptom);
+  [[noreturn]] void fail_measured(const data::Split& split, double loss);
   [[noreturn]] void fail_out_of_memory(const OutOfMemory& error);
 
   bool finished() const;
+  bool out_of_patience() const;
   bool interrupted() const;
   bool test_due(bool better) const;
   Device device() const { return optimizer_.arena().device(); }
@@ -146,9 +156,12 @@ class Trainer {
   std::unique_ptr<WeightAverage> average_;  // null: none
   TensorFile best_;                         // weights of the best epoch, where they are kept
   TrainingPosition position_;
-  bool saved_ = false;        // the newest checkpoint is of this position
-  bool within_step_ = false;  // parts of a batch have been computed, but not all
-  bool unsaved_ = false;      // an observer could not save; no checkpoint may come after that
+  std::vector<std::int64_t> checkpoints_;  // steps of the last two that were read or written whole
+  bool is_longer_ = false;                 // than the run that the directory holds was to be
+  bool begun_ = false;                     // has taken a step here
+  bool saved_ = false;                     // the newest checkpoint is of this position
+  bool within_step_ = false;               // parts of a batch have been computed, but not all
+  bool unsaved_ = false;                   // an observer could not save; no checkpoint may come after that
   bool stopped_ = false;
 };
 

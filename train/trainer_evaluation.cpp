@@ -1,5 +1,6 @@
-// Trainer: what is measured of the final weights.
+// Trainer: what is measured, after an epoch and of the final weights.
 #include <algorithm>
+#include <cmath>
 
 #include "core/base/atomic_file.h"
 #include "core/base/interrupt.h"
@@ -17,6 +18,24 @@ std::int64_t Trainer::test_batch() const {
   return std::min<std::int64_t>(loader.micro_batch > 0 ? loader.micro_batch : loader.batch, 500);
 }
 
+EvaluateOptions Trainer::evaluate_options() const {
+  return {.batch = test_batch(), .workers = options_.test_workers, .device = device()};
+}
+
+bool Trainer::measure(const data::Split& split, Metrics& metrics) {
+  const AveragedWeights averaged(average_.get());
+  EvaluateOptions options = evaluate_options();
+  options.keep_going = [&](std::int64_t samples) {
+    observers_.tell([&](Observer& observer) { observer.testing(samples, split.size()); });
+    return !interrupted() || samples == split.size();
+  };
+  metrics = evaluate(objective_, split, options);
+  check_observers();
+  if (metrics.samples < split.size()) return false;
+  if (!std::isfinite(metrics.loss())) fail_measured(split, metrics.loss());
+  return true;
+}
+
 // The tests of the epochs have counted what was right; which class was taken for which is a matter of the
 // final weights alone. A run that goes on after its end has it already. Ctrl-C leaves it out.
 void Trainer::save_evaluation() {
@@ -24,12 +43,9 @@ void Trainer::save_evaluation() {
     return;
   const std::filesystem::path path = directory_->file("evaluation.json");
   if (std::filesystem::exists(path)) return;
-  const auto keep_going = [](std::int64_t) { return InterruptHandler::signal() == 0; };
-  const Evaluation evaluation = evaluate(objective_.module(), test_,
-                                         {.batch = test_batch(),
-                                          .workers = options_.test_workers,
-                                          .device = device(),
-                                          .keep_going = keep_going});
+  EvaluateOptions options = evaluate_options();
+  options.keep_going = [](std::int64_t) { return InterruptHandler::signal() == 0; };
+  const Evaluation evaluation = evaluate(objective_.module(), test_, options);
   if (evaluation.samples < test_.size()) return;
   const nlohmann::json json = train::evaluation_json(evaluation, options_.weights.classes);
   write_file_atomically(path, train::text_by_elements(json) + "\n");

@@ -135,6 +135,18 @@ void Trainer::fail_diverged(const std::string& symptom) {
       optimizer_.lr(), option_name("warmup_epochs")));
 }
 
+// The weights of the epoch are finite, or a step would have said so.
+void Trainer::fail_measured(const data::Split& split, double loss) {
+  const std::string cause = train::find_non_finite(objective_, split, evaluate_options());
+  if (logs_ != nullptr) logs_->flush();
+  throw Diverged(fmt::format(
+      "training diverged in epoch {}: the {} loss after it is {}\n  first of all: {}\n  {}\n  if running "
+      "statistics of batch normalisation overflow or are far from those of a batch, try a lower {} (it was "
+      "{:.4g} here), a longer {}, or a larger {}",
+      position_.epoch + 1, &split == &valid_ ? "validation" : "test", loss, cause, last_checkpoint(),
+      option_name("lr"), optimizer_.lr(), option_name("warmup_epochs"), option_name("batch")));
+}
+
 // Trying out what fits must leave nothing behind: whoever takes the advice starts from here.
 void Trainer::fail_out_of_memory(const OutOfMemory& error) {
   const train::KeepBuffers keep(objective_.module());

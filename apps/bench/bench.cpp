@@ -19,14 +19,12 @@ void add_bench_command(const Command& program) {
 void add_options(const Command& command, BenchModel& options) {
   command.option("--model", options.model, "resnet8|14|20|32|44|56|110, resnet18|34|50");
   command.option("--stem", options.stem, "cifar or imagenet (resnet18|34|50)");
-  command.option("--image-size", options.image_size, "height and width of the images");
-  command.option("--classes", options.classes, "outputs of the model");
+  command.option("--image-size", options.image_size, "height and width of the images", between(1, 65536));
+  command.option("--classes", options.classes, "outputs of the model", between(1, 1e9));
   add_options(command, options.device);
 }
 
 ResNet make_net(const BenchModel& options) {
-  check_at_least_1("--image-size", options.image_size);
-  check_at_least_1("--classes", options.classes);
   const Stem stem = parse_stem(options.stem);
   const Device device = train::use_device(options.device);
   return ResNet(options.model, {.classes = options.classes,
@@ -36,13 +34,9 @@ ResNet make_net(const BenchModel& options) {
                                 .seed = 1});
 }
 
-void check_at_least_1(const char* flag, std::int64_t value) {
-  if (value < 1) fail_usage("{} {}: expected at least 1", flag, value);
-}
-
 int show(const nlohmann::json& result, bool as_json, void (*print)(const nlohmann::json&)) {
   if (as_json) {
-    fmt::print("{}\n", result.dump(2));
+    print_result_json(result, 2);
   } else {
     print(result);
   }

@@ -12,6 +12,7 @@
 
 #include "apps/command.h"
 #include "apps/options.h"
+#include "apps/output.h"
 #include "core/backend.h"
 #include "layers/resnet.h"
 #include "layers/summary.h"
@@ -35,8 +36,6 @@ struct BenchModel {
 void add_options(const Command& command, BenchModel& options);
 // Throws UsageError for a model or stem that does not exist. Sets the number of threads.
 ResNet make_net(const BenchModel& options);
-
-void check_at_least_1(const char* flag, std::int64_t value);  // throws UsageError
 
 // Prints a result as JSON or as `print` has it for people, and returns the exit status.
 int show(const nlohmann::json& result, bool as_json, void (*print)(const nlohmann::json&));

@@ -177,17 +177,13 @@ void print_kernels(const nlohmann::json& result) {
                fmt::format("{:.3f}", op["median_ms"].get<double>()), rate("gflops"), rate("gb_per_s"),
                fmt::format("{:.2f}", ms), fmt::format("{:.1f}", 100 * ms / total)});
   }
-  fmt::print("{}\nall together {:.1f} ms for one step of {}, batch {}, on {} with {} threads\n", table.str(),
-             total, result["model"].get<std::string>(), result["batch"].get<int>(),
-             result["device"].get<std::string>(), result["threads"].get<int>());
-  fmt::print("multiply-adds alone reach {:.1f} GFLOP/s here\n", result["peak_gflops"].get<double>());
+  print_result("{}\nall together {:.1f} ms for one step of {}, batch {}, on {} with {} threads\n",
+               table.str(), total, result["model"].get<std::string>(), result["batch"].get<int>(),
+               result["device"].get<std::string>(), result["threads"].get<int>());
+  print_result("multiply-adds alone reach {:.1f} GFLOP/s here\n", result["peak_gflops"].get<double>());
 }
 
-int run_bench_ops(const BenchOps& command) {
-  check_at_least_1("--batch", command.batch);
-  check_at_least_1("--repeat", command.repeat);
-  return show(measure_all(command), command.json, print_kernels);
-}
+int run_bench_ops(const BenchOps& command) { return show(measure_all(command), command.json, print_kernels); }
 
 }  // namespace
 
@@ -195,9 +191,9 @@ void add_bench_ops(const Command& bench) {
   const Command ops = bench.add("ops", "The kernels of a training step, one by one");
   auto command = std::make_shared<BenchOps>();
   add_options(ops, command->model);
-  ops.option("--batch", command->batch, "images");
+  ops.option("--batch", command->batch, "images", between(1, 1e9));
   ops.option("--filter", command->filter, "only kernels with this text in their name or shape");
-  ops.option("--repeat", command->repeat, "measured calls of each kernel");
+  ops.option("--repeat", command->repeat, "measured calls of each kernel", between(1, 1e9));
   ops.option("--json", command->json, "one JSON object on standard output, nothing else");
   ops.runs([command] { return run_bench_ops(*command); });
 }

@@ -119,10 +119,10 @@ nlohmann::json measure(const BenchOptimizer& command) {
 
 void print_step(const nlohmann::json& result) {
   const auto number = [&](const char* key) { return result[key].get<double>(); };
-  fmt::print("{} on the {} parameters of {}{}, {}, {} threads: {:.3f} ms a step, fastest {:.3f} ms\n\n",
-             result["optimizer"].get<std::string>(), format_count(result["parameters"].get<std::int64_t>()),
-             result["model"].get<std::string>(), result["trace"].get<bool>() ? ", traced" : "",
-             result["device"].get<std::string>(), number("threads"), number("median_ms"), number("min_ms"));
+  print_result("{} on the {} parameters of {}{}, {}, {} threads: {:.3f} ms a step, fastest {:.3f} ms\n\n",
+               result["optimizer"].get<std::string>(), format_count(result["parameters"].get<std::int64_t>()),
+               result["model"].get<std::string>(), result["trace"].get<bool>() ? ", traced" : "",
+               result["device"].get<std::string>(), number("threads"), number("median_ms"), number("min_ms"));
   const double update = number("update_bytes") / megabyte, norms = number("norm_bytes") / megabyte;
   const double best = std::max(number("machine_add_gb_per_s"), number("machine_add_in_place_gb_per_s"));
   Table table({"memory", "MB", "GB/s", "% of the machine's"});
@@ -134,11 +134,10 @@ void print_step(const nlohmann::json& result) {
   row("and once more for the norms", fmt::format("{:.1f}", update + norms), "gb_per_s_with_norms");
   row("machine: a = b + c", "-", "machine_add_gb_per_s");
   row("machine: b += a", "-", "machine_add_in_place_gb_per_s");
-  fmt::print("{}", table.str());
+  print_result("{}", table.str());
 }
 
 int run_bench_optimizer(const BenchOptimizer& command) {
-  check_at_least_1("--repeat", command.repeat);
   find_preset(command.optimizer);
   return show(measure(command), command.json, print_step);
 }
@@ -151,7 +150,7 @@ void add_bench_optimizer(const Command& bench) {
   add_options(optimizer, command->model);
   optimizer.option("--optimizer", command->optimizer, "O[:PRESET]; lamina info --presets lists them");
   optimizer.option("--trace", command->trace, "measure every norm of every tensor, as train --trace does");
-  optimizer.option("--repeat", command->repeat, "measured steps");
+  optimizer.option("--repeat", command->repeat, "measured steps", between(1, 1e9));
   optimizer.option("--json", command->json, "one JSON object on standard output, nothing else");
   optimizer.runs([command] { return run_bench_optimizer(*command); });
 }

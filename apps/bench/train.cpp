@@ -29,10 +29,6 @@ struct BenchTrain {
 };
 
 void check_options(const BenchTrain& command) {
-  check_at_least_1("--batch", command.batch);
-  check_at_least_1("--steps", command.steps);
-  if (command.warmup < 0) fail_usage("--warmup {}: expected at least 0", command.warmup);
-  if (command.micro_batch < 0) fail_usage("--micro-batch {}: expected at least 0", command.micro_batch);
   if (command.micro_batch > command.batch)
     fail_usage("--micro-batch {} is larger than --batch {}", command.micro_batch, command.batch);
   find_preset(command.optimizer);
@@ -235,9 +231,9 @@ nlohmann::json measure(const BenchTrain& command) {
 void print_steps(const nlohmann::json& result) {
   const auto number = [&](const char* key) { return result[key].get<double>(); };
   const auto text = [&](const char* key) { return result[key].get<std::string>(); };
-  fmt::print("{}, {} stem, batch {} of {}x{} images, {}, {} on {}, {} threads\n\n", text("model"),
-             text("stem"), number("batch"), number("image_size"), number("image_size"), text("optimizer"),
-             text("precision"), text("device"), number("threads"));
+  print_result("{}, {} stem, batch {} of {}x{} images, {}, {} on {}, {} threads\n\n", text("model"),
+               text("stem"), number("batch"), number("image_size"), number("image_size"), text("optimizer"),
+               text("precision"), text("device"), number("threads"));
   Table table({"part of the median step", "ms", "%"});
   const auto row = [&](const char* name, const char* key) {
     table.add({name, fmt::format("{:.2f}", number(key)),
@@ -249,14 +245,14 @@ void print_steps(const nlohmann::json& result) {
     row("optimizer", "optimizer_ms");
   }
   row("step", "median_step_ms");
-  fmt::print(
+  print_result(
       "{}\n{:.1f} images/s, {:.0f} GFLOP/s; fastest step {:.2f} ms; peak memory {:.0f} MB, of tensors {:.0f} "
       "MB\n",
       table.str(), number("images_per_s"), number("gflops"), number("min_step_ms"), number("peak_rss_mb"),
       number("peak_tensor_mb"));
   if (result.contains("trace_overhead")) {
-    fmt::print("traced: {:.2f} % of a step more; step {:.2f} ms\n", 100 * number("trace_overhead"),
-               number("traced_step_ms"));
+    print_result("traced: {:.2f} % of a step more; step {:.2f} ms\n", 100 * number("trace_overhead"),
+                 number("traced_step_ms"));
   }
 }
 
@@ -272,11 +268,12 @@ void add_bench_train(const Command& bench) {
   auto command = std::make_shared<BenchTrain>();
   add_options(train, command->model);
   add_precision(train, command->model.device);
-  train.option("--batch", command->batch, "images per step");
-  train.option("--micro-batch", command->micro_batch, "images computed at once; 0: the whole batch");
+  train.option("--batch", command->batch, "images per step", between(1, 1e9));
+  train.option("--micro-batch", command->micro_batch, "images computed at once; 0: the whole batch",
+               between(0, 1e9));
   train.option("--optimizer", command->optimizer, "O[:PRESET]; lamina info --presets lists them");
-  train.option("--steps", command->steps, "steps that are measured");
-  train.option("--warmup", command->warmup, "steps before them");
+  train.option("--steps", command->steps, "steps that are measured", between(1, 1e9));
+  train.option("--warmup", command->warmup, "steps before them", between(0, 1e9));
   train.option("--trace", command->trace, "every other step traced, as train --trace does, and compared");
   train.option("--eager", command->eager,
                "CUDA: kernels one by one, not as a captured step; shows a step's parts");

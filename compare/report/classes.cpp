@@ -6,6 +6,7 @@
 #include "compare/report/gnuplot.h"
 #include "compare/report/html.h"
 #include "core/base/error.h"
+#include "core/base/regular_file.h"
 #include "core/base/table.h"
 
 namespace lamina::compare {
@@ -26,8 +27,10 @@ ClassFigure read_classes(const Group& group) {
   for (const RunResult& run : group.runs) {
     const fs::path path = run.path / "evaluation.json";
     if (!run.complete || !fs::exists(path)) continue;
-    try {
+    try {  // what is wrong with the bytes is told on the page; a disk that fails ends the report
       figure.results = train::read_evaluation(path);
+    } catch (const ReadError&) {
+      throw;
     } catch (const Error& error) {
       figure.problem = error.what();
     }
@@ -76,6 +79,7 @@ std::string confusion_script(const std::string& name, const std::string& label, 
   const int width = names + side + 90, height = side + names + 8;
   return script_head(name, "Classes of " + label + ", true × predicted, in % of the true", width, height) +
          fmt::format(R"(unset grid
+unset key
 set margins at screen {left}, at screen {right}, at screen {bottom}, at screen {top}
 set label "predicted" at graph 0.5, screen {label_at_bottom} center
 set label "true" at screen {label_at_left}, graph 0.5 rotate by 90 center

@@ -18,7 +18,7 @@ using Curve = std::vector<Point>;
 
 constexpr std::size_t most_points = 500;            // of a schedule: more would not be seen
 constexpr std::size_t most_marked_points = 30;      // beyond it the marks run together
-constexpr std::size_t most_legend_characters = 60;  // as the figure is wide; the page's tables have the whole
+constexpr std::size_t most_legend_characters = 50;  // as the figure is wide; the page's tables have the whole
 constexpr const char* dash_patterns[] = {"solid", "(14,6)", "(4,6)", "(18,6,4,6)"};
 
 // Over the complete runs; without any, over what there is. There is a point where every run that was measured
@@ -179,6 +179,10 @@ std::vector<CurveFigure> curve_figures(const std::vector<Group>& groups) {
                    "Test accuracy after each epoch, in %." + band),
       epoch_figure(groups, &EpochRow::test_loss, 1, "test-loss", "test loss",
                    "Test loss after each epoch." + band),
+      epoch_figure(groups, &EpochRow::valid_accuracy, 100, "valid-accuracy", "validation accuracy (%)",
+                   "Accuracy on the held-out training images after each epoch, in %." + band),
+      epoch_figure(groups, &EpochRow::valid_loss, 1, "valid-loss", "validation loss",
+                   "Loss on the held-out training images after each epoch." + band),
       epoch_figure(
           groups, &EpochRow::train_accuracy, 100, "train-accuracy", "training accuracy (%)",
           "Training accuracy, in %: mean over each epoch, augmented, while the weights move." + band),

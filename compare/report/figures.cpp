@@ -11,11 +11,10 @@
 #include "compare/report/html.h"
 #include "compare/report/maps.h"
 #include "core/base/error.h"
+#include "core/base/option_name.h"
 
 namespace lamina::compare {
 namespace {
-
-namespace fs = std::filesystem;
 
 // The curves as the page shows them: without legends, which it has once for all.
 std::string page_picture(const std::string& name) { return name + ".page.tmp"; }
@@ -83,7 +82,8 @@ std::string maps_introduction(const Maps& maps) {
       "first "
       "traced run of each contender.";
   if (weights_only) {
-    html += " Only weights are shown; <code>lamina report --all-layers</code> adds biases and normalisation.";
+    html += fmt::format(" Only weights are shown; <code>{}</code> adds biases and normalisation.",
+                        escape_html(option_name("all_layers")));
   }
   if (!averaged.empty()) {
     html += fmt::format(" Neighbouring steps are averaged: {}.", fmt::join(averaged, ", "));
@@ -130,10 +130,10 @@ std::string maps_html(const Maps& maps, const std::vector<Group>& groups, const 
   }
   const std::string missing = missing_maps(maps, groups);
   if (!html.empty()) return maps_introduction(maps) + missing + html;
-  return "<p>" +
-         std::string(
-             "Traced runs (<code>lamina train --trace</code>) would show every layer’s norms and "
-             "trust ratios here.</p>\n") +
+  return fmt::format(
+             "<p>Runs trained with <code>{}</code> would show every layer’s norms and trust ratios "
+             "here.</p>\n",
+             escape_html(option_name("trace"))) +
          missing;
 }
 
@@ -169,7 +169,6 @@ FiguresHtml make_figures(const std::vector<Group>& groups, const ReportFolder& f
                    .classes = classes_html(classes, groups, folder),
                    .maps = maps_html(maps, groups, folder)};
   if (!drawings.empty()) html.symbols = svg_symbols(folder.path() / drawings.front().picture);
-  for (const CurveFigure& figure : curves) fs::remove(folder.path() / page_picture(figure.name));
   return html;
 }
 

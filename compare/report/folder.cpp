@@ -2,49 +2,80 @@
 
 #include <unistd.h>
 
-#include <fstream>
+#include <algorithm>
+#include <atomic>
 
+#include "compare/on_one_line.h"
+#include "compare/report/replacement.h"
 #include "core/base/atomic_file.h"
+#include "core/base/directory_entries.h"
 #include "core/base/error.h"
+#include "core/base/text_file.h"
 
 namespace lamina::compare {
 namespace {
 
 namespace fs = std::filesystem;
 
-constexpr const char* always_there = "comparison.csv";  // what a report's folder is known by
+constexpr const char* always_there = "comparison.csv";  // what an old report's folder is known by
+constexpr const char* list_of_files = "lamina-report.txt";
+constexpr const char* list_head =
+    "The files of a report of Lamina, which the next one replaces or removes. Others stay.\n";
 
 fs::path files_of(const fs::path& page) {
   fs::path files = page;
-  return files.replace_filename(page.stem().string() + "-files");
+  files.replace_filename(page.stem().string() + "-files");
+  return fs::is_symlink(files) ? fs::weakly_canonical(files) : files;
 }
 
 bool is_replaceable(const fs::path& folder) {
-  return !fs::exists(folder) ||
-         (fs::is_directory(folder) && (fs::is_empty(folder) || fs::exists(folder / always_there)));
+  if (!fs::exists(folder)) return true;
+  return fs::is_directory(folder) &&
+         (fs::is_empty(folder) || fs::exists(folder / list_of_files) || fs::exists(folder / always_there));
 }
 
-bool written_by_report(const fs::path& file) {
-  const std::string ending = file.extension().string();
-  return ending == ".csv" || ending == ".gp" || ending == ".svg";
-}
-
-// Moves a user's own files, say the PDFs made from our scripts, to the new folder.
-void keep_other_files(const fs::path& from, const fs::path& to) {
-  if (!fs::exists(from)) return;
-  for (const auto& entry : fs::directory_iterator(from)) {
-    if (!written_by_report(entry.path())) fs::rename(entry.path(), to / entry.path().filename());
+fs::path make_folder_beside(const fs::path& target) {
+  static std::atomic<unsigned> count{0};
+  std::error_code error;
+  for (;;) {
+    const fs::path folder = fs::path(target) += fmt::format(".{}-{}.tmp", ::getpid(), count++);
+    if (fs::create_directory(folder, error)) return folder;
+    check(!error, "report: {}: cannot be made: {}; check its permissions", folder.string(), error.message());
   }
+}
+
+std::set<std::string> finished_files(const fs::path& folder) {
+  std::set<std::string> names;
+  for (const fs::path& file : entries_of(folder))
+    if (file.extension() != ".tmp") names.insert(file.filename().string());
+  return names;
+}
+
+// The earlier report's own files. Names with a slash, which no report writes, would reach outside the folder.
+std::set<std::string> listed_in(const fs::path& list) {
+  const std::string text = read_text(list);
+  std::set<std::string> names{list_of_files};
+  for (std::size_t begin = text.find('\n') + 1; begin < text.size();) {
+    const std::size_t end = std::min(text.find('\n', begin), text.size());
+    const std::string name = text.substr(begin, end - begin);
+    if (!name.empty() && name.find('/') == std::string::npos) names.insert(name);
+    begin = end + 1;
+  }
+  return names;
+}
+
+std::string list_text(const std::set<std::string>& names) {
+  std::string text = list_head;
+  for (const std::string& name : names)
+    if (name != list_of_files) text += name + "\n";
+  return text;
 }
 
 }  // namespace
 
 std::string csv_text(std::string text) {
-  for (char& c : text) {
-    if (c == '"') c = '\'';  // gnuplot knows no quoted quotes
-    if (static_cast<unsigned char>(c) < ' ') c = ' ';
-  }
-  return '"' + text + '"';
+  std::replace(text.begin(), text.end(), '"', '\'');  // gnuplot knows no quoted quotes
+  return '"' + on_one_line(std::move(text)) + '"';
 }
 
 ReportFolder::ReportFolder(const fs::path& page) : page_(page), target_(files_of(page)) {
@@ -58,37 +89,55 @@ ReportFolder::ReportFolder(const fs::path& page) : page_(page), target_(files_of
   check(is_replaceable(target_),
         "report: {}: it is in the way and not the folder of an earlier report; choose another name",
         target_.string());
-  temporary_ = fs::path(target_) += fmt::format(".{}.tmp", ::getpid());
-  check(fs::create_directory(temporary_, error), "report: {}: cannot be made: {}; check its permissions",
-        temporary_.string(), error ? error.message() : "it exists");
+  temporary_ = make_folder_beside(target_);
 }
 
 ReportFolder::~ReportFolder() {
   std::error_code ignored;
-  fs::remove_all(temporary_, ignored);
+  if (!holds_earlier_) fs::remove_all(temporary_, ignored);
 }
 
 void ReportFolder::write(const std::string& name, const std::string& contents) const {
-  std::ofstream file(temporary_ / name, std::ios::binary);
-  file << contents;
-  file.close();
-  check(!file.fail(), "report: writing {} failed; check the free space", (temporary_ / name).string());
+  write_file_atomically(temporary_ / name, contents);
+}
+
+// The list comes first: whenever this is killed, the next report knows all that is there for a report's.
+void ReportFolder::put_in_place(Replacement& target, const std::set<std::string>& names,
+                                const std::set<std::string>& earlier) const {
+  std::set<std::string> both = names;
+  both.insert(earlier.begin(), earlier.end());
+  write(list_of_files, list_text(both));
+  target.put(temporary_ / list_of_files);
+  for (const std::string& name : names) target.put(temporary_ / name);
+  for (const std::string& name : earlier)
+    if (name != list_of_files && !names.contains(name)) target.take_out(name);
+  write(list_of_files, list_text(names));
+  target.put(temporary_ / list_of_files);
 }
 
 void ReportFolder::publish(const std::string& page_contents) {
   AtomicFile page(page_);
   page.write(page_contents.data(), page_contents.size());
-  const fs::path earlier = fs::path(temporary_) += ".old";
-  try {
-    keep_other_files(target_, temporary_);
-    if (fs::exists(target_)) fs::rename(target_, earlier);
-    fs::rename(temporary_, target_);
-  } catch (const fs::filesystem_error& error) {
-    fail("report: {}: cannot be replaced: {}", target_.string(), error.code().message());
+  const std::set<std::string> names = finished_files(temporary_);
+  const fs::path list = target_ / list_of_files;
+  const bool listed = fs::exists(list);  // the reports of old versions have none
+  const std::set<std::string> earlier = listed ? listed_in(list) : std::set<std::string>();
+  for (const std::string& name : names) {
+    check(!listed || earlier.contains(name) || !fs::exists(target_ / name),
+          "report: {}: it is in the way and not of the earlier report; move it to another place",
+          (target_ / name).string());
   }
-  page.commit();
-  std::error_code ignored;
-  fs::remove_all(earlier, ignored);
+  Replacement target(target_, temporary_ / "earlier");
+  try {
+    put_in_place(target, names, earlier);
+    page.commit();
+  } catch (const std::exception& error) {
+    if (page.replaced()) throw;  // all is there
+    holds_earlier_ = !target.put_back();
+    if (!holds_earlier_) throw;
+    fail("{}; some files of the earlier report could not be put back: they are in {}", error.what(),
+         (temporary_ / "earlier").string());
+  }
 }
 
 }  // namespace lamina::compare

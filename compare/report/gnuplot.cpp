@@ -9,10 +9,10 @@
 #include <cerrno>
 #include <cmath>
 #include <cstring>
-#include <fstream>
-#include <iterator>
 
+#include "compare/on_one_line.h"
 #include "compare/report/html.h"
+#include "core/base/atomic_file.h"
 #include "core/base/error.h"
 #include "core/base/interrupt.h"
 #include "core/base/text_file.h"
@@ -45,19 +45,18 @@ std::string without(std::string text, const std::string& begin, const std::strin
   return text;
 }
 
-// gnuplot's exit status; -1 if it could not be started. Its messages go to a file.
+// gnuplot's exit status; it runs in the folder, and its messages go to a file there.
 int run_gnuplot(const fs::path& folder) {
-  const std::string change_folder = "cd " + gnuplot_string(folder.string());
-  const std::string messages = (folder / messages_file).string();
-  std::string arguments[] = {"gnuplot", "-d", "-e", change_folder, (folder / commands_file).string()};
+  std::string arguments[] = {"gnuplot", "-d", commands_file};
   std::vector<char*> argv;
   for (std::string& argument : arguments) argv.push_back(argument.data());
   argv.push_back(nullptr);
   posix_spawn_file_actions_t files;
   posix_spawn_file_actions_init(&files);
+  posix_spawn_file_actions_addchdir_np(&files, folder.c_str());
   posix_spawn_file_actions_addopen(&files, 0, "/dev/null", O_RDONLY, 0);
   posix_spawn_file_actions_addopen(&files, 1, "/dev/null", O_WRONLY, 0);
-  posix_spawn_file_actions_addopen(&files, 2, messages.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0666);
+  posix_spawn_file_actions_addopen(&files, 2, messages_file, O_WRONLY | O_CREAT | O_TRUNC, 0666);
   pid_t process = 0;
   const int error = ::posix_spawnp(&process, argv[0], &files, nullptr, argv.data(), environ);
   posix_spawn_file_actions_destroy(&files);
@@ -71,14 +70,28 @@ int run_gnuplot(const fs::path& folder) {
   return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
+// gnuplot leaves out what it cannot read, warns and is content. Harmless is what it says of axes over a
+// single value, of maps with blank cells, and of long names in the legend.
+std::string warnings_in(const std::string& messages) {
+  std::string warnings;
+  for (std::size_t begin = 0; begin < messages.size();) {
+    const std::size_t end = std::min(messages.find('\n', begin), messages.size());
+    const std::string line = messages.substr(begin, end - begin);
+    const auto says = [&](const char* words) { return line.find(words) != std::string::npos; };
+    const bool harmless = says("adjusting to") || says("matrix contains missing or undefined values") ||
+                          says("difficulty fitting plot titles into key");
+    if (!harmless && (says("arning") || says("annot"))) warnings += line + "\n";
+    begin = end + 1;
+  }
+  return warnings;
+}
+
 bool is_whole(const fs::path& picture) { return written(picture).find("</svg>") != std::string::npos; }
 
 }  // namespace
 
 std::string gnuplot_string(std::string text) {
-  for (char& c : text)
-    if (static_cast<unsigned char>(c) < ' ') c = ' ';  // a newline would end the command
-  return "'" + replace_all(std::move(text), "'", "''") + "'";
+  return "'" + replace_all(on_one_line(std::move(text)), "'", "''") + "'";
 }
 
 std::string gnuplot_tic_label(std::string text) {
@@ -143,17 +156,17 @@ void draw(const fs::path& folder, const std::vector<Drawing>& drawings) {
     commands += fmt::format("reset\npicture = {}\nlegend = {}\nload {}\n", gnuplot_string(drawing.picture),
                             drawing.legend ? 1 : 0, gnuplot_string(drawing.script + ".gp"));
   }
-  std::ofstream(folder / commands_file) << commands;
+  write_file_atomically(folder / commands_file, commands);
   const int status = run_gnuplot(fs::absolute(folder));
   const std::string messages = written(folder / messages_file);
   check(InterruptHandler::signal() == 0, "report: interrupted; an earlier one is as it was");
   check(status == 0, "report: gnuplot failed with exit status {}:\n{}", status, messages);
+  const std::string warnings = warnings_in(messages);
+  check(warnings.empty(), "report: gnuplot left out a part of a figure:\n{}", warnings);
   for (const Drawing& drawing : drawings) {
     check(is_whole(folder / drawing.picture), "report: gnuplot left {} unfinished; check the free space\n{}",
           drawing.picture, messages);
   }
-  fs::remove(folder / commands_file);
-  fs::remove(folder / messages_file);
 }
 
 std::string inline_svg(const fs::path& file, const std::string& description) {

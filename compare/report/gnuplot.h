@@ -8,7 +8,7 @@
 
 namespace lamina::compare {
 
-// A string literal that gnuplot reads back as it is, but for control characters, which become spaces;
+// A string literal that gnuplot reads back as it is, but for what cannot be shown (on_one_line());
 // tic_label: in a list of tics, where % starts a format.
 std::string gnuplot_string(std::string text);
 std::string gnuplot_tic_label(std::string text);
@@ -35,7 +35,8 @@ struct Drawing {
 };
 
 // Runs the scripts in their folder. Throws Error with gnuplot's message if it is missing (naming the package)
-// or fails, or if a picture is not whole.
+// or fails, if it leaves something out, or if a
+// picture is not whole. Leaves files ending in .tmp.
 void draw(const std::filesystem::path& folder, const std::vector<Drawing>& drawings);
 
 // An SVG file of gnuplot as a part of a page: without prologue, ids, titles and symbols. The symbols, the

@@ -2,6 +2,9 @@
 
 #include <algorithm>
 #include <array>
+#include <string_view>
+
+#include "compare/on_one_line.h"
 
 #include "core/base/error.h"
 
@@ -10,6 +13,17 @@ namespace {
 
 constexpr std::array colours{"#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#777777"};
 constexpr std::array dashes{"", "7 3", "2 3", "9 3 2 3"};
+
+// A page with other bytes would be no UTF-8, or show nothing in their place.
+std::string printable_lines(const std::string& text) {
+  std::string lines;
+  for (std::size_t begin = 0; begin <= text.size();) {
+    const std::size_t end = std::min(text.find('\n', begin), text.size());
+    lines += (begin == 0 ? "" : "\n") + on_one_line(text.substr(begin, end - begin));
+    begin = end + 1;
+  }
+  return lines;
+}
 
 constexpr const char* style = R"css(
 :root{color-scheme:light dark;--sans:system-ui,-apple-system,"Segoe UI",Roboto,"Helvetica Neue",Arial,sans-serif;--ink:#1c1f24;--soft:#5b626d;--rule:#d9dde3;--grid:#e4e7eb;--paper:#fff;--panel:#f6f7f9;--link:#0a5c9c}
@@ -64,7 +78,7 @@ LineStyle line_style(std::size_t contender) {
 
 std::string escape_html(const std::string& text) {
   std::string escaped;
-  for (const char c : text) {
+  for (const char c : printable_lines(text)) {
     switch (c) {
       case '&':
         escaped += "&amp;";
@@ -97,11 +111,21 @@ std::string html_label(std::size_t contender, const std::string& label) {
       line.colour, dashes[static_cast<std::size_t>(line.dash)], escape_html(label));
 }
 
+std::string relative_url(const std::string& path) {
+  std::string url;
+  for (const char c : path) {
+    const bool plain = (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') ||
+                       std::string_view("-_.~/").find(c) != std::string_view::npos;
+    url += plain ? std::string(1, c) : fmt::format("%{:02X}", static_cast<unsigned char>(c));
+  }
+  return url;
+}
+
 std::string figure_links(const std::string& folder, const std::string& name) {
   return fmt::format(
       " <span class=\"links\"><a href=\"{0}.csv\">data</a> <a href=\"{0}.gp\">script</a> "
       "<a href=\"{0}.svg\">picture</a></span>",
-      escape_html(folder + "/" + name));
+      relative_url(folder + "/" + name));
 }
 
 std::string HtmlTable::str() const {

@@ -17,7 +17,11 @@ LineStyle line_style(std::size_t contender);
 
 inline constexpr const char* no_value = "–";  // in a table
 
+// Lines stay; what cannot be shown is written as \xNN.
 std::string escape_html(const std::string& text);
+
+// For a link to a file whose name may hold anything.
+std::string relative_url(const std::string& path);
 
 // A piece of line in the contender's style, and its label; both stay on one line.
 std::string html_label(std::size_t contender, const std::string& label);

@@ -8,6 +8,7 @@
 #include "compare/report/gnuplot.h"
 #include "core/base/error.h"
 #include "core/base/option_name.h"
+#include "core/base/regular_file.h"
 #include "core/files/safetensors.h"
 
 namespace lamina::compare {
@@ -17,6 +18,7 @@ namespace fs = std::filesystem;
 
 constexpr std::int64_t most_columns = 300;
 constexpr int width = 460, character_width = 7;
+constexpr std::size_t most_layer_characters = 30;  // beside a map
 
 std::vector<std::string> strings_in(const TensorFile& trace, const std::string& key) {
   const auto found = trace.metadata.find(key);
@@ -133,7 +135,8 @@ std::string layer_tics(const LayerMap& map) {
   const auto stride = static_cast<std::size_t>(std::ceil(12 / row_height(map)));
   std::string tics;
   for (std::size_t i = 0; i < map.layers.size(); i += stride) {
-    tics += fmt::format("{}{} {}", tics.empty() ? "" : ", \\\n  ", gnuplot_tic_label(map.layers[i]), i);
+    tics += fmt::format("{}{} {}", tics.empty() ? "" : ", \\\n  ",
+                        gnuplot_tic_label(shortened(map.layers[i], most_layer_characters)), i);
   }
   return "set ytics scale 0 font \",10\" (" + tics + ")\n";
 }
@@ -162,7 +165,7 @@ std::string colour_tics(const ColourRange& range) {
 int left_margin(const LayerMap& map) {
   std::size_t longest = 0;
   for (const std::string& layer : map.layers) longest = std::max(longest, layer.size());
-  return std::min(static_cast<int>(longest) * character_width + 14, width / 2);
+  return static_cast<int>(std::min(longest, most_layer_characters)) * character_width + 14;
 }
 
 }  // namespace
@@ -193,8 +196,10 @@ LayerMap read_layer_map(const Group& group, bool all_layers) {
     return map;
   }
   const fs::path path = traced->path / "trace.safetensors";
-  try {
+  try {  // what is wrong with the bytes is told on the page; a disk that fails ends the report
     return read_trace(path, all_layers);
+  } catch (const ReadError&) {
+    throw;
   } catch (const Error& error) {
     map.problem = fmt::format("{}: {}", path.string(), error.what());
     return map;
@@ -227,6 +232,7 @@ std::string write_map(const LayerMap& map, std::size_t quantity, const ColourRan
   folder.write(name + ".gp",
                script_head(name, fmt::format("{} of {}, layer × step", q.symbol, label), width, height) +
                    fmt::format(R"(unset grid
+unset key
 set margins at screen {left}, at screen {right}, at screen {bottom}, at screen {top}
 set xlabel "step" offset 0, 0.4
 set cblabel {title} offset 0.5, 0

@@ -44,10 +44,9 @@ std::string section(const std::string& title, const std::string& html) {
 
 std::string footer(const ReportFolder& folder) {
   return fmt::format(
-      "<footer>Made by <code>lamina report</code>, lamina {}. The data, the gnuplot script and the picture "
-      "of "
+      "<footer>Made by Lamina {}. The data, the gnuplot script and the picture of "
       "every figure are in <a href=\"{}/\">{}</a>; a script makes the figure as PDF or PNG too.</footer>\n",
-      escape_html(version()), escape_html(folder.name()), escape_html(folder.name()));
+      escape_html(version()), relative_url(folder.name()), escape_html(folder.name()));
 }
 
 }  // namespace

@@ -198,8 +198,8 @@ std::string summary_paragraph(const std::vector<Group>& groups) {
 
 std::string comparison_table(const std::vector<Group>& groups) {
   HtmlTable table{{"Contender", "Best test accuracy, %", "at epoch", "Last test accuracy, %",
-                   "Final training loss", "Training time", "Seeds"},
-                  {6}};
+                   "Last test loss", "Final training loss", "Training time", "Seeds"},
+                  {7}};
   const std::vector<const Group*> ranked = ranking(groups);
   for (std::size_t i = 0; i < groups.size(); ++i) {
     const Group& group = groups[i];
@@ -207,8 +207,8 @@ std::string comparison_table(const std::vector<Group>& groups) {
     const std::string accuracy = percent(group.best_accuracy);
     table.rows.push_back({html_label(i, group.label), best ? "<b>" + accuracy + "</b>" : accuracy,
                           best_epoch(group.best_epoch), percent(group.last_accuracy),
-                          with_std(group.last_train_loss, 1, 4), duration(group.seconds),
-                          escape_html(describe_runs(group))});
+                          with_std(group.last_test_loss, 1, 4), with_std(group.last_train_loss, 1, 4),
+                          duration(group.seconds), escape_html(describe_runs(group))});
   }
   return table.str() +
          "<p class=\"note\">Means over the complete runs, ± the sample standard deviation over their "
@@ -240,12 +240,14 @@ std::string run_table(const std::vector<Group>& groups) {
 std::string comparison_csv(const std::vector<Group>& groups) {
   std::string csv =
       "contender,runs,complete,best_accuracy,best_accuracy_std,best_epoch,best_epoch_std,last_accuracy,"
-      "last_accuracy_std,last_train_loss,last_train_loss_std,seconds,seconds_std,label\n";
+      "last_accuracy_std,last_test_loss,last_test_loss_std,last_train_loss,last_train_loss_std,seconds,"
+      "seconds_std,label\n";
   for (std::size_t i = 0; i < groups.size(); ++i) {
     const Group& g = groups[i];
-    csv += fmt::format("{},{},{},{},{},{},{},{},{}\n", i + 1, g.runs.size(), g.complete(),
+    csv += fmt::format("{},{},{},{},{},{},{},{},{},{}\n", i + 1, g.runs.size(), g.complete(),
                        csv_cells(g.best_accuracy), csv_cells(g.best_epoch), csv_cells(g.last_accuracy),
-                       csv_cells(g.last_train_loss), csv_cells(g.seconds), csv_text(g.label));
+                       csv_cells(g.last_test_loss), csv_cells(g.last_train_loss), csv_cells(g.seconds),
+                       csv_text(g.label));
   }
   return csv;
 }

@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <system_error>
 
+#include "core/base/directory_entries.h"
 #include "core/base/error.h"
 
 namespace lamina {
@@ -26,15 +27,32 @@ auto retry_interrupted(Call call) {
   return result;
 }
 
+// There may be nothing, but whether there is must be known.
+fs::file_status known(fs::file_status (*look)(const fs::path&, std::error_code&), const fs::path& path) {
+  std::error_code error;
+  const fs::file_status status = look(path, error);
+  check(status.type() != fs::file_type::none, "writing {}: cannot be looked at: {}", path.string(),
+        error.message());
+  return status;
+}
+
 fs::path followed(const fs::path& path) {
   std::error_code error;
-  const bool link = fs::is_symlink(path, error);
-  error.clear();  // set when there is nothing at `path` yet
+  const bool link = fs::is_symlink(known(fs::symlink_status, path));
   fs::path target = link ? fs::weakly_canonical(path, error) : path;
   check(!error, "writing {}: cannot follow the link: {}", path.string(), error.message());
-  check(!fs::exists(target, error) || fs::is_regular_file(target, error),
+  const fs::file_status status = known(fs::status, target);
+  check(!fs::exists(status) || fs::is_regular_file(status),
         "writing {}: it exists and is not a regular file; choose another path", path.string());
   return target;
+}
+
+// Takes ".12", one or more digits after `mark`, off the end; false if they are not there.
+bool take_number(std::string_view& name, char mark) {
+  const std::size_t end = name.find_last_not_of("0123456789");
+  if (end == std::string_view::npos || end + 1 == name.size() || name[end] != mark) return false;
+  name = name.substr(0, end);
+  return true;
 }
 
 }  // namespace
@@ -47,6 +65,10 @@ AtomicFile::AtomicFile(const fs::path& path) : target_(followed(path)) {
     descriptor_ = retry_interrupted(
         [&] { return ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666); });
   } while (descriptor_ < 0 && errno == EEXIST);
+  const fs::path folder = target_.parent_path();
+  std::error_code unknown;
+  check(descriptor_ >= 0 || errno != ENOENT || folder.empty() || fs::exists(folder, unknown),
+        "writing {}: there is no folder {}; make it first", target_.string(), folder.string());
   if (descriptor_ < 0) fail_with_errno("creating a temporary file beside it");
 }
 
@@ -95,6 +117,22 @@ void AtomicFile::sync_directory() const {
   errno = error;
   // Some file systems cannot sync a directory, and say EINVAL.
   if (synced != 0 && error != EINVAL) fail_with_errno("syncing its directory");
+}
+
+std::string_view target_of_temporary(std::string_view name) {
+  constexpr std::string_view suffix = ".tmp";
+  if (!name.ends_with(suffix)) return {};
+  name.remove_suffix(suffix.size());
+  return take_number(name, '-') && take_number(name, '.') ? name : std::string_view();
+}
+
+void remove_temporaries(const fs::path& folder, const std::function<bool(std::string_view)>& is_own) {
+  std::error_code ignored;
+  for (const fs::path& file : entries_of(folder)) {
+    const std::string name = file.filename().string();
+    const std::string_view target = target_of_temporary(name);
+    if (!target.empty() && is_own(target)) fs::remove(file, ignored);
+  }
 }
 
 void write_file_atomically(const fs::path& path, const std::string& contents) {

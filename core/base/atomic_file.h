@@ -4,7 +4,9 @@
 
 #include <cstddef>
 #include <filesystem>
+#include <functional>
 #include <string>
+#include <string_view>
 
 namespace lamina {
 
@@ -21,6 +23,7 @@ class AtomicFile {
 
   void write(const void* data, std::size_t bytes);
   void commit();
+  bool replaced() const { return renamed_; }  // the target is the new file, even where commit() threw
 
  private:
   [[noreturn]] void fail_with_errno(const char* action) const;
@@ -31,6 +34,14 @@ class AtomicFile {
   int descriptor_ = -1;
   bool renamed_ = false;
 };
+
+// The name of the target that a temporary file of this name belongs to; empty for any other name. A killed
+// process leaves it behind.
+std::string_view target_of_temporary(std::string_view name);
+
+// Removes those in a folder whose targets `is_own` knows. What cannot be removed stays.
+void remove_temporaries(const std::filesystem::path& folder,
+                        const std::function<bool(std::string_view target)>& is_own);
 
 // Writes `contents` in that way. Throws as AtomicFile does.
 void write_file_atomically(const std::filesystem::path& path, const std::string& contents);

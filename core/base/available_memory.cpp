@@ -6,10 +6,13 @@
 
 #include <algorithm>
 #include <fstream>
+#include <initializer_list>
 #include <limits>
 #include <optional>
 #include <sstream>
 #include <string>
+
+#include "core/base/table.h"
 
 namespace lamina {
 namespace fs = std::filesystem;
@@ -77,6 +80,37 @@ std::size_t left_in_groups(const fs::path& root) {
   return left;
 }
 
+// The limits that a shell's ulimit sets, of what this process may hold.
+struct ProcessLimit {
+  int resource;
+  const char* shown;
+  std::initializer_list<const char*> used;  // entries of proc/self/status
+};
+
+// Of addresses, what holds data: tensors reserve more than they use, and may still use it.
+const ProcessLimit process_limits[] = {
+    {RLIMIT_DATA, "ulimit -d", {"VmData:"}},
+    {RLIMIT_AS, "ulimit -v", {"VmData:", "VmStk:", "VmExe:", "VmLib:"}},
+};
+
+std::size_t limit_of(const ProcessLimit& limit) {
+  rlimit value{};
+  const bool limited = getrlimit(limit.resource, &value) == 0 && value.rlim_cur != RLIM_INFINITY;
+  return limited ? static_cast<std::size_t>(value.rlim_cur) : unlimited;
+}
+
+std::size_t left_in_process_limits(const fs::path& root) {
+  std::size_t left = unlimited;
+  for (const ProcessLimit& limit : process_limits) {
+    const std::size_t most = limit_of(limit);
+    if (most == unlimited) continue;
+    std::size_t used = 0;
+    for (const char* entry : limit.used) used += 1024 * read_entry(root / "proc/self/status", entry);
+    left = std::min(left, most - std::min(most, used));
+  }
+  return left;
+}
+
 }  // namespace
 
 std::size_t physical_memory() {
@@ -95,7 +129,18 @@ std::size_t available_memory(const fs::path& root) {
   const fs::path meminfo = root / "proc/meminfo";
   const std::size_t available =
       1024 * (read_entry(meminfo, "MemAvailable:") + read_entry(meminfo, "SwapFree:"));
-  return std::min(available > 0 ? available : physical_memory(), left_in_groups(root));
+  return std::min(
+      {available > 0 ? available : physical_memory(), left_in_groups(root), left_in_process_limits(root)});
+}
+
+std::string describe_available_memory() {
+  std::string text =
+      fmt::format("{} of memory are available", format_bytes(static_cast<double>(available_memory())));
+  if (left_in_groups("/") != unlimited) text += ", in a control group with a limit";
+  for (const ProcessLimit& limit : process_limits)
+    if (const std::size_t most = limit_of(limit); most != unlimited)
+      text += fmt::format(", {} allows {}", limit.shown, format_bytes(static_cast<double>(most)));
+  return text;
 }
 
 }  // namespace lamina

@@ -12,6 +12,7 @@
 
 #include "core/base/atomic_file.h"
 #include "core/base/error.h"
+#include "core/base/file_kind.h"
 #include "core/base/text_file.h"
 
 namespace lamina {
@@ -82,12 +83,14 @@ double number(std::string_view cell, const std::filesystem::path& path, std::siz
 
 CsvFile::CsvFile(std::filesystem::path path, const std::string& header, std::int64_t keep_through)
     : path_(std::move(path)) {
-  std::error_code ignored;  // what is there but cannot be read fails in read_text()
-  const std::string before = std::filesystem::exists(path_, ignored) ? read_text(path_) : std::string();
+  const bool is_there = kind_at(path_) != std::filesystem::file_type::not_found;
+  const std::string before = is_there ? read_text(path_) : std::string();
   const Kept kept = keep_rows(before, header, keep_through, path_);
   last_ = kept.last;
   write_file_atomically(path_, kept.text);
-  file_ = ::open(path_.c_str(), O_WRONLY | O_APPEND | O_CLOEXEC);
+  do {
+    file_ = ::open(path_.c_str(), O_WRONLY | O_APPEND | O_CLOEXEC);
+  } while (file_ < 0 && errno == EINTR);
   check(file_ >= 0, "{}: cannot be opened for writing: {}", path_.string(), std::strerror(errno));
 }
 
@@ -118,7 +121,10 @@ void CsvFile::flush() {
 
 void CsvFile::sync() {
   flush();
-  check(::fsync(file_) == 0, "{}: writing failed: {}", path_.string(), std::strerror(errno));
+  int synced = ::fsync(file_);
+  while (synced != 0 && errno == EINTR) synced = ::fsync(file_);
+  check(synced == 0, "{}: writing failed: {}; free some space, then start again", path_.string(),
+        std::strerror(errno));
 }
 
 std::vector<std::vector<double>> read_csv(const std::filesystem::path& path,

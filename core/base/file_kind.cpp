@@ -2,7 +2,6 @@
 
 #include <system_error>
 
-#include "core/base/error.h"
 #include "core/base/printable.h"
 
 namespace lamina {
@@ -15,11 +14,11 @@ fs::file_type kind_at(const fs::path& path) {
     std::error_code no_link;
     const fs::path target = fs::read_symlink(path, no_link);
     if (no_link) return kind;
-    fail("{}: a link to {}, which does not exist; mend or remove the link", printable(path.native()),
-         printable(target.native()));
+    throw ReadError(message("{}: a link to {}, which does not exist; mend or remove the link",
+                            printable(path.native()), printable(target.native())));
   }
-  check(kind != fs::file_type::none, "{}: cannot be looked at: {}", printable(path.native()),
-        error.message());
+  if (kind == fs::file_type::none)
+    throw ReadError(message("{}: cannot be looked at: {}", printable(path.native()), error.message()));
   return kind;
 }
 

@@ -4,10 +4,18 @@
 
 #include <filesystem>
 
+#include "core/base/error.h"
+
 namespace lamina {
 
-// Links are followed. not_found only if there is nothing of that name. Throws Error, naming the path, for a
-// link into nothing or in a circle, and for what the system does not let be looked at.
+// The system did not let a file be looked at or read: what is in it is not known.
+class ReadError : public Error {
+ public:
+  using Error::Error;
+};
+
+// Links are followed. not_found only if there is nothing of that name. Throws ReadError, naming the path, for
+// a link into nothing or in a circle, and for what the system does not let be looked at.
 std::filesystem::file_type kind_at(const std::filesystem::path& path);
 
 // "a file", "a directory", "a FIFO (named pipe)", "a socket", "a device"

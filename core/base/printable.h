@@ -13,5 +13,7 @@ bool is_utf8(std::string_view bytes);
 // The text with control characters (of Unicode's C1 block, too) and bytes that are not UTF-8 as \xNN: safe to
 // print, since a terminal would obey an escape sequence, and to put into JSON.
 std::string printable(std::string_view bytes);
+// The same, but for line ends.
+std::string printable_lines(std::string_view text);
 
 }  // namespace lamina

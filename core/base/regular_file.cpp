@@ -7,8 +7,6 @@
 #include <cerrno>
 #include <system_error>
 
-#include "core/base/error.h"
-#include "core/base/file_kind.h"
 #include "core/base/printable.h"
 
 namespace lamina {
@@ -25,20 +23,24 @@ int open_to_read(const fs::path& path) {
   return descriptor;
 }
 
+[[noreturn]] void fail_to(const char* what, const std::string& name, const std::string& reason) {
+  throw ReadError(message("{}: cannot be {}: {}", name, what, reason));
+}
+
 }  // namespace
 
 RegularFile::RegularFile(const fs::path& path) : name_(printable(path.native())) {
   const fs::file_type kind = kind_at(path);
-  check(kind == fs::file_type::regular || kind == fs::file_type::not_found, "{}: is {}; expected a file",
-        name_, kind_name(kind));
+  if (kind != fs::file_type::regular && kind != fs::file_type::not_found)
+    throw ReadError(message("{}: is {}; expected a file", name_, kind_name(kind)));
   descriptor_ = open_to_read(path);
-  check(descriptor_ >= 0, "{}: cannot be opened: {}", name_, system_reason());
+  if (descriptor_ < 0) fail_to("opened", name_, system_reason());
   struct stat status {};
   const bool known = ::fstat(descriptor_, &status) == 0;
   const std::string reason = known ? "it is no longer a regular file" : system_reason();
   if (!known || !S_ISREG(status.st_mode)) {
     ::close(descriptor_);  // the destructor will not run
-    fail("{}: cannot be opened: {}", name_, reason);
+    fail_to("opened", name_, reason);
   }
   size_ = static_cast<std::uint64_t>(status.st_size);
 }
@@ -50,11 +52,22 @@ std::size_t RegularFile::read(void* to, std::size_t bytes) {
   while (done < bytes) {
     const ssize_t count = ::read(descriptor_, static_cast<std::byte*>(to) + done, bytes - done);
     if (count < 0 && errno == EINTR) continue;
-    check(count >= 0, "{}: cannot be read: {}", name_, system_reason());
+    if (count < 0) fail_to("read", name_, system_reason());
     if (count == 0) break;
     done += static_cast<std::size_t>(count);
   }
   return done;
+}
+
+void RegularFile::read_at(std::uint64_t offset, void* to, std::size_t bytes) const {
+  auto* next = static_cast<std::byte*>(to);
+  for (std::size_t done = 0; done < bytes;) {
+    const ssize_t count = ::pread(descriptor_, next + done, bytes - done, static_cast<off_t>(offset + done));
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0) fail_to("read", name_, system_reason());
+    if (count == 0) fail_to("read", name_, "it became shorter meanwhile");
+    done += static_cast<std::size_t>(count);
+  }
 }
 
 }  // namespace lamina

@@ -7,11 +7,13 @@
 #include <filesystem>
 #include <string>
 
+#include "core/base/file_kind.h"
+
 namespace lamina {
 
 class RegularFile {
  public:
-  // Throws Error with the path and the system's reason, or what is there instead of a regular file.
+  // Throws ReadError with the path and the system's reason, or what is there instead of a regular file.
   explicit RegularFile(const std::filesystem::path& path);
   ~RegularFile();
   RegularFile(const RegularFile&) = delete;
@@ -21,8 +23,10 @@ class RegularFile {
   std::uint64_t size() const { return size_; }       // bytes, when it was opened
 
   // The next bytes: as many as asked for, fewer only at the end of the file. Goes on after interruptions and
-  // short reads; throws Error with the system's reason for what cannot be read.
+  // short reads; throws ReadError with the system's reason for what cannot be read.
   std::size_t read(void* to, std::size_t bytes);
+  // Those from `offset` on, wherever read() is; all of them, or ReadError.
+  void read_at(std::uint64_t offset, void* to, std::size_t bytes) const;
 
  private:
   std::string name_;

@@ -6,6 +6,7 @@
 #include <cstdint>
 
 #include "core/base/error.h"
+#include "core/base/printable.h"
 
 namespace lamina {
 namespace {
@@ -42,6 +43,8 @@ std::string line(const std::vector<std::string>& cells, const std::vector<Column
 void Table::add(std::vector<std::string> row) {
   check(row.size() == header_.size(), "table: a row of {} cells under a header of {}", row.size(),
         header_.size());
+  for (std::string& cell : row)
+    cell = printable(cell);  // names of classes and files, which come from elsewhere
   rows_.push_back(std::move(row));
 }
 

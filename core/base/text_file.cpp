@@ -16,8 +16,7 @@ template <typename Contents>
 Contents read_file_into_memory(const std::filesystem::path& path) {
   RegularFile file(path);
   const auto fail_too_large = [&file] {
-    fail("{}: {} bytes, and {} bytes of memory are available; expected a smaller file", file.name(),
-         file.size(), available_memory());
+    fail("{}: {} bytes, which is too large: {}", file.name(), file.size(), describe_available_memory());
   };
   if (file.size() > small_file && file.size() > available_memory()) fail_too_large();
   Contents contents;

@@ -3,11 +3,17 @@
 #include <algorithm>
 #include <atomic>
 #include <cstddef>
+#include <cstdio>
 #include <memory>
 #include <mutex>
+#include <new>
+#include <string>
 #include <system_error>
 #include <thread>
+#include <utility>
 #include <vector>
+
+#include "core/base/resource_limits.h"
 
 namespace lamina::cpu {
 namespace {
@@ -72,11 +78,23 @@ class ThreadPool {
     try {
       while (workers_.size() < wanted) workers_.push_back(std::make_unique<Worker>());
     } catch (const std::system_error&) {
+      say_fewer(wanted);
+    } catch (const std::bad_alloc&) {
+      say_fewer(wanted);
     }
     return std::min(wanted, workers_.size());
   }
 
+  // Once: it is slower, and the results are the same.
+  void say_fewer(std::size_t wanted) {
+    if (std::exchange(said_, true)) return;
+    const std::string advice = thread_advice();
+    std::fprintf(stderr, "lamina: computing with %zu instead of %zu threads: %s\n", workers_.size() + 1,
+                 wanted + 1, advice.c_str());
+  }
+
   std::mutex mutex_;
+  bool said_ = false;
   std::vector<std::unique_ptr<Worker>> workers_;
 };
 

@@ -1,9 +1,6 @@
 #include "core/files/safetensors.h"
 
-#include <fcntl.h>
 #include <fmt/format.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <bit>
@@ -16,6 +13,7 @@
 
 #include "core/base/atomic_file.h"
 #include "core/base/nearest.h"
+#include "core/base/regular_file.h"
 #include "core/base/rounding.h"
 #include "core/files/safetensors_header.h"
 
@@ -25,58 +23,45 @@ namespace {
 
 static_assert(std::endian::native == std::endian::little, "safetensors files are little-endian");
 
-class InputFile {
- public:
-  explicit InputFile(const std::filesystem::path& path)
-      : name_(path.string()), descriptor_(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)) {
-    check(descriptor_ >= 0, "reading {}: {}", name_, std::generic_category().message(errno));
-    struct stat status {};
-    const bool regular = ::fstat(descriptor_, &status) == 0 && S_ISREG(status.st_mode);
-    if (!regular) ::close(descriptor_);  // the destructor will not run
-    check(regular, "reading {}: it is not a regular file", name_);
-    size_ = static_cast<std::uint64_t>(status.st_size);
-  }
-  ~InputFile() { ::close(descriptor_); }
-  InputFile(const InputFile&) = delete;
-  InputFile& operator=(const InputFile&) = delete;
+// What a file begins with that is no safetensors file; empty where that tells nothing.
+std::string other_format(const std::string& start) {
+  constexpr const char* conversion =
+      "PyTorch's own format, which is not read here; convert it: python3 -c \"import torch; from "
+      "safetensors.torch import save_file; save_file(torch.load('IN.pth', map_location='cpu'), "
+      "'OUT.safetensors')\"";
+  if (start.starts_with("PK\3\4")) return std::string("a ZIP archive, perhaps ") + conversion;
+  if (start.starts_with("\x80\2")) return std::string("a Python pickle, perhaps ") + conversion;
+  if (start.starts_with("\x89HDF")) return "an HDF5 file";
+  const auto is_text = [](unsigned char c) {
+    return (c >= ' ' && c < 127) || c == '\n' || c == '\r' || c == '\t';
+  };
+  return std::all_of(start.begin(), start.end(), is_text) ? "text" : "";
+}
 
-  const std::string& name() const { return name_; }
-  std::uint64_t size() const { return size_; }
-
-  void read(std::uint64_t offset, void* destination, std::uint64_t bytes) const {
-    auto* next = static_cast<std::byte*>(destination);
-    while (bytes > 0) {
-      const ssize_t got = ::pread(descriptor_, next, bytes, static_cast<off_t>(offset));
-      if (got < 0 && errno == EINTR) continue;
-      check(got >= 0, "reading {}: {}", name_, std::generic_category().message(errno));
-      check(got > 0, "reading {}: it became shorter while it was read", name_);
-      next += got;
-      offset += static_cast<std::uint64_t>(got);
-      bytes -= static_cast<std::uint64_t>(got);
-    }
-  }
-
- private:
-  std::string name_;
-  int descriptor_;
-  std::uint64_t size_ = 0;
-};
+void check_format(const RegularFile& file) {
+  check(file.size() > 0, "{}: the file is empty; expected a safetensors file", file.name());
+  std::string start(std::min<std::uint64_t>(file.size(), 8), '\0');
+  file.read_at(0, start.data(), start.size());
+  const std::string format = other_format(start);
+  check(format.empty(), "{}: not a safetensors file, but {}", file.name(), format);
+}
 
 struct Opened {
   TensorHeader header;
   std::uint64_t data_start = 0;
 };
 
-Opened open_header(const InputFile& file) {
+Opened open_header(const RegularFile& file) {
+  check_format(file);
   std::uint64_t length = 0;
   check(file.size() >= sizeof length, "{}: {} bytes are too few for a safetensors file", file.name(),
         file.size());
-  file.read(0, &length, sizeof length);
+  file.read_at(0, &length, sizeof length);
   check(length <= max_header_bytes && length <= file.size() - sizeof length,
         "{}: the header would take {} bytes, in a file of {}: cut off, or not a safetensors file",
         file.name(), length, file.size());
   std::string json(length, '\0');
-  file.read(sizeof length, json.data(), length);
+  file.read_at(sizeof length, json.data(), length);
   const std::uint64_t data_start = sizeof length + length;
   return {parse_header(json, file.size() - data_start, file.name()), data_start};
 }
@@ -100,19 +85,19 @@ float from_f16(std::uint16_t bits) {
 
 // Reads tensors whose stored elements differ from those in memory.
 template <typename Stored, typename T, typename Convert>
-Tensor read_converted(const InputFile& file, std::uint64_t offset, const Shape& shape, Convert convert) {
+Tensor read_converted(const RegularFile& file, std::uint64_t offset, const Shape& shape, Convert convert) {
   std::vector<Stored> stored(static_cast<std::size_t>(shape.elements()));
-  file.read(offset, stored.data(), stored.size() * sizeof(Stored));
+  file.read_at(offset, stored.data(), stored.size() * sizeof(Stored));
   Tensor tensor = Tensor::empty(shape, {.dtype = dtype_of<T>});
   std::transform(stored.begin(), stored.end(), tensor.data<T>(), convert);
   return tensor;
 }
 
-Tensor read_tensor(const InputFile& file, const TensorEntry& entry, std::uint64_t data_start) {
+Tensor read_tensor(const RegularFile& file, const TensorEntry& entry, std::uint64_t data_start) {
   const std::uint64_t offset = data_start + entry.begin;
   const auto plain = [&](DType dtype) {
     Tensor tensor = Tensor::empty(entry.shape, {.dtype = dtype});
-    file.read(offset, tensor.raw(), entry.end - entry.begin);
+    file.read_at(offset, tensor.raw(), entry.end - entry.begin);
     return tensor;
   };
   if (entry.dtype == "F32") return plain(DType::f32);
@@ -192,7 +177,7 @@ const Tensor& TensorFile::at(const std::string& name) const {
 }
 
 TensorFile read_tensors(const std::filesystem::path& path) {
-  const InputFile input(path);
+  const RegularFile input(path);
   const auto [header, data_start] = open_header(input);
   TensorFile file{.tensors = {}, .metadata = header.metadata};
   for (const TensorEntry& entry : header.entries) {
@@ -203,7 +188,7 @@ TensorFile read_tensors(const std::filesystem::path& path) {
 }
 
 std::map<std::string, std::string> read_metadata(const std::filesystem::path& path) {
-  return open_header(InputFile(path)).header.metadata;
+  return open_header(RegularFile(path)).header.metadata;
 }
 
 void write_tensors(const std::filesystem::path& path, const TensorFile& file) {

@@ -21,7 +21,10 @@ class HeaderReader final : public nlohmann::json_sax<json> {
  public:
   HeaderReader(TensorHeader& header, const std::string& source) : header_(header), source_(source) {}
 
-  bool null() override { refuse("null"); }
+  bool null() override {
+    if (depth_ != 1 || key_ != "__metadata__") refuse("null");
+    return true;
+  }
   bool boolean(bool) override { refuse("true or false"); }
   bool number_integer(number_integer_t value) override {
     refuse(fmt::format("the negative number {}", value));

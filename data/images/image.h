@@ -11,18 +11,35 @@
 #include <span>
 #include <string>
 
+#include "core/base/error.h"
 #include "core/tensor.h"
 
 namespace lamina::data {
 
-// Larger images are refused before memory is asked for.
+// The default of how many pixels an image may have. Larger ones are refused before memory is asked for: a
+// file of a kilobyte can claim any size.
 inline constexpr std::int64_t max_pixels = 64 * 1024 * 1024;
 
+// An image that is refused for its size alone.
+class TooManyPixels : public Error {
+ public:
+  using Error::Error;
+};
+
+// A file that could be read, but not decoded: damaged, cut short, no image, of a kind that is not read.
+class DamagedImage : public Error {
+ public:
+  using Error::Error;
+};
+
 // -> u8 [H, W, channels]; channels is 3 (RGB) or 1 (luminance). The content decides what the file is, not its
-// name; only TGA, which nothing but a plausible header tells, must be named .tga. Throws Error naming the
-// file: unreadable, no such image, truncated, damaged, too large.
-Tensor decode_image(const std::filesystem::path& path, int channels = 3);
-Tensor decode_image(std::span<const std::uint8_t> bytes, const std::string& name, int channels = 3);
+// name; only TGA, which nothing but a plausible header tells, must be named .tga. `name` is for messages.
+// Throws DamagedImage and TooManyPixels naming the file, other Errors for what cannot be read or is too much
+// for the memory.
+Tensor decode_image(const std::filesystem::path& path, int channels = 3,
+                    std::int64_t most_pixels = max_pixels);
+Tensor decode_image(std::span<const std::uint8_t> bytes, const std::string& name, int channels = 3,
+                    std::int64_t most_pixels = max_pixels);
 
 // u8 [H, W, C] -> [size, size, C]: the shorter side is resized to `size` (triangle filter, widened when
 // shrinking, as PIL's BILINEAR), then the centre is cut out, as torchvision's Resize and CenterCrop do.

@@ -50,13 +50,13 @@ class PnmHeader {
 
 }  // namespace
 
-Pixels decode_pnm(std::span<const std::uint8_t> bytes, const std::string& name) {
+Pixels decode_pnm(std::span<const std::uint8_t> bytes, const std::string& name, std::int64_t most) {
   PnmHeader header(bytes, name);
   const std::int64_t width = header.number("width"), height = header.number("height");
   const std::int64_t maximum = header.number("maximum value");
   const std::span<const std::uint8_t> samples = header.rest();
   Pixels pixels;
-  pixels.set_size(name, height, width, bytes[1] == '6' ? 3 : 1);
+  pixels.set_size(name, {height, width}, bytes[1] == '6' ? 3 : 1, most);
   check(maximum >= 1 && maximum <= 65535, "{}: damaged PNM image: a maximum value of {}; expected 1 to 65535",
         name, maximum);
   const std::size_t size = maximum > 255 ? 2 : 1;

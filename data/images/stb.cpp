@@ -145,10 +145,10 @@ TgaHeader read_tga_header(StbBytes bytes, const std::string& name) {
 
 }  // namespace
 
-Pixels decode_bmp(StbBytes bytes, const std::string& name) {
+Pixels decode_bmp(StbBytes bytes, const std::string& name, std::int64_t most) {
   const BmpHeader header = read_bmp_header(bytes, name);
   Pixels pixels;
-  pixels.set_size(name, header.height, header.width, 3);
+  pixels.set_size(name, {header.height, header.width}, 3, most);
   check_length(bytes, name, "BMP", header.end());
   check_palette(bytes, header, name);
   return decode_with_stb(bytes, name, "BMP", std::move(pixels));
@@ -166,12 +166,12 @@ bool looks_like_tga(StbBytes bytes) {
          (bytes[17] & 0xC0) == 0;
 }
 
-Pixels decode_tga(StbBytes bytes, const std::string& name) {
+Pixels decode_tga(StbBytes bytes, const std::string& name, std::int64_t most) {
   const TgaHeader header = read_tga_header(bytes, name);
   const bool grey_with_alpha = header.bits == 16 && (bytes[2] == 3 || bytes[2] == 11);
   const std::int64_t colour_bits = header.palette_bits > 0 ? header.palette_bits : header.bits;
   Pixels pixels;
-  pixels.set_size(name, header.height, header.width, colour_bits == 8 || grey_with_alpha ? 1 : 3);
+  pixels.set_size(name, {header.height, header.width}, colour_bits == 8 || grey_with_alpha ? 1 : 3, most);
   check_length(bytes, name, "TGA", header.end());
   return decode_with_stb(bytes, name, "TGA", std::move(pixels));
 }

@@ -53,6 +53,7 @@ std::vector<std::string> read_classes(const Format& format, const fs::path& dire
   std::vector<std::string> classes = read_lines(path);
   check(classes.size() == format.classes.size(), "{}: {} class names; expected {}", printable(path.native()),
         classes.size(), format.classes.size());
+  for (const std::string& name : classes) check_class_name(name, printable(path.native()));
   return classes;
 }
 

@@ -1,20 +1,26 @@
 #include "data/sets/folder.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
-#include <atomic>
 #include <cstring>
-#include <map>
 #include <optional>
-#include <set>
 #include <string>
-#include <system_error>
 #include <unordered_map>
 #include <vector>
 
+#include "core/base/available_memory.h"
 #include "core/base/error.h"
+#include "core/base/file_kind.h"
+#include "core/base/option_name.h"
+#include "core/base/printable.h"
+#include "core/base/table.h"
+#include "core/base/text_file.h"
+#include "core/memory/allocator.h"
 #include "data/cache.h"
 #include "data/file.h"
 #include "data/images/image.h"
+#include "data/sets/folder_listing.h"
 
 namespace lamina::data {
 
@@ -22,113 +28,8 @@ namespace fs = std::filesystem;
 
 namespace {
 
-struct ImageFile {
-  fs::path path;
-  std::int32_t label = 0;
-};
-
-struct Listing {
-  std::vector<std::string> classes;
-  std::vector<ImageFile> train, test;
-};
-
-using ClassNumbers = std::unordered_map<std::string, std::int32_t>;
-
-bool hidden(const fs::path& path) { return path.filename().string().starts_with('.'); }
-
-std::vector<std::string> subfolders(const fs::path& directory) {
-  std::vector<std::string> names;
-  for (const fs::directory_entry& entry : fs::directory_iterator(directory)) {
-    if (entry.is_directory() && !hidden(entry.path())) names.push_back(entry.path().filename().string());
-  }
-  std::sort(names.begin(), names.end());
-  return names;
-}
-
-// All image files below `directory`, sorted by path.
-std::vector<fs::path> images_below(const fs::path& directory) {
-  std::vector<fs::path> files;
-  fs::recursive_directory_iterator walk(directory, fs::directory_options::follow_directory_symlink);
-  for (const fs::directory_entry& entry : walk) {
-    if (hidden(entry.path())) {
-      if (entry.is_directory()) walk.disable_recursion_pending();
-    } else if (entry.is_regular_file() && entry.path().extension() != ".txt") {
-      files.push_back(entry.path());
-    }
-  }
-  std::sort(files.begin(), files.end());
-  return files;
-}
-
-std::vector<ImageFile> list_class_folders(const fs::path& split, const ClassNumbers& numbers) {
-  std::vector<ImageFile> files;
-  for (const std::string& name : subfolders(split)) {
-    const fs::path folder = split / name;
-    const auto number = numbers.find(name);
-    check(number != numbers.end(), "{}: no class of that name in the train folder", folder.string());
-    const std::vector<fs::path> images = images_below(folder);
-    check(!images.empty(), "{}: no images in this class folder; add some or remove it", folder.string());
-    for (const fs::path& image : images) files.push_back({image, number->second});
-  }
-  return files;
-}
-
-// Tiny ImageNet's validation images: val/images/NAME, and lines "NAME\tWNID\t…" in val_annotations.txt.
-std::vector<ImageFile> list_annotated(const fs::path& split, const ClassNumbers& numbers) {
-  const fs::path annotations = split / "val_annotations.txt";
-  std::vector<ImageFile> files;
-  std::set<fs::path> listed;
-  for (const std::string& line : read_lines(annotations)) {
-    const std::size_t first = line.find('\t');
-    check(first != std::string::npos, "{}: '{}' is not NAME<tab>CLASS…", annotations.string(), line);
-    const std::string name = line.substr(first + 1, line.find('\t', first + 1) - first - 1);
-    const auto number = numbers.find(name);
-    check(number != numbers.end(), "{}: class '{}' of {} has no train folder", annotations.string(), name,
-          line.substr(0, first));
-    files.push_back({split / "images" / line.substr(0, first), number->second});
-    check(fs::exists(files.back().path), "{}: lists {}, which does not exist", annotations.string(),
-          files.back().path.string());
-    listed.insert(files.back().path);
-  }
-  for (const fs::path& image : images_below(split / "images")) {
-    check(listed.contains(image), "{}: no line for {}", annotations.string(), image.string());
-  }
-  return files;
-}
-
-// test/ or val/, whichever has labels: folders named as the training classes, or annotations.
-std::vector<ImageFile> list_test(const fs::path& directory, const ClassNumbers& numbers) {
-  for (const char* name : {"test", "val"}) {
-    const fs::path split = directory / name;
-    if (!fs::is_directory(split)) continue;
-    if (fs::exists(split / "val_annotations.txt")) return list_annotated(split, numbers);
-    const std::vector<std::string> folders = subfolders(split);
-    const bool labelled = std::any_of(folders.begin(), folders.end(),
-                                      [&](const std::string& folder) { return numbers.contains(folder); });
-    if (labelled) return list_class_folders(split, numbers);
-  }
-  fail("{}: neither test/ nor val/ holds class folders of the same names as those in train/",
-       directory.string());
-}
-
-Listing list_files(const fs::path& directory) {
-  const fs::path train = directory / "train";
-  check(fs::is_directory(train), "{}: has no folder 'train'; expected train/<class>/… and test/<class>/…",
-        directory.string());
-  Listing listing;
-  listing.classes = subfolders(train);
-  check(!listing.classes.empty(), "{}: has no class folders", train.string());
-  ClassNumbers numbers;
-  for (const std::string& name : listing.classes) {
-    numbers.emplace(name, static_cast<std::int32_t>(numbers.size()));
-  }
-  listing.train = list_class_folders(train, numbers);
-  listing.test = list_test(directory, numbers);
-  return listing;
-}
-
 // Everything the pixels depend on.
-std::string describe(const fs::path& directory, const Listing& listing, int image_size) {
+std::string describe(const fs::path& directory, const FolderListing& listing, int image_size) {
   std::string text = fmt::format("decoder 1, size {}\n", image_size);
   for (const auto* files : {&listing.train, &listing.test}) {
     for (const ImageFile& file : *files) {
@@ -141,38 +42,104 @@ std::string describe(const fs::path& directory, const Listing& listing, int imag
   return text;
 }
 
-Tensor load(const fs::path& path, int image_size) {
-  const Tensor image = decode_image(path);
-  return image_size > 0 ? resize_image(image, image_size) : image;
+Tensor load(const fs::path& path, const OpenOptions& options) {
+  const Tensor image = decode_image(path, 3, options.max_pixels);
+  return options.image_size > 0 ? resize_image(image, options.image_size) : image;
 }
 
-// All images of a split; every one must have the shape of the image at `first`.
-Tensor decode_all(const std::vector<ImageFile>& files, const fs::path& first, const OpenOptions& options) {
-  const Shape shape = load(first, options.image_size).shape();
-  const auto count = static_cast<std::int64_t>(files.size());
-  Tensor images = Tensor::empty({count, shape[0], shape[1], shape[2]}, {.dtype = DType::u8});
-  for_each_index(count, options.threads, [&](std::int64_t i) {
+// What all images must be like.
+struct Example {
+  fs::path path;
+  Shape shape;
+};
+
+// The first image that is none of the damaged ones.
+Example find_example(const std::vector<ImageFile>& files, const OpenOptions& options) {
+  for (const ImageFile& file : files) {
+    try {
+      return {file.path, load(file.path, options).shape()};
+    } catch (const DamagedImage&) {
+      if (!options.skip_damaged) throw;
+    }
+  }
+  fail("{}: and all other training images are damaged, too", printable(files.front().path.native()));
+}
+
+// Memory for all images of both splits, before time is spent on the first one.
+DecodedFolder make_room(const fs::path& directory, const FolderListing& listing, const Shape& shape) {
+  const auto train = static_cast<std::int64_t>(listing.train.size()),
+             test = static_cast<std::int64_t>(listing.test.size());
+  try {
+    const auto room = [&](std::int64_t images) {
+      return DecodedSplit{.images = Tensor::empty({images, shape[0], shape[1], shape[2]}, {DType::u8}),
+                          .damaged = {}};
+    };
+    return {.train = room(train), .test = room(test)};
+  } catch (const OutOfMemory& error) {
+    const MemoryShortage& shortage = error.shortage();
+    const auto needed = static_cast<double>(train + test) * static_cast<double>(shape.elements());
+    fail(
+        "{}: {} images of {}×{} pixels need {} of memory, and at most {} can be had ({}). Set a smaller {}, "
+        "or "
+        "use a folder with fewer images",
+        printable(directory.native()), format_count(train + test), shape[1], shape[0], format_bytes(needed),
+        format_bytes(static_cast<double>(shortage.most_bytes)), describe_available_memory(),
+        option_name("image_size"));
+  }
+}
+
+// Moves the images that are not damaged together.
+void close_gaps(DecodedSplit& split) {
+  std::int64_t kept = 0;
+  auto damaged = split.damaged.begin();
+  for (std::int64_t i = 0; i < split.images.size(0); ++i) {
+    if (damaged != split.damaged.end() && damaged->index == i) {
+      ++damaged;
+    } else {
+      const Tensor from = split.images.rows(i, 1);
+      std::memmove(split.images.rows(kept++, 1).raw(), from.raw(), from.bytes());
+    }
+  }
+  split.images = split.images.rows(0, kept);
+}
+
+void decode_all(const std::vector<ImageFile>& files, const Example& example, const OpenOptions& options,
+                DecodedSplit& split) {
+  std::vector<std::string> reasons(files.size());  // of the damaged ones
+  for_each_index(std::ssize(files), options.threads, [&](std::int64_t i) {
     const fs::path& path = files[static_cast<std::size_t>(i)].path;
-    const Tensor image = load(path, options.image_size);
-    check(image.shape() == shape,
-          "images of different sizes: {} has {}×{} pixels, {} has {}×{} (width×height). Make them one size "
-          "or set image_size to have them resized and cropped",
-          first.string(), shape[1], shape[0], path.string(), image.size(1), image.size(0));
-    std::memcpy(images.rows(i, 1).raw(), image.raw(), image.bytes());
+    try {
+      const Tensor image = load(path, options);
+      check(image.shape() == example.shape,
+            "images of different sizes: {} has {}×{} pixels, {} has {}×{} (width×height). Make them one size "
+            "or set {} to have them resized and cropped",
+            printable(example.path.native()), example.shape[1], example.shape[0], printable(path.native()),
+            image.size(1), image.size(0), option_name("image_size"));
+      std::memcpy(split.images.rows(i, 1).raw(), image.raw(), image.bytes());
+    } catch (const DamagedImage& error) {
+      if (!options.skip_damaged) throw;
+      reasons[static_cast<std::size_t>(i)] = error.what();
+    }
   });
-  return images;
+  for (std::size_t i = 0; i < reasons.size(); ++i) {
+    if (!reasons[i].empty()) split.damaged.push_back({static_cast<std::int64_t>(i), printable(reasons[i])});
+  }
+  if (!split.damaged.empty()) close_gaps(split);
 }
 
-DecodedFolder decode(const fs::path& directory, const Listing& listing, const OpenOptions& options) {
+DecodedFolder decode(const fs::path& directory, const FolderListing& listing, const OpenOptions& options) {
   if (options.notify) {
     options.notify(fmt::format("decoding {} images of {} …", listing.train.size() + listing.test.size(),
-                               directory.string()));
+                               printable(directory.native())));
   }
-  const fs::path& first = listing.train.front().path;
-  return {decode_all(listing.train, first, options), decode_all(listing.test, first, options)};
+  const Example example = find_example(listing.train, options);
+  DecodedFolder decoded = make_room(directory, listing, example.shape);
+  decode_all(listing.train, example, options, decoded.train);
+  decode_all(listing.test, example, options, decoded.test);
+  return decoded;
 }
 
-DecodedFolder decode_or_read_cache(const fs::path& directory, const Listing& listing,
+DecodedFolder decode_or_read_cache(const fs::path& directory, const FolderListing& listing,
                                    const OpenOptions& options) {
   const auto key =
       options.cache ? cache_key(directory, describe(directory, listing, options.image_size)) : std::nullopt;
@@ -183,39 +150,73 @@ DecodedFolder decode_or_read_cache(const fs::path& directory, const Listing& lis
   return decoded;
 }
 
-Split make_split(const Tensor& images, const std::vector<ImageFile>& files) {
+// The damaged images of both splits: an error, unless they are to be left out.
+void report_damaged(const DecodedFolder& decoded, const OpenOptions& options, Dataset& dataset) {
+  std::vector<std::string> reasons;
+  for (const DecodedSplit* split : {&decoded.train, &decoded.test})
+    for (const DamagedFile& file : split->damaged) reasons.push_back(file.reason);
+  if (reasons.empty()) return;
+  if (!options.skip_damaged) throw DamagedImage(reasons.front());
+  constexpr std::size_t most_shown = 10;
+  const std::size_t count = std::min(reasons.size(), most_shown);
+  const std::string summary =
+      fmt::format("{} damaged image{} left out", reasons.size(), reasons.size() == 1 ? "" : "s");
+  std::string text = fmt::format("warning: {}:", summary);
+  for (std::size_t i = 0; i < count; ++i) text += "\n  " + reasons[i];
+  if (reasons.size() > count) text += fmt::format("\n  and {} more", reasons.size() - count);
+  if (options.notify) options.notify(text);
+  dataset.notes.push_back(summary);
+}
+
+Split make_split(const DecodedSplit& decoded, const std::vector<ImageFile>& files, std::size_t classes) {
   std::vector<std::int32_t> labels;
-  labels.reserve(files.size());
-  for (const ImageFile& file : files) labels.push_back(file.label);
-  check(images.size(0) == static_cast<std::int64_t>(labels.size()), "{} decoded images for {} files",
-        images.size(0), labels.size());
+  std::vector<std::int64_t> listed(classes), left(classes);  // files of each class
+  auto damaged = decoded.damaged.begin();
+  for (std::size_t i = 0; i < files.size(); ++i) {
+    const auto label = static_cast<std::size_t>(files[i].label);
+    ++listed[label];
+    if (damaged != decoded.damaged.end() && damaged->index == static_cast<std::int64_t>(i)) {
+      ++damaged;
+    } else {
+      ++left[label];
+      labels.push_back(files[i].label);
+    }
+  }
+  for (const ImageFile& file : files)
+    check(left[static_cast<std::size_t>(file.label)] > 0,
+          "{}: and all other images of its class in this split are damaged, too",
+          printable(file.path.native()));
+  check(decoded.images.size(0) == std::ssize(labels), "{} decoded images for {} files",
+        decoded.images.size(0), labels.size());
   Split split;
-  split.images = images;
-  split.labels = Tensor::from(labels, {static_cast<std::int64_t>(labels.size())});
+  split.images = decoded.images;
+  split.labels = Tensor::from(labels, {std::ssize(labels)});
   return split;
 }
 
 }  // namespace
 
 Dataset folder(const fs::path& directory, const OpenOptions& options) try {
-  const Listing listing = list_files(directory);
+  const FolderListing listing = list_folder(directory);
   const DecodedFolder decoded = decode_or_read_cache(directory, listing, options);
+  const std::string name = printable(directory.native());
   Dataset dataset;
   dataset.name = "folder";
   dataset.classes = listing.classes;
-  dataset.train = make_split(decoded.train, listing.train);
-  dataset.test = make_split(decoded.test, listing.test);
-  return finish(std::move(dataset), options, directory.string(), directory.string());
+  dataset.notes = listing.left_out.notes();
+  report_damaged(decoded, options, dataset);
+  dataset.train = make_split(decoded.train, listing.train, listing.classes.size());
+  dataset.test = make_split(decoded.test, listing.test, listing.classes.size());
+  return finish(std::move(dataset), options, name, name);
 } catch (const fs::filesystem_error& error) {
-  fail("{}: cannot be read: {}", directory.string(), error.what());
+  fail("{}: cannot be looked at: {}", printable(error.path1().native()), error.code().message());
 }
 
 Dataset tiny_imagenet(const fs::path& directory, const OpenOptions& options) {
   Dataset dataset = folder(directory, options);
   dataset.name = "tiny-imagenet";
   const fs::path words = directory / "words.txt";
-  std::error_code ignored;
-  if (!fs::exists(words, ignored)) return dataset;
+  if (kind_at(words) == fs::file_type::not_found) return dataset;
   std::unordered_map<std::string, std::string> readable;  // "n01641577" -> "bullfrog, Rana catesbeiana"
   for (const std::string& line : read_lines(words)) {
     const std::size_t tab = line.find('\t');
@@ -223,6 +224,7 @@ Dataset tiny_imagenet(const fs::path& directory, const OpenOptions& options) {
   }
   for (std::string& name : dataset.classes) {
     if (const auto found = readable.find(name); found != readable.end()) name = found->second;
+    check_class_name(name, printable(words.native()));
   }
   return dataset;
 }

@@ -55,9 +55,9 @@ Shape read_header(GzFile& file, int rank) {
 // A header may promise anything; memory grows only with what is really there, which is read no further than
 // one piece beyond the promise, however much it would unpack to.
 std::vector<std::uint8_t> read_rest(GzFile& file, std::int64_t expected) {
-  check(static_cast<std::size_t>(expected) <= available_memory(),
-        "{}: its header promises {} bytes, and {} bytes of memory are available", file.name(), expected,
-        available_memory());
+  if (static_cast<std::size_t>(expected) > available_memory())
+    fail("{}: its header promises {} bytes, which is too much: {}", file.name(), expected,
+         describe_available_memory());
   constexpr std::size_t chunk = 1 << 20;
   std::vector<std::uint8_t> data;
   std::size_t size = 0;

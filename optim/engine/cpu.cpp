@@ -1,3 +1,4 @@
+#include "core/base/unsigned_nan.h"
 #include "core/cpu/parallel.h"
 #include "optim/engine/engine.h"
 
@@ -50,7 +51,7 @@ void check_trust(double trust, const Segment& segment, const Step& step) {
   check(std::isfinite(trust),
         "optimizer step {}: the trust ratio of {} {} is {}; nothing was changed. Its weights or its update "
         "are zero: set zero_norm to one",
-        step.number, segment.name, segment.shape.str(), trust);
+        step.number, segment.name, segment.shape.str(), unsigned_nan(trust));
 }
 
 }  // namespace engine

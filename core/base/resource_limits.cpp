@@ -1,0 +1,126 @@
+#include "core/base/resource_limits.h"
+
+#include <fmt/format.h>
+#include <sched.h>
+#include <sys/resource.h>
+
+#include <algorithm>
+#include <cmath>
+#include <fstream>
+#include <limits>
+#include <memory>
+#include <thread>
+
+#include "core/base/available_memory.h"
+#include "core/base/option_name.h"
+
+namespace lamina {
+namespace fs = std::filesystem;
+namespace {
+
+int machine_cores() { return std::max(1, static_cast<int>(std::thread::hardware_concurrency())); }
+
+// The set has as many bits as the kernel knows cores, which may be more than cpu_set_t has.
+int allowed_cores() {
+  for (std::size_t cores = 1024; cores <= (std::size_t{1} << 20); cores *= 4) {
+    const std::unique_ptr<cpu_set_t, void (*)(cpu_set_t*)> set(CPU_ALLOC(cores),
+                                                               [](cpu_set_t* s) { CPU_FREE(s); });
+    const std::size_t bytes = CPU_ALLOC_SIZE(cores);
+    CPU_ZERO_S(bytes, set.get());
+    if (sched_getaffinity(0, bytes, set.get()) == 0) return std::max(1, CPU_COUNT_S(bytes, set.get()));
+  }
+  return machine_cores();
+}
+
+constexpr double unlimited = std::numeric_limits<double>::infinity();
+
+// Cores that one group allows: "150000 100000" in cpu.max, microseconds of each period; "max 100000" is all.
+double quota_in(const fs::path& group) {
+  double quota = 0, period = 0;
+  if (std::ifstream(group / "cpu.max") >> quota >> period && period > 0) return quota / period;
+  const bool version_1 = static_cast<bool>(std::ifstream(group / "cpu.cfs_quota_us") >> quota) &&
+                         static_cast<bool>(std::ifstream(group / "cpu.cfs_period_us") >> period);
+  return version_1 && quota > 0 && period > 0 ? quota / period : unlimited;  // -1 is all, too
+}
+
+// In a group and all above it. A container sees its own group as the mount's root, whatever its path says.
+double quota_up_from(const fs::path& mount, const std::string& path) {
+  double least = quota_in(mount);
+  fs::path group = mount;
+  for (const fs::path& name : fs::path(path).relative_path()) {
+    group /= name;
+    least = std::min(least, quota_in(group));
+  }
+  return least;
+}
+
+// Lines "0::/path" of version 2, "7:cpu,cpuacct:/path" of version 1.
+double group_quota(const fs::path& root) {
+  const fs::path mount = root / "sys/fs/cgroup";
+  std::ifstream groups(root / "proc/self/cgroup");
+  double least = unlimited;
+  for (std::string line; std::getline(groups, line);) {
+    const std::size_t first = line.find(':'), second = line.find(':', first + 1);
+    if (first == std::string::npos || second == std::string::npos) continue;
+    const std::string controllers = line.substr(first + 1, second - first - 1);
+    const std::string path = line.substr(second + 1);
+    if (controllers.empty()) least = std::min(least, quota_up_from(mount, path));
+    if (fmt::format(",{},", controllers).find(",cpu,") == std::string::npos) continue;
+    for (const std::string& folder : {std::string("cpu"), controllers})
+      least = std::min(least, quota_up_from(mount / folder, path));
+  }
+  return least;
+}
+
+// "ulimit -u allows 100 processes and threads"; empty: no limit.
+std::string limit_text(decltype(RLIMIT_AS) resource, const char* format, double unit) {
+  rlimit limit{};
+  if (getrlimit(resource, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) return "";
+  return fmt::format(fmt::runtime(format), static_cast<double>(limit.rlim_cur) / unit);
+}
+
+std::string address_space_limit() {
+  return limit_text(RLIMIT_AS, "ulimit -v allows {:.0f} KiB of addresses", 1024);
+}
+
+std::string in_force(const std::string& a, const std::string& b) {
+  return a.empty() && b.empty() ? "" : fmt::format(" ({}{}{})", a, a.empty() || b.empty() ? "" : "; ", b);
+}
+
+}  // namespace
+
+int UsableCores::count() const {
+  const int cores = std::min(machine, allowed);
+  return std::max(1, quota > 0 ? std::min(cores, quota) : cores);
+}
+
+std::string UsableCores::why() const {
+  if (count() >= machine) return "";
+  return quota > 0 && quota < allowed
+             ? fmt::format("its control group allows {} of {} cores", quota, machine)
+             : fmt::format("the process may run on {} of {} cores", allowed, machine);
+}
+
+UsableCores usable_cores(const fs::path& root) {
+  const double quota = group_quota(root);
+  return {.machine = machine_cores(),
+          .allowed = allowed_cores(),
+          .quota = quota < 1e6 ? std::max(1, static_cast<int>(std::ceil(quota))) : 0};
+}
+
+std::string thread_advice() {
+  return fmt::format(
+      "the system starts no more threads{}: raise the limit of addresses (ulimit -v), of processes "
+      "(ulimit -u) or of a control group (pids.max), or use fewer: {} 1, {} 0",
+      in_force(address_space_limit(),
+               limit_text(RLIMIT_NPROC, "ulimit -u allows {:.0f} processes and threads", 1)),
+      option_name("threads"), option_name("workers"));
+}
+
+std::string out_of_memory_advice() {
+  return fmt::format(
+      "out of memory: the system gives no more; {}. Use a smaller {} or {}, fewer {}, or raise the limit",
+      describe_available_memory(), option_name("micro_batch"), option_name("batch"), option_name("workers"));
+}
+
+}  // namespace lamina

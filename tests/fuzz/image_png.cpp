@@ -1,0 +1,7 @@
+#include "image.h"
+
+namespace lamina::fuzz {
+
+FUZZ_TARGET(image_png) { decode_any(input, "a.png"); }
+
+}  // namespace lamina::fuzz

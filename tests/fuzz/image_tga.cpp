@@ -1,0 +1,7 @@
+#include "image.h"
+
+namespace lamina::fuzz {
+
+FUZZ_TARGET(image_tga) { decode_any(input, "a.tga"); }
+
+}  // namespace lamina::fuzz

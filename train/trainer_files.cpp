@@ -1,0 +1,115 @@
+// Trainer: its directory, what it takes up there and what it leaves.
+#include "core/base/option_name.h"
+#include "train/checkpoint.h"
+#include "train/logs.h"
+#include "train/longer_run.h"
+#include "train/run_config.h"
+#include "train/run_directory.h"
+#include "train/step.h"
+#include "train/trainer.h"
+
+namespace lamina {
+
+void Trainer::open() {
+  run_ = std::make_unique<TrainingRun>(
+      TrainingRun{.objective = objective_,
+                  .optimizer = optimizer_,
+                  .loader = loader_,
+                  .directory = directory_ != nullptr ? directory_->path() : std::filesystem::path(),
+                  .epochs = options_.epochs,
+                  .resumed = directory_ != nullptr && train::RunDirectory::holds_run(directory_->path()),
+                  .checkpoint = {},
+                  .position = position_});
+  check_optimizer();
+  if (options_.ema != 0) average_ = std::make_unique<WeightAverage>(objective_.module(), options_.ema);
+  if (directory_ == nullptr) return;
+  const nlohmann::json config = options_.config.empty()
+                                    ? train::describe_run(*run_, options_, valid_.size(), test_)
+                                    : nlohmann::json::parse(options_.config);
+  options_.config = config.dump();
+  directory_->remove_half_written();
+  if (!run_->resumed) return;
+  const nlohmann::json saved = directory_->read_config();
+  train::check_same_recipe(*directory_, train::with_length_of(saved, config));
+  is_longer_ = train::check_longer(saved, config, directory_->path());
+  if (const auto checkpoint = train::read_newest_checkpoint(*directory_)) resume(*checkpoint);
+}
+
+void Trainer::resume(const train::Checkpoint& checkpoint) {
+  const nlohmann::json config = nlohmann::json::parse(options_.config);
+  train::check_same_run(checkpoint, train::with_length_of(checkpoint.config, config));
+  train::check_longer(checkpoint.config, config, checkpoint.path);
+  restore(checkpoint, objective_.module(), optimizer_, average_.get());
+  position_ = checkpoint.position;
+  run_->checkpoint = checkpoint.path;
+  checkpoints_ = {position_.step};
+  saved_ = true;
+  if (is_longer_ && out_of_patience()) {
+    fail_usage(
+        "run directory {}: it ended after epoch {}, out of its {} of {}; with {} {} it would have ended "
+        "there, "
+        "too",
+        directory_->path().string(), position_.epoch, option_name("patience"), options_.patience,
+        option_name("epochs"), options_.epochs);
+  }
+  const std::filesystem::path best = directory_->file("best.safetensors");
+  if (options_.keep == Keep::best && position_.best.epoch > 0) best_ = read_tensors(best);
+}
+
+// Before the first step beyond what the directory holds. The final weights of an earlier end go first:
+// whatever stops this, no reader takes them for those of a longer run.
+void Trainer::begin() {
+  if (begun_ || directory_ == nullptr) return;
+  directory_->remove_end();
+  if (is_longer_) directory_->write_config(nlohmann::json::parse(options_.config));
+  begun_ = true;
+}
+
+// After an error of something else; what it says matters more than that saving failed, too. Within a step, or
+// with steps whose results were not read, weights or running statistics are ahead of the position.
+void Trainer::save_what_is_known() {
+  if (within_step_ || step_ == nullptr || step_->unread() > 0 || position_.step == 0) return;
+  try {
+    save();
+  } catch (const std::exception&) {
+  }
+}
+
+void Trainer::keep_best() {
+  const AveragedWeights averaged(average_.get());
+  best_ = to_tensor_file(objective_.module().state(), options_.weights);
+  if (directory_ != nullptr) write_tensors(directory_->file("best.safetensors"), best_);
+}
+
+// The logs and the observers' files first: no checkpoint may be ahead of them. Kept are the last two that are
+// known to be whole; others are older, or damaged, or of steps that this run has yet to take.
+void Trainer::save() {
+  if (saved_ || directory_ == nullptr || unsaved_) return;
+  logs_->sync();
+  if (!observers_.tell([](Observer& observer) { observer.save(); })) fail_unsaved();
+  save_checkpoint(*directory_, objective_.module(), options_.weights, optimizer_, average_.get(), position_,
+                  options_.config);
+  saved_ = true;
+  if (checkpoints_.empty() || checkpoints_.back() != position_.step) checkpoints_.push_back(position_.step);
+  if (checkpoints_.size() > 2) checkpoints_.erase(checkpoints_.begin());
+  directory_->keep_checkpoints(checkpoints_);
+}
+
+void Trainer::take_final_weights() {
+  if (average_ != nullptr) average_->copy_to_module();
+  if (options_.keep == Keep::best && !best_.tensors.empty())
+    load_weights(best_, objective_.module().state(), true, "the best epoch's weights");
+}
+
+void Trainer::save_final_weights() const {
+  if (directory_ != nullptr)
+    save_weights(directory_->file("weights.safetensors"), objective_.module(), options_.weights);
+}
+
+// Nobody could go on with a run that never took a step, and it would be in the next one's way.
+void Trainer::remove_unstarted() {
+  if (directory_ != nullptr && run_ != nullptr && !run_->resumed && position_.step == 0)
+    directory_->remove_unstarted();
+}
+
+}  // namespace lamina
