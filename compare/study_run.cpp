@@ -81,29 +81,32 @@ class DataSets {
  public:
   const train::TrainingData& of(const train::ResolvedRecipe& resolved) {
     const train::Recipe& r = resolved.recipe;
-    const auto key = std::tuple(r.data, r.limit_train, r.limit_test, r.image_size, r.valid, r.normalise);
+    const auto key =
+        std::tuple(r.data, r.limit_train, r.limit_test, r.image_size, r.skip_damaged, r.valid, r.normalise);
     const auto found = opened_.find(key);
     if (found != opened_.end()) return found->second;
     const train::TrainingData& data = opened_.emplace(key, train::open_data(resolved)).first->second;
-    identities_.emplace(std::pair(r.data, r.image_size), data.set.identity);
+    identities_.emplace(std::tuple(r.data, r.image_size, r.skip_damaged), data.set.identity);
     return data;
   }
   // For runs that need no images any more: what is opened for this alone is not kept.
   const data::DataIdentity& identity_of(const train::ResolvedRecipe& resolved) {
-    const auto key = std::pair(resolved.recipe.data, resolved.recipe.image_size);
+    const train::Recipe& r = resolved.recipe;
+    const auto key = std::tuple(r.data, r.image_size, r.skip_damaged);
     const auto found = identities_.find(key);
     if (found != identities_.end()) return found->second;
-    return identities_.emplace(key, data::open(resolved.recipe.data, resolved.open).identity).first->second;
+    return identities_.emplace(key, data::open(r.data, resolved.open).identity).first->second;
   }
 
  private:
-  std::map<std::tuple<std::string, std::int64_t, std::int64_t, int, double, std::string>, train::TrainingData>
+  std::map<std::tuple<std::string, std::int64_t, std::int64_t, int, bool, double, std::string>,
+           train::TrainingData>
       opened_;
-  std::map<std::pair<std::string, int>, data::DataIdentity> identities_;
+  std::map<std::tuple<std::string, int, bool>, data::DataIdentity> identities_;
 };
 
 void note(const std::string& source, const std::string& what) {
-  fmt::print(stderr, "note: {}: {}\n", source, what);
+  data::notify_stderr(fmt::format("note: {}: {}", source, what));
 }
 
 // Data that are gone cannot be compared. A finished run that had the same name for them is then taken as it
