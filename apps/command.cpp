@@ -203,6 +203,7 @@ int run_command(int argc, char** argv) {
   add_report_command(commands);
   add_study_command(commands);
   add_find_lr_command(commands);
+  add_augment_command(commands);
   add_info_command(commands);
   add_bench_command(commands);
 

@@ -12,6 +12,7 @@ void add_replay_command(const Command& program);
 void add_report_command(const Command& program);
 void add_study_command(const Command& program);
 void add_find_lr_command(const Command& program);
+void add_augment_command(const Command& program);
 void add_info_command(const Command& program);
 void add_bench_command(const Command& program);
 

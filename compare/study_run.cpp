@@ -81,7 +81,8 @@ class DataSets {
  public:
   const train::TrainingData& of(const train::ResolvedRecipe& resolved) {
     const train::Recipe& r = resolved.recipe;
-    const auto key = std::tuple(r.data, r.limit_train, r.limit_test, r.image_size, r.skip_damaged, r.valid);
+    const auto key =
+        std::tuple(r.data, r.limit_train, r.limit_test, r.image_size, r.skip_damaged, r.valid, r.normalise);
     const auto found = opened_.find(key);
     if (found != opened_.end()) return found->second;
     const train::TrainingData& data = opened_.emplace(key, train::open_data(resolved)).first->second;
@@ -98,7 +99,8 @@ class DataSets {
   }
 
  private:
-  std::map<std::tuple<std::string, std::int64_t, std::int64_t, int, bool, double>, train::TrainingData>
+  std::map<std::tuple<std::string, std::int64_t, std::int64_t, int, bool, double, std::string>,
+           train::TrainingData>
       opened_;
   std::map<std::tuple<std::string, int, bool>, data::DataIdentity> identities_;
 };

@@ -42,8 +42,20 @@ struct Epoch::Plan {
   Part make(std::int64_t index) const;
   Tensor augmented(std::span<const std::int64_t> rows, int view) const;
   Tensor transformed(std::span<const std::int64_t> rows, int view) const;
+  Tensor recipe_views(const Tensor& sources, std::span<const std::int64_t> rows, int view) const;
   [[noreturn]] void rethrow(std::exception_ptr error, std::int64_t index) const;
 };
+
+namespace {
+
+// For images that lie in the order of these.
+template <typename Views>
+void number_sources(Views& views) {
+  std::int32_t next = 0;
+  for (auto& view : views) view.source = next++;
+}
+
+}  // namespace
 
 Part Epoch::Plan::make(std::int64_t index) const {
   Part part;
@@ -72,24 +84,31 @@ Part Epoch::Plan::make(std::int64_t index) const {
 }
 
 Tensor Epoch::Plan::augmented(std::span<const std::int64_t> rows, int view) const {
-  const Tensor sources = options.transform ? transformed(rows, view) : split.images;
+  Tensor sources = options.transform ? transformed(rows, view) : split.images;
+  if (options.recipe) sources = recipe_views(sources, rows, view);
   const Shape shape{static_cast<std::int64_t>(rows.size()), sources.size(1), sources.size(2),
                     sources.size(3)};
   std::vector<Crop> crops = data::crops(rows, options.augment, seed, static_cast<std::uint32_t>(epoch), view,
                                         {.height = shape[1], .width = shape[2]});
-  if (options.transform) {
-    for (std::size_t i = 0; i < crops.size(); ++i) crops[i].source = static_cast<std::int32_t>(i);
-  }
+  if (options.transform || options.recipe) number_sources(crops);
   Tensor images = Tensor::empty(shape, {DType::f32, sources.device()});
   backend_for(sources.device()).crop_images(sources, crops, split.mean, split.std, images);
   return images;
 }
 
+// Of `sources`, which are the split's images or what a transform has made of these rows: u8 [rows, h, w, C].
+Tensor Epoch::Plan::recipe_views(const Tensor& sources, std::span<const std::int64_t> rows, int view) const {
+  const CropSize size{.height = sources.size(1), .width = sources.size(2)};
+  std::vector<View> views =
+      draw_views(rows, *options.recipe, seed, static_cast<std::uint32_t>(epoch), view, size);
+  if (options.transform) number_sources(views);
+  const std::int64_t side = options.recipe->size;
+  return make_views(sources, views, side > 0 ? side : size.height, side > 0 ? side : size.width);
+}
+
 // Their images, one after another: u8 [rows, H, W, C].
 Tensor Epoch::Plan::transformed(std::span<const std::int64_t> rows, int view) const {
-  // Views have streams of their own.
-  const auto stream = static_cast<Stream>(static_cast<std::uint32_t>(Stream::user) +
-                                          (static_cast<std::uint32_t>(view) << 16));
+  const Stream stream = stream_of_view(Stream::user, view);
   Tensor images;
   for (std::size_t i = 0; i < rows.size(); ++i) {
     const Random random{seed, stream, static_cast<std::uint32_t>(epoch), static_cast<std::uint32_t>(rows[i])};
@@ -264,6 +283,7 @@ Loader::Loader(Split split, LoaderOptions options) : split_(std::move(split)), o
         "loader: augmentation pads by {} pixels; expected 0 to 1024", options_.augment.padding);
   check(options_.augment.cutout >= 0, "loader: a cutout of {} pixels; expected 0 or more",
         options_.augment.cutout);
+  if (options_.recipe) check_view_recipe(*options_.recipe, split_.channels());
   if (options_.transform) split_.images = split_.images.to(Device::cpu());
   if (!options_.seed) options_.seed = seed();
 }

@@ -45,6 +45,7 @@ std::string describe_batch(const Setup& setup) {
 std::string describe_augmentation(const Recipe& recipe) {
   std::string text = recipe.augment;
   if (recipe.cutout > 0) text += fmt::format(", a cutout of {} pixels", recipe.cutout);
+  if (recipe.normalise != "data") text += fmt::format(", normalised as {}", recipe.normalise);
   if (recipe.mixup > 0) text += fmt::format(", mixup with alpha {}", recipe.mixup);
   return text;
 }

@@ -32,7 +32,7 @@ struct Recipe {
   double warmup_epochs = 0, lr_end = 0, poly_power = 2;
   std::vector<double> milestones;
   double label_smoothing = 0;
-  std::string augment = "standard";
+  std::string augment = "standard", normalise = "data";
   int cutout = 0;
   double mixup = 0;
   int image_size = 0;
@@ -139,9 +139,14 @@ void visit_training_options(Options& o, const Visit& visit) {
   visit(OptionInfo{"micro_batch", "images computed at once, to save memory; 0: the whole batch"}.within(
             between(0, most_samples)),
         o.micro_batch);
+  visit(OptionInfo{"augment",
+                   "none, standard (pad 4, random crop, flip), or a recipe of views: lamina info --views"},
+        o.augment);
+  visit(OptionInfo{"normalise",
+                   "by whose mean and deviation: data (of the training images), cifar10 or imagenet"},
+        o.normalise);
   visit(OptionInfo{"label_smoothing", "0 … 1 (Szegedy et al. 2016)"}.within(share_below_1()),
         o.label_smoothing);
-  visit(OptionInfo{"augment", "none, or standard: pad 4, random crop, flip"}, o.augment);
   visit(OptionInfo{"cutout",
                    "side, in pixels, of a square cut out of each image (DeVries & Taylor 2017); 0: none"}
             .within(between(0, most_pixels_a_side)),

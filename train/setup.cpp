@@ -7,9 +7,11 @@
 
 #include "core/backend.h"
 #include "core/base/error.h"
+#include "core/base/nearest.h"
 #include "core/base/option_name.h"
 #include "core/base/version.h"
 #include "core/memory/allocator.h"
+#include "data/view_recipes.h"
 #include "layers/freeze.h"
 #include "optim/run_defaults.h"
 #include "train/model_info.h"
@@ -95,15 +97,31 @@ KnobSettings saved_knobs(const nlohmann::json& resolved) {
   return knobs;
 }
 
+// One of the two simple augmentations, or views of a recipe.
+void set_augmentation(const std::string& name, data::LoaderOptions& loader) {
+  std::vector<std::string> names{"none", "standard"};
+  for (const data::ViewRecipe& recipe : data::view_recipes()) names.push_back(recipe.name);
+  const auto place = std::find(names.begin(), names.end(), name);
+  if (place == names.end()) {
+    fail_usage("{} {}: unknown; did you mean {}? Expected one of {}", option_name("augment"), name,
+               nearest(name, names), fmt::join(names, ", "));
+  }
+  if (place - names.begin() < 2) {
+    loader.augment = data::augment_named(name);
+  } else {
+    loader.recipe = data::find_view_recipe(name);
+  }
+}
+
 data::LoaderOptions loader_options(const Recipe& recipe) {
-  data::Augment augment = data::augment_named(recipe.augment);
-  augment.cutout = recipe.cutout;
-  return {.batch = recipe.batch,
-          .micro_batch = recipe.micro_batch,
-          .augment = augment,
-          .drop_last = true,
-          .workers = recipe.workers,
-          .seed = recipe.seed};
+  data::LoaderOptions loader{.batch = recipe.batch,
+                             .micro_batch = recipe.micro_batch,
+                             .drop_last = true,
+                             .workers = recipe.workers,
+                             .seed = recipe.seed};
+  set_augmentation(recipe.augment, loader);
+  loader.augment.cutout = recipe.cutout;
+  return loader;
 }
 
 // Without what a weight file says in places of its own.
@@ -121,6 +139,7 @@ std::int64_t held_out_count(double valid, std::int64_t images) {
 
 ResolvedRecipe resolve(const Recipe& recipe) {
   check_recipe(recipe);
+  data::find_image_statistics(recipe.normalise);  // throws for an unknown name
   KnobSettings knobs = knob_settings(recipe);
   const OptimizerChoice optimizer = optimizer_choice(recipe, knobs, 1);
   ScheduleOptions schedule = schedule_options(recipe, optimizer);
@@ -158,6 +177,7 @@ ResolvedRecipe resolve(const Recipe& recipe, const RunDirectory& run) {
 
 TrainingData open_data(const ResolvedRecipe& recipe) {
   TrainingData data{.set = data::open(recipe.recipe.data, recipe.open), .valid = {}};
+  data::use_statistics(data.set, recipe.recipe.normalise);
   if (recipe.recipe.valid == 0) return data;
   const std::int64_t images = data.set.train.size(), count = held_out_count(recipe.recipe.valid, images);
   if (count < 1 || count >= images) {
