@@ -21,10 +21,10 @@ std::vector<double> to_doubles(const Tensor& tensor) {
 // With the first metric that is not finite either: what the loss is made of may tell more.
 std::string loss_failure(const Objective& objective, std::span<const double> sums) {
   const std::vector<MetricInfo> metrics = objective.metrics();
-  std::string text = fmt::format("the loss is {}", sums[0]);
+  std::string text = fmt::format("the loss is {}", unsigned_nan(sums[0]));
   for (std::size_t i = 0; i < metrics.size(); ++i) {
     if (std::isfinite(sums[i + 1])) continue;
-    return text + fmt::format(", the {} {}", metrics[i].name, sums[i + 1]);
+    return text + fmt::format(", the {} {}", metrics[i].name, unsigned_nan(sums[i + 1]));
   }
   return text;
 }
