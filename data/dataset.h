@@ -10,8 +10,8 @@
 #include <vector>
 
 #include "core/tensor.h"
-#include "data/images/image.h"
 #include "data/identity.h"
+#include "data/images/image.h"
 
 namespace lamina::data {
 
@@ -51,8 +51,8 @@ HeldOut hold_out(const Split& split, std::int64_t count);
 struct Dataset {
   std::string name;  // as given to open(), without the directory
   std::vector<std::string> classes;
-  Split train, test;           // both carry the statistics of the whole training split
-  DataIdentity identity = {};  // of the whole data set, before the limits
+  Split train, test;                    // both carry the statistics of the whole training split
+  DataIdentity identity = {};           // of the whole data set, before the limits
   std::vector<std::string> notes = {};  // what was left out: "3 files of other kinds left out: 2 .csv, 1 .db"
 
   const std::vector<float>& mean() const { return train.mean; }
@@ -91,9 +91,8 @@ std::filesystem::path locate(std::string_view name);
 void check_class_name(const std::string& name, const std::string& source);
 
 // What every reader ends with: checks that the classes have names that can be written, that the labels lie in
-// [0, classes), measures mean and std of the training images, notes what they are (data/identity.h), applies the
-// limits. `train_source` and
-// `test_source` name the data in messages.
+// [0, classes), measures mean and std of the training images, notes what they are (data/identity.h), applies
+// the limits. `train_source` and `test_source` name the data in messages.
 Dataset finish(Dataset dataset, const OpenOptions& options, const std::string& train_source,
                const std::string& test_source);
 

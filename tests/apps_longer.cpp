@@ -60,16 +60,15 @@ TEST_CASE("a run whose learning rates depend on its length is not trained longer
                       weights = read_file(out / "weights.safetensors");
     const Outcome outcome = resume(out, {"--epochs", "4"});
     CHECK(outcome.status == 2);
-    CHECK((says_all_of(outcome, "a run of --epochs 2, which cannot be trained for 4") && says_all_of(outcome, schedule) &&
-           says_all_of(outcome, "--milestones") && says_all_of(outcome, "--init-weights")));
+    CHECK((says_all_of(outcome, "a run of --epochs 2, which cannot be trained for 4") &&
+           says_all_of(outcome, schedule) && says_all_of(outcome, "--milestones") &&
+           says_all_of(outcome, "--init-weights")));
     CHECK(says_all_of(resume(out, {"--epochs", "1"}), "longer, but not shorter (--epochs 1)"));
     CHECK(read_file(out / "config.json") == config);
     CHECK(read_file(out / "weights.safetensors") == weights);
   }
   const fs::path given = folder / "given";
-  REQUIRE(
-      run(tiny_training(given, 2) + Arguments{"--schedule", "step", "--milestones", "1"})
-          .status == 0);
+  REQUIRE(run(tiny_training(given, 2) + Arguments{"--schedule", "step", "--milestones", "1"}).status == 0);
   CHECK(resume(given, {"--epochs", "4"}).status == 0);
 }
 
