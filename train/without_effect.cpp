@@ -37,6 +37,8 @@ constexpr std::array conditions{
               },
               "schedule", "cosine or poly"},
     Condition{"base_batch", counts_base_batch, "lr_scaling", "linear or sqrt"},
+    Condition{"official_bias_rate", [](const ResolvedRecipe& r) { return has_bias_rate(r.recipe); },
+              "optimizer", "lars or tvlars"},
 };
 
 // What the first layers make of the images: an ImageNet stem quarters their sides, a CIFAR stem keeps them.
@@ -75,7 +77,7 @@ std::string note_on_gpu_modes(const Recipe& recipe, Device device) {
 }  // namespace
 
 void check_effects(const ResolvedRecipe& recipe, const std::set<std::string>& given) {
-  const nlohmann::json values = to_json(recipe.recipe), defaults = to_json(Recipe{});
+  const nlohmann::json values = to_json(recipe.recipe), defaults = default_options();
   std::string text;
   for (const Condition& condition : conditions) {
     const char* name = condition.option;
@@ -96,6 +98,7 @@ std::vector<std::string> notes_on(const Setup& setup) {
   const Recipe& recipe = setup.recipe.recipe;
   std::vector<std::string> notes{
       note_on_size(setup), note_on_epochs("eval_every", recipe.eval_every, recipe, "a test"),
+      note_on_epochs("knn_every", recipe.method ? recipe.knn_every : 0, recipe, "a measurement"),
       note_on_epochs("checkpoint_every", recipe.checkpoint_every, recipe, "a checkpoint"),
       note_on_gpu_modes(recipe, setup.device)};
   std::erase(notes, "");
