@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <vector>
 
@@ -15,17 +16,15 @@ namespace lamina {
 
 struct OnlineKnnOptions {
   std::int64_t every = 5;  // epochs, at least 1; after the last one in any case
-  train::KnnOptions knn = {};
-  std::int64_t batch = 256;  // images at once
-  int workers = 2;           // threads that prepare them
+  KnnOptions knn = {};
+  FeatureOptions features = {};
 };
 
 // Adds the column knn_accuracy to epochs.csv. Images are as they are in tests, features those of evaluation
 // mode; training sees nothing of it.
 class OnlineKnn final : public Observer {
  public:
-  // The net must outlive it. Throws UsageError for an `every` below 1, and where there is nothing to learn
-  // from the labels: no test images, or a single class.
+  // The net must outlive it. Throws UsageError for an `every` below 1, Error without images to classify.
   OnlineKnn(ResNet& net, data::Split bank, data::Split queries, const OnlineKnnOptions& options = {});
 
   std::string name() const override { return "nearest neighbours"; }
@@ -39,5 +38,10 @@ class OnlineKnn final : public Observer {
   OnlineKnnOptions options_;
   std::int64_t epochs_ = 0;
 };
+
+namespace train {
+// How it is measured by default, with a bank of so many images, for config.json.
+nlohmann::json describe_online_knn(std::int64_t bank);
+}  // namespace train
 
 }  // namespace lamina

@@ -40,9 +40,10 @@ RecipeRun::RecipeRun(Setup setup, RunDirectory directory, const std::string& com
 // There is no loss of test images; what they tell of the features takes its place.
 void RecipeRun::observe_features(const Recipe& recipe) {
   const data::Dataset& data = setup_->data;
-  if (recipe.knn_every == 0 || data.test.size() == 0) return;
-  knn_ = std::make_unique<OnlineKnn>(*setup_->net, data.train, data.test,
-                                     OnlineKnnOptions{.every = recipe.knn_every, .workers = recipe.workers});
+  if (!measures_features(*setup_)) return;
+  knn_ = std::make_unique<OnlineKnn>(
+      *setup_->net, data.train, data.test,
+      OnlineKnnOptions{.every = recipe.knn_every, .features = {.workers = recipe.workers}});
   trainer_->observe(*knn_);
 }
 

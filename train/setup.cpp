@@ -16,6 +16,7 @@
 #include "optim/run_defaults.h"
 #include "train/model_info.h"
 #include "train/objectives/classification.h"
+#include "train/online_knn.h"
 
 namespace lamina::train {
 namespace {
@@ -78,6 +79,9 @@ KnobSettings knob_settings(const Recipe& recipe) {
       recipe.optimizer.find(':') != std::string::npos || recipe.lr || sets_knob(given, "lr");
   KnobSettings settings = has_chosen ? KnobSettings() : parse_settings(run_defaults(recipe.optimizer));
   if (recipe.weight_decay) settings.emplace_back("weight_decay", fmt::format("{}", *recipe.weight_decay));
+  if (recipe.official_bias_rate && sets_knob(given, "excluded_lr_scale"))
+    fail_usage("{} and {} excluded_lr_scale: give one of them", option_name("official_bias_rate"),
+               option_name("set"));
   const KnobSettings of_method = bias_rate(recipe);
   settings.insert(settings.end(), of_method.begin(), of_method.end());
   settings.insert(settings.end(), given.begin(), given.end());
@@ -298,6 +302,11 @@ Tensor place_images(const Tensor& images, Device device) {
   return images.to(device);
 }
 
+bool measures_features(const Setup& setup) {
+  return setup.recipe.pretraining && setup.recipe.recipe.knn_every > 0 && setup.data.test.size() > 0 &&
+         setup.data.classes.size() > 1;
+}
+
 nlohmann::json make_config(const Setup& setup, const std::string& command) {
   nlohmann::json knobs = nlohmann::json::object();
   for (const auto& [name, value] : setup.optimizer->knobs()) knobs[name] = value;
@@ -322,6 +331,7 @@ nlohmann::json make_config(const Setup& setup, const std::string& command) {
   if (setup.recipe.pretraining) {
     config["resolved"].update(to_json(*setup.recipe.pretraining));
     config["resolved"]["bn_batch"] = normalised_together(setup.recipe.recipe);
+    if (measures_features(setup)) config["resolved"]["knn"] = describe_online_knn(setup.data.train.size());
   }
   if (setup.valid.size() > 0) config["resolved"]["valid_images"] = setup.valid.size();
   const nlohmann::json& before = setup.recipe.initial_weights;

@@ -77,6 +77,10 @@ Setup make_setup(ResolvedRecipe recipe, TrainingData data);
 // where they are.
 Tensor place_images(const Tensor& images, Device device);
 
+// Whether a run that is pretrained measures its features: if it is to, and has test images of several
+// classes.
+bool measures_features(const Setup& setup);
+
 // config.json: the options, the command that repeats the run, and what the defaults came to.
 nlohmann::json make_config(const Setup& setup, const std::string& command);
 

@@ -66,6 +66,12 @@ std::string note_on_epochs(const char* option, std::int64_t every, const Recipe&
                      recipe.epochs, what);
 }
 
+std::string note_on_features(const Setup& setup) {
+  if (!setup.recipe.pretraining || setup.recipe.recipe.knn_every == 0 || measures_features(setup)) return "";
+  return fmt::format("{} {}: nothing is measured, as there are no test images of several classes",
+                     option_name("knn_every"), setup.recipe.recipe.knn_every);
+}
+
 std::string note_on_gpu_modes(const Recipe& recipe, Device device) {
   if (device.type != DeviceType::cpu || (recipe.deterministic && !recipe.eager)) return "";
   return recipe.eager
@@ -97,9 +103,11 @@ void check_effects(const ResolvedRecipe& recipe, const std::set<std::string>& gi
 std::vector<std::string> notes_on(const Setup& setup) {
   const Recipe& recipe = setup.recipe.recipe;
   std::vector<std::string> notes{
-      note_on_size(setup), note_on_epochs("eval_every", recipe.eval_every, recipe, "a test"),
+      note_on_size(setup),
+      note_on_epochs("eval_every", recipe.eval_every, recipe, "a test"),
       note_on_epochs("knn_every", recipe.method ? recipe.knn_every : 0, recipe, "a measurement"),
       note_on_epochs("checkpoint_every", recipe.checkpoint_every, recipe, "a checkpoint"),
+      note_on_features(setup),
       note_on_gpu_modes(recipe, setup.device)};
   std::erase(notes, "");
   return notes;
