@@ -105,7 +105,7 @@ const char* number_name(const std::optional<T>&) {
 }
 template <typename T>
 const char* number_name(const std::vector<T>&) {
-  return "FLOAT,...";
+  return std::integral<T> ? "INT,..." : "FLOAT,...";
 }
 
 // --help and --version, which CLI11 takes for errors, too.
@@ -177,6 +177,7 @@ LAMINA_NUMBER_OPTION(std::uint64_t);
 LAMINA_NUMBER_OPTION(double);
 LAMINA_NUMBER_OPTION(std::optional<int>);
 LAMINA_NUMBER_OPTION(std::optional<double>);
+LAMINA_NUMBER_OPTION(std::vector<int>);
 LAMINA_NUMBER_OPTION(std::vector<float>);
 LAMINA_NUMBER_OPTION(std::vector<double>);
 #undef LAMINA_NUMBER_OPTION
@@ -197,6 +198,7 @@ int run_command(int argc, char** argv) {
   std::function<int()> chosen;
   const Command commands(program, chosen);
   add_train_command(commands);
+  add_pretrain_command(commands);
   add_eval_command(commands);
   add_predict_command(commands);
   add_replay_command(commands);

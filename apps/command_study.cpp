@@ -101,7 +101,7 @@ void add_study_command(const Command& program) {
   study.option("--progress", command->progress, "auto, plain or none");
   add_options(study, command->overrides);  // for all runs; these win
   study.runs([study, command] {
-    command->given = given_options(study);
+    command->given = given_options(study, command->overrides);
     return run_study(*command);
   });
 }

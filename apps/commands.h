@@ -6,6 +6,7 @@
 namespace lamina::app {
 
 void add_train_command(const Command& program);
+void add_pretrain_command(const Command& program);
 void add_eval_command(const Command& program);
 void add_predict_command(const Command& program);
 void add_replay_command(const Command& program);

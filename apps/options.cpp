@@ -65,18 +65,19 @@ void add_options(const Command& command, Recipe& recipe) {
   });
 }
 
-std::set<std::string> given_options(const Command& command) {
+std::set<std::string> given_options(const Command& command, const Recipe& recipe) {
   std::set<std::string> names;
-  const Recipe recipe;
   visit_options(recipe, [&](const OptionInfo& info, const auto&) {
     if (command.given(flag_of(info.name))) names.insert(info.name);
   });
   return names;
 }
 
+std::string command_name(const Recipe& recipe) { return recipe.method ? "lamina pretrain" : "lamina train"; }
+
 std::string command_line(const Recipe& recipe) {
-  const nlohmann::json values = to_json(recipe), defaults = to_json(Recipe{});
-  std::string text = "lamina train";
+  const nlohmann::json values = to_json(recipe), defaults = train::default_options();
+  std::string text = command_name(recipe);
   visit_options(recipe, [&](const OptionInfo& info, const auto&) {
     const nlohmann::json& value = values[info.name];
     if (value == defaults[info.name]) return;

@@ -17,8 +17,10 @@ std::string flag_of(std::string_view name);
 std::string name_in_messages(std::string_view name);
 
 void add_options(const Command& command, train::Recipe& recipe);
-// The names, as in config.json, of the options that the command line gave.
-std::set<std::string> given_options(const Command& command);
+// The names, as in config.json, of the options of such a recipe that the command line gave.
+std::set<std::string> given_options(const Command& command, const train::Recipe& recipe);
+// "lamina train" or "lamina pretrain", which a run of the recipe is made by.
+std::string command_name(const train::Recipe& recipe);
 // The command that repeats a run: every option whose value is not the default.
 std::string command_line(const train::Recipe& recipe);
 

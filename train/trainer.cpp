@@ -130,11 +130,12 @@ void Trainer::start() {
   objective_.module().train();
   optimizer_.zero_grad();
   observers_.start(*run_);
-  if (directory_ != nullptr) train::check_columns(*run_, observers_.columns());
+  if (directory_ != nullptr) train::check_columns(*run_, observers_.columns(), observers_.epoch_columns());
   train::check_batch_norms(objective_, loader_, device());
   if (directory_ != nullptr) {
     if (!is_longer_) directory_->write_config(nlohmann::json::parse(options_.config));
-    logs_ = std::make_unique<train::RunLogs>(*run_, observers_.columns(), valid_.size() > 0);
+    logs_ = std::make_unique<train::RunLogs>(*run_, observers_.columns(), observers_.epoch_columns(),
+                                             valid_.size() > 0);
   }
   const auto part = [this](const data::Part& of) {
     observers_.tell([&](Observer& observer) { observer.part(of); });
@@ -212,6 +213,7 @@ bool Trainer::finish_epoch() {
   if (valid_.size() > 0 && !measure(valid_, result.valid)) return false;
   const bool better = valid_.size() > 0 && is_better_epoch(result);
   if (test_due(better) && !measure(test_, result.test)) return false;
+  if (!observers_.measure(result)) return false;
   record_epoch(result, is_better_epoch(result));
   return true;
 }

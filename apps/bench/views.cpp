@@ -72,9 +72,6 @@ void print_view_times(const nlohmann::json& result) {
 }
 
 int run_bench_views(const BenchViews& command) {
-  check_at_least_1("--batch", command.batch);
-  check_at_least_1("--image-size", command.image_size);
-  check_at_least_1("--repeat", command.repeat);
   return show(measure(command), command.json, print_view_times);
 }
 
@@ -83,9 +80,10 @@ int run_bench_views(const BenchViews& command) {
 void add_bench_views(const Command& bench) {
   const Command views = bench.add("views", "Time of a view of each recipe, on one thread");
   auto command = std::make_shared<BenchViews>();
-  views.option("--batch", command->batch, "images");
-  views.option("--image-size", command->image_size, "height and width of the images");
-  views.option("--repeat", command->repeat, "measurements, of which the median is shown");
+  views.option("--batch", command->batch, "images", between(1, 1e9));
+  views.option("--image-size", command->image_size, "height and width of the images",
+               between(1, train::most_pixels_a_side));
+  views.option("--repeat", command->repeat, "measurements, of which the median is shown", between(1, 1e9));
   views.option("--json", command->json, "one JSON object on standard output, nothing else");
   views.runs([command] { return run_bench_views(*command); });
 }

@@ -7,6 +7,7 @@
 #include "core/ops/elementwise.h"
 #include "core/ops/matmul.h"
 #include "core/ops/reduce.h"
+#include "core/ops/shape_ops.h"
 #include "train/objectives/co_moments.h"
 
 namespace lamina {
