@@ -8,13 +8,13 @@
 #include "core/base/error.h"
 #include "core/base/number.h"
 #include "core/base/option_name.h"
-#include "core/math/argmax.h"
 #include "core/ops/elementwise.h"
 #include "core/ops/loss.h"
 #include "core/ops/matmul.h"
 #include "core/ops/reduce.h"
 #include "core/random.h"
 #include "train/lbfgs.h"
+#include "train/top_count.h"
 
 namespace lamina {
 namespace {
@@ -123,22 +123,11 @@ LinearFit fit_from(Coefficients& coefficients, const Samples& samples, double l2
           .stopped_by = found.stopped_by};
 }
 
-// How many of the samples have their own class among the first `top`, which are ordered as by argmax().
 std::int64_t count_among(const Samples& samples, const Coefficients& coefficients, std::int64_t top) {
   const NoGrad no_grad;
   const Tensor logits =
       linear(samples.x, coefficients.weight(coefficients.values), coefficients.bias(coefficients.values));
-  std::int64_t count = 0;
-  for (std::int64_t i = 0; i < samples.size(); ++i) {
-    const double* row = logits.data<double>() + i * coefficients.classes;
-    const std::int64_t label = samples.labels.data<std::int32_t>()[i];
-    if (label >= coefficients.classes) continue;
-    std::int64_t before = 0;
-    for (std::int64_t c = 0; c < coefficients.classes; ++c)
-      before += math::comes_before(row[c], c, row[label], label) ? 1 : 0;
-    count += before < top ? 1 : 0;
-  }
-  return count;
+  return train::count_among_first(logits, samples.labels, top);
 }
 
 double share_right(const Samples& samples, const Coefficients& coefficients) {
