@@ -127,6 +127,7 @@ int run_official(LinearCommand command) {
   FeatureSource source = open_source(command);
   OfficialProbeOptions& options = command.official;
   options.seed = command.seed;
+  options.batch = command.batch;
   options.workers = command.workers;
   options.on_epoch = [&](int epoch, double loss) {
     print_note(stderr, "epoch {} of {}: loss {:.4f}\n", epoch, options.epochs, loss);
