@@ -35,11 +35,11 @@ Features features_by(const Forward& forward, Module& backbone, const data::Split
   const Device device = state.empty() ? Device::cpu() : state.front()->value.device();
   const NoGrad no_grad;
   const EvalMode eval_mode(backbone);
-  const train::FrozenState frozen(backbone);
+  const train::FrozenState frozen(state);
   const data::Loader loader = data::evaluation_loader(split, options.batch, options.workers);
   Features features{.values = outputs_of(forward, loader, device),
                     .labels = split.labels.to_vector<std::int32_t>()};
-  frozen.check_unchanged(backbone, "features");
+  frozen.check_unchanged("features", backbone.kind());
   return features;
 }
 

@@ -3,23 +3,25 @@
 
 #include <cstdint>
 #include <string>
-#include <utility>
 #include <vector>
 
-#include "layers/module.h"
+#include "core/param.h"
 
 namespace lamina::train {
 
-// Digests of all parameters and buffers of a module, as they were when this was made.
+// Digests of parameters and buffers, Module::state() or those of them that must not change, as they were when
+// this was made.
 class FrozenState {
  public:
-  explicit FrozenState(const Module& module);
+  explicit FrozenState(ParamList state);
 
-  // Throws Error naming the first tensor that is another by now. `operation`: what must not have changed it.
-  void check_unchanged(const Module& module, const std::string& operation) const;
+  // Throws Error naming the first tensor that is another by now. `operation`: what must not have changed it,
+  // and `owner` whose it is.
+  void check_unchanged(const std::string& operation, const std::string& owner) const;
 
  private:
-  std::vector<std::pair<std::string, std::uint64_t>> digests_;  // by the tensors' names
+  ParamList state_;
+  std::vector<std::uint64_t> digests_;
 };
 
 }  // namespace lamina::train
