@@ -207,6 +207,9 @@ int run_command(int argc, char** argv) {
   add_replay_command(commands);
   add_report_command(commands);
   add_study_command(commands);
+  add_features_command(commands);
+  add_knn_command(commands);
+  add_linear_command(commands);
   add_find_lr_command(commands);
   add_augment_command(commands);
   add_info_command(commands);
