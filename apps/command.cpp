@@ -183,7 +183,10 @@ LAMINA_NUMBER_OPTION(std::vector<double>);
 #undef LAMINA_NUMBER_OPTION
 #undef LAMINA_OPTION
 
-bool Command::given(const std::string& flag) const { return parser_->count(flag) > 0; }
+bool Command::given(const std::string& flag) const {
+  const CLI::Option* option = parser_->get_option_no_throw(flag);
+  return option != nullptr && option->count() > 0;
+}
 
 void Command::runs(std::function<int()> action) const {
   parser_->callback([chosen = chosen_, action = std::move(action)] { *chosen = action; });

@@ -37,7 +37,7 @@ class Command {
   template <typename T>
   void option(const std::string& flag, T& value, const std::string& help, const NumberRange& range,
               const char* value_name = nullptr) const;
-  bool given(const std::string& flag) const;
+  bool given(const std::string& flag) const;  // false of one that it does not have
 
   // What to do if this command is chosen; returns the exit status.
   void runs(std::function<int()> action) const;

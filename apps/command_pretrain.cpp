@@ -33,7 +33,7 @@ void add_pretrain_command(const Command& program) {
                   "barlow-twins as the official TVLARS code trains it: --official-gradient, "
                   "--official-last-batch and, with lars or tvlars, --official-bias-rate");
   pretrain.runs([pretrain, command, as_official] {
-    command->given = given_options(pretrain, command->recipe);
+    command->given = given_options(pretrain);
     if (*as_official) take_official(*command);
     return run_training(*command);
   });

@@ -11,7 +11,7 @@ void add_train_command(const Command& program) {
   auto command = std::make_shared<TrainingCommand>();
   add_options(train, *command);
   train.runs([train, command] {
-    command->given = given_options(train, command->recipe);
+    command->given = given_options(train);
     return run_training(*command);
   });
 }

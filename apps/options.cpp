@@ -22,6 +22,14 @@ const char* help_of(std::string_view name) {
   return help;
 }
 
+template <typename T>
+void add_option(const Command& command, const OptionInfo& info, T& member) {
+  if constexpr (train::is_numeric<T>)
+    command.option(flag_of(info.name), member, info.help, info.range);
+  else
+    command.option(flag_of(info.name), member, info.help);
+}
+
 // For a shell, which would take a * or a space for its own. What it may take for its own is not listed here:
 // shells differ.
 std::string quoted(const std::string& word) {
@@ -57,17 +65,17 @@ std::string flag_of(std::string_view name) {
 std::string name_in_messages(std::string_view name) { return flag_of(name == "directory" ? "out" : name); }
 
 void add_options(const Command& command, Recipe& recipe) {
-  visit_options(recipe, [&](const OptionInfo& info, auto& member) {
-    if constexpr (train::is_numeric<std::decay_t<decltype(member)>>)
-      command.option(flag_of(info.name), member, info.help, info.range);
-    else
-      command.option(flag_of(info.name), member, info.help);
-  });
+  visit_options(recipe, [&](const OptionInfo& info, auto& member) { add_option(command, info, member); });
 }
 
-std::set<std::string> given_options(const Command& command, const Recipe& recipe) {
+void add_all_options(const Command& command, Recipe& recipe) {
+  visit_all_options(recipe, [&](const OptionInfo& info, auto& member) { add_option(command, info, member); });
+}
+
+std::set<std::string> given_options(const Command& command) {
   std::set<std::string> names;
-  visit_options(recipe, [&](const OptionInfo& info, const auto&) {
+  const Recipe recipe;
+  visit_all_options(recipe, [&](const OptionInfo& info, const auto&) {
     if (command.given(flag_of(info.name))) names.insert(info.name);
   });
   return names;

@@ -16,9 +16,10 @@ std::string flag_of(std::string_view name);
 // The same for what messages of the libraries name: a run's directory is --out here.
 std::string name_in_messages(std::string_view name);
 
-void add_options(const Command& command, train::Recipe& recipe);
-// The names, as in config.json, of the options of such a recipe that the command line gave.
-std::set<std::string> given_options(const Command& command, const train::Recipe& recipe);
+void add_options(const Command& command, train::Recipe& recipe);      // of a recipe of its kind
+void add_all_options(const Command& command, train::Recipe& recipe);  // of both kinds
+// The names, as in config.json, of the options that the command line gave.
+std::set<std::string> given_options(const Command& command);
 // "lamina train" or "lamina pretrain", which a run of the recipe is made by.
 std::string command_name(const train::Recipe& recipe);
 // The command that repeats a run: every option whose value is not the default.

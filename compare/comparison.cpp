@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "compare/compared_options.h"
 #include "compare/named_data.h"
 #include "compare/on_one_line.h"
 #include "compare/settled_options.h"
@@ -24,11 +25,25 @@ std::string read_failure(const fs::path& path) {
   return text.erase(text.find_last_not_of(" \n") + 1);
 }
 
-std::vector<EpochRow> read_epochs(const fs::path& path) {
+// "on_diagonal" for a column "train_on_diagonal".
+std::vector<std::string> quantities_in(const fs::path& epochs) {
+  constexpr std::string_view prefix = "train_";
+  std::vector<std::string> names;
+  if (!fs::exists(epochs)) return names;
+  for (const std::string& column : csv_columns(epochs))
+    if (column.starts_with(prefix) && column != "train_loss" && column != "train_accuracy")
+      names.push_back(column.substr(prefix.size()));
+  return names;
+}
+
+std::vector<EpochRow> read_epochs(const fs::path& path, const std::vector<std::string>& quantities) {
   if (!fs::exists(path)) return {};
+  std::vector<std::string> optional{"train_accuracy", "test_accuracy", "valid_accuracy", "valid_loss",
+                                    "knn_accuracy"};
+  for (const std::string& name : quantities) optional.push_back("train_" + name);
   std::vector<EpochRow> epochs;
-  for (const auto& row : read_csv(path, {"epoch", "train_loss", "test_loss", "seconds", "images_per_s"},
-                                  {"train_accuracy", "test_accuracy", "valid_accuracy", "valid_loss"})) {
+  for (const auto& row :
+       read_csv(path, {"epoch", "train_loss", "test_loss", "seconds", "images_per_s"}, optional)) {
     epochs.push_back({.epoch = static_cast<std::int64_t>(row[0]),
                       .train_loss = row[1],
                       .train_accuracy = row[5],
@@ -37,49 +52,17 @@ std::vector<EpochRow> read_epochs(const fs::path& path) {
                       .seconds = row[3],
                       .images_per_s = row[4],
                       .valid_accuracy = row[7],
-                      .valid_loss = row[8]});
+                      .valid_loss = row[8],
+                      .knn_accuracy = row[9],
+                      .quantities = {row.begin() + 10, row.end()}});
   }
   return epochs;
 }
 
 const Json& options_of(const RunResult& run) { return run.config.at("options"); }
 
-// Runs of programs of one's own also say what they minimise and whether they transform images.
-const Json& default_options() {
-  static const Json defaults = [] {
-    Json options = to_json(train::Recipe{});
-    options["objective"] = "classification";
-    options["transform"] = false;
-    return options;
-  }();
-  return defaults;
-}
-
-// What a run of a version that did not have the option yet did: the default.
 const Json& option(const RunResult& run, const std::string& name) {
-  const auto found = options_of(run).find(name);
-  return found == options_of(run).end() ? default_options().at(name) : *found;
-}
-
-bool changes_results(const train::OptionInfo& info) {
-  const std::string name = info.name;
-  if (name == "data") return true;  // its directory may change, the data may not
-  return !info.may_change && name != "seed" && name != "trace" && name != "noise_scale";
-}
-
-// The names of the options that results depend on, but for the seed.
-const std::vector<std::string>& compared_options() {
-  static const auto names = [] {
-    std::vector<std::string> list;
-    const train::Recipe options;
-    visit_options(options, [&](const train::OptionInfo& info, const auto&) {
-      if (changes_results(info)) list.emplace_back(info.name);
-    });
-    list.emplace_back("objective");
-    list.emplace_back("transform");
-    return list;
-  }();
-  return names;
+  return option_or_default(options_of(run), name);
 }
 
 // Of the data, which may lie anywhere, what they are called among the runs compared.
@@ -93,21 +76,26 @@ Json comparable_options(const RunResult& run, const std::string& data) {
   return options;
 }
 
-std::string as_text(const Json& value) {
-  if (value.is_string()) return value.get<std::string>();
-  if (value.is_number_float()) return fmt::format("{}", value.get<double>());
-  if (!value.is_array()) return value.dump(-1, ' ', false, Json::error_handler_t::replace);
+// "eps=1e-05 lambda=0.005"
+std::string settings_text(const Json& settings) {
   std::string text;
-  for (const Json& element : value) text += (text.empty() ? "" : " ") + as_text(element);
+  for (const auto& [name, value] : settings.items())
+    text += fmt::format("{}{}={}", text.empty() ? "" : " ", name, option_text(value));
   return text;
+}
+
+// Options of pretraining whose default stands for something that the run has chosen, and is to be named.
+bool is_chosen_by_run(const std::string& name) {
+  return name == "views" || name == "set_loss" || name == "projector" || name == "bn_batch";
 }
 
 // What an option that was not given became: "resolved" names it, or the optimizer's knob.
 std::string resolved_text(const RunResult& run, const std::string& name) {
   const Json resolved = run.config.value("resolved", Json::object());
-  if (resolved.contains(name)) return as_text(resolved[name]);
+  if (resolved.contains(name)) return option_text(resolved[name]);
+  if (name == "set_loss" && resolved.contains("loss")) return settings_text(resolved["loss"]);
   const Json knobs = resolved.value("knobs", Json::object());
-  if (knobs.contains(name)) return as_text(knobs[name]);
+  if (knobs.contains(name)) return option_text(knobs[name]);
   return name == "momentum" && !knobs.empty() ? "" : "default";  // not every optimizer has one
 }
 
@@ -130,14 +118,14 @@ bool differs(const std::string& name, const std::vector<const Contender*>& peers
 std::string describe_knobs(const Contender& contender, const std::vector<const Contender*>& peers) {
   std::string text;
   for (const Json& knob : contender.options["set"]) {
-    const std::string name = as_text(knob).substr(0, as_text(knob).find('='));
+    const std::string name = option_text(knob).substr(0, option_text(knob).find('='));
     const bool shared = std::all_of(peers.begin(), peers.end(), [&](const Contender* peer) {
       const Json &theirs = peer->options["set"], &all = peer->settled["set"];
       return std::find(theirs.begin(), theirs.end(), knob) != theirs.end() ||
              (all.is_object() && all.contains(name) &&
               all[name] == contender.settled["set"].value(name, Json()));
     });
-    if (!shared) text += ", " + as_text(knob);
+    if (!shared) text += ", " + option_text(knob);
   }
   return text;
 }
@@ -147,23 +135,24 @@ std::string short_path(const Json& path, const std::string& option,
   std::vector<std::string> others;
   for (const Contender* peer : peers)
     if (peer->options[option].is_string()) others.push_back(peer->options[option].get<std::string>());
-  return path.is_string() ? distinct_part(path.get<std::string>(), others) : as_text(path);
+  return path.is_string() ? distinct_part(path.get<std::string>(), others) : option_text(path);
 }
 
 // "lars, batch 512, warmup epochs 2": what differs among the peers and is not this program's default.
 std::string describe(const Contender& contender, const std::vector<const Contender*>& peers) {
-  std::string text = as_text(contender.options["optimizer"]);
+  std::string text = option_text(contender.options["optimizer"]);
   for (const std::string& name : compared_options()) {
     if (name == "optimizer" || !differs(name, peers)) continue;
     const Json& value = contender.options[name];
     if (name == "set") {
       text += describe_knobs(contender, peers);
     } else if (name == "model" || name == "data") {
-      text += ", " + as_text(value);
-    } else if (value != default_options().at(name)) {
+      text += ", " + option_text(value);
+    } else if (value != option_defaults().at(name)) {
       std::string words = name;
       std::replace(words.begin(), words.end(), '_', ' ');
-      text += ", " + words + " " + (name == "init_weights" ? short_path(value, name, peers) : as_text(value));
+      text +=
+          ", " + words + " " + (name == "init_weights" ? short_path(value, name, peers) : option_text(value));
     }
   }
   return text;
@@ -200,7 +189,7 @@ double last_test_loss(const RunResult& run) {
 }
 
 void average(Group& group) {
-  std::vector<double> best, best_epoch, last, test_loss, loss, seconds;
+  std::vector<double> best, best_epoch, last, knn, test_loss, loss, seconds;
   for (const RunResult& run : group.runs) {
     if (!run.complete) continue;
     if (const EpochRow* row = run.best()) {
@@ -208,6 +197,7 @@ void average(Group& group) {
       best_epoch.push_back(static_cast<double>(row->epoch));
       last.push_back(run.last()->test_accuracy);
     }
+    if (const double accuracy = run.knn_accuracy(); !std::isnan(accuracy)) knn.push_back(accuracy);
     if (const double tested = last_test_loss(run); !std::isnan(tested)) test_loss.push_back(tested);
     loss.push_back(run.epochs.back().train_loss);
     double sum = 0;
@@ -217,6 +207,7 @@ void average(Group& group) {
   group.best_accuracy = statistic(best);
   group.best_epoch = statistic(best_epoch);
   group.last_accuracy = statistic(last);
+  group.knn_accuracy = statistic(knn);
   group.last_test_loss = statistic(test_loss);
   group.last_train_loss = statistic(loss);
   group.seconds = statistic(seconds);
@@ -258,6 +249,12 @@ const EpochRow* RunResult::last() const {
   return row == epochs.rend() ? nullptr : &*row;
 }
 
+double RunResult::knn_accuracy() const {
+  const auto row = std::find_if(epochs.rbegin(), epochs.rend(),
+                                [](const EpochRow& epoch) { return !std::isnan(epoch.knn_accuracy); });
+  return row == epochs.rend() ? std::nan("") : row->knn_accuracy;
+}
+
 RunResult read_run_result(const fs::path& run, std::string label) {
   const train::RunDirectory directory = train::RunDirectory::open(run);
   const std::string source = directory.file("config.json").string();
@@ -269,10 +266,11 @@ RunResult read_run_result(const fs::path& run, std::string label) {
         "{}: no \"options\": not the configuration of a run", source);
   for (const char* name : {"seed", "epochs"}) {
     check(option(result, name).is_number_unsigned(), "{}: \"{}\" is {}, expected a whole number", source,
-          name, as_text(option(result, name)));
+          name, option_text(option(result, name)));
   }
   check(option(result, "set").is_array(), "{}: \"set\" is not an array", source);
-  result.epochs = read_epochs(directory.file("epochs.csv"));
+  result.quantities = quantities_in(directory.file("epochs.csv"));
+  result.epochs = read_epochs(directory.file("epochs.csv"), result.quantities);
   result.failure = read_failure(directory.file("failure.txt"));
   const auto epochs = option(result, "epochs").get<std::int64_t>();
   // The final weights are there before the last epoch of a run that was out of patience.
@@ -337,10 +335,11 @@ std::string describe_runs(const Group& group) {
 
 std::vector<DescribedOption> describe_options(const RunResult& run) {
   std::vector<DescribedOption> options;
-  for (const std::string& name : compared_options()) {
+  for (const std::string& name : compared_options_of(options_of(run))) {
     const Json value = comparable_value(run, name, run.data.empty() ? name_data({run}).front() : run.data);
-    options.push_back({name, value.is_null() ? resolved_text(run, name) : as_text(value),
-                       value == default_options().at(name)});
+    const bool chosen = is_chosen_by_run(name);
+    options.push_back({name, value.is_null() || chosen ? resolved_text(run, name) : option_text(value),
+                       !chosen && value == option_defaults().at(name)});
   }
   return options;
 }

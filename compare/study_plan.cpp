@@ -37,7 +37,10 @@ std::vector<Settings> combinations(const std::vector<Grid>& grids) {
   return all;
 }
 
-void apply_settings(train::Recipe& recipe, const Settings& settings) {
+// The method first: it tells which options there are.
+void apply_settings(train::Recipe& recipe, Settings settings) {
+  std::stable_partition(settings.begin(), settings.end(),
+                        [](const Setting& s) { return s.name == "method"; });
   for (const Setting& setting : settings) {
     if (setting.name.starts_with("set.")) {
       set_knob(recipe, short_name(setting.name), plain_text(setting.value));
@@ -45,6 +48,12 @@ void apply_settings(train::Recipe& recipe, const Settings& settings) {
       set_option(recipe, setting.name, nlohmann::json(setting.value));
     }
   }
+}
+
+Settings joined(Settings all, const Settings& contender, const Settings& point) {
+  all.insert(all.end(), contender.begin(), contender.end());
+  all.insert(all.end(), point.begin(), point.end());
+  return all;
 }
 
 // For file names: "lars-warm-up" for "LARS + warm-up".
@@ -82,7 +91,8 @@ Cell make_cell(const Contender& contender, Settings point) {
 
 void override_options(train::Recipe& recipe, const train::Recipe& overrides,
                       const std::set<std::string>& given) {
-  const nlohmann::json values = to_json(overrides);
+  const nlohmann::json values = train::all_options(overrides);
+  if (given.contains("method")) set_option(recipe, "method", values["method"]);  // which tells the others
   for (const std::string& name : given) {
     if (name != "set") set_option(recipe, name, values[name]);
   }
@@ -148,9 +158,7 @@ std::vector<Cell> plan_cells(const Study& study, const train::Recipe& overrides,
         point.insert(point.end(), shared.begin(), shared.end());
         check_overrides(point, overrides, given);
         Cell cell = make_cell(contender, point);
-        apply_settings(cell.recipe, study.base);
-        apply_settings(cell.recipe, contender.settings);
-        apply_settings(cell.recipe, point);
+        apply_settings(cell.recipe, joined(study.base, contender.settings, point));
         override_options(cell.recipe, overrides, given);
         train::make_paths_absolute(cell.recipe);
         cells.push_back(std::move(cell));

@@ -40,6 +40,7 @@
 #include "train/objectives/classification.h"
 #include "train/objectives/simclr.h"
 #include "train/objectives/vicreg.h"
+#include "train/online_knn.h"
 #include "train/trace.h"
 #include "train/trainer.h"
 #include "train/weight_average.h"

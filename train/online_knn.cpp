@@ -1,7 +1,5 @@
 #include "train/online_knn.h"
 
-#include <algorithm>
-#include <nlohmann/json.hpp>
 #include <utility>
 
 #include "core/base/error.h"
@@ -29,15 +27,6 @@ bool OnlineKnn::measure(EpochResult& result) {
   if (InterruptHandler::signal() != 0) return false;
   result.measured.push_back(knn(bank, queries, options_.knn).accuracy);
   return true;
-}
-
-nlohmann::json train::describe_online_knn(std::int64_t bank) {
-  const KnnOptions options;
-  return {{"k", std::min(options.k, bank)},
-          {"temperature", options.temperature},
-          {"distance", "cosine"},
-          {"bank", bank},
-          {"images", "as in tests, features of evaluation mode"}};
 }
 
 }  // namespace lamina

@@ -3,7 +3,6 @@
 #pragma once
 
 #include <cstdint>
-#include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <vector>
 
@@ -38,10 +37,5 @@ class OnlineKnn final : public Observer {
   OnlineKnnOptions options_;
   std::int64_t epochs_ = 0;
 };
-
-namespace train {
-// How it is measured by default, with a bank of so many images, for config.json.
-nlohmann::json describe_online_knn(std::int64_t bank);
-}  // namespace train
 
 }  // namespace lamina

@@ -9,6 +9,7 @@
 #include "core/base/nearest.h"
 #include "core/base/option_name.h"
 #include "data/view_recipes.h"
+#include "train/knn.h"
 
 namespace lamina::train {
 namespace {
@@ -175,6 +176,15 @@ Recipe with_resolved(Recipe recipe, const nlohmann::json& resolved) {
 std::int64_t normalised_together(const Recipe& recipe) {
   if (recipe.bn_batch > 0) return recipe.bn_batch;
   return recipe.micro_batch > 0 ? recipe.micro_batch : recipe.batch;
+}
+
+nlohmann::json describe_online_knn(std::int64_t bank) {
+  const KnnOptions options;
+  return {{"k", std::min(options.k, bank)},
+          {"temperature", options.temperature},
+          {"distance", "cosine"},
+          {"bank", bank},
+          {"images", "as in tests, features of evaluation mode"}};
 }
 
 bool has_bias_rate(const Recipe& recipe) {

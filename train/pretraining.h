@@ -55,6 +55,9 @@ Recipe with_resolved(Recipe recipe, const nlohmann::json& resolved);
 // Over how many samples batch normalisation takes its statistics: bn_batch, or all that are computed at once.
 std::int64_t normalised_together(const Recipe& recipe);
 
+// How OnlineKnn measures by default, with a bank of so many images, for config.json.
+nlohmann::json describe_online_knn(std::int64_t bank);
+
 // Whether biases and normalisation have a learning rate of their own: Barlow Twins', which lars and tvlars
 // give no trust ratio, learn at 0.0048 / 0.2 of the weights' rate (facebookresearch/barlowtwins@8e8d284
 // main.py:

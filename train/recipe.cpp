@@ -146,13 +146,14 @@ Recipe pretraining_recipe() {
   return recipe;
 }
 
-nlohmann::json default_options() {
+nlohmann::json all_options(const Recipe& recipe) {
   nlohmann::json json = nlohmann::json::object();
-  visit_all_options(default_recipe, [&](const OptionInfo& info, const auto& value) {
-    json[info.name] = value_to_json(value);
-  });
+  visit_all_options(
+      recipe, [&](const OptionInfo& info, const auto& value) { json[info.name] = value_to_json(value); });
   return json;
 }
+
+nlohmann::json default_options() { return all_options(default_recipe); }
 
 nlohmann::json to_json(const Recipe& options) {
   nlohmann::json json = nlohmann::json::object();

@@ -63,8 +63,9 @@ Recipe pretraining_recipe();
 
 DeviceOptions device_options(const Recipe& recipe);
 
-nlohmann::json to_json(const Recipe& recipe);  // unset ones as null
-nlohmann::json default_options();              // of both kinds
+nlohmann::json to_json(const Recipe& recipe);      // unset ones as null
+nlohmann::json all_options(const Recipe& recipe);  // of both kinds
+nlohmann::json default_options();                  // the same of a recipe that gives none
 // An option that is missing has its default: the version that wrote this did not know it. Throws Error naming
 // a key of the wrong type, or if not even the data are named (`source`: where it was read).
 Recipe recipe_from_json(const nlohmann::json& json, const std::string& source);

@@ -16,7 +16,6 @@
 #include "optim/run_defaults.h"
 #include "train/model_info.h"
 #include "train/objectives/classification.h"
-#include "train/online_knn.h"
 
 namespace lamina::train {
 namespace {
