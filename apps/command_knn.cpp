@@ -58,7 +58,7 @@ void add_knn_command(const Command& program) {
   knn.option("--k", command->options.k, "neighbours that are asked; of fewer training images all",
              between(1, 1e9));
   knn.option("--temperature", command->options.temperature, "a neighbour weighs exp(cosine / temperature)",
-             above(0));
+             NumberRange{.least = 0, .most = 1e9, .least_excluded = true});
   knn.option("--json", command->json, "one JSON object on standard output, nothing else");
   knn.runs([command, knn] {
     check_seed(knn, *command);

@@ -41,6 +41,7 @@
 #include "train/objectives/simclr.h"
 #include "train/objectives/vicreg.h"
 #include "train/online_knn.h"
+#include "train/official_probe.h"
 #include "train/trace.h"
 #include "train/trainer.h"
 #include "train/weight_average.h"

@@ -101,6 +101,13 @@ std::vector<Case> reading_cases(const Maker& make) {
            .results = {},
            .changes = {},
            .compares_output = true},
+          {.name = "features",
+           .arguments = Arguments{"features", "run", "--threads", "1", "--workers", "1", "--out",
+                                  "features.safetensors"} +
+                        folder,
+           .before = run,
+           .results = {"features.safetensors"},
+           .changes = {"features.", "cache/"}},
           {.name = "find-lr",
            .arguments = Arguments{"find-lr", "--init-weights", "run", "--steps", "3"} + folder + tiny + json,
            .before = run,
