@@ -92,7 +92,10 @@ TEST_CASE("a backbone needs no last layer, and its projector is no part of it") 
   const std::string with_head = (folder / "head.safetensors").string(),
                     without = (folder / "none.safetensors").string(),
                     with_projector = (folder / "projector.safetensors").string();
-  const WeightInfo info{.model = "resnet8", .mean = {.5f, .5f, .5f}, .std = {.2f, .2f, .2f}};
+  WeightInfo info;
+  info.model = "resnet8";
+  info.mean = {.5f, .5f, .5f};
+  info.std = {.2f, .2f, .2f};
   save_weights(with_head, ResNet("resnet8", {.classes = 9, .seed = 4}), info);
   save_weights(without, ResNet("resnet8", {.head = false, .seed = 4}), info);
   save_weights(
@@ -147,7 +150,9 @@ TEST_CASE("what cannot be measured, or would do nothing, is refused") {
   const TemporaryFolder folder;
   const std::string foreign = (folder / "foreign.safetensors").string(),
                     other = (folder / "other.safetensors").string();
-  save_weights(foreign, ResNet("resnet8", {.head = false, .seed = 4}), {.model = "resnet8"});
+  WeightInfo info;
+  info.model = "resnet8";
+  save_weights(foreign, ResNet("resnet8", {.head = false, .seed = 4}), info);
   TensorFile tensors;
   tensors.tensors.emplace_back("weight", Tensor::zeros({2}));
   write_tensors(other, tensors);

@@ -13,7 +13,7 @@
 #include "core/ops/matmul.h"
 #include "core/ops/reduce.h"
 #include "core/random.h"
-#include "train/lbfgs.h"
+#include "train/minimise.h"
 #include "train/top_count.h"
 
 namespace lamina {
@@ -113,7 +113,7 @@ LinearFit fit_from(Coefficients& coefficients, const Samples& samples, double l2
   const auto loss = [&](std::span<const double> values, std::span<double> gradient) {
     return regression_loss(samples, l2, coefficients, values, gradient);
   };
-  const train::LbfgsResult found =
+  const train::Minimum found =
       train::minimise(loss, coefficients.values,
                       {.gradient_bound = options.gradient_bound, .max_iterations = options.max_iterations});
   return {.l2 = l2,

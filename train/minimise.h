@@ -8,12 +8,12 @@
 
 namespace lamina::train {
 
-struct LbfgsOptions {
+struct MinimiseOptions {
   double gradient_bound = 1e-5;  // done when no element of the gradient is larger than it
   int max_iterations = 2000;
 };
 
-struct LbfgsResult {
+struct Minimum {
   int iterations = 0;
   double value = 0;
   double gradient = 0;          // the largest element of the gradient, without its sign
@@ -25,7 +25,6 @@ struct LbfgsResult {
 using SmoothFunction = std::function<double(std::span<const double> x, std::span<double> gradient)>;
 
 // Goes on from x, which becomes the best found. What the function throws is thrown on.
-LbfgsResult minimise(const SmoothFunction& function, std::vector<double>& x,
-                     const LbfgsOptions& options = {});
+Minimum minimise(const SmoothFunction& function, std::vector<double>& x, const MinimiseOptions& options = {});
 
 }  // namespace lamina::train

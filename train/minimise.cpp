@@ -1,4 +1,4 @@
-#include "train/lbfgs.h"
+#include "train/minimise.h"
 
 #include <lbfgs.h>
 
@@ -24,7 +24,7 @@ double largest(std::span<const double> gradient) {
 // What libLBFGS, which is C, calls back. No exception may pass through it.
 class Search {
  public:
-  Search(const SmoothFunction& function, const LbfgsOptions& options)
+  Search(const SmoothFunction& function, const MinimiseOptions& options)
       : function_(function), options_(options) {}
 
   static double evaluate(void* search, const double* x, double* gradient, int n, double /*step*/) {
@@ -56,13 +56,13 @@ class Search {
   void rethrow() const {
     if (error_) std::rethrow_exception(error_);
   }
-  LbfgsResult& result() { return result_; }
+  Minimum& result() { return result_; }
 
  private:
   const SmoothFunction& function_;
-  const LbfgsOptions& options_;
+  const MinimiseOptions& options_;
   std::exception_ptr error_;
-  LbfgsResult result_;
+  Minimum result_;
 };
 
 const char* reason_of(int status) {
@@ -73,7 +73,7 @@ const char* reason_of(int status) {
 
 }  // namespace
 
-LbfgsResult minimise(const SmoothFunction& function, std::vector<double>& x, const LbfgsOptions& options) {
+Minimum minimise(const SmoothFunction& function, std::vector<double>& x, const MinimiseOptions& options) {
   Search search(function, options);
   std::vector<double> gradient(x.size());
   const double value = function(x, gradient);
