@@ -73,6 +73,15 @@ std::vector<Case> training_cases(const Maker& make) {
            .before = unfinished(run, "run/"),
            .results = results,
            .changes = {"run/"},
+           .cleans = {"run/"}},
+          {.name = "pretrain",
+           .arguments =
+               Arguments{"pretrain", "--method", "simclr", "--projector", "8", "--data", "synthetic:8x8x3x4",
+                         "--epochs", "1", "--knn-every", "1", "--trace", "--out", "run"} +
+               tiny + quiet,
+           .before = {},
+           .results = {"run/weights.", "run/trace.", "run/epochs.csv", "run/steps.csv", "run/config."},
+           .changes = {"run/"},
            .cleans = {"run/"}}};
 }
 
