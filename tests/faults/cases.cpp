@@ -16,7 +16,10 @@ Arguments operator+(Arguments a, const Arguments& b) {
 const Arguments quiet{"--threads", "1", "--workers", "1", "--progress", "none"};
 const Arguments tiny = Arguments{"--model", "resnet8", "--optimizer",   "lars", "--lr",         "1",
                                  "--batch", "8",       "--limit-train", "24",   "--limit-test", "8"};
-const Arguments resume = Arguments{"train", "--resume", "--out", "run"} + quiet;
+Arguments resumed_by(const std::string& command) {
+  return Arguments{command, "--resume", "--out", "run"} + quiet;
+}
+const Arguments resume = resumed_by("train");
 
 // Four images of 8×8 for each of two classes and each split, as PPM.
 Tree image_folder() {
@@ -193,8 +196,9 @@ bool starts_with_any(const std::string& path, const std::vector<std::string>& be
 }
 
 Arguments command_to_go_on(const Case& c, const Tree& seen) {
-  const bool trains = c.arguments.front() == "train" && seen.contains("run/config.json");
-  return trains ? resume : c.arguments;
+  const std::string& command = c.arguments.front();
+  const bool trains = (command == "train" || command == "pretrain") && seen.contains("run/config.json");
+  return trains ? resumed_by(command) : c.arguments;
 }
 
 Environment environment_in(const fs::path& folder) {
