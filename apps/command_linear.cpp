@@ -175,7 +175,7 @@ void add_linear_command(const Command& program) {
   command->guesses_statistics = false;
   add_options(linear, *command, ", and of the tenth that is held out; as official: of all that is random");
   linear.option("--l2", command->l2, "weight of the penalty; default: the best on a held-out tenth",
-                above(0));
+                NumberRange{.least = 0, .most = 1e9, .least_excluded = true});
   linear.option("--max-iterations", command->probe.max_iterations, "of each fit", between(1, 1e9));
   linear.option("--as-official", command->as_official,
                 "train a last layer as the public TVLARS code does; each part of that can be switched off");
