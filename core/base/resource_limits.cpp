@@ -32,15 +32,15 @@ int allowed_cores() {
   return machine_cores();
 }
 
-constexpr double unlimited = std::numeric_limits<double>::infinity();
+constexpr double all_cores = std::numeric_limits<double>::infinity();
 
 // Cores that one group allows: "150000 100000" in cpu.max, microseconds of each period; "max 100000" is all.
 double quota_in(const fs::path& group) {
   double quota = 0, period = 0;
   if (std::ifstream(group / "cpu.max") >> quota >> period && period > 0) return quota / period;
-  const bool version_1 = static_cast<bool>(std::ifstream(group / "cpu.cfs_quota_us") >> quota) &&
+  const bool has_quota = static_cast<bool>(std::ifstream(group / "cpu.cfs_quota_us") >> quota) &&
                          static_cast<bool>(std::ifstream(group / "cpu.cfs_period_us") >> period);
-  return version_1 && quota > 0 && period > 0 ? quota / period : unlimited;  // -1 is all, too
+  return has_quota && quota > 0 && period > 0 ? quota / period : all_cores;  // -1 is all, too
 }
 
 // In a group and all above it. A container sees its own group as the mount's root, whatever its path says.
@@ -58,7 +58,7 @@ double quota_up_from(const fs::path& mount, const std::string& path) {
 double group_quota(const fs::path& root) {
   const fs::path mount = root / "sys/fs/cgroup";
   std::ifstream groups(root / "proc/self/cgroup");
-  double least = unlimited;
+  double least = all_cores;
   for (std::string line; std::getline(groups, line);) {
     const std::size_t first = line.find(':'), second = line.find(':', first + 1);
     if (first == std::string::npos || second == std::string::npos) continue;
