@@ -216,7 +216,7 @@ Dataset tiny_imagenet(const fs::path& directory, const OpenOptions& options) {
   Dataset dataset = folder(directory, options);
   dataset.name = "tiny-imagenet";
   const fs::path words = directory / "words.txt";
-  if (kind_at(words) == fs::file_type::not_found) return dataset;
+  if (!is_there(words)) return dataset;
   std::unordered_map<std::string, std::string> readable;  // "n01641577" -> "bullfrog, Rana catesbeiana"
   for (const std::string& line : read_lines(words)) {
     const std::size_t tab = line.find('\t');
