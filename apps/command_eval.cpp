@@ -60,7 +60,7 @@ void take_data_of_run(EvalCommand& command) {
 // As in training, unless the command says otherwise.
 int image_size_for(const EvalCommand& command, const WeightInfo& info) {
   const int trained = info.image_size.value_or(0);
-  if (command.image_size || trained == 0 || !data::resizes(command.data))
+  if (command.image_size || trained == 0 || !data::reads_image_files(command.data))
     return command.image_size.value_or(0);
   note(fmt::format(
       "images are resized and cropped to {0}x{0}, as in training; --image-size 0 keeps their size", trained));
