@@ -47,8 +47,7 @@ std::string note_on_size(const Setup& setup) {
   if (setup.info.stem == "imagenet" && longer <= 64)
     return fmt::format(
         "images of {} behind an imagenet stem, which leaves a quarter of their sides to the blocks: for "
-        "small "
-        "images give {} cifar",
+        "small images give {} cifar",
         size, option_name("stem"));
   if (setup.info.stem == "cifar" && longer > 128)
     return fmt::format(
