@@ -11,7 +11,9 @@
 #include "core/base/atomic_file.h"
 #include "core/base/directory_entries.h"
 #include "core/base/error.h"
+#include "core/base/file_kind.h"
 #include "core/base/interrupt.h"
+#include "core/base/note.h"
 #include "core/base/option_name.h"
 #include "core/base/table.h"
 #include "core/base/text_file.h"
@@ -36,8 +38,7 @@ bool is_unused(const fs::path& path) {
 }
 
 MadeFolders make_study_folder(const fs::path& path) {
-  std::error_code error;
-  check(!fs::exists(path, error) || fs::exists(path / "study.toml", error) || is_unused(path),
+  check(!is_there(path) || is_there(path / "study.toml") || is_unused(path),
         "study directory {}: exists and is not a study's (no study.toml); choose another {}", path.string(),
         option_name("directory"));
   try {
@@ -72,8 +73,8 @@ CellState state_of(const Cell& cell, const fs::path& run) {
         "again, or choose another {}",
         run.string(), differences, option_name("directory"));
   }
-  if (fs::exists(run / failure_file)) return CellState::failed;
-  return fs::exists(run / "weights.safetensors") ? CellState::finished : CellState::stopped;
+  if (is_there(run / failure_file)) return CellState::failed;
+  return is_there(run / "weights.safetensors") ? CellState::finished : CellState::stopped;
 }
 
 // Each data set is opened once, for all the runs that use it.
@@ -103,10 +104,6 @@ class DataSets {
   std::map<std::tuple<std::string, int, bool>, data::DataIdentity> identities_;
 };
 
-void note(const std::string& source, const std::string& what) {
-  data::notify_stderr(fmt::format("note: {}: {}", source, what));
-}
-
 // Data that are gone cannot be compared. A finished run that had the same name for them is then taken as it
 // is; one that had another might be of anything.
 std::vector<std::string> differences_of_data(const Cell& cell, const nlohmann::json& config,
@@ -118,13 +115,13 @@ std::vector<std::string> differences_of_data(const Cell& cell, const nlohmann::j
     differences = data::data_differences(there, data.identity_of(train::resolve(cell.recipe)));
   } catch (const Error& error) {
     if (needs_images || !same_name) throw;
-    note(source, fmt::format("whether its data are the same as now cannot be told: {}", error.what()));
+    note("{}: whether its data are the same as now cannot be told: {}", source, error.what());
   }
   if (differences.empty() && there.train.digest.empty() && !same_name)
-    note(source,
-         fmt::format("an earlier version of Lamina made it with {}, and kept no digest of the images; "
-                     "by number, classes, mean and deviation they may be those of {}",
-                     config["options"]["data"].dump(), cell.recipe.data));
+    note(
+        "{}: an earlier version of Lamina made it with {}, and kept no digest of the images; "
+        "by number, classes, mean and deviation they may be those of {}",
+        source, config["options"]["data"].dump(), cell.recipe.data);
   return differences;
 }
 
