@@ -14,6 +14,7 @@
 #include "core/base/note.h"
 #include "core/base/table.h"
 #include "data/dataset.h"
+#include "data/loader.h"
 #include "train/evaluation_file.h"
 #include "train/load_model.h"
 #include "train/match_classes.h"
@@ -50,7 +51,7 @@ void take_data_of_run(EvalCommand& command) {
   const nlohmann::json config = run.read_config();
   const train::Recipe trained = train::recipe_from_json(config.value("options", nlohmann::json()), source);
   command.data = trained.data;
-  if (!command.image_size) command.image_size = trained.image_size;
+  if (!command.image_size && data::reads_image_files(trained.data)) command.image_size = trained.image_size;
   command.skip_damaged = command.skip_damaged || trained.skip_damaged;
   if (!command.max_pixels) command.max_pixels = trained.max_pixels;
   command.trained_on = train::data_of_run(config, source);
@@ -59,7 +60,7 @@ void take_data_of_run(EvalCommand& command) {
 // As in training, unless the command says otherwise.
 int image_size_for(const EvalCommand& command, const WeightInfo& info) {
   const int trained = info.image_size.value_or(0);
-  if (command.image_size || trained == 0 || !data::resizes(command.data))
+  if (command.image_size || trained == 0 || !data::reads_image_files(command.data))
     return command.image_size.value_or(0);
   note("images are resized and cropped to {0}x{0}, as in training; --image-size 0 keeps their size", trained);
   return trained;
@@ -68,8 +69,13 @@ int image_size_for(const EvalCommand& command, const WeightInfo& info) {
 std::string pixels_text(const std::vector<int>& pixels) { return fmt::format("{}", fmt::join(pixels, "x")); }
 
 // Where these images differ from what the network was trained on.
-void note_differences(const EvalCommand& command, const WeightInfo& info, const data::Dataset& data) {
+void note_differences(const EvalCommand& command, const train::LoadedModel& model,
+                      const data::Dataset& data) {
+  const WeightInfo& info = model.info;
   const std::vector<std::string> differences = data::data_differences(command.trained_on, data.identity);
+  const bool is_own = !command.trained_on.train.digest.empty();  // whose configuration tells more
+  if (const std::string text = train::note_on_data(model, data.identity); !is_own && !text.empty())
+    note(text);
   if (!differences.empty())
     note("the data are not what they were in training (there):\n  {}", fmt::join(differences, "\n  "));
   const std::vector<int> pixels{static_cast<int>(data.test.height()), static_cast<int>(data.test.width())};
@@ -99,7 +105,7 @@ data::Split open_split(const EvalCommand& command, train::LoadedModel& model) {
   check(split.size() > 0, "eval: {} has no {} images", data.name, command.split);
   check(split.channels() == model.channels, "eval: the images of {} have {} channels, {} wants {}", data.name,
         split.channels(), model.file.string(), model.channels);
-  note_differences(command, model.info, data);
+  note_differences(command, model, data);
   const train::ClassMatch match = train::match_classes(model, data, command.by_position);
   if (!match.note.empty()) note("{}", match.note);
   model.info.classes = match.names;
@@ -194,10 +200,10 @@ void add_eval_command(const Command& program) {
   eval.option("--limit", command->limit, "use only N images; 0: all", at_least(0));
   eval.option("--batch", command->batch, "images at once; changes the result by rounding at most",
               between(1, 1e9));
-  eval.option("--workers", command->workers, "threads that prepare batches", train::thread_range);
+  eval.option("--workers", command->workers, "threads that prepare batches", between(0, data::most_workers));
   eval.option("--image-size", command->image_size,
               "folders: resize and crop to a square; 0: keep; default: as in training",
-              between(0, train::most_pixels_a_side));
+              between(0, data::most_image_size));
   eval.option("--skip-damaged", command->skip_damaged,
               "folders: go on without images that cannot be decoded");
   eval.option(

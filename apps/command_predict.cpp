@@ -71,7 +71,7 @@ class Preparation {
 
   Tensor image(const std::string& path) {
     const Tensor decoded = data::decode_image(path, channels_, max_pixels_);
-    const Tensor result = size_ > 0 ? data::resize_image(decoded, size_) : decoded;
+    const Tensor result = size_ > 0 ? data::resize_image(decoded, size_, max_pixels_) : decoded;
     note_difference(path, decoded, result);
     return result;
   }
@@ -190,7 +190,7 @@ void add_predict_command(const Command& program) {
   predict.option("--top", command->top, "classes shown per image", at_least(1));
   predict.option("--size", command->size,
                  "resize and crop images to a square; 0: keep their size; default: as in training",
-                 between(0, train::most_pixels_a_side));
+                 between(0, data::most_image_size));
   predict.option("--max-pixels", command->max_pixels, "refuse larger images, before memory is spent on them",
                  at_least(1));
   add_options(predict, command->model);

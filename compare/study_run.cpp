@@ -13,6 +13,7 @@
 #include "core/base/error.h"
 #include "core/base/file_kind.h"
 #include "core/base/interrupt.h"
+#include "core/base/json_number.h"
 #include "core/base/note.h"
 #include "core/base/option_name.h"
 #include "core/base/table.h"
@@ -30,7 +31,7 @@ constexpr std::array<std::string_view, 5> own_files{"study.toml", "results.csv",
 
 // A folder that no study has written in yet.
 bool is_unused(const fs::path& path) {
-  if (!fs::is_directory(path)) return false;
+  if (kind_at(path) != fs::file_type::directory) return false;
   const std::vector<fs::path> files = entries_of(path);
   return std::all_of(files.begin(), files.end(), [](const fs::path& file) {
     return !target_of_temporary(file.filename().string()).empty();
@@ -74,7 +75,35 @@ CellState state_of(const Cell& cell, const fs::path& run) {
         run.string(), differences, option_name("directory"));
   }
   if (is_there(run / failure_file)) return CellState::failed;
-  return is_there(run / "weights.safetensors") ? CellState::finished : CellState::stopped;
+  // Versions before left a run that was stopped in its final evaluation with its weights alone.
+  const bool ended = is_there(run / "weights.safetensors") && is_there(run / "evaluation.json");
+  return ended ? CellState::finished : CellState::stopped;
+}
+
+// How many steps an epoch of the run has, which its options and its data give; nothing where it does not say.
+std::optional<std::int64_t> steps_per_epoch_of(const nlohmann::json& config) {
+  const auto steps =
+      config.value(nlohmann::json::json_pointer("/resolved/steps_per_epoch"), nlohmann::json());
+  return whole_number<std::int64_t>(steps);
+}
+
+// Throws UsageError naming the runs that equal options of another version made with other knobs: their
+// results are not those of the rest.
+void check_same_knobs(const std::vector<Cell>& cells, const StudyDirectory& directory) {
+  std::string text;
+  for (const Cell& cell : cells) {
+    const auto config = config_of(directory.run(cell));
+    const auto steps = config ? steps_per_epoch_of(*config) : std::nullopt;
+    if (!steps) continue;
+    const std::vector<std::string> differences = train::knob_differences(
+        train::knobs_of_run(*config), optimizer_of(train::resolve(cell.recipe), *steps).knobs());
+    if (!differences.empty()) text += fmt::format("\n  {}: {}", cell.name, fmt::join(differences, "; "));
+  }
+  if (text.empty()) return;
+  fail_usage(
+      "study directory {}: these runs were made with knobs that the same options do not give now, by another "
+      "version's defaults:{}\nRemove them (in {}) to have them run again, or choose another {}",
+      directory.path().string(), text, directory.file("runs").string(), option_name("directory"));
 }
 
 // Each data set is opened once, for all the runs that use it.
@@ -196,8 +225,7 @@ void check_same_data(const std::vector<Cell>& cells, const StudyDirectory& direc
     if (differences.empty()) continue;
     fail_usage(
         "{}: this run was made with other data than the study has now:\n  {}\nRemove it to have it run "
-        "again, "
-        "or choose another {}",
+        "again, or choose another {}",
         path.string(), fmt::join(differences, "\n  "), option_name("directory"));
   }
 }
@@ -220,6 +248,7 @@ int run_cells(const Study& study, const std::vector<Cell>& cells, const StudyDir
               const StudyRunOptions& options) {
   const InterruptHandler interrupts;
   const std::vector<Task> tasks = make_tasks(cells, directory, options.retry_failed);
+  check_same_knobs(cells, directory);
   DataSets data;
   std::vector<double> images;
   for (const Task& task : tasks) {  // which also tells whether the batches fit, before anything runs

@@ -101,8 +101,7 @@ std::string selection_note(const Study& study) {
   for (const std::string& name : study.tuned) names.push_back(short_name(name));
   return fmt::format(
       "For each contender, {} {} chosen by the mean {} accuracy on the test images, which flatters the "
-      "result; "
-      "results.csv has every run.",
+      "result; results.csv has every run.",
       fmt::join(names, ", "), names.size() > 1 ? "were" : "was",
       study.tuned_by == Criterion::best_accuracy ? "best" : "last");
 }

@@ -21,12 +21,13 @@ struct DataIdentity {
   std::string name = {};                  // "cifar10", as Dataset::name
   std::vector<std::string> classes = {};  // in the order of the labels
   SplitIdentity train = {}, test = {};    // all images, before any limit
+  SplitIdentity valid = {};               // of a program's own; a data set of open() has none
   std::int64_t height = 0, width = 0, channels = 0;
   std::vector<float> mean = {}, std = {};  // per channel, of the training images' pixels / 255
 };
 
-// Reads every pixel. The same digest for any number of threads (0: as many as the machine has); an empty
-// split is unknown.
+// Reads every pixel. The same digest for any number of threads (0: all cores that the process may use); an
+// empty split is unknown.
 SplitIdentity identity_of(const Split& split, int threads = 0);
 
 // In words, what is known of both and differs: "class 0: cat there, zebra here". Empty: the same data, or not

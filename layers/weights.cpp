@@ -6,6 +6,7 @@
 #include <map>
 #include <nlohmann/json.hpp>
 
+#include "core/base/json_number.h"
 #include "core/base/list_names.h"
 #include "core/base/printable.h"
 #include "core/ops/elementwise.h"
@@ -42,7 +43,10 @@ std::vector<T> parse_list(const std::map<std::string, std::string>& metadata, co
   const auto found = metadata.find(key);
   if (found == metadata.end()) return {};
   const json list = json::parse(found->second, nullptr, /*allow_exceptions=*/false);
-  const auto fits = [](const json& element) { return texts ? element.is_string() : element.is_number(); };
+  const auto fits = [](const json& element) {
+    if constexpr (std::is_integral_v<T>) return whole_number<T>(element).has_value();
+    return texts ? element.is_string() : element.is_number();
+  };
   if (list.is_array() && std::all_of(list.begin(), list.end(), fits)) return list.get<std::vector<T>>();
   notes.push_back(fmt::format("\"{}\" in the metadata is \"{}{}\", not a list of {}: ignored", key,
                               printable(found->second.substr(0, most)),
@@ -58,8 +62,8 @@ std::string parse_text(const std::map<std::string, std::string>& metadata, const
 std::optional<int> parse_size(const std::map<std::string, std::string>& metadata, const std::string& key) {
   const std::string text = parse_text(metadata, key);
   const json number = json::parse(text, nullptr, /*allow_exceptions=*/false);
-  if (!number.is_number_unsigned() || number.get<std::uint64_t>() > 1u << 30) return {};
-  return number.get<int>();
+  const std::optional<int> size = whole_number<int>(number);
+  return size && *size >= 0 ? size : std::nullopt;
 }
 
 constexpr std::size_t most_listed = 3;

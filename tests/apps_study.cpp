@@ -166,6 +166,43 @@ TEST_CASE("Ctrl-C saves a study; half-written runs start over; a changed study i
   CHECK(read_file(out / "study.toml") == longer);
 }
 
+TEST_CASE("runs that another version's defaults made are named, and nothing is mixed") {
+  if (gnuplot_is_missing()) return;
+  const TemporaryFolder folder;
+  const fs::path out = folder / "out", run_of_sgd = out / "runs/sgd";
+  const fs::path file = write_text(folder / "s.toml", tiny_base +
+                                                          "[[contender]]\nlabel = \"SGD\"\noptimizer = "
+                                                          "\"sgd\"\n[[contender]]\nlabel = "
+                                                          "\"TVLARS\"\noptimizer = \"tvlars\"\n");
+  REQUIRE(run(study_command(file, out)).status == 0);
+  const auto change = [&](const auto& edit) {
+    nlohmann::json config = nlohmann::json::parse(read_file(run_of_sgd / "config.json"));
+    edit(config["resolved"]);
+    write_text(run_of_sgd / "config.json", config.dump());
+  };
+  change([](nlohmann::json& resolved) { resolved["knobs"]["momentum"] = "0.5"; });
+  const Outcome refused = run(study_command(file, out));
+  CHECK(refused.status == 2);
+  CHECK(refused.err.find("\n  sgd: momentum: 0.5 there, 0.9 here\n") != std::string::npos);
+  CHECK(refused.err.find("tvlars") == std::string::npos);
+  change([](nlohmann::json& resolved) { resolved.erase("knobs"); });  // not known
+  CHECK(run(study_command(file, out)).status == 0);
+}
+
+TEST_CASE("a finished run that lacks its evaluation is evaluated, not trained again") {
+  if (gnuplot_is_missing()) return;
+  const TemporaryFolder folder;
+  const fs::path out = folder / "out";
+  const fs::path file = write_text(folder / "one.toml", tiny_base);
+  REQUIRE(run(study_command(file, out)).status == 0);
+  const std::string evaluation = read_file(out / "runs/one/evaluation.json"),
+                    steps = read_file(out / "runs/one/steps.csv");
+  fs::remove(out / "runs/one/evaluation.json");
+  CHECK(run(study_command(file, out)).status == 0);
+  CHECK(read_file(out / "runs/one/evaluation.json") == evaluation);
+  CHECK(read_file(out / "runs/one/steps.csv") == steps);
+}
+
 TEST_CASE("the run in which a study was stopped goes on from its checkpoint") {
   if (gnuplot_is_missing()) return;
   const TemporaryFolder folder;

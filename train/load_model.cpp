@@ -5,6 +5,8 @@
 #include <algorithm>
 
 #include "core/base/error.h"
+#include "core/base/file_kind.h"
+#include "core/base/json_number.h"
 #include "core/base/note.h"
 #include "core/base/option_name.h"
 #include "data/dataset.h"
@@ -55,9 +57,9 @@ void take_image_size_of_run(WeightInfo& info, const TensorFile& file, const fs::
   }
   const auto options = config.is_object() ? config.find("options") : config.end();
   if (options == config.end() || !options->is_object() || !options->contains("image_size")) return;
-  const nlohmann::json& size = (*options)["image_size"];
-  if (!size.is_number_unsigned()) return;
-  info.image_size = size.get<int>();
+  const auto size = whole_number<int>((*options)["image_size"]);
+  if (!size || *size < 0) return;
+  info.image_size = size;
   if (*info.image_size > 0 && info.image_pixels.empty())
     info.image_pixels = {*info.image_size, *info.image_size};
 }
@@ -80,14 +82,26 @@ void complete(WeightInfo& info, const ModelOptions& options, int classes, int ch
     info.classes.push_back(std::to_string(i));
 }
 
+// What a foreign file says there may be anything.
+data::DataIdentity data_of(const LoadedModel& model) try {
+  const nlohmann::json json = nlohmann::json::parse(model.info.data, nullptr, /*allow_exceptions=*/false);
+  return json.is_object() ? data::identity_from_json(json, model.file.string()) : data::DataIdentity();
+} catch (const Error&) {
+  return {};
+}
+
+bool is_same(const data::SplitIdentity& a, const data::SplitIdentity& b) {
+  return !a.digest.empty() && a.digest == b.digest;
+}
+
 }  // namespace
 
 FoundWeights find_weights(const fs::path& run_or_file) {
-  check(fs::exists(run_or_file), "{}: there is no such file or run directory", run_or_file.string());
-  if (!fs::is_directory(run_or_file)) return {run_or_file, read_tensors(run_or_file)};
+  check(is_there(run_or_file), "{}: there is no such file or run directory", run_or_file.string());
+  if (kind_at(run_or_file) != fs::file_type::directory) return {run_or_file, read_tensors(run_or_file)};
   const RunDirectory run = RunDirectory::open(run_or_file);
   const fs::path final_weights = run.file("weights.safetensors");
-  if (fs::exists(final_weights)) return {final_weights, read_tensors(final_weights)};
+  if (is_there(final_weights)) return {final_weights, read_tensors(final_weights)};
   auto checkpoint = read_newest_checkpoint(run);
   check(checkpoint.has_value(), "run directory {}: neither weights nor a checkpoint yet",
         run_or_file.string());
@@ -97,6 +111,16 @@ FoundWeights find_weights(const fs::path& run_or_file) {
 int training_size(const WeightInfo& info) {
   const std::vector<int>& pixels = info.image_pixels;
   return pixels.size() == 2 && pixels[0] == pixels[1] ? pixels[0] : 0;
+}
+
+std::string note_on_data(const LoadedModel& model, const data::DataIdentity& data) {
+  data::DataIdentity trained_on = data_of(model);
+  trained_on.classes.clear();
+  if (is_same(trained_on.train, data.train) && is_same(trained_on.test, data.test)) return "";
+  const std::vector<std::string> differences = data::data_differences(trained_on, data);
+  if (differences.empty()) return "";
+  return fmt::format("{} was trained on other data ({} there): {}", model.file.string(),
+                     trained_on.name.empty() ? "unnamed" : trained_on.name, fmt::join(differences, "; "));
 }
 
 LoadedModel load_model(const fs::path& run_or_file, const ModelOptions& options) {

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "core/base/error.h"
+#include "core/base/json_number.h"
 #include "core/base/nearest.h"
 #include "core/base/option_name.h"
 #include "core/base/printable.h"
@@ -41,10 +42,8 @@ bool assign(const nlohmann::json& json, std::string& value) {
 }
 template <std::integral T>
 bool assign(const nlohmann::json& json, T& value) {
-  if (!json.is_number_integer()) return false;
-  const bool fits = json.is_number_unsigned() ? std::in_range<T>(json.get<std::uint64_t>())
-                                              : std::in_range<T>(json.get<std::int64_t>());
-  return fits && (value = json.get<T>(), true);
+  const std::optional<T> number = whole_number<T>(json);
+  return number && (value = *number, true);
 }
 template <typename T>
 bool assign(const nlohmann::json& json, std::vector<T>& value) {

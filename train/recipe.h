@@ -12,6 +12,7 @@
 
 #include "core/base/number.h"
 #include "data/images/image.h"
+#include "data/loader.h"
 #include "train/device_options.h"
 
 namespace lamina::train {
@@ -153,7 +154,7 @@ void visit_training_options(Options& o, const Visit& visit) {
           .within(between(0, 1e6)),
       o.mixup);
   visit(OptionInfo{"image_size", "folders: resize and crop to a square; 0: keep"}.within(
-            between(0, most_pixels_a_side)),
+            between(0, data::most_image_size)),
         o.image_size);
   visit(OptionInfo{"skip_damaged",
                    "folders: go on without images that cannot be decoded, and list them on standard error"},
@@ -213,7 +214,7 @@ void visit_running_options(Options& o, const Visit& visit) {
             .within(thread_range),
         o.threads);
   visit(OptionInfo{"workers", "threads that prepare batches; does not change results", true}.within(
-            thread_range),
+            between(0, data::most_workers)),
         o.workers);
 }
 

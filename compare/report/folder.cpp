@@ -10,6 +10,7 @@
 #include "core/base/atomic_file.h"
 #include "core/base/directory_entries.h"
 #include "core/base/error.h"
+#include "core/base/file_kind.h"
 #include "core/base/text_file.h"
 
 namespace lamina::compare {
@@ -29,9 +30,9 @@ fs::path files_of(const fs::path& page) {
 }
 
 bool is_replaceable(const fs::path& folder) {
-  if (!fs::exists(folder)) return true;
+  if (!is_there(folder)) return true;
   return fs::is_directory(folder) &&
-         (fs::is_empty(folder) || fs::exists(folder / list_of_files) || fs::exists(folder / always_there));
+         (fs::is_empty(folder) || is_there(folder / list_of_files) || is_there(folder / always_there));
 }
 
 fs::path make_folder_beside(const fs::path& target) {
@@ -120,10 +121,10 @@ void ReportFolder::publish(const std::string& page_contents) {
   page.write(page_contents.data(), page_contents.size());
   const std::set<std::string> names = finished_files(temporary_);
   const fs::path list = target_ / list_of_files;
-  const bool listed = fs::exists(list);  // the reports of old versions have none
+  const bool listed = is_there(list);  // the reports of old versions have none
   const std::set<std::string> earlier = listed ? listed_in(list) : std::set<std::string>();
   for (const std::string& name : names) {
-    check(!listed || earlier.contains(name) || !fs::exists(target_ / name),
+    check(!listed || earlier.contains(name) || !is_there(target_ / name),
           "report: {}: it is in the way and not of the earlier report; move it to another place",
           (target_ / name).string());
   }

@@ -1,0 +1,28 @@
+// The options of a run that its results depend on, but for the seed: what comparisons group and describe runs
+// by.
+#pragma once
+
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "compare/comparison.h"
+
+namespace lamina::compare {
+
+// Names, as in config.json.
+const std::vector<std::string>& compared_options();
+
+// By name. Runs of programs of one's own also say what they minimise and whether they transform images.
+const nlohmann::json& default_options();
+
+// What a run of a version that did not have the option yet did: the default.
+const nlohmann::json& option_of(const RunResult& run, const std::string& name);
+
+// Of the data, which may lie anywhere, what they are called among the runs compared.
+nlohmann::json comparable_value(const RunResult& run, const std::string& name, const std::string& data);
+
+// An option's value for people: 0.5, resnet20, 1 2 3.
+std::string as_text(const nlohmann::json& value);
+
+}  // namespace lamina::compare
