@@ -19,6 +19,9 @@ std::string name_in_messages(std::string_view name);
 void add_options(const Command& command, train::Recipe& recipe);
 // The names, as in config.json, of the options that the command line gave.
 std::set<std::string> given_options(const Command& command);
+// As one word for a shell, which would take a * or a space for its own.
+std::string quoted(const std::string& word);
+
 // The command that repeats a run: every option whose value is not the default.
 std::string command_line(const train::Recipe& recipe);
 

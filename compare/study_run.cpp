@@ -14,6 +14,7 @@
 #include "core/base/file_kind.h"
 #include "core/base/interrupt.h"
 #include "core/base/json_number.h"
+#include "core/base/note.h"
 #include "core/base/option_name.h"
 #include "core/base/table.h"
 #include "core/base/text_file.h"
@@ -132,10 +133,6 @@ class DataSets {
   std::map<std::tuple<std::string, int, bool>, data::DataIdentity> identities_;
 };
 
-void note(const std::string& source, const std::string& what) {
-  data::notify_stderr(fmt::format("note: {}: {}", source, what));
-}
-
 // Data that are gone cannot be compared. A finished run that had the same name for them is then taken as it
 // is; one that had another might be of anything.
 std::vector<std::string> differences_of_data(const Cell& cell, const nlohmann::json& config,
@@ -147,13 +144,13 @@ std::vector<std::string> differences_of_data(const Cell& cell, const nlohmann::j
     differences = data::data_differences(there, data.identity_of(train::resolve(cell.recipe)));
   } catch (const Error& error) {
     if (needs_images || !same_name) throw;
-    note(source, fmt::format("whether its data are the same as now cannot be told: {}", error.what()));
+    note("{}: whether its data are the same as now cannot be told: {}", source, error.what());
   }
   if (differences.empty() && there.train.digest.empty() && !same_name)
-    note(source,
-         fmt::format("an earlier version of Lamina made it with {}, and kept no digest of the images; "
-                     "by number, classes, mean and deviation they may be those of {}",
-                     config["options"]["data"].dump(), cell.recipe.data));
+    note(
+        "{}: an earlier version of Lamina made it with {}, and kept no digest of the images; "
+        "by number, classes, mean and deviation they may be those of {}",
+        source, config["options"]["data"].dump(), cell.recipe.data);
   return differences;
 }
 

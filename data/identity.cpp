@@ -10,6 +10,7 @@
 
 #include "core/base/error.h"
 #include "core/base/json_number.h"
+#include "core/base/list_names.h"
 #include "core/base/rounding.h"
 #include "data/dataset.h"
 #include "data/file.h"
@@ -153,13 +154,6 @@ DataIdentity identity_from_json(const nlohmann::json& given, const std::string& 
           .std = given.value("std", std::vector<float>())};
 } catch (const std::exception& error) {
   fail("{}: what it says of its data is damaged: {}", source, error.what());
-}
-
-std::string list_names(const std::vector<std::string>& names) {
-  constexpr std::size_t most = 8;
-  const std::vector<std::string> first(
-      names.begin(), names.begin() + static_cast<std::ptrdiff_t>(std::min(names.size(), most)));
-  return fmt::format("{}{}", fmt::join(first, ", "), names.size() > most ? ", …" : "");
 }
 
 }  // namespace lamina::data

@@ -41,7 +41,4 @@ nlohmann::json to_json(const DataIdentity& identity);
 // Throws Error naming `source` if a member is of the wrong type; a missing one is unknown.
 DataIdentity identity_from_json(const nlohmann::json& json, const std::string& source);
 
-// "cat, dog, horse"; of many names the first ones and the number.
-std::string list_names(const std::vector<std::string>& names);
-
 }  // namespace lamina::data

@@ -45,11 +45,20 @@ TEST_CASE("--dry-run prints the cells and makes nothing; every shipped study has
   CHECK(!fs::exists(out));
   CHECK(run(study_command(file, out) + Arguments{"--seed", "3"}).err.find("seed is in a grid") !=
         std::string::npos);
+  const std::string idle = "note: in no run of the study: --poly-power does nothing without --schedule poly";
+  CHECK(run(study_command(file, out) + Arguments{"--dry-run", "--poly-power", "3"}).err.find(idle) !=
+        std::string::npos);
+  write_text(file, tiny_base + "poly_power = 3\nschedule = \"cosine\"\n" + tiny_contenders);
+  CHECK(run(study_command(file, out) + Arguments{"--dry-run"}).err.find(idle) != std::string::npos);
+  write_text(file,
+             tiny_base + "poly_power = 3\n[grid]\nschedule = [\"poly\", \"cosine\"]\n" + tiny_contenders);
+  CHECK(run(study_command(file, out) + Arguments{"--dry-run"}).err.empty());
   int shipped = 0;
   for (const auto& entry : fs::directory_iterator(fs::path(LAMINA_SOURCE_DIR) / "studies")) {
     const Outcome plan = run({"study", entry.path().string(), "--dry-run"});
     INFO(entry.path() << plan.err);
     CHECK(plan.status == 0);
+    CHECK(plan.err.empty());
     CHECK(plan.out.ends_with(" runs\n"));
     ++shipped;
   }

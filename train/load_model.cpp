@@ -7,6 +7,7 @@
 #include "core/base/error.h"
 #include "core/base/file_kind.h"
 #include "core/base/json_number.h"
+#include "core/base/note.h"
 #include "core/base/option_name.h"
 #include "data/dataset.h"
 #include "layers/foreign_weights.h"
@@ -152,7 +153,7 @@ LoadedModel load_model(const fs::path& run_or_file, const ModelOptions& options)
       .file = path, .net = ResNet(info.model, net_options), .info = info, .channels = net_options.channels};
   load_weights(weights, loaded.net.state(), true, path.string());
   check_finite(weights, path.string());
-  for (const std::string& note : notes) data::notify_stderr(fmt::format("note: {}: {}", path.string(), note));
+  for (const std::string& text : notes) note("{}: {}", path.string(), text);
   loaded.names_classes = !info.classes.empty();
   take_image_size_of_run(loaded.info, file, run_or_file);
   complete(loaded.info, options, probable.classes, loaded.channels, path);

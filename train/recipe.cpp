@@ -1,8 +1,10 @@
 #include "train/recipe.h"
 
+#include <array>
 #include <cmath>
 #include <concepts>
 #include <filesystem>
+#include <string_view>
 #include <type_traits>
 #include <utility>
 
@@ -92,6 +94,17 @@ bool may_differ(const std::string& name, const nlohmann::json& a, const nlohmann
   return may && name != "data";
 }
 
+// Options that are knobs of the optimizer, too, by those knobs' names.
+constexpr std::array<std::pair<std::string_view, std::string_view>, 4> knobs_of_options{
+    {{"lr", "lr"},
+     {"momentum", "momentum"},
+     {"weight_decay", "weight_decay"},
+     {"clip_norm", "max_grad_norm"}}};
+
+void erase_knob(Recipe& options, const std::string& knob) {
+  std::erase_if(options.set, [&](const std::string& text) { return text.starts_with(knob + "="); });
+}
+
 std::string show(const nlohmann::json& value) { return value.is_null() ? "unset" : value.dump(); }
 
 // config.json, which is JSON, cannot hold other text.
@@ -173,9 +186,23 @@ void set_option(Recipe& options, const std::string& name, const nlohmann::json& 
 }
 
 void set_knob(Recipe& options, const std::string& knob, const std::string& value) {
-  const std::string setting = knob + "=";
-  std::erase_if(options.set, [&](const std::string& text) { return text.starts_with(setting); });
-  options.set.push_back(setting + value);
+  erase_knob(options, knob);
+  options.set.push_back(knob + "=" + value);
+}
+
+std::string setting_key(const std::string& name) {
+  for (const auto& [option, knob] : knobs_of_options)
+    if (name == option) return "set." + std::string(knob);
+  return name;
+}
+
+void unset(Recipe& options, const std::string& name) {
+  const std::string key = setting_key(name);
+  visit_options(options, [&](const OptionInfo& info, auto& member) {
+    if constexpr (is_optional<std::decay_t<decltype(member)>>)
+      if (setting_key(info.name) == key) member.reset();
+  });
+  if (key.starts_with("set.")) erase_knob(options, key.substr(4));
 }
 
 std::string without_directory(const std::string& data) {

@@ -15,6 +15,7 @@
 #include "core/base/atomic_file.h"
 #include "core/base/error.h"
 #include "core/base/interrupt.h"
+#include "core/base/text_columns.h"
 #include "core/base/text_file.h"
 
 namespace lamina::compare {
@@ -99,12 +100,7 @@ std::string gnuplot_tic_label(std::string text) {
 }
 
 std::string shortened(const std::string& text, std::size_t characters) {
-  std::size_t seen = 0, cut = 0;
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    if ((text[i] & 0xC0) == 0x80) continue;  // within a character
-    if (++seen == characters) cut = i;
-  }
-  return seen > characters ? text.substr(0, cut) + "…" : text;
+  return columns_of(text) > characters ? first_columns(text, characters - 1) + "…" : text;
 }
 
 std::string palette(int exponent) {
