@@ -75,7 +75,7 @@ void note_differences(const EvalCommand& command, const train::LoadedModel& mode
   const std::vector<std::string> differences = data::data_differences(command.trained_on, data.identity);
   const bool is_own = !command.trained_on.train.digest.empty();  // whose configuration tells more
   if (const std::string text = train::note_on_data(model, data.identity); !is_own && !text.empty())
-    note(text);
+    note("{}", text);
   if (!differences.empty())
     note("the data are not what they were in training (there):\n  {}", fmt::join(differences, "\n  "));
   const std::vector<int> pixels{static_cast<int>(data.test.height()), static_cast<int>(data.test.width())};

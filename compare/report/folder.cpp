@@ -11,6 +11,7 @@
 #include "core/base/directory_entries.h"
 #include "core/base/error.h"
 #include "core/base/file_kind.h"
+#include "core/base/note.h"
 #include "core/base/text_file.h"
 
 namespace lamina::compare {
@@ -43,6 +44,18 @@ fs::path make_folder_beside(const fs::path& target) {
     if (fs::create_directory(folder, error)) return folder;
     check(!error, "report: {}: cannot be made: {}; check its permissions", folder.string(), error.message());
   }
+}
+
+// What failed is tried once more: the reason may have gone, as that of an interrupted call has.
+void remove_or_note(const fs::path& folder) noexcept try {
+  std::error_code error;
+  fs::remove_all(folder, error);
+  while (error == std::errc::interrupted) fs::remove_all(folder, error);
+  if (error) fs::remove_all(folder, error);
+  if (error)
+    note("report: {}: left behind, since it cannot be removed: {}; nobody needs it any more", folder.string(),
+         error.message());
+} catch (const std::bad_alloc&) {  // then it is left without a word
 }
 
 std::set<std::string> finished_files(const fs::path& folder) {
@@ -94,8 +107,7 @@ ReportFolder::ReportFolder(const fs::path& page) : page_(page), target_(files_of
 }
 
 ReportFolder::~ReportFolder() {
-  std::error_code ignored;
-  if (!holds_earlier_) fs::remove_all(temporary_, ignored);
+  if (!holds_earlier_) remove_or_note(temporary_);
 }
 
 void ReportFolder::write(const std::string& name, const std::string& contents) const {

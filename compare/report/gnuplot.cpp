@@ -14,6 +14,7 @@
 #include "compare/report/html.h"
 #include "core/base/atomic_file.h"
 #include "core/base/error.h"
+#include "core/base/file_kind.h"
 #include "core/base/interrupt.h"
 #include "core/base/text_columns.h"
 #include "core/base/text_file.h"
@@ -27,7 +28,7 @@ constexpr const char* commands_file = "draw.gp.tmp";
 constexpr const char* messages_file = "gnuplot.txt.tmp";
 
 // What gnuplot has written so far; nothing where it has not begun.
-std::string written(const fs::path& path) { return fs::exists(path) ? read_text(path) : ""; }
+std::string written(const fs::path& path) { return is_there(path) ? read_text(path) : ""; }
 
 std::string replace_all(std::string text, const std::string& from, const std::string& to) {
   for (std::size_t at = text.find(from); at != std::string::npos; at = text.find(from, at + to.size())) {

@@ -1,6 +1,7 @@
 #include "compare/report/replacement.h"
 
 #include "core/base/error.h"
+#include "core/base/file_kind.h"
 
 namespace lamina::compare {
 namespace {
@@ -38,7 +39,7 @@ Replacement::Replacement(fs::path folder, fs::path aside)
   std::error_code error;
   fs::create_directory(aside_, error);
   check(!error, "report: {}: cannot be made: {}", aside_.string(), error.message());
-  made_folder_ = fs::create_directory(folder_, error);
+  made_folder_ = !is_there(folder_) && fs::create_directory(folder_, error);
   check(!error, "report: {}: cannot be made: {}; check its permissions", folder_.string(), error.message());
 }
 
