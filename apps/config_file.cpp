@@ -5,7 +5,7 @@
 
 #include "compare/toml_file.h"
 #include "core/base/error.h"
-#include "core/base/text_file.h"
+#include "core/base/whole_file.h"
 #include "optim/presets.h"
 #include "train/recipe.h"
 

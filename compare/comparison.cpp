@@ -10,7 +10,7 @@
 #include "core/base/error.h"
 #include "core/base/file_kind.h"
 #include "core/base/json_number.h"
-#include "core/base/text_file.h"
+#include "core/base/whole_file.h"
 #include "train/recipe.h"
 #include "train/run_directory.h"
 

@@ -17,7 +17,7 @@
 #include "core/base/note.h"
 #include "core/base/option_name.h"
 #include "core/base/table.h"
-#include "core/base/text_file.h"
+#include "core/base/whole_file.h"
 #include "train/recipe_run.h"
 #include "train/run_config.h"
 

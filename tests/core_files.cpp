@@ -13,8 +13,8 @@
 #include "core/base/file_kind.h"
 #include "core/base/printable.h"
 #include "core/base/regular_file.h"
-#include "core/base/text_file.h"
 #include "core/base/user_directories.h"
+#include "core/base/whole_file.h"
 #include "message_of.h"
 #include "temporary_directory.h"
 

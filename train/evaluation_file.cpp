@@ -4,7 +4,7 @@
 
 #include "core/base/error.h"
 #include "core/base/json_number.h"
-#include "core/base/text_file.h"
+#include "core/base/whole_file.h"
 
 namespace lamina::train {
 

@@ -11,7 +11,7 @@
 #include "core/base/error.h"
 #include "core/base/file_kind.h"
 #include "core/base/option_name.h"
-#include "core/base/text_file.h"
+#include "core/base/whole_file.h"
 
 namespace lamina::train {
 namespace fs = std::filesystem;

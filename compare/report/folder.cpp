@@ -12,7 +12,7 @@
 #include "core/base/error.h"
 #include "core/base/file_kind.h"
 #include "core/base/note.h"
-#include "core/base/text_file.h"
+#include "core/base/whole_file.h"
 
 namespace lamina::compare {
 namespace {

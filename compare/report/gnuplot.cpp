@@ -17,7 +17,7 @@
 #include "core/base/file_kind.h"
 #include "core/base/interrupt.h"
 #include "core/base/text_columns.h"
-#include "core/base/text_file.h"
+#include "core/base/whole_file.h"
 
 namespace lamina::compare {
 namespace {

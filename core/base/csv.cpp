@@ -13,7 +13,7 @@
 #include "core/base/atomic_file.h"
 #include "core/base/error.h"
 #include "core/base/file_kind.h"
-#include "core/base/text_file.h"
+#include "core/base/whole_file.h"
 
 namespace lamina {
 namespace {

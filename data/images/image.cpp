@@ -8,7 +8,7 @@
 #include "core/base/available_memory.h"
 #include "core/base/error.h"
 #include "core/base/printable.h"
-#include "core/base/text_file.h"
+#include "core/base/whole_file.h"
 #include "data/images/pixels.h"
 
 namespace lamina::data {

@@ -10,7 +10,7 @@
 #include "core/base/error.h"
 #include "core/base/file_kind.h"
 #include "core/base/printable.h"
-#include "core/base/text_file.h"
+#include "core/base/whole_file.h"
 #include "data/file.h"
 
 namespace lamina::data {

@@ -15,7 +15,7 @@
 #include "core/base/option_name.h"
 #include "core/base/printable.h"
 #include "core/base/table.h"
-#include "core/base/text_file.h"
+#include "core/base/whole_file.h"
 #include "core/memory/allocator.h"
 #include "data/cache.h"
 #include "data/file.h"
