@@ -6,15 +6,18 @@
 #include <concepts>
 #include <cstdint>
 #include <optional>
+#include <set>
 #include <sstream>
 #include <type_traits>
 #include <vector>
 
 #include "apps/commands.h"
 #include "apps/config_file.h"
+#include "apps/options.h"
 #include "apps/output.h"
 #include "core/base/error.h"
 #include "core/base/nearest.h"
+#include "core/base/option_name.h"
 #include "core/base/version.h"
 
 namespace lamina::app {
@@ -54,6 +57,14 @@ std::string full_name(const CLI::App& command) {
   const std::string flag = word.substr(0, word.find('='));
   fail_usage("unknown option {}; did you mean {}? {} --help lists all", flag, nearest(flag, options),
              full_name(command));
+}
+
+// The names of its flags, for advice: is "micro_batch" among them?
+std::function<bool(std::string_view)> options_of_command(const CLI::App& command) {
+  std::set<std::string> flags;
+  for (const CLI::Option* option : command.get_options())
+    for (const std::string& name : option->get_lnames()) flags.insert("--" + name);
+  return [flags](std::string_view name) { return flags.contains(name_in_messages(name)); };
 }
 
 // What CLI11 found wrong, in our words where its own are unclear.
@@ -176,6 +187,7 @@ LAMINA_NUMBER_OPTION(std::int64_t);
 LAMINA_NUMBER_OPTION(std::uint64_t);
 LAMINA_NUMBER_OPTION(double);
 LAMINA_NUMBER_OPTION(std::optional<int>);
+LAMINA_NUMBER_OPTION(std::optional<std::int64_t>);
 LAMINA_NUMBER_OPTION(std::optional<double>);
 LAMINA_NUMBER_OPTION(std::vector<int>);
 LAMINA_NUMBER_OPTION(std::vector<float>);
@@ -232,6 +244,7 @@ int run_command(int argc, char** argv) {
     const CLI::App& group = chosen_command(program);
     fail_usage("{}: say which: {}", full_name(group), fmt::join(commands_below(group), ", "));
   }
+  set_offered_options(options_of_command(chosen_command(program)));
   return chosen();
 }
 

@@ -26,7 +26,7 @@ class Command {
 
   // "--name VALUE"; `value` keeps what it holds if the option is not given, and the help shows that as the
   // default unless it is empty. T: bool (takes no VALUE; if it is true there is also --no-NAME), int,
-  // std::int64_t, std::uint64_t, double, std::string, std::optional of int and the last two,
+  // std::int64_t, std::uint64_t, double, std::string, std::optional of these but std::uint64_t,
   // std::vector<std::string> (give it once for each), std::vector of int, float or double (VALUE,VALUE,…,
   // given once). Of a single value given twice the last one counts. `value_name`: what the help calls VALUE;
   // nullptr: its type.

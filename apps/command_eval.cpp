@@ -10,8 +10,11 @@
 #include "apps/output.h"
 #include "core/autograd.h"
 #include "core/base/error.h"
+#include "core/base/file_kind.h"
+#include "core/base/note.h"
 #include "core/base/table.h"
 #include "data/dataset.h"
+#include "data/loader.h"
 #include "train/evaluation_file.h"
 #include "train/load_model.h"
 #include "train/match_classes.h"
@@ -32,18 +35,15 @@ struct EvalCommand {
   int workers = 2;
   std::optional<int> image_size;
   bool by_position = false, skip_damaged = false, json = false;
-  std::int64_t max_pixels = data::max_pixels;
+  std::optional<std::int64_t> max_pixels;
   // The run's own data, as they were in training; unknown of others.
   data::DataIdentity trained_on;
 };
 
-void note(const std::string& text) { print_note(stderr, "note: {}\n", text); }
-
 // `lamina eval RUN` without --data: what the run was trained on.
 void take_data_of_run(EvalCommand& command) {
   if (!train::RunDirectory::holds_run(command.file)) {
-    check(std::filesystem::exists(command.file), "eval: {}: there is no such file or run directory",
-          command.file);
+    check(is_there(command.file), "eval: {}: there is no such file or run directory", command.file);
     fail_usage("eval: --data NAME[:DIR] is missing: what to test {} on", command.file);
   }
   const auto run = train::RunDirectory::open(command.file);
@@ -51,59 +51,63 @@ void take_data_of_run(EvalCommand& command) {
   const nlohmann::json config = run.read_config();
   const train::Recipe trained = train::recipe_from_json(config.value("options", nlohmann::json()), source);
   command.data = trained.data;
-  if (!command.image_size) command.image_size = trained.image_size;
+  if (!command.image_size && data::reads_image_files(trained.data)) command.image_size = trained.image_size;
   command.skip_damaged = command.skip_damaged || trained.skip_damaged;
-  if (command.max_pixels == data::max_pixels) command.max_pixels = trained.max_pixels;
+  if (!command.max_pixels) command.max_pixels = trained.max_pixels;
   command.trained_on = train::data_of_run(config, source);
 }
 
 // As in training, unless the command says otherwise.
 int image_size_for(const EvalCommand& command, const WeightInfo& info) {
   const int trained = info.image_size.value_or(0);
-  if (command.image_size || trained == 0 || !data::resizes(command.data))
+  if (command.image_size || trained == 0 || !data::reads_image_files(command.data))
     return command.image_size.value_or(0);
-  note(fmt::format(
-      "images are resized and cropped to {0}x{0}, as in training; --image-size 0 keeps their size", trained));
+  note("images are resized and cropped to {0}x{0}, as in training; --image-size 0 keeps their size", trained);
   return trained;
 }
 
 std::string pixels_text(const std::vector<int>& pixels) { return fmt::format("{}", fmt::join(pixels, "x")); }
 
 // Where these images differ from what the network was trained on.
-void note_differences(const EvalCommand& command, const WeightInfo& info, const data::Dataset& data) {
+void note_differences(const EvalCommand& command, const train::LoadedModel& model,
+                      const data::Dataset& data) {
+  const WeightInfo& info = model.info;
   const std::vector<std::string> differences = data::data_differences(command.trained_on, data.identity);
+  const bool is_own = !command.trained_on.train.digest.empty();  // whose configuration tells more
+  if (const std::string text = train::note_on_data(model, data.identity); !is_own && !text.empty())
+    note("{}", text);
   if (!differences.empty())
-    note(fmt::format("the data are not what they were in training (there):\n  {}",
-                     fmt::join(differences, "\n  ")));
+    note("the data are not what they were in training (there):\n  {}", fmt::join(differences, "\n  "));
   const std::vector<int> pixels{static_cast<int>(data.test.height()), static_cast<int>(data.test.width())};
   if (!info.image_pixels.empty() && info.image_pixels != pixels)
-    note(fmt::format("the network was trained on images of {}, these are of {} (height x width)",
-                     pixels_text(info.image_pixels), pixels_text(pixels)));
+    note("the network was trained on images of {}, these are of {} (height x width)",
+         pixels_text(info.image_pixels), pixels_text(pixels));
   const bool told = !command.model.mean.empty() || !command.model.std.empty();
   if (!told &&
       (data::statistics_differ(info.mean, data.mean()) || data::statistics_differ(info.std, data.std())))
-    note(fmt::format(
+    note(
         "images are normalised as the weights want it, with mean {:.3f} and deviation {:.3f}; those "
         "of these data are {:.3f} and {:.3f}",
         fmt::join(info.mean, " "), fmt::join(info.std, " "), fmt::join(data.mean(), " "),
-        fmt::join(data.std(), " ")));
+        fmt::join(data.std(), " "));
 }
 
 // With labels that are numbers of the model's outputs, whose names `model` has then.
 data::Split open_split(const EvalCommand& command, train::LoadedModel& model) {
-  data::Dataset data = data::open(command.data, {.limit_train = command.split == "train" ? command.limit : 0,
-                                                 .limit_test = command.split == "test" ? command.limit : 0,
-                                                 .image_size = image_size_for(command, model.info),
-                                                 .skip_damaged = command.skip_damaged,
-                                                 .max_pixels = command.max_pixels});
+  data::Dataset data =
+      data::open(command.data, {.limit_train = command.split == "train" ? command.limit : 0,
+                                .limit_test = command.split == "test" ? command.limit : 0,
+                                .image_size = image_size_for(command, model.info),
+                                .skip_damaged = command.skip_damaged,
+                                .max_pixels = command.max_pixels.value_or(data::max_pixels)});
   data.name = command.data;  // with the folder, for messages
   data::Split split = command.split == "train" ? data.train : data.test;
   check(split.size() > 0, "eval: {} has no {} images", data.name, command.split);
   check(split.channels() == model.channels, "eval: the images of {} have {} channels, {} wants {}", data.name,
         split.channels(), model.file.string(), model.channels);
-  note_differences(command, model.info, data);
+  note_differences(command, model, data);
   const train::ClassMatch match = train::match_classes(model, data, command.by_position);
-  if (!match.note.empty()) note(match.note);
+  if (!match.note.empty()) note("{}", match.note);
   model.info.classes = match.names;
   split = train::with_labels_of(match, split);
   split.mean = model.info.mean;  // as in training, whatever part of the data set is used here
@@ -174,10 +178,6 @@ int run_eval(EvalCommand command) {
   if (command.split != "test" && command.split != "train") {
     fail_usage("--split {}: expected test or train", command.split);
   }
-  if (command.batch < 1) fail_usage("--batch {}: expected at least 1", command.batch);
-  if (command.limit < 0) fail_usage("--limit {}: expected at least 0", command.limit);
-  if (command.workers < 0) fail_usage("--workers {}: expected at least 0", command.workers);
-  if (command.max_pixels < 1) fail_usage("--max-pixels {}: expected at least 1", command.max_pixels);
   if (command.data.empty()) take_data_of_run(command);
   train::LoadedModel model = train::load_model(command.file, command.model);
   const data::Split split = open_split(command, model);
@@ -200,13 +200,16 @@ void add_eval_command(const Command& program) {
   eval.option("--limit", command->limit, "use only N images; 0: all", at_least(0));
   eval.option("--batch", command->batch, "images at once; changes the result by rounding at most",
               between(1, 1e9));
-  eval.option("--workers", command->workers, "threads that prepare batches", train::thread_range);
+  eval.option("--workers", command->workers, "threads that prepare batches", between(0, data::most_workers));
   eval.option("--image-size", command->image_size,
               "folders: resize and crop to a square; 0: keep; default: as in training",
-              between(0, train::most_pixels_a_side));
+              between(0, data::most_image_size));
   eval.option("--skip-damaged", command->skip_damaged,
               "folders: go on without images that cannot be decoded");
-  eval.option("--max-pixels", command->max_pixels, "folders: refuse larger images", at_least(1));
+  eval.option(
+      "--max-pixels", command->max_pixels,
+      fmt::format("folders: refuse larger images; default: as in training, else {}", data::max_pixels),
+      at_least(1));
   eval.option("--classes-by-position", command->by_position,
               "take the data's classes for the model's in their order, whatever their names");
   add_options(eval, command->model);

@@ -3,12 +3,14 @@
 #include <algorithm>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <set>
 #include <string>
 
 #include "apps/commands.h"
 #include "apps/options.h"
 #include "apps/output.h"
 #include "core/base/error.h"
+#include "core/base/note.h"
 #include "core/base/table.h"
 #include "train/find_lr.h"
 #include "train/setup.h"
@@ -19,6 +21,7 @@ namespace {
 
 struct FindLrCommand {
   train::Recipe recipe;
+  std::set<std::string> given;
   FindLrOptions search;
   std::string config;  // already read, see config_file.h
   bool json = false;
@@ -59,13 +62,15 @@ nlohmann::json to_json(const LrRange& range, double scale) {
 // Learning rates are those of --lr: before they are scaled with the batch.
 int run_find_lr(FindLrCommand command) {
   if (command.recipe.data.empty()) fail_usage("find-lr: --data NAME[:DIR] is missing: what to train on");
-  train::Setup setup = make_setup(train::resolve(command.recipe));
+  const train::ResolvedRecipe recipe = train::resolve(command.recipe);
+  check_effects(recipe, command.given);
+  train::Setup setup = make_setup(recipe);
   const double lr = setup.schedule.options().lr.value_or(0);
   const double scale = lr > 0 ? setup.schedule.peak() / lr : 1;
   command.search.from *= scale;
   command.search.to *= scale;
   command.search.capture = !command.recipe.eager;
-  for (const std::string& note : notes_on(setup)) print_note(stderr, "note: {}\n", note);
+  for (const std::string& text : notes_on(setup)) note("{}", text);
   if (!command.json) print_note(stdout, "{}\n", describe(setup));
   const LrRange range = find_lr(*setup.objective, *setup.optimizer, setup.loader, command.search);
   if (command.json) {
@@ -96,7 +101,10 @@ void add_find_lr_command(const Command& program) {
   find.option("--json", command->json, "one JSON object on standard output, nothing else");
   find.option("--config", command->config,
               "read options from a file, or from a run's config.json; the command line wins", "FILE");
-  find.runs([command] { return run_find_lr(*command); });
+  find.runs([find, command] {
+    command->given = given_options(find);
+    return run_find_lr(*command);
+  });
 }
 
 }  // namespace lamina::app

@@ -5,6 +5,7 @@
 #include "apps/commands.h"
 #include "apps/feature_command.h"
 #include "apps/output.h"
+#include "core/base/note.h"
 #include "train/knn.h"
 
 namespace lamina::app {
@@ -33,8 +34,7 @@ int run_knn(const KnnCommand& command) {
   const SplitFeatures features = features_of(command, source);
   const KnnResult result = knn(features.train, features.test, command.options);
   if (result.k < command.options.k)
-    print_note(stderr, "note: --k {}: the bank has {} images, and so many are asked\n", command.options.k,
-               result.k);
+    note("--k {}: the bank has {} images, and so many are asked", command.options.k, result.k);
   if (command.json) {
     print_json(command, source, features, result);
   } else {

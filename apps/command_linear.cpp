@@ -10,6 +10,7 @@
 #include "apps/feature_command.h"
 #include "apps/output.h"
 #include "core/base/error.h"
+#include "core/base/note.h"
 #include "train/linear_probe.h"
 #include "train/official_probe.h"
 
@@ -73,10 +74,9 @@ void print_probe_json(const LinearCommand& command, const FeatureSource& source,
 // On standard error, whatever the form of the result.
 void note_unconverged(const LinearCommand& command, const LinearFit& fit, const char* data) {
   if (fit.converged) return;
-  print_note(
-      stderr,
-      "note: with l2 {} on {} the gradient is {:.1e} after {} iterations, above {:.0e}; it was stopped by "
-      "{} (--max-iterations {})\n",
+  note(
+      "with l2 {} on {} the gradient is {:.1e} after {} iterations, above {:.0e}; it was stopped by {} "
+      "(--max-iterations {})",
       fit.l2, data, fit.gradient, fit.iterations, command.probe.gradient_bound, fit.stopped_by,
       command.probe.max_iterations);
 }

@@ -12,6 +12,7 @@
 #include "core/autograd.h"
 #include "core/backend.h"
 #include "core/base/error.h"
+#include "core/base/note.h"
 #include "core/base/table.h"
 #include "core/ops/ops.h"
 #include "data/images/image.h"
@@ -62,7 +63,7 @@ class Preparation {
         is_told_(command.size.has_value()),
         size_(command.size.value_or(train::training_size(model.info))) {
     if (info_.image_pixels.size() != 2 && !is_told_)
-      note(
+      note_once(
           fmt::format("{} does not say what size its images had in training; these are taken as they are "
                       "(--size N resizes and crops them)",
                       model.file.string()));
@@ -70,14 +71,14 @@ class Preparation {
 
   Tensor image(const std::string& path) {
     const Tensor decoded = data::decode_image(path, channels_, max_pixels_);
-    const Tensor result = size_ > 0 ? data::resize_image(decoded, size_) : decoded;
+    const Tensor result = size_ > 0 ? data::resize_image(decoded, size_, max_pixels_) : decoded;
     note_difference(path, decoded, result);
     return result;
   }
 
  private:
-  void note(const std::string& text) {
-    if (!std::exchange(noted_, true)) print_note(stderr, "note: {}\n", text);
+  void note_once(const std::string& text) {
+    if (!std::exchange(noted_, true)) note("{}", text);
   }
   // Training that resized its images says that any size is welcome.
   void note_difference(const std::string& path, const Tensor& decoded, const Tensor& result) {
@@ -86,10 +87,10 @@ class Preparation {
     const std::string own = pixels_text(decoded.size(0), decoded.size(1)),
                       taken = pixels_text(result.size(0), result.size(1));
     if (taken != trained) {
-      note(fmt::format("{}: taken as {}, but the network was trained on images of {} (height x width)", path,
-                       taken, trained));
+      note_once(fmt::format("{}: taken as {}, but the network was trained on images of {} (height x width)",
+                            path, taken, trained));
     } else if (own != taken && !is_told_ && info_.image_size.value_or(0) == 0) {
-      note(
+      note_once(
           fmt::format("{}: {} pixels (height x width); resized and cropped to {}, the size of the training's "
                       "images, as are all others (--size 0 keeps their size)",
                       path, own, trained));
@@ -189,7 +190,7 @@ void add_predict_command(const Command& program) {
   predict.option("--top", command->top, "classes shown per image", at_least(1));
   predict.option("--size", command->size,
                  "resize and crop images to a square; 0: keep their size; default: as in training",
-                 between(0, train::most_pixels_a_side));
+                 between(0, data::most_image_size));
   predict.option("--max-pixels", command->max_pixels, "refuse larger images, before memory is spent on them",
                  at_least(1));
   add_options(predict, command->model);

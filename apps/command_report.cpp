@@ -39,7 +39,7 @@ std::vector<fs::path> runs_below(const fs::path& folder) {
 }
 
 std::vector<fs::path> find_runs(const fs::path& path) {
-  check(fs::exists(path), "report: {}: there is no such run", path.string());
+  check(is_there(path), "report: {}: there is no such run", path.string());
   check(fs::is_directory(path), "report: {}: a file; expected a run directory or a folder of them",
         path.string());
   if (train::RunDirectory::holds_run(path)) return {path};

@@ -10,6 +10,7 @@
 #include "compare/study_table.h"
 #include "core/base/atomic_file.h"
 #include "core/base/error.h"
+#include "core/base/file_kind.h"
 
 namespace lamina::app {
 namespace {
@@ -72,7 +73,7 @@ int run_study(const StudyCommand& command) {
     return run_cells(study, cells, directory,
                      {.retry_failed = command.retry_failed, .observer = &screen, .command = command_line});
   }();
-  if (signal != 0 && !fs::exists(directory.file("study.toml"))) {
+  if (signal != 0 && !is_there(directory.file("study.toml"))) {
     print_note(stderr, "stopped before the first run; nothing is left of the study\n");
     return 128 + signal;
   }
@@ -90,8 +91,8 @@ int run_study(const StudyCommand& command) {
 void add_study_command(const Command& program) {
   const Command study = program.add(
       "study",
-      "Run what a file describes, and compare; goes on where it was stopped. Options of lamina train, "
-      "and pretrain, that are given here hold for all runs and win over the file's; their defaults, for what "
+      "Run what a file describes, and compare; goes on where it was stopped. Options of lamina train, and "
+      "pretrain, that are given here hold for all runs and win over the file's; their defaults, for what "
       "neither gives");
   auto command = std::make_shared<StudyCommand>();
   study.argument("FILE", command->file, "the study, in TOML: see docs/studies.md");

@@ -5,8 +5,9 @@
 
 #include "compare/toml_file.h"
 #include "core/base/error.h"
-#include "core/base/text_file.h"
+#include "core/base/whole_file.h"
 #include "optim/presets.h"
+#include "train/recipe.h"
 
 namespace lamina::app {
 namespace {
@@ -16,18 +17,24 @@ using Json = nlohmann::ordered_json;
 
 // One option, as far as a later one replaces it.
 struct FileOption {
-  std::string name;  // "milestones", "set lambda"
+  std::string key;  // setting_key() of "milestones", "set.lambda"
   std::vector<std::string> arguments;
 };
 
+// "weight_decay" is how messages and files write "--weight-decay".
+std::string key_of(std::string flag) {
+  std::replace(flag.begin(), flag.end(), '-', '_');
+  return train::setting_key(flag);
+}
+
 FileOption knob_option(const std::string& knob, const std::string& value) {
-  return {"set " + knob, {fmt::format("--set={}={}", knob, value)}};
+  return {train::setting_key("set." + knob), {fmt::format("--set={}={}", knob, value)}};
 }
 
 // Texts are given one by one, numbers at once.
 FileOption plain_option(const std::string& name, const Json& value) {
   const auto is_text = [](const Json& one) { return one.is_string(); };
-  FileOption option{name, {}};
+  FileOption option{key_of(name), {}};
   if (!value.is_array() || !std::all_of(value.begin(), value.end(), is_text)) {
     option.arguments = {fmt::format("--{}={}", name, compare::plain_text(value))};
     return option;
@@ -100,9 +107,9 @@ std::vector<FileOption> read_options(const fs::path& path) {
   return options;
 }
 
-// What the arguments behind the subcommand give, by the names of FileOption.
-std::set<std::string> names_given(const std::vector<std::string>& arguments) {
-  std::set<std::string> names;
+// What the arguments behind the subcommand give, as FileOption::key.
+std::set<std::string> keys_given(const std::vector<std::string>& arguments) {
+  std::set<std::string> keys;
   for (std::size_t i = 1; i < arguments.size(); ++i) {
     const std::string& argument = arguments[i];
     if (!argument.starts_with("--")) continue;
@@ -113,12 +120,12 @@ std::set<std::string> names_given(const std::vector<std::string>& arguments) {
       if (!joined && i + 1 == arguments.size()) break;  // the parser says what is missing
       for (const auto& [knob, value] :
            parse_settings(joined ? argument.substr(equals + 1) : arguments[i + 1]))
-        names.insert("set " + knob);
+        keys.insert(train::setting_key("set." + knob));
     }
     if (name.starts_with("no-")) name.erase(0, 3);  // --no-deterministic
-    names.insert(std::move(name));
+    keys.insert(key_of(std::move(name)));
   }
-  return names;
+  return keys;
 }
 
 // In their order.
@@ -144,15 +151,15 @@ std::vector<std::string> read_config_file(const fs::path& path) {
 std::vector<std::string> insert_config_files(std::vector<std::string> arguments) {
   std::vector<fs::path> files = config_files(arguments);
   if (files.empty()) return arguments;
-  std::set<std::string> given = names_given(arguments);
+  std::set<std::string> given = keys_given(arguments);
   std::reverse(files.begin(), files.end());
   for (const fs::path& file : files) {
     std::vector<std::string> inserted;
     std::set<std::string> here;
     for (const FileOption& option : read_options(file)) {
-      if (!given.contains(option.name))
+      if (!given.contains(option.key))
         inserted.insert(inserted.end(), option.arguments.begin(), option.arguments.end());
-      here.insert(option.name);
+      here.insert(option.key);
     }
     given.merge(here);
     arguments.insert(arguments.begin() + 1, inserted.begin(), inserted.end());

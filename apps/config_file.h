@@ -9,7 +9,8 @@
 //   trust_coefficient = 0.02
 //
 // The command line wins over files, and of several files the later one. What is given later replaces what was
-// given before, lists as a whole; only [set], a table, is replaced knob by knob.
+// given before, lists as a whole; only [set], a table, is replaced knob by knob. lr, momentum, weight_decay
+// and clip_norm are knobs, too: `lr` and `lr` in [set] replace each other.
 #pragma once
 
 #include <filesystem>

@@ -5,8 +5,11 @@
 #include <nlohmann/json.hpp>
 #include <string_view>
 
-#include "apps/output.h"
+#include "apps/options.h"
 #include "core/base/error.h"
+#include "core/base/file_kind.h"
+#include "core/base/note.h"
+#include "data/loader.h"
 #include "train/recipe.h"
 #include "train/run_directory.h"
 
@@ -21,32 +24,31 @@ bool is_random(const FeatureCommand& command) { return command.file.starts_with(
 FeatureCommand with_data_of_run(FeatureCommand command) {
   if (!command.data.empty()) return command;
   if (is_random(command) || !train::RunDirectory::holds_run(command.file)) {
-    check(is_random(command) || std::filesystem::exists(command.file),
-          "{}: {}: there is no such file or run directory", command.name, command.file);
+    check(is_random(command) || is_there(command.file), "{}: {}: there is no such file or run directory",
+          command.name, command.file);
     fail_usage("{}: --data NAME[:DIR] is missing: whose features to take", command.name);
   }
   const auto run = train::RunDirectory::open(command.file);
   const train::Recipe trained = train::recipe_from_json(run.read_config().value("options", nlohmann::json()),
                                                         run.file("config.json").string());
   command.data = trained.data;
-  if (!command.image_size) command.image_size = trained.image_size;
+  if (!command.image_size && data::reads_image_files(trained.data)) command.image_size = trained.image_size;
   command.skip_damaged = command.skip_damaged || trained.skip_damaged;
-  if (command.max_pixels == data::max_pixels) command.max_pixels = trained.max_pixels;
+  if (!command.max_pixels) command.max_pixels = trained.max_pixels;
   return command;
 }
 
 data::Dataset open_data(const FeatureCommand& command, int trained_size) {
-  const int resized = data::resizes(command.data) ? trained_size : 0;
+  const int resized = data::reads_image_files(command.data) ? trained_size : 0;
   if (!command.image_size && resized > 0)
-    print_note(stderr,
-               "note: images are resized and cropped to {0}x{0}, as in training; --image-size 0 keeps their "
-               "size\n",
-               resized);
-  data::Dataset data = data::open(command.data, {.limit_train = command.limit_train,
-                                                 .limit_test = command.limit_test,
-                                                 .image_size = command.image_size.value_or(resized),
-                                                 .skip_damaged = command.skip_damaged,
-                                                 .max_pixels = command.max_pixels});
+    note("images are resized and cropped to {0}x{0}, as in training; --image-size 0 keeps their size",
+         resized);
+  data::Dataset data =
+      data::open(command.data, {.limit_train = command.limit_train,
+                                .limit_test = command.limit_test,
+                                .image_size = command.image_size.value_or(resized),
+                                .skip_damaged = command.skip_damaged,
+                                .max_pixels = command.max_pixels.value_or(data::max_pixels)});
   check(data.train.size() > 0 && data.test.size() > 0,
         "{}: {} has {} training and {} test images; expected some of both", command.name, command.data,
         data.train.size(), data.test.size());
@@ -67,10 +69,11 @@ void tell_of_statistics(const FeatureCommand& command, const train::Backbone& ba
         "{}: {} does not say how its images were normalised; give --mean and --std (ImageNet's are "
         "0.485,0.456,0.406 and 0.229,0.224,0.225)",
         command.name, backbone.name);
-  print_note(stderr,
-             "note: {} does not say how its images were normalised; ImageNet's mean and deviation are taken. "
-             "--mean and --std say others\n",
-             backbone.name);
+  note(
+      "{} does not say how its images were normalised; ImageNet's mean and deviation are taken. --mean and "
+      "--std "
+      "say others",
+      backbone.name);
 }
 
 nlohmann::json or_null(const std::optional<std::int64_t>& value) {
@@ -86,13 +89,16 @@ void add_options(const Command& parser, FeatureCommand& command, const std::stri
   parser.option("--limit-test", command.limit_test, "use only N test images; 0: all", at_least(0));
   parser.option("--seed", command.seed, "of random:MODEL's weights" + seed_help);
   parser.option("--batch", command.batch, "images at once", between(1, 1e9));
-  parser.option("--workers", command.workers, "threads that prepare batches", train::thread_range);
+  parser.option("--workers", command.workers, "threads that prepare batches", between(0, data::most_workers));
   parser.option("--image-size", command.image_size,
                 "folders: resize and crop to a square; 0: keep; default: as in training",
-                between(0, train::most_pixels_a_side));
+                between(0, data::most_image_size));
   parser.option("--skip-damaged", command.skip_damaged,
                 "folders: go on without images that cannot be decoded");
-  parser.option("--max-pixels", command.max_pixels, "folders: refuse larger images", at_least(1));
+  parser.option(
+      "--max-pixels", command.max_pixels,
+      fmt::format("folders: refuse larger images; default: as in training, else {}", data::max_pixels),
+      at_least(1));
   add_options(parser, command.model);
 }
 

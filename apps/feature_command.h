@@ -20,7 +20,7 @@ struct FeatureCommand {
   int workers = 2;
   std::optional<int> image_size;
   bool skip_damaged = false, json = false;
-  std::int64_t max_pixels = data::max_pixels;
+  std::optional<std::int64_t> max_pixels;
   std::uint64_t seed = 1;
   bool guesses_statistics = true;  // ImageNet's mean and deviation for a file that names none, and a note
 };

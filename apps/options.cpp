@@ -30,19 +30,6 @@ void add_option(const Command& command, const OptionInfo& info, T& member) {
     command.option(flag_of(info.name), member, info.help);
 }
 
-// For a shell, which would take a * or a space for its own. What it may take for its own is not listed here:
-// shells differ.
-std::string quoted(const std::string& word) {
-  const auto plain = [](char c) {
-    return std::isalnum(static_cast<unsigned char>(c)) != 0 ||
-           std::string_view("%+,-./:=@_").find(c) != std::string_view::npos;
-  };
-  if (!word.empty() && std::all_of(word.begin(), word.end(), plain)) return word;
-  std::string text = "'";
-  for (const char c : word) text += c == '\'' ? std::string("'\\''") : std::string(1, c);
-  return text + "'";
-}
-
 // What follows the flag, once for each: texts one by one, numbers at once.
 std::vector<std::string> texts_of(const nlohmann::json& value) {
   if (value.is_string()) return {value.get<std::string>()};
@@ -55,6 +42,18 @@ std::vector<std::string> texts_of(const nlohmann::json& value) {
 }
 
 }  // namespace
+
+// What a shell may take for its own is not listed here: shells differ.
+std::string quoted(const std::string& word) {
+  const auto plain = [](char c) {
+    return std::isalnum(static_cast<unsigned char>(c)) != 0 ||
+           std::string_view("%+,-./:=@_").find(c) != std::string_view::npos;
+  };
+  if (!word.empty() && std::all_of(word.begin(), word.end(), plain)) return word;
+  std::string text = "'";
+  for (const char c : word) text += c == '\'' ? std::string("'\\''") : std::string(1, c);
+  return text + "'";
+}
 
 std::string flag_of(std::string_view name) {
   std::string flag = "--" + std::string(name);

@@ -22,6 +22,8 @@ void add_all_options(const Command& command, train::Recipe& recipe);  // of both
 std::set<std::string> given_options(const Command& command);
 // "lamina train" or "lamina pretrain", which a run of the recipe is made by.
 std::string command_name(const train::Recipe& recipe);
+// As one word for a shell, which would take a * or a space for its own.
+std::string quoted(const std::string& word);
 // The command that repeats a run: every option whose value is not the default.
 std::string command_line(const train::Recipe& recipe);
 

@@ -1,10 +1,6 @@
 #include "apps/output.h"
 
-#include <stdio_ext.h>
-
 #include <cerrno>
-#include <cmath>
-#include <limits>
 #include <nlohmann/json.hpp>
 #include <system_error>
 
@@ -23,10 +19,6 @@ void write_result(std::string_view text) {
 }
 
 }  // namespace
-
-std::string decimals(double value, int digits) {
-  return fmt::format("{:.{}f}", std::isnan(value) ? std::numeric_limits<double>::quiet_NaN() : value, digits);
-}
 
 void print_result_text(std::string_view text) { write_result(printable_lines(text)); }
 
@@ -58,13 +50,6 @@ void check_output() {
   if (!flushed && write_error == 0) write_error = errno;
   check(flushed && std::ferror(stdout) == 0, "standard output: not everything could be written: {}",
         std::generic_category().message(write_error));
-}
-
-void write_note(std::FILE* stream, std::string_view text) {
-  std::fwrite(text.data(), 1, text.size(), stream);
-  if (std::fflush(stream) == 0 && std::ferror(stream) == 0) return;
-  __fpurge(stream);  // or each later line would be tried together with all before it
-  std::clearerr(stream);
 }
 
 }  // namespace lamina::app

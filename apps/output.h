@@ -10,12 +10,10 @@
 #include <string_view>
 #include <utility>
 
+#include "core/base/note.h"
 #include "core/base/printable.h"
 
 namespace lamina::app {
-
-// "-nan", which some machines make of 0/0, is the same as "nan".
-std::string decimals(double value, int digits);
 
 // Results, for which the command was called, on standard output. check_output() tells whether they got there.
 void print_result_text(std::string_view text);
@@ -31,9 +29,7 @@ void print_result_json_text(std::string_view json);
 // Throws Error if results are lost: the disk is full, the reader has gone. main() calls it at the end.
 void check_output();
 
-// Progress, notes and warnings: where they cannot be written they are lost, and what they tell of goes on.
-// `text` is written as it is.
-void write_note(std::FILE* stream, std::string_view text);
+// Progress and results beside files, which may be lost as notes may.
 template <typename... Args>
 void print_note(std::FILE* stream, fmt::format_string<Args...> format, const Args&... args) {
   write_note(stream, printable_lines(fmt::vformat(format, fmt::make_format_args(args...))));

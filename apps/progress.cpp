@@ -12,6 +12,7 @@
 #include "core/base/interrupt.h"
 #include "core/base/printable.h"
 #include "core/base/table.h"
+#include "core/base/text_columns.h"
 
 namespace lamina::app {
 namespace {
@@ -31,21 +32,6 @@ TerminalSize terminal_size() {
   if (size.ws_col > 0) known.columns = size.ws_col;
   if (size.ws_row > 0) known.rows = size.ws_row;
   return known;
-}
-
-bool starts_column(char byte) { return (byte & 0xC0) != 0x80; }  // of UTF-8
-
-std::size_t columns_of(const std::string& text) {
-  return static_cast<std::size_t>(std::count_if(text.begin(), text.end(), starts_column));
-}
-
-// No character in part.
-std::string first_columns(const std::string& text, std::size_t columns) {
-  std::size_t end = 0;
-  for (std::size_t seen = 0; end < text.size(); ++end) {
-    if (starts_column(text[end]) && seen++ == columns) break;
-  }
-  return text.substr(0, end);
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <optional>
 
 #include "apps/options.h"
 #include "apps/output.h"
@@ -11,6 +12,8 @@
 #include "core/backend.h"
 #include "core/base/available_memory.h"
 #include "core/base/error.h"
+#include "core/base/file_kind.h"
+#include "core/base/note.h"
 #include "core/base/table.h"
 #include "core/memory/allocator.h"
 #include "train/recipe_run.h"
@@ -95,9 +98,9 @@ std::string result_text(const TrainingPosition& position, const train::Setup& se
       "\n{}\ntrained for {}: {:.0f} images/s\nwrote {}/\n      weights.safetensors  config.json  steps.csv  "
       "epochs.csv  checkpoint-{}.safetensors{}{}{}\n",
       table.str(), format_duration(position.seconds), images / position.seconds, run.string(), position.step,
-      fs::exists(run / "evaluation.json") ? "  evaluation.json" : "",
-      fs::exists(run / "trace.safetensors") ? "  trace.safetensors" : "",
-      fs::exists(run / "best.safetensors") ? "  best.safetensors" : "");
+      is_there(run / "evaluation.json") ? "  evaluation.json" : "",
+      is_there(run / "trace.safetensors") ? "  trace.safetensors" : "",
+      is_there(run / "best.safetensors") ? "  best.safetensors" : "");
 }
 
 // What --verbose adds, once the first step has been taken and at the end: where memory went, and how a GPU
@@ -118,16 +121,25 @@ std::string describe_step(Device device) {
   return plans.empty() ? text : text + "\nconvolutions\n" + plans;
 }
 
-int train_in(train::Setup setup, RunDirectory directory, ProgressMode mode, bool verbose) {
+// A run that is to become longer is not, for its config.json, until it is beyond its earlier end.
+std::string command_to_go_on(const Recipe& recipe, const fs::path& run,
+                             std::optional<std::int64_t> more_epochs) {
+  return fmt::format("{} --resume --out {}{}", command_name(recipe), quoted(run.string()),
+                     more_epochs ? fmt::format(" --epochs {}", *more_epochs) : "");
+}
+
+int train_in(train::Setup setup, RunDirectory directory, const TrainingCommand& command,
+             std::optional<std::int64_t> more_epochs = {}) {
+  const ProgressMode mode = progress_mode(command);
   const fs::path path = directory.path();
   print_note(stdout, "{:<10} {}\n{}\n", "run", path.string(), describe(setup));
-  for (const std::string& note : notes_on(setup)) print_note(stderr, "note: {}\n", note);
+  for (const std::string& text : notes_on(setup)) note("{}", text);
   Progress progress(mode);
   if (mode == ProgressMode::watch && !progress.watching()) {
     progress.print("--watch: standard error is not a terminal; plain lines instead");
   }
   const Device device = setup.device;
-  if (verbose) progress.set_remark([device] { return describe_step(device); });
+  if (command.verbose) progress.set_remark([device] { return describe_step(device); });
   const Recipe recipe = setup.recipe.recipe;
   train::RecipeRun run(std::move(setup), std::move(directory), command_line(recipe));
   TrainingScreen screen(progress, recipe.eval_every);
@@ -135,16 +147,17 @@ int train_in(train::Setup setup, RunDirectory directory, ProgressMode mode, bool
   progress.clear();
   if (outcome.finished) {
     print_note(stdout, "{}", result_text(outcome.position, run.setup(), path));
-    if (verbose) print_note(stdout, "{}\n", describe_memory(device));
+    if (command.verbose) print_note(stdout, "{}\n", describe_memory(device));
     return 0;
   }
   if (!RunDirectory::holds_run(path)) {
     print_note(stderr, "stopped before the first step; nothing is left of the run\n");
     return 128 + outcome.signal;
   }
-  print_note(stderr,
-             "stopped in epoch {} after step {}; everything is saved. To go on:\n  {} --resume --out {}\n",
-             outcome.position.epoch + 1, outcome.position.step, command_name(recipe), path.string());
+  // One that is stopped in its final tests is in its last epoch still.
+  print_note(stderr, "stopped in epoch {} after step {}; everything is saved. To go on:\n  {}\n",
+             std::min(outcome.position.epoch + 1, recipe.epochs), outcome.position.step,
+             command_to_go_on(recipe, path, more_epochs));
   return 128 + outcome.signal;
 }
 
@@ -165,17 +178,19 @@ Recipe recipe_of_run(const RunDirectory& run, const Recipe& kind) {
 }  // namespace
 
 int run_training(TrainingCommand command) {
-  const ProgressMode progress = progress_mode(command);
+  progress_mode(command);  // refused before anything is made
   train::make_paths_absolute(command.recipe);
   const fs::path out = output_directory(command);
   // Without data there is nothing that a new run could be made of: it must be there.
   if (command.resume && (command.recipe.data.empty() || RunDirectory::holds_run(out))) {
     RunDirectory run = RunDirectory::open(out);
     run.lock();
-    const Recipe recipe = train::resumed_recipe(recipe_of_run(run, command.recipe), command.recipe,
-                                                command.given, "--resume " + out.string());
+    const Recipe saved = recipe_of_run(run, command.recipe);
+    const Recipe recipe =
+        train::resumed_recipe(saved, command.recipe, command.given, "--resume " + out.string());
     train::Setup setup = make_setup(train::resolve(recipe, run));
-    return train_in(std::move(setup), std::move(run), progress, command.verbose);
+    return train_in(std::move(setup), std::move(run), command,
+                    recipe.epochs > saved.epochs ? std::optional(recipe.epochs) : std::nullopt);
   }
   const train::ResolvedRecipe recipe = train::resolve(command.recipe);
   check_effects(recipe, command.given);
@@ -183,7 +198,7 @@ int run_training(TrainingCommand command) {
   train::Setup setup = make_setup(recipe);
   RunDirectory run = RunDirectory::create(out);
   run.lock();
-  return train_in(std::move(setup), std::move(run), progress, command.verbose);
+  return train_in(std::move(setup), std::move(run), command);
 }
 
 void add_options(const Command& parser, TrainingCommand& command) {
@@ -195,8 +210,7 @@ void add_options(const Command& parser, TrainingCommand& command) {
                 "DIR");
   parser.option("--resume", command.resume,
                 "go on with the run in --out from its newest checkpoint; with more --epochs it becomes a "
-                "longer one, if its "
-                "schedule allows that");
+                "longer one, if its schedule allows that");
   parser.option("--progress", command.progress, "auto, plain or none");
   parser.option(
       "--watch", command.watch,

@@ -23,7 +23,7 @@ class TrainingScreen final : public Observer {
   std::string name() const override { return "progress"; }
   void start(const TrainingRun& run) override;
   void step(TrainedStep& step) override;
-  void part_done(std::int64_t samples, std::int64_t of);
+  void part_done(std::int64_t samples, std::int64_t of) override;
   void testing(std::int64_t samples, std::int64_t of) override;
   void epoch(const EpochResult& result) override;
 

@@ -5,6 +5,8 @@
 #include <cstdlib>
 #include <string_view>
 
+#include "core/base/text_columns.h"
+
 namespace lamina::app {
 namespace {
 
@@ -99,14 +101,9 @@ std::string row(const WatchedLayer& layer, const StepReport& report, const Colum
   return text;
 }
 
-// Cut after `width` columns, which are UTF-8 code points here; no blanks at the end.
+// No blanks at the end.
 std::string cut(const std::string& text, std::size_t width) {
-  std::size_t columns = 0, end = 0;
-  for (; end < text.size(); ++end) {
-    const bool starts = (static_cast<unsigned char>(text[end]) & 0xC0) != 0x80;
-    if (starts && ++columns > width) break;
-  }
-  const std::string kept = text.substr(0, end);
+  const std::string kept = first_columns(text, width);
   return kept.substr(0, kept.find_last_not_of(' ') + 1);
 }
 

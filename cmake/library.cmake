@@ -38,8 +38,10 @@ if(LAMINA_FUZZ)
   lamina_compile_options(-fsanitize=fuzzer-no-link)
 endif()
 
-# For code that takes no time when run, but much when optimised: the program's options and files, and the tests.
+# For code that takes no time when run, but much when optimised: the program's options and files.
 set(quick_to_compile $<$<CONFIG:Release>:-O1>)
+# For the tests: to compile them takes longer than to run them.
+set(not_optimised $<$<CONFIG:Release>:-O0>)
 # What nearly every file includes, parsed once where files are many: a quarter of the build's time otherwise.
 set(common_headers <algorithm> <filesystem> <functional> <map> <memory> <optional> <string> <vector> <fmt/format.h>)
 

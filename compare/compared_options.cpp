@@ -2,12 +2,11 @@
 
 #include <fmt/format.h>
 
+#include "compare/named_data.h"
 #include "train/recipe.h"
 
 namespace lamina::compare {
 namespace {
-
-using Json = nlohmann::json;
 
 bool changes_results(const train::OptionInfo& info) {
   const std::string name = info.name;
@@ -26,11 +25,34 @@ std::vector<std::string> names_that_count(const auto& visit_options_of) {
   return names;
 }
 
+// Options of pretraining whose default stands for something that the run has chosen, and is to be named.
+bool is_chosen_by_run(const std::string& name) {
+  return name == "views" || name == "set_loss" || name == "projector" || name == "bn_batch";
+}
+
+// "eps=1e-05 lambda=0.005"
+std::string settings_text(const nlohmann::json& settings) {
+  std::string text;
+  for (const auto& [name, value] : settings.items())
+    text += fmt::format("{}{}={}", text.empty() ? "" : " ", name, as_text(value));
+  return text;
+}
+
+// What an option that was not given became: "resolved" names it, or the optimizer's knob.
+std::string resolved_text(const RunResult& run, const std::string& name) {
+  const nlohmann::json resolved = run.config.value("resolved", nlohmann::json::object());
+  if (resolved.contains(name)) return as_text(resolved[name]);
+  if (name == "set_loss" && resolved.contains("loss")) return settings_text(resolved["loss"]);
+  const nlohmann::json knobs = resolved.value("knobs", nlohmann::json::object());
+  if (knobs.contains(name)) return as_text(knobs[name]);
+  return name == "momentum" && !knobs.empty() ? "" : "default";  // not every optimizer has one
+}
+
 }  // namespace
 
-const Json& option_defaults() {
-  static const Json defaults = [] {
-    Json options = train::default_options();
+const nlohmann::json& option_defaults() {
+  static const nlohmann::json defaults = [] {
+    nlohmann::json options = train::default_options();
     options["objective"] = "classification";
     options["transform"] = false;
     return options;
@@ -38,7 +60,8 @@ const Json& option_defaults() {
   return defaults;
 }
 
-const Json& option_or_default(const Json& options, const std::string& name) {
+const nlohmann::json& option_of(const RunResult& run, const std::string& name) {
+  const nlohmann::json& options = run.config.at("options");
   const auto found = options.find(name);
   return found == options.end() ? option_defaults().at(name) : *found;
 }
@@ -50,18 +73,35 @@ const std::vector<std::string>& compared_options() {
   return names;
 }
 
-std::vector<std::string> compared_options_of(const Json& options) {
-  const train::Recipe recipe = options.contains("method") ? train::pretraining_recipe() : train::Recipe();
+std::vector<std::string> compared_options_of(const RunResult& run) {
+  const bool pretrained = run.config.at("options").contains("method");
+  const train::Recipe recipe = pretrained ? train::pretraining_recipe() : train::Recipe();
   return names_that_count([&](const auto& visit) { train::visit_options(recipe, visit); });
 }
 
-std::string option_text(const Json& value) {
+nlohmann::json comparable_value(const RunResult& run, const std::string& name, const std::string& data) {
+  return name == "data" ? nlohmann::json(data) : option_of(run, name);
+}
+
+std::string as_text(const nlohmann::json& value) {
   if (value.is_string()) return value.get<std::string>();
   if (value.is_number_float()) return fmt::format("{}", value.get<double>());
-  if (!value.is_array()) return value.dump(-1, ' ', false, Json::error_handler_t::replace);
+  if (!value.is_array()) return value.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
   std::string text;
-  for (const Json& element : value) text += (text.empty() ? "" : " ") + option_text(element);
+  for (const nlohmann::json& element : value) text += (text.empty() ? "" : " ") + as_text(element);
   return text;
+}
+
+std::vector<DescribedOption> describe_options(const RunResult& run) {
+  std::vector<DescribedOption> options;
+  for (const std::string& name : compared_options_of(run)) {
+    const nlohmann::json value =
+        comparable_value(run, name, run.data.empty() ? name_data({run}).front() : run.data);
+    const bool chosen = is_chosen_by_run(name);
+    options.push_back({name, value.is_null() || chosen ? resolved_text(run, name) : as_text(value),
+                       !chosen && value == option_defaults().at(name)});
+  }
+  return options;
 }
 
 }  // namespace lamina::compare

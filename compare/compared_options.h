@@ -1,25 +1,31 @@
-// The options of runs that their results depend on, as config.json has them.
+// The options of a run that its results depend on, but for the seed: what comparisons group and describe runs
+// by.
 #pragma once
 
 #include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
+#include "compare/comparison.h"
+
 namespace lamina::compare {
 
-// Of every kind of run; also what programs of one's own say: what they minimise, and whether they transform
-// images.
+// Names, as in config.json, of every kind of run.
+const std::vector<std::string>& compared_options();
+// Those that a run of its kind has: supervised, or pretraining.
+std::vector<std::string> compared_options_of(const RunResult& run);
+
+// By name, of every kind of run. Runs of programs of one's own also say what they minimise and whether they
+// transform images.
 const nlohmann::json& option_defaults();
 
 // What a run of a version that did not have the option yet did: the default.
-const nlohmann::json& option_or_default(const nlohmann::json& options, const std::string& name);
+const nlohmann::json& option_of(const RunResult& run, const std::string& name);
 
-// The names of those that results depend on, but for the seed.
-const std::vector<std::string>& compared_options();
-// Those of them that a run of these options has: supervised ones or those of pretraining.
-std::vector<std::string> compared_options_of(const nlohmann::json& options);
+// Of the data, which may lie anywhere, what they are called among the runs compared.
+nlohmann::json comparable_value(const RunResult& run, const std::string& name, const std::string& data);
 
-// "0.1", "12 18" for a list.
-std::string option_text(const nlohmann::json& value);
+// An option's value for people: 0.5, resnet20, 1 2 3.
+std::string as_text(const nlohmann::json& value);
 
 }  // namespace lamina::compare

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <filesystem>
 
+#include "core/base/list_names.h"
 #include "train/recipe.h"
 #include "train/run_config.h"
 
@@ -51,7 +52,7 @@ std::vector<std::string> possible_names(const NamedData& data) {
   const data::DataIdentity& d = data.identity;
   if (d.train.images > 0)
     names.push_back(fmt::format("{} ({} + {} images)", name, d.train.images, d.test.images));
-  if (!d.classes.empty()) names.push_back(fmt::format("{} ({})", name, data::list_names(d.classes)));
+  if (!d.classes.empty()) names.push_back(fmt::format("{} ({})", name, list_names(d.classes)));
   if (data.is_known())
     names.push_back(fmt::format("{} (digests {} + {})", name, d.train.digest, d.test.digest));
   names.push_back(data.option);

@@ -5,7 +5,7 @@
 #include "compare/toml_file.h"
 #include "core/base/error.h"
 #include "core/base/nearest.h"
-#include "core/base/text_file.h"
+#include "core/base/whole_file.h"
 #include "train/recipe.h"
 
 namespace lamina::compare {
@@ -97,12 +97,25 @@ Settings read_settings(const Section& section) {
   return settings;
 }
 
+bool varies(const Grid& grid, const std::string& name) {
+  return std::any_of(grid.begin(), grid.end(), [&](const Axis& axis) {
+    return train::setting_key(axis.name) == train::setting_key(name);
+  });
+}
+
+bool varies(const std::vector<Grid>& grids, const std::string& name) {
+  return std::any_of(grids.begin(), grids.end(), [&](const Grid& grid) { return varies(grid, name); });
+}
+
 Grid read_grid(const Section& section) {
   Grid grid;
   for (const auto& [name, value] : flattened(section)) {
     Axis axis{name, value.is_array() ? value.get<std::vector<Json>>() : std::vector<Json>{value}};
     if (axis.values.empty())
       fail_usage("{}{}: an empty list; expected at least one value", section.place, name);
+    if (varies(grid, name))
+      fail_usage("{}{}: the grid varies the same option as another name already; leave one out",
+                 section.place, name);
     for (const Json& one : axis.values) check_setting(section.place, {name, one});
     grid.push_back(std::move(axis));
   }
@@ -127,12 +140,6 @@ Contender read_contender(Section section, const std::string& file) {
   section.table.erase("grid");
   contender.settings = read_settings(section);
   return contender;
-}
-
-bool varies(const std::vector<Grid>& grids, const std::string& name) {
-  return std::any_of(grids.begin(), grids.end(), [&](const Grid& grid) {
-    return std::any_of(grid.begin(), grid.end(), [&](const Axis& axis) { return axis.name == name; });
-  });
 }
 
 std::vector<std::string> axis_names(const Study& study) {

@@ -6,6 +6,8 @@
 
 #include "compare/toml_file.h"
 #include "core/base/error.h"
+#include "core/base/note.h"
+#include "core/base/option_name.h"
 #include "optim/presets.h"
 #include "train/setup.h"
 #include "train/without_effect.h"
@@ -50,9 +52,16 @@ void apply_settings(train::Recipe& recipe, Settings settings) {
   }
 }
 
-Settings joined(Settings all, const Settings& contender, const Settings& point) {
-  all.insert(all.end(), contender.begin(), contender.end());
-  all.insert(all.end(), point.begin(), point.end());
+// One level after the other: what a later one sets replaces the earlier ones' option and knob alike.
+Settings joined(const std::vector<Settings>& levels) {
+  Settings all;
+  for (const Settings& level : levels) {
+    for (const Setting& later : level)
+      std::erase_if(all, [&](const Setting& earlier) {
+        return train::setting_key(earlier.name) == train::setting_key(later.name);
+      });
+    all.insert(all.end(), level.begin(), level.end());
+  }
   return all;
 }
 
@@ -89,29 +98,24 @@ Cell make_cell(const Contender& contender, Settings point) {
   return cell;
 }
 
-void override_options(train::Recipe& recipe, const train::Recipe& overrides,
-                      const std::set<std::string>& given) {
+// The overrides as settings: options by their names, knobs as "set.KNOB".
+Settings settings_of(const train::Recipe& overrides, const std::set<std::string>& given) {
   const nlohmann::json values = train::all_options(overrides);
-  if (given.contains("method")) set_option(recipe, "method", values["method"]);  // which tells the others
-  for (const std::string& name : given) {
-    if (name != "set") set_option(recipe, name, values[name]);
-  }
-  for (const std::string& text : overrides.set) {
-    for (const auto& [knob, value] : parse_settings(text)) set_knob(recipe, knob, value);
-  }
+  Settings settings;
+  for (const std::string& name : given)
+    if (name != "set") settings.push_back({name, values[name]});
+  for (const std::string& text : overrides.set)
+    for (const auto& [knob, value] : parse_settings(text)) settings.push_back({"set." + knob, value});
+  return settings;
 }
 
 // An override of what a grid varies would make all its cells the same.
-void check_overrides(const Settings& point, const train::Recipe& overrides,
-                     const std::set<std::string>& given) {
-  for (const Setting& setting : point) {
-    const bool knob = std::any_of(overrides.set.begin(), overrides.set.end(), [&](const std::string& text) {
-      return "set." + text.substr(0, text.find('=')) == setting.name;
-    });
-    if (knob || given.contains(setting.name)) {
-      fail_usage("{} is in a grid of the study: leave it out of the command line", setting.name);
-    }
-  }
+void check_overrides(const Settings& point, const Settings& overrides) {
+  for (const Setting& setting : point)
+    for (const Setting& given : overrides)
+      if (train::setting_key(setting.name) == train::setting_key(given.name))
+        fail_usage("{} is in a grid of the study: leave {} out of the command line", setting.name,
+                   option_name(given.name.starts_with("set.") ? "set" : given.name));
 }
 
 // `own`: the options given for this cell, not for all; those may do nothing in some.
@@ -120,6 +124,19 @@ void check_cell(const Cell& cell, const std::set<std::string>& own) {
     check_effects(train::resolve(cell.recipe), own);
   } catch (const UsageError& error) {
     fail_usage("run {}: {}", cell.name, error.what());
+  }
+}
+
+// What [base] or the command line gives all runs may do nothing in some, but hardly in every one. No error: a
+// study that is there goes on with it.
+void note_without_effect(const std::vector<Cell>& cells, const std::set<std::string>& given) {
+  for (const std::string& name : given) {
+    std::string why;
+    const bool counts = std::any_of(cells.begin(), cells.end(), [&](const Cell& cell) {
+      why = train::without_effect(train::resolve(cell.recipe), {name});
+      return why.empty();
+    });
+    if (!counts) note("in no run of the study: {}", why);
   }
 }
 
@@ -150,16 +167,16 @@ std::string short_name(const std::string& setting) {
 
 std::vector<Cell> plan_cells(const Study& study, const train::Recipe& overrides,
                              const std::set<std::string>& given) {
+  const Settings forced = settings_of(overrides, given);
   std::vector<Cell> cells;
   std::vector<std::set<std::string>> own;
   for (const Settings& shared : combinations(study.grids)) {
     for (const Contender& contender : study.contenders) {
       for (Settings point : combinations(contender.grids)) {
         point.insert(point.end(), shared.begin(), shared.end());
-        check_overrides(point, overrides, given);
+        check_overrides(point, forced);
         Cell cell = make_cell(contender, point);
-        apply_settings(cell.recipe, joined(study.base, contender.settings, point));
-        override_options(cell.recipe, overrides, given);
+        apply_settings(cell.recipe, joined({study.base, contender.settings, point, forced}));
         train::make_paths_absolute(cell.recipe);
         cells.push_back(std::move(cell));
         own.push_back(names_of({contender.settings, point}));
@@ -168,6 +185,7 @@ std::vector<Cell> plan_cells(const Study& study, const train::Recipe& overrides,
   }
   check_distinct(cells);
   for (std::size_t i = 0; i < cells.size(); ++i) check_cell(cells[i], own[i]);
+  note_without_effect(cells, names_of({study.base, forced}));
   return cells;
 }
 

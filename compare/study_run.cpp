@@ -11,10 +11,13 @@
 #include "core/base/atomic_file.h"
 #include "core/base/directory_entries.h"
 #include "core/base/error.h"
+#include "core/base/file_kind.h"
 #include "core/base/interrupt.h"
+#include "core/base/json_number.h"
+#include "core/base/note.h"
 #include "core/base/option_name.h"
 #include "core/base/table.h"
-#include "core/base/text_file.h"
+#include "core/base/whole_file.h"
 #include "train/recipe_run.h"
 #include "train/run_config.h"
 
@@ -28,7 +31,7 @@ constexpr std::array<std::string_view, 5> own_files{"study.toml", "results.csv",
 
 // A folder that no study has written in yet.
 bool is_unused(const fs::path& path) {
-  if (!fs::is_directory(path)) return false;
+  if (kind_at(path) != fs::file_type::directory) return false;
   const std::vector<fs::path> files = entries_of(path);
   return std::all_of(files.begin(), files.end(), [](const fs::path& file) {
     return !target_of_temporary(file.filename().string()).empty();
@@ -36,8 +39,7 @@ bool is_unused(const fs::path& path) {
 }
 
 MadeFolders make_study_folder(const fs::path& path) {
-  std::error_code error;
-  check(!fs::exists(path, error) || fs::exists(path / "study.toml", error) || is_unused(path),
+  check(!is_there(path) || is_there(path / "study.toml") || is_unused(path),
         "study directory {}: exists and is not a study's (no study.toml); choose another {}", path.string(),
         option_name("directory"));
   try {
@@ -72,8 +74,38 @@ CellState state_of(const Cell& cell, const fs::path& run) {
         "again, or choose another {}",
         run.string(), differences, option_name("directory"));
   }
-  if (fs::exists(run / failure_file)) return CellState::failed;
-  return fs::exists(run / "weights.safetensors") ? CellState::finished : CellState::stopped;
+  if (is_there(run / failure_file)) return CellState::failed;
+  // Versions before left a run that was stopped in its final evaluation with its weights alone. Pretraining
+  // has none.
+  const bool evaluated = cell.recipe.method || is_there(run / "evaluation.json");
+  const bool ended = is_there(run / "weights.safetensors") && evaluated;
+  return ended ? CellState::finished : CellState::stopped;
+}
+
+// How many steps an epoch of the run has, which its options and its data give; nothing where it does not say.
+std::optional<std::int64_t> steps_per_epoch_of(const nlohmann::json& config) {
+  const auto steps =
+      config.value(nlohmann::json::json_pointer("/resolved/steps_per_epoch"), nlohmann::json());
+  return whole_number<std::int64_t>(steps);
+}
+
+// Throws UsageError naming the runs that equal options of another version made with other knobs: their
+// results are not those of the rest.
+void check_same_knobs(const std::vector<Cell>& cells, const StudyDirectory& directory) {
+  std::string text;
+  for (const Cell& cell : cells) {
+    const auto config = config_of(directory.run(cell));
+    const auto steps = config ? steps_per_epoch_of(*config) : std::nullopt;
+    if (!steps) continue;
+    const std::vector<std::string> differences = train::knob_differences(
+        train::knobs_of_run(*config), optimizer_of(train::resolve(cell.recipe), *steps).knobs());
+    if (!differences.empty()) text += fmt::format("\n  {}: {}", cell.name, fmt::join(differences, "; "));
+  }
+  if (text.empty()) return;
+  fail_usage(
+      "study directory {}: these runs were made with knobs that the same options do not give now, by another "
+      "version's defaults:{}\nRemove them (in {}) to have them run again, or choose another {}",
+      directory.path().string(), text, directory.file("runs").string(), option_name("directory"));
 }
 
 // Each data set is opened once, for all the runs that use it.
@@ -105,10 +137,6 @@ class DataSets {
   std::map<std::tuple<std::string, int, bool>, data::DataIdentity> identities_;
 };
 
-void note(const std::string& source, const std::string& what) {
-  data::notify_stderr(fmt::format("note: {}: {}", source, what));
-}
-
 // Data that are gone cannot be compared. A finished run that had the same name for them is then taken as it
 // is; one that had another might be of anything.
 std::vector<std::string> differences_of_data(const Cell& cell, const nlohmann::json& config,
@@ -120,13 +148,13 @@ std::vector<std::string> differences_of_data(const Cell& cell, const nlohmann::j
     differences = data::data_differences(there, data.identity_of(train::resolve(cell.recipe)));
   } catch (const Error& error) {
     if (needs_images || !same_name) throw;
-    note(source, fmt::format("whether its data are the same as now cannot be told: {}", error.what()));
+    note("{}: whether its data are the same as now cannot be told: {}", source, error.what());
   }
   if (differences.empty() && there.train.digest.empty() && !same_name)
-    note(source,
-         fmt::format("an earlier version of Lamina made it with {}, and kept no digest of the images; "
-                     "by number, classes, mean and deviation they may be those of {}",
-                     config["options"]["data"].dump(), cell.recipe.data));
+    note(
+        "{}: an earlier version of Lamina made it with {}, and kept no digest of the images; "
+        "by number, classes, mean and deviation they may be those of {}",
+        source, config["options"]["data"].dump(), cell.recipe.data);
   return differences;
 }
 
@@ -201,8 +229,7 @@ void check_same_data(const std::vector<Cell>& cells, const StudyDirectory& direc
     if (differences.empty()) continue;
     fail_usage(
         "{}: this run was made with other data than the study has now:\n  {}\nRemove it to have it run "
-        "again, "
-        "or choose another {}",
+        "again, or choose another {}",
         path.string(), fmt::join(differences, "\n  "), option_name("directory"));
   }
 }
@@ -225,6 +252,7 @@ int run_cells(const Study& study, const std::vector<Cell>& cells, const StudyDir
               const StudyRunOptions& options) {
   const InterruptHandler interrupts;
   const std::vector<Task> tasks = make_tasks(cells, directory, options.retry_failed);
+  check_same_knobs(cells, directory);
   DataSets data;
   std::vector<double> images;
   for (const Task& task : tasks) {  // which also tells whether the batches fit, before anything runs

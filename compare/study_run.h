@@ -57,9 +57,8 @@ struct StudyRunOptions {
 // Runs what is not finished of a study, whose file is kept beside the runs, one after the other: a run that
 // was stopped goes on from its newest checkpoint, one without a readable config.json starts over. A run that
 // diverges is noted in its failure.txt, and the next one follows. Returns 0, or the signal that stopped it;
-// everything is saved then. Throws UsageError, before anything runs, if a run directory is of other options
-// or of other data, as far as that is known;
-// Error for what would hit every run (no data, a full disk).
+// everything is saved then. Throws UsageError, before anything runs, if a run directory is of other options,
+// knobs or data, as far as that is known; Error for what would hit every run (no data, a full disk).
 int run_cells(const Study& study, const std::vector<Cell>& cells, const StudyDirectory& directory,
               const StudyRunOptions& options);
 

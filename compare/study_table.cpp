@@ -125,8 +125,7 @@ std::string selection_note(const Study& study) {
   Strings names;
   for (const std::string& name : study.tuned) names.push_back(short_name(name));
   return fmt::format(
-      "For each contender, {} {} chosen by the mean {} on the test images, which flatters the "
-      "result; "
+      "For each contender, {} {} chosen by the mean {} on the test images, which flatters the result; "
       "results.csv has every run.",
       fmt::join(names, ", "), names.size() > 1 ? "were" : "was", describe(study.tuned_by));
 }

@@ -89,7 +89,7 @@ std::optional<CacheKey> cache_key(const fs::path& directory, const std::string& 
 
 std::optional<DecodedFolder> read_cache(const CacheKey& key, const Notify& notify) {
   try {
-    if (kind_at(key.file) == fs::file_type::not_found) return std::nullopt;
+    if (!is_there(key.file)) return std::nullopt;
     const TensorFile file = read_tensors(key.file);
     const auto made_from = file.metadata.find("fingerprint");
     if (made_from == file.metadata.end() || made_from->second != key.fingerprint) return std::nullopt;

@@ -202,15 +202,13 @@ Dataset finish(Dataset dataset, const OpenOptions& options, const std::string& t
   measure(train.images, train.mean, train.std);
   test.mean = train.mean;
   test.std = train.std;
-  dataset.identity = {.name = dataset.name,
-                      .classes = dataset.classes,
-                      .train = identity_of(train, options.threads),
-                      .test = identity_of(test, options.threads),
-                      .height = train.height(),
-                      .width = train.width(),
-                      .channels = train.channels(),
-                      .mean = train.mean,
-                      .std = train.std};
+  DataIdentity& identity = dataset.identity;
+  identity.name = dataset.name;
+  identity.classes = dataset.classes;
+  identity.train = identity_of(train, options.threads);
+  identity.test = identity_of(test, options.threads);
+  identity.height = train.height(), identity.width = train.width(), identity.channels = train.channels();
+  identity.mean = train.mean, identity.std = train.std;
   train = limit(train, options.limit_train);
   test = limit(test, options.limit_test);
   return dataset;
@@ -223,7 +221,7 @@ std::vector<std::string> names() {
   return list;
 }
 
-bool resizes(std::string_view spec) {
+bool reads_image_files(std::string_view spec) {
   const std::string_view name = spec.substr(0, spec.find(':'));
   return std::any_of(sources().begin(), sources().end(),
                      [&](const Source& source) { return source.place.name == name && source.reads_images; });
@@ -272,7 +270,7 @@ Dataset open(std::string_view spec, const OpenOptions& options) {
       std::find_if(sources().begin(), sources().end(), [&](const Source& s) { return s.place.name == name; });
   const bool reads_images = source != sources().end() && source->reads_images;
   if (source == sources().end() && name != "synthetic") fail_unknown(spec, name);
-  if (options.image_size != 0 && !reads_images && name != "synthetic")
+  if (options.image_size != 0 && !reads_images)
     fail_usage("{}: images have a fixed size; only image folders can be resized", name);
   if (options.skip_damaged && !reads_images)
     fail_usage("{}: {} is for image folders; here are no image files of which some could be damaged", name,

@@ -71,7 +71,7 @@ struct OpenOptions {
   // Folders only: go on without images that cannot be decoded; `notify` is told which, the notes how many.
   bool skip_damaged = false;
   std::int64_t max_pixels = data::max_pixels;  // folders only: larger images are refused when decoded
-  int threads = 0;                             // for decoding; 0: as many as the machine has
+  int threads = 0;  // of decoding and digests; 0: all cores that the process may use
   Notify notify = notify_stderr;
 };
 
@@ -81,8 +81,8 @@ Dataset open(std::string_view spec, const OpenOptions& options = {});
 
 // cifar10, cifar100, fashion-mnist, tiny-imagenet, folder, synthetic.
 std::vector<std::string> names();
-// Whether OpenOptions::image_size does anything to the data set that open(spec) would find.
-bool resizes(std::string_view spec);
+// Whether open(spec) decodes image files: only then image_size, skip_damaged and max_pixels do anything.
+bool reads_image_files(std::string_view spec);
 // Where open(name) would find a data set; empty if nowhere.
 std::filesystem::path locate(std::string_view name);
 

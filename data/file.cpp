@@ -10,7 +10,7 @@
 
 #include "core/backend.h"
 #include "core/base/resource_limits.h"
-#include "core/base/text_file.h"
+#include "core/base/whole_file.h"
 
 namespace lamina::data {
 

@@ -17,9 +17,9 @@ std::vector<std::string> read_lines(const std::filesystem::path& path);
 // Returns how many were started.
 std::int64_t start_threads(std::int64_t wanted, const std::function<void()>& start);
 
-// body(0) … body(n - 1) over `threads` threads (0: as many as the machine has; fewer where so many cannot be
-// started), each inside a SerialScope.
-// If bodies throw, the exception of the lowest index is rethrown after all threads have stopped.
+// body(0) … body(n - 1) over `threads` threads (0: all cores that the process may use; fewer where so many
+// cannot be started), each inside a SerialScope. If bodies throw, the exception of the lowest index is
+// rethrown after all threads have stopped.
 void for_each_index(std::int64_t n, int threads, const std::function<void(std::int64_t)>& body);
 
 }  // namespace lamina::data

@@ -20,9 +20,8 @@ fs::path from_environment(const char* variable) {
 }
 
 bool holds(const fs::path& directory, const Place& place) {
-  return std::any_of(place.markers.begin(), place.markers.end(), [&](const std::string& marker) {
-    return kind_at(directory / marker) != fs::file_type::not_found;
-  });
+  return std::any_of(place.markers.begin(), place.markers.end(),
+                     [&](const std::string& marker) { return is_there(directory / marker); });
 }
 
 fs::path find_in(const Place& place, const std::string& given) {

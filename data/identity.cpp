@@ -8,6 +8,8 @@
 
 #include "core/base/digest.h"
 #include "core/base/error.h"
+#include "core/base/json_number.h"
+#include "core/base/list_names.h"
 #include "core/base/rounding.h"
 #include "data/dataset.h"
 #include "data/file.h"
@@ -35,10 +37,15 @@ std::string digest_of(const Split& split, int threads) {
   return fmt::format("{:016x}", digest_of_bytes(digests.data(), digests.size() * sizeof(digests[0])));
 }
 
+// 0, unknown, where it is missing.
+std::int64_t count_in(const json& object, const char* name) {
+  return object.contains(name) ? whole_number_from_json<std::int64_t>(object[name]) : 0;
+}
+
 json to_json(const SplitIdentity& split) { return {{"images", split.images}, {"digest", split.digest}}; }
 
 SplitIdentity split_from_json(const json& split) {
-  return {.images = split.value("images", std::int64_t{0}), .digest = split.value("digest", std::string())};
+  return {.images = count_in(split, "images"), .digest = split.value("digest", std::string())};
 }
 
 std::string number_list(const std::vector<float>& numbers) {
@@ -111,6 +118,7 @@ std::vector<std::string> data_differences(const DataIdentity& there, const DataI
   const bool sizes_agree = found.size() == before;
   compare_splits("training", there.train, here.train, sizes_agree, found);
   compare_splits("test", there.test, here.test, sizes_agree, found);
+  compare_splits("validation", there.valid, here.valid, sizes_agree, found);
   if (found.empty()) compare_statistics(there, here, found);  // they follow from all the rest
   return found;
 }
@@ -122,9 +130,12 @@ bool statistics_differ(const std::vector<float>& a, const std::vector<float>& b)
 }
 
 nlohmann::json to_json(const DataIdentity& identity) {
-  return {{"name", identity.name},          {"classes", identity.classes}, {"train", to_json(identity.train)},
-          {"test", to_json(identity.test)}, {"height", identity.height},   {"width", identity.width},
-          {"channels", identity.channels},  {"mean", identity.mean},       {"std", identity.std}};
+  json object{
+      {"name", identity.name},          {"classes", identity.classes}, {"train", to_json(identity.train)},
+      {"test", to_json(identity.test)}, {"height", identity.height},   {"width", identity.width},
+      {"channels", identity.channels},  {"mean", identity.mean},       {"std", identity.std}};
+  if (identity.valid.images > 0) object["valid"] = to_json(identity.valid);
+  return object;
 }
 
 DataIdentity identity_from_json(const nlohmann::json& given, const std::string& source) try {
@@ -132,20 +143,14 @@ DataIdentity identity_from_json(const nlohmann::json& given, const std::string& 
           .classes = given.value("classes", std::vector<std::string>()),
           .train = split_from_json(given.value("train", json::object())),
           .test = split_from_json(given.value("test", json::object())),
-          .height = given.value("height", std::int64_t{0}),
-          .width = given.value("width", std::int64_t{0}),
-          .channels = given.value("channels", std::int64_t{0}),
+          .valid = split_from_json(given.value("valid", json::object())),
+          .height = count_in(given, "height"),
+          .width = count_in(given, "width"),
+          .channels = count_in(given, "channels"),
           .mean = given.value("mean", std::vector<float>()),
           .std = given.value("std", std::vector<float>())};
-} catch (const json::exception& error) {
+} catch (const std::exception& error) {
   fail("{}: what it says of its data is damaged: {}", source, error.what());
-}
-
-std::string list_names(const std::vector<std::string>& names) {
-  constexpr std::size_t most = 8;
-  const std::vector<std::string> first(
-      names.begin(), names.begin() + static_cast<std::ptrdiff_t>(std::min(names.size(), most)));
-  return fmt::format("{}{}", fmt::join(first, ", "), names.size() > most ? ", …" : "");
 }
 
 }  // namespace lamina::data

@@ -21,12 +21,13 @@ struct DataIdentity {
   std::string name = {};                  // "cifar10", as Dataset::name
   std::vector<std::string> classes = {};  // in the order of the labels
   SplitIdentity train = {}, test = {};    // all images, before any limit
+  SplitIdentity valid = {};               // of a program's own; a data set of open() has none
   std::int64_t height = 0, width = 0, channels = 0;
   std::vector<float> mean = {}, std = {};  // per channel, of the training images' pixels / 255
 };
 
-// Reads every pixel. The same digest for any number of threads (0: as many as the machine has); an empty
-// split is unknown.
+// Reads every pixel. The same digest for any number of threads (0: all cores that the process may use); an
+// empty split is unknown.
 SplitIdentity identity_of(const Split& split, int threads = 0);
 
 // In words, what is known of both and differs: "class 0: cat there, zebra here". Empty: the same data, or not
@@ -39,8 +40,5 @@ bool statistics_differ(const std::vector<float>& a, const std::vector<float>& b)
 nlohmann::json to_json(const DataIdentity& identity);
 // Throws Error naming `source` if a member is of the wrong type; a missing one is unknown.
 DataIdentity identity_from_json(const nlohmann::json& json, const std::string& source);
-
-// "cat, dog, horse"; of many names the first ones and the number.
-std::string list_names(const std::vector<std::string>& names);
 
 }  // namespace lamina::data

@@ -276,8 +276,8 @@ Loader::Loader(Split split, LoaderOptions options) : split_(std::move(split)), o
         options_.passes);
   check(options_.views >= 1 && options_.views <= most_views,
         "loader: {} views of every sample; expected 1 to {}", options_.views, most_views);
-  check(options_.workers >= 0 && options_.workers <= 256, "loader: {} workers; expected 0 to 256",
-        options_.workers);
+  check(options_.workers >= 0 && options_.workers <= most_workers, "loader: {} workers; expected 0 to {}",
+        options_.workers, most_workers);
   check(options_.prefetch > 0, "loader: prefetch {}; expected at least 1", options_.prefetch);
   check(options_.augment.padding >= 0 && options_.augment.padding <= 1024,
         "loader: augmentation pads by {} pixels; expected 0 to 1024", options_.augment.padding);

@@ -22,6 +22,8 @@
 
 namespace lamina::data {
 
+inline constexpr int most_workers = 256;
+
 struct LoaderOptions {
   std::int64_t batch = 128;
   std::int64_t micro_batch = 0;  // hand out each batch in parts of at most this many samples; 0: whole
@@ -39,7 +41,7 @@ struct LoaderOptions {
   int views = 1;              // of every sample, each augmented by random numbers of its own; 1 to 16
   bool shuffle = true;        // a new order every epoch
   bool drop_last = false;     // leave out the last batch of an epoch if it is smaller than `batch`
-  int workers = 2;            // 0: the consumer's own thread makes the batches
+  int workers = 2;            // 0: the consumer's own thread makes the batches; up to most_workers
   std::int64_t prefetch = 4;  // parts finished or in the making ahead of the consumer, over all workers
   std::optional<std::uint64_t> seed = {};  // default: lamina::seed() when the loader is made
 };

@@ -1,14 +1,14 @@
 // The multilayer perceptron that self-supervised learning puts after a backbone: its outputs, the embeddings,
 // are what the loss compares; what is kept afterwards is the backbone.
 //
-//   | source                              | widths           | biases: hidden, last | batch norm: hidden,
-//   last | | Barlow Twins (facebookresearch)     | 8192, 8192, 8192 | no, no               | yes, no | |
-//   VICReg (facebookresearch)           | 8192, 8192, 8192 | yes, no              | yes, no | | official
-//   TVLARS code                | 4096, 4096, 4096 | no, no               | yes, no                  | |
-//   solo-learn: Barlow Twins, VICReg    | 2048, 2048, 2048 | yes, yes             | yes, no | | solo-learn:
-//   SimCLR                  | 2048, 256        | yes, yes             | no, no                   | | lightly:
-//   Barlow Twins on CIFAR-10   | 2048, 2048       | no, yes              | yes, no                  | |
-//   lightly: SimCLR on CIFAR-10         | 512, 128         | no, no               | yes, yes |
+//   source                             widths            biases: hidden, last  batch norm: hidden, last
+//   Barlow Twins (facebookresearch)    8192, 8192, 8192  no, no                yes, no
+//   VICReg (facebookresearch)          8192, 8192, 8192  yes, no               yes, no
+//   official TVLARS code               4096, 4096, 4096  no, no                yes, no
+//   solo-learn: Barlow Twins, VICReg   2048, 2048, 2048  yes, yes              yes, no
+//   solo-learn: SimCLR                 2048, 256         yes, yes              no, no
+//   lightly: Barlow Twins on CIFAR-10  2048, 2048        no, yes               yes, no
+//   lightly: SimCLR on CIFAR-10        512, 128          no, no                yes, yes
 #pragma once
 
 #include <vector>

@@ -6,6 +6,8 @@
 #include <map>
 #include <nlohmann/json.hpp>
 
+#include "core/base/json_number.h"
+#include "core/base/list_names.h"
 #include "core/base/printable.h"
 #include "core/ops/elementwise.h"
 #include "core/ops/shape_ops.h"
@@ -41,7 +43,10 @@ std::vector<T> parse_list(const std::map<std::string, std::string>& metadata, co
   const auto found = metadata.find(key);
   if (found == metadata.end()) return {};
   const json list = json::parse(found->second, nullptr, /*allow_exceptions=*/false);
-  const auto fits = [](const json& element) { return texts ? element.is_string() : element.is_number(); };
+  const auto fits = [](const json& element) {
+    if constexpr (std::is_integral_v<T>) return whole_number<T>(element).has_value();
+    return texts ? element.is_string() : element.is_number();
+  };
   if (list.is_array() && std::all_of(list.begin(), list.end(), fits)) return list.get<std::vector<T>>();
   notes.push_back(fmt::format("\"{}\" in the metadata is \"{}{}\", not a list of {}: ignored", key,
                               printable(found->second.substr(0, most)),
@@ -57,18 +62,17 @@ std::string parse_text(const std::map<std::string, std::string>& metadata, const
 std::optional<int> parse_size(const std::map<std::string, std::string>& metadata, const std::string& key) {
   const std::string text = parse_text(metadata, key);
   const json number = json::parse(text, nullptr, /*allow_exceptions=*/false);
-  if (!number.is_number_unsigned() || number.get<std::uint64_t>() > 1u << 30) return {};
-  return number.get<int>();
+  const std::optional<int> size = whole_number<int>(number);
+  return size && *size >= 0 ? size : std::nullopt;
 }
+
+constexpr std::size_t most_listed = 3;
 
 // "3 missing (a, b, …)"; empty for none.
 void describe(std::string& text, const char* what, const std::vector<std::string>& names) {
-  constexpr std::size_t most = 3;
   if (names.empty()) return;
-  const std::vector<std::string> first(
-      names.begin(), names.begin() + static_cast<std::ptrdiff_t>(std::min(names.size(), most)));
-  text += fmt::format("{}{} {} ({}{})", text.empty() ? "" : ", ", names.size(), what, fmt::join(first, ", "),
-                      names.size() > most ? ", …" : "");
+  text += fmt::format("{}{} {} ({})", text.empty() ? "" : ", ", names.size(), what,
+                      list_names(names, most_listed));
 }
 
 // How a file and a model fit together.
@@ -132,14 +136,10 @@ void set_values(const Matching& matching) {
 
 // "conv1.weight [64, 3, 7, 7], layer1.0.conv1.weight [64, 64, 3, 3], … (20 in all)"
 std::string list_weights(const ParamList& state) {
-  constexpr std::size_t most = 3;
   std::vector<std::string> texts;
   for (const auto& param : state)
     if (param->kind == ParamKind::weight) texts.push_back(param->name + " " + file_shape(*param).str());
-  const std::size_t count = texts.size();
-  texts.resize(std::min(count, most));
-  return fmt::format("{}{}", fmt::join(texts, ", "),
-                     count > most ? fmt::format(", … ({} in all)", count) : "");
+  return list_names_of_all(texts, most_listed);
 }
 
 // Biases, statistics and counts fit many a model by chance.

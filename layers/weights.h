@@ -49,8 +49,9 @@ void save_weights(const std::filesystem::path& path, const Module& module, const
 struct ProbableModel {
   std::string model, stem, shortcut;  // empty where unknown
   int classes = 0;
-  std::string other = {};   // a known ResNet that is not one of this library's: "resnet101"
-  std::string str() const;  // "resnet18 with the imagenet stem, shortcut B and 1000 classes"; or "unknown"
+  std::string other = {};  // a known ResNet that is not one of this library's: "resnet101"
+  // "resnet18 with the imagenet stem, shortcut B and 1000 classes"; what it is if it is none of those.
+  std::string str() const;
 };
 // Which ResNet the names and shapes of a file belong to.
 ProbableModel probable_model(const TensorFile& file);

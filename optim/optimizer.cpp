@@ -27,11 +27,10 @@ void Optimizer::set_schedule(Schedule schedule) {
 double Optimizer::lr() const { return schedule_ ? schedule_->lr(steps_) : lr_; }
 
 void Optimizer::prepare_step() {
-  check(
-      !batch_is_incomplete(),
-      "optimizer: a step after a part of a batch that is not its last: its gradients are not whole; step, "
-      "and "
-      "zero them, only after a part with completes_batch; another model's optimizer steps outside the loop");
+  check(!batch_is_incomplete(),
+        "optimizer: a step after a part of a batch that is not its last: its gradients are not whole; step, "
+        "and zero them, only after a part with completes_batch; another model's optimizer steps outside the "
+        "loop");
   arena_.check_bound();
   if (cuda_ != nullptr && std::ssize(cuda_->unread) == reports_kept) read_reports();
   reports_.throw_failure();

@@ -32,14 +32,19 @@ constexpr std::array run_factors{
     RunFactor{"/T", [](const RunFacts& f) { return 1 / known(f.epochs * double(f.steps_per_epoch)); }},
 };
 
-// 0.5, 1e-3, inf, or a multiple of what the run is: 0.001*B/B_base, 0.4*E, 5/T.
+const RunFactor* factor_behind(std::string_view number) {
+  const auto found = std::find_if(run_factors.begin(), run_factors.end(),
+                                  [&](const RunFactor& factor) { return number.ends_with(factor.text); });
+  return found == run_factors.end() ? nullptr : &*found;
+}
+
+// 0.5, 1e-3, inf, or a multiple of what the run is: 0.001*B/B_base, 0.4*E, 5/T, 0.1*E/T.
 double parse_double(const std::string& knob, std::string_view text, const RunFacts& facts) {
   double factor = 1;
   std::string_view number = text;
-  for (const RunFactor& of_run : run_factors) {
-    if (!number.ends_with(of_run.text)) continue;
-    number.remove_suffix(of_run.text.size());
-    factor = of_run.value(facts);
+  while (const RunFactor* of_run = factor_behind(number)) {
+    number.remove_suffix(of_run->text.size());
+    factor *= of_run->value(facts);
   }
   if (std::isnan(factor))
     fail_usage("knob {}={}: how long the run is, is not known here; give a number", knob, text);

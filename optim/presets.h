@@ -32,7 +32,7 @@ const Preset& find_preset(std::string_view name);
 
 // The facts of a run that settings may refer to: a multiple of the batch, gamma_min=0.001*B/B_base or
 // lr=0.005*sqrt(B/B_base), of its E epochs, delay_epochs=0.4*E, or a part for each of its T steps,
-// lambda=5/T.
+// lambda=5/T; several of these are multiplied, lambda=0.1*E/T.
 struct RunFacts {
   std::int64_t batch = 256;
   std::int64_t base_batch = 256;

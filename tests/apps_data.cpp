@@ -115,6 +115,46 @@ TEST_CASE("a run goes on with its data where they lie now, and with no other one
   CHECK(says(run(resume + Arguments{"--data", moved}), "class 0: cat there, dog here"));  // they knew classes
 }
 
+TEST_CASE("Tiny ImageNet is what its names say; runs of earlier versions go on with it") {
+  const TemporaryFolder folder;
+  const fs::path data = folder / "data";
+  write_images(data, {"n01", "n02"});
+  fs::rename(data / "test", data / "val");
+  std::ofstream(data / "words.txt") << "n01\tgoldfish\nn02\tnewt\n";
+  const Arguments tiny{"--data", "tiny-imagenet:" + data.string()};
+  // Before it had its names the identity was that of a folder; before that there was none.
+  const auto resumed = [&](const fs::path& out, const auto& make_earlier) {
+    train_on(data, out, tiny, 1);
+    Json config = Json::parse(read_file(out / "config.json"));
+    CHECK(config["resolved"]["data"]["name"] == "tiny-imagenet");
+    CHECK(config["resolved"]["data"]["classes"] == Json{"goldfish", "newt"});
+    make_earlier(config["resolved"]);
+    std::ofstream(out / "config.json") << config.dump();
+    for (const fs::directory_entry& entry : fs::directory_iterator(out)) {
+      if (!entry.path().filename().string().starts_with("checkpoint-")) continue;
+      TensorFile file = read_tensors(entry.path());
+      file.metadata["config"] = config.dump();
+      write_tensors(entry.path(), file);
+    }
+    return run({"train", "--resume", "--progress", "none", "--out", out.string()});
+  };
+  const Outcome as_folder = resumed(folder / "folder", [](Json& resolved) {
+    resolved["data"]["name"] = "folder";
+    resolved["data"]["classes"] = {"n01", "n02"};
+  });
+  INFO(as_folder.err);
+  CHECK(as_folder.status == 0);
+  const Outcome unknown = resumed(folder / "unknown", [](Json& resolved) { resolved.erase("data"); });
+  INFO(unknown.err);
+  CHECK(unknown.status == 0);
+  const Outcome other = resumed(folder / "other", [](Json& resolved) {
+    resolved["data"]["name"] = "folder";
+    resolved["classes"] = {"goldfish", "salamander"};
+  });
+  CHECK(other.status == 1);
+  CHECK(says(other, "class 1: salamander there, newt here"));
+}
+
 TEST_CASE("a run of an earlier version resumes, evaluates and predicts") {
   const TemporaryFolder folder;
   write_images(folder / "data", {"cat", "dog", "eel"}, 16);
@@ -173,6 +213,23 @@ TEST_CASE("eval of a run whose data were changed says what is other") {
   fs::rename(data / "train" / "cat", data / "train" / "zebra");
   fs::rename(data / "test" / "cat", data / "test" / "zebra");
   CHECK(run({"eval", out}).status == 1);
+}
+
+TEST_CASE("eval says in one line that the data are not those of the weights") {
+  const TemporaryFolder folder;
+  write_images(folder / "data", {"cat", "dog"});
+  write_images(folder / "others", {"cat", "dog"}, 16);
+  train_on(folder / "data", folder / "run");
+  fs::rename(folder / "data", folder / "moved");
+  const auto notes = [&](const char* data) {
+    return run({"eval", (folder / "run" / "weights.safetensors").string(), "--data",
+                "folder:" + (folder / data).string(), "--threads", "1"});
+  };
+  CHECK(notes("moved").err.find("other data") == std::string::npos);
+  CHECK(says(notes("others"),
+             "was trained on other data (folder there): images: 8x8 pixels, 3 channels there, 16x16"));
+  write_image(folder / "moved" / "test" / "cat" / "1.ppm", "cat", 8, 99);
+  CHECK(says(notes("moved"), "test images: as many, but other pixels or labels (digest "));
 }
 
 TEST_CASE("images are prepared as in training, unless one says otherwise") {

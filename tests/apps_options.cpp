@@ -88,6 +88,23 @@ TEST_CASE("what is given later replaces what was given before, lists as a whole,
   }
 }
 
+TEST_CASE("an option that is a knob, too, is replaced by either name") {
+  const TemporaryFolder folder;
+  const std::string knobs = (folder / "knobs.toml").string(), options = (folder / "options.toml").string();
+  std::ofstream(knobs) << "[set]\nlr = 1\nmomentum = 0.1\nweight_decay = 0.1\nmax_grad_norm = 1\n";
+  std::ofstream(options) << "lr = 2\nmomentum = 0.2\nweight_decay = 0.2\nclip_norm = 2\n";
+  const Arguments by_option{"--lr", "3", "--momentum=0.3", "--weight-decay", "0.3", "--clip-norm=3"};
+  const Arguments by_knob{"--set", "lr=3 momentum=0.3", "--set=weight_decay=0.3 max_grad_norm=3"};
+  for (const std::string& file : {knobs, options})
+    for (const Arguments& given : {by_option, by_knob}) {
+      const Arguments all = given + Arguments{"--config", file};
+      CHECK(insert_config_files(Arguments{"train"} + all) == Arguments{"train"} + all);
+    }
+  CHECK(insert_config_files({"train", "--config", knobs, "--config", options}) ==
+        Arguments{"train", "--lr=2", "--momentum=0.2", "--weight-decay=0.2", "--clip-norm=2", "--config",
+                  knobs, "--config", options});
+}
+
 TEST_CASE("a run's config.json gives its options; other things given for a config file are refused") {
   const TemporaryFolder folder;
   Recipe options;
@@ -157,6 +174,8 @@ TEST_CASE(
   recipe.base_batch = 128;
   CHECK(refuses("base_batch", "(no error)"));  // the default learning rate is in terms of it
   recipe.lr = 0.1;
+  CHECK(refuses("base_batch", "without lr_scaling linear or sqrt"));
+  recipe.base_batch = 1000000000;  // there is none beyond it to compare with
   CHECK(refuses("base_batch", "without lr_scaling linear or sqrt"));
   recipe.set = {"lr=0.001*B/B_base"};
   CHECK(refuses("base_batch", "(no error)"));

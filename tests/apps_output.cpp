@@ -7,6 +7,7 @@
 
 #include "apps/study_progress.h"
 #include "catch.h"
+#include "core/base/table.h"
 #include "message_of.h"
 #include "program.h"
 
@@ -73,8 +74,8 @@ TEST_CASE("control characters and bytes that are no text are shown, not obeyed")
 }
 
 TEST_CASE("a NaN has no sign") {
-  CHECK(app::decimals(-std::numeric_limits<double>::quiet_NaN(), 4) == "nan");
-  CHECK(app::decimals(-0.5, 2) == "-0.50");
+  CHECK(decimals(-std::numeric_limits<double>::quiet_NaN(), 4) == "nan");
+  CHECK(decimals(-0.5, 2) == "-0.50");
 }
 
 TEST_CASE("the time left of a study counts what was trained, whether or not it was shown") {

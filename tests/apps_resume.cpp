@@ -87,6 +87,20 @@ TEST_CASE("Ctrl-C and the signals of batch systems save the run and say how to g
   }
 }
 
+TEST_CASE("how to go on is said for a shell, with the epochs that a longer run is to have") {
+  const TemporaryFolder folder;
+  const fs::path out = folder / "it's mine";
+  REQUIRE(run(tiny_training(out, 1)).status == 0);
+  Program program({"train", "--resume", "--out", out.string(), "--epochs", "2000"});
+  REQUIRE(wait_until([&] { return epochs_of(out).find("\n3,") != std::string::npos; }));
+  program.kill(SIGINT);
+  const Outcome outcome = program.wait();
+  INFO(outcome.err);
+  const std::string quoted = "'" + (folder / "it").string() + "'\\''s mine'";
+  CHECK(outcome.err.find("  lamina train --resume --out " + quoted + " --epochs 2000\n") !=
+        std::string::npos);
+}
+
 TEST_CASE("Ctrl-C stops within an epoch, and saves the step it has come to") {
   const TemporaryFolder folder;
   const fs::path whole = folder / "whole", stopped = folder / "stopped";

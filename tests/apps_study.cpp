@@ -45,11 +45,20 @@ TEST_CASE("--dry-run prints the cells and makes nothing; every shipped study has
   CHECK(!fs::exists(out));
   CHECK(run(study_command(file, out) + Arguments{"--seed", "3"}).err.find("seed is in a grid") !=
         std::string::npos);
+  const std::string idle = "note: in no run of the study: --poly-power does nothing without --schedule poly";
+  CHECK(run(study_command(file, out) + Arguments{"--dry-run", "--poly-power", "3"}).err.find(idle) !=
+        std::string::npos);
+  write_text(file, tiny_base + "poly_power = 3\nschedule = \"cosine\"\n" + tiny_contenders);
+  CHECK(run(study_command(file, out) + Arguments{"--dry-run"}).err.find(idle) != std::string::npos);
+  write_text(file,
+             tiny_base + "poly_power = 3\n[grid]\nschedule = [\"poly\", \"cosine\"]\n" + tiny_contenders);
+  CHECK(run(study_command(file, out) + Arguments{"--dry-run"}).err.empty());
   int shipped = 0;
   for (const auto& entry : fs::directory_iterator(fs::path(LAMINA_SOURCE_DIR) / "studies")) {
     const Outcome plan = run({"study", entry.path().string(), "--dry-run"});
     INFO(entry.path() << plan.err);
     CHECK(plan.status == 0);
+    CHECK(plan.err.empty());
     CHECK(plan.out.ends_with(" runs\n"));
     ++shipped;
   }
@@ -155,6 +164,43 @@ TEST_CASE("Ctrl-C saves a study; half-written runs start over; a changed study i
   CHECK(added.err.find("[7/9] TVLARS, lr 0.5, seed 3: best ") != std::string::npos);
   CHECK(fs::last_write_time(weights) == time);  // not run again
   CHECK(read_file(out / "study.toml") == longer);
+}
+
+TEST_CASE("runs that another version's defaults made are named, and nothing is mixed") {
+  if (gnuplot_is_missing()) return;
+  const TemporaryFolder folder;
+  const fs::path out = folder / "out", run_of_sgd = out / "runs/sgd";
+  const fs::path file = write_text(folder / "s.toml", tiny_base +
+                                                          "[[contender]]\nlabel = \"SGD\"\noptimizer = "
+                                                          "\"sgd\"\n[[contender]]\nlabel = "
+                                                          "\"TVLARS\"\noptimizer = \"tvlars\"\n");
+  REQUIRE(run(study_command(file, out)).status == 0);
+  const auto change = [&](const auto& edit) {
+    nlohmann::json config = nlohmann::json::parse(read_file(run_of_sgd / "config.json"));
+    edit(config["resolved"]);
+    write_text(run_of_sgd / "config.json", config.dump());
+  };
+  change([](nlohmann::json& resolved) { resolved["knobs"]["momentum"] = "0.5"; });
+  const Outcome refused = run(study_command(file, out));
+  CHECK(refused.status == 2);
+  CHECK(refused.err.find("\n  sgd: momentum: 0.5 there, 0.9 here\n") != std::string::npos);
+  CHECK(refused.err.find("tvlars") == std::string::npos);
+  change([](nlohmann::json& resolved) { resolved.erase("knobs"); });  // not known
+  CHECK(run(study_command(file, out)).status == 0);
+}
+
+TEST_CASE("a finished run that lacks its evaluation is evaluated, not trained again") {
+  if (gnuplot_is_missing()) return;
+  const TemporaryFolder folder;
+  const fs::path out = folder / "out";
+  const fs::path file = write_text(folder / "one.toml", tiny_base);
+  REQUIRE(run(study_command(file, out)).status == 0);
+  const std::string evaluation = read_file(out / "runs/one/evaluation.json"),
+                    steps = read_file(out / "runs/one/steps.csv");
+  fs::remove(out / "runs/one/evaluation.json");
+  CHECK(run(study_command(file, out)).status == 0);
+  CHECK(read_file(out / "runs/one/evaluation.json") == evaluation);
+  CHECK(read_file(out / "runs/one/steps.csv") == steps);
 }
 
 TEST_CASE("the run in which a study was stopped goes on from its checkpoint") {

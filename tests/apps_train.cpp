@@ -256,6 +256,9 @@ TEST_CASE("find-lr suggests a learning rate and writes nothing") {
   const Outcome table = run(Arguments{"find-lr", "--optimizer", "sgd", "--steps", "40"} + data);
   CHECK(table.out.find("suggestion: --lr ") != std::string::npos);
   CHECK(run({"find-lr"}).status == 2);
+  const Outcome refused = run(Arguments{"find-lr", "--optimizer", "sgd", "--poly-power", "3"} + data);
+  CHECK(refused.status == 2);
+  CHECK(refused.err.find("--poly-power does nothing without --schedule poly") != std::string::npos);
   CHECK(run(Arguments{"find-lr", "--from", "2", "--to", "1"} + data).status == 2);
 }
 

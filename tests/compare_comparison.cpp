@@ -1,6 +1,7 @@
 // Runs read from their directories, grouped and averaged.
 #include "compare/comparison.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "catch.h"
@@ -220,6 +221,47 @@ TEST_CASE("a default is no difference, whether it was given or not") {
   add(options, "0.5");
   CHECK(labels_of(group_runs(runs)) == std::vector<std::string>{"sgd", "sgd:pytorch, momentum 0.9, batch 512",
                                                                 "sgd:pytorch, momentum 0.5, batch 512"});
+}
+
+TEST_CASE("runs of equal options and other knobs, of changed defaults, are no seeds of one contender") {
+  const TemporaryFolder folder;
+  std::vector<RunResult> runs;
+  train::Recipe options = tiny_options();
+  options.optimizer = "lars";
+  const auto add = [&](const nlohmann::json& knobs) {
+    const fs::path path = folder / std::to_string(runs.size());
+    write_run(path, options, {});
+    nlohmann::json config = nlohmann::json::parse(read_file(path / "config.json"));
+    config["resolved"]["knobs"] = knobs;
+    std::ofstream(path / "config.json") << config;
+    runs.push_back(read_run_result(path));
+    ++options.seed;
+  };
+  add({{"lr", "1"}, {"trust_coefficient", "0.01"}});
+  add({{"lr", "1"}, {"trust_coefficient", "0.01"}, {"nesterov", "false"}});  // the first did not know that
+  add({{"lr", "1"}, {"trust_coefficient", "0.001"}});
+  add(nlohmann::json::object());  // which, is not known
+  const std::vector<Group> groups = group_runs(runs);
+  CHECK(labels_of(groups) ==
+        std::vector<std::string>{"lars, trust_coefficient=0.01", "lars, trust_coefficient=0.001"});
+  REQUIRE(groups.size() == 2);
+  CHECK(groups[0].runs.size() == 3);
+
+  std::reverse(runs.begin(), runs.end());  // the unknown one takes the knobs of the first that says them
+  const std::vector<Group> reversed = group_runs(runs);
+  REQUIRE(reversed.size() == 2);
+  CHECK((reversed[0].runs.size() == 2 && reversed[1].runs.size() == 2));
+}
+
+TEST_CASE("what cannot be looked at in a run is an error, not absent") {
+  const TemporaryFolder folder;
+  for (const char* file : {"epochs.csv", "failure.txt", "weights.safetensors"}) {
+    const fs::path path = folder / file;
+    write_run(path, tiny_options(), {});
+    fs::remove(path / file);
+    fs::create_symlink("/not/mounted", path / file);
+    CHECK(unexplained([&] { read_run_result(path); }, {file, "a link to /not/mounted"}) == "nothing");
+  }
 }
 
 TEST_CASE("paths in labels are as short as tells them apart") {

@@ -75,6 +75,33 @@ TEST_CASE("a contender's settings win over the base's, and the grid's over both"
   CHECK(cells[1].recipe.set == std::vector<std::string>{"momentum=0.8", "trust_coefficient=0.02"});
 }
 
+TEST_CASE("a later level replaces an option and the knob of its name alike") {
+  const auto settings = [](const std::string& base, const std::string& contender,
+                           const train::Recipe& overrides = {}, const std::set<std::string>& given = {}) {
+    const TemporaryFolder folder;
+    const std::string text = tiny_base + "optimizer = \"lars\"\n" + base + "\n[[contender]]\nlabel = \"A\"\n";
+    const train::Recipe recipe =
+        plan_cells(read_study(write_text(folder / "s.toml", text + contender + "\n")), overrides, given)
+            .front()
+            .recipe;
+    return std::pair(recipe.lr, recipe.set);
+  };
+  using Set = std::vector<std::string>;
+  CHECK(settings("set.lr = 1", "lr = 2") == std::pair(std::optional(2.0), Set{}));
+  CHECK(settings("lr = 1", "set.lr = 2") == std::pair(std::optional<double>(), Set{"lr=2"}));
+  train::Recipe option, knob;
+  option.lr = 3;
+  knob.set = {"lr=3"};
+  CHECK(settings("set.lr = 1", "", option, {"lr"}) == std::pair(std::optional(3.0), Set{}));
+  CHECK(settings("", "lr = 2", knob, {"set"}) == std::pair(std::optional<double>(), Set{"lr=3"}));
+  const char* grid = "[contender.grid]\nset.lr = [1, 2]";
+  CHECK(unexplained([&] { settings("", grid, option, {"lr"}); }, {"set.lr is in a grid"}) == "nothing");
+  CHECK(unexplained([&] { settings("[grid]\nlr = [1, 2]", "set.lr = 1"); },
+                    {"set.lr is in [grid], and the contender \"A\" gives it too"}) == "nothing");
+  CHECK(unexplained([&] { settings("[grid]\nlr = [1, 2]\nset.lr = [3]", ""); },
+                    {"[grid] set.lr", "another name"}) == "nothing");
+}
+
 TEST_CASE("a study without contenders is its base and grid") {
   CHECK(names(planned("title = \"Only LARS\"\n" + tiny_base +
                       "[grid]\noptimizer = [\"lars\", \"lars:timm\"]\n")) ==

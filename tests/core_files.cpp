@@ -13,8 +13,8 @@
 #include "core/base/file_kind.h"
 #include "core/base/printable.h"
 #include "core/base/regular_file.h"
-#include "core/base/text_file.h"
 #include "core/base/user_directories.h"
+#include "core/base/whole_file.h"
 #include "message_of.h"
 #include "temporary_directory.h"
 
@@ -66,6 +66,8 @@ TEST_CASE("what is no regular file is refused at once, saying what it is") {
   CHECK(refused(directory.file("."), "is a directory") == "nothing");
   CHECK(refused(directory.file("absent"), "No such file") == "nothing");
   CHECK(kind_at(directory.file("absent")) == std::filesystem::file_type::not_found);
+  CHECK_FALSE(is_there(directory.file("absent")));
+  CHECK(is_there(fifo));
 
   const int socket = ::socket(AF_UNIX, SOCK_STREAM, 0);
   sockaddr_un address{.sun_family = AF_UNIX, .sun_path = {}};
@@ -87,7 +89,7 @@ TEST_CASE("links are followed; one into nothing or in a circle is an error, not 
     CHECK(unexplained(
               [&] {
                 const auto path = directory.file("broken");
-                read ? void(read_text(path)) : void(kind_at(path));
+                read ? void(read_text(path)) : void(is_there(path));
               },
               {"broken", "a link to /not/mounted", "does not exist"}) == "nothing");
   std::filesystem::create_symlink("circle", directory.file("circle"));

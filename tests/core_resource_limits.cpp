@@ -6,7 +6,10 @@
 #include <fstream>
 
 #include "catch.h"
+#include "core/base/list_names.h"
 #include "core/base/number.h"
+#include "core/base/option_name.h"
+#include "core/base/text_columns.h"
 #include "message_of.h"
 #include "temporary_directory.h"
 
@@ -70,6 +73,34 @@ TEST_CASE("as many threads as cores that the process may use, and why") {
   sched_setaffinity(0, sizeof before, &before);
   CHECK(cores.allowed == 1);
   CHECK(cores.count() == 1);
+}
+
+TEST_CASE("advice names no option that the command at hand lacks") {
+  const auto names = [](const std::string& text, const char* option) {
+    return text.find(std::string(" ") + option) != std::string::npos;
+  };
+  for (const char* option : {"micro_batch", "batch", "workers"}) CHECK(names(out_of_memory_advice(), option));
+  CHECK((names(thread_advice(), "threads 1") && names(thread_advice(), "workers 0")));
+  set_offered_options([](std::string_view name) { return name == "batch" || name == "threads"; });
+  const std::string memory = out_of_memory_advice(), threads = thread_advice();
+  set_offered_options([](std::string_view) { return false; });
+  const std::string bare = out_of_memory_advice() + thread_advice();
+  set_offered_options({});
+  CHECK(names(memory, "batch"));
+  CHECK((!names(memory, "micro_batch") && !names(memory, "workers")));
+  CHECK((names(threads, "threads 1") && !names(threads, "workers 0")));
+  for (const char* option : {"batch", "micro_batch", "threads 1", "workers"}) CHECK(!names(bare, option));
+}
+
+TEST_CASE("lists of names and texts are cut at whole names and characters") {
+  CHECK(list_names({"a", "b"}, 2) == "a, b");
+  CHECK(list_names({"a", "b", "c"}, 2) == "a, b, …");
+  CHECK(list_names_of_all({"a", "b"}, 2) == "a, b");
+  CHECK(list_names_of_all({"a", "b", "c"}, 2) == "a, b, … (3 in all)");
+  CHECK(columns_of("aü…") == 3);
+  CHECK(first_columns("aü…", 2) == "aü");
+  CHECK(first_columns("aü…", 9) == "aü…");
+  CHECK(first_columns("aü…", 0).empty());
 }
 
 TEST_CASE("a number is the whole text, and lies in the range") {

@@ -63,6 +63,16 @@ TEST_CASE("unknown names list the known ones", "[data][open]") {
   check_error([&] { data::open("cifar10", resized); }, {"cifar10", "fixed size"});
 }
 
+TEST_CASE("a size for images that have their own is refused", "[data][open]") {
+  for (const char* name : {"synthetic", "synthetic:8x8x3x4", "cifar10"}) {
+    INFO(name);
+    CHECK_FALSE(data::reads_image_files(name));
+    check_error([&] { data::open(name, {.image_size = 16}); },
+                {"images have a fixed size", "can be resized"});
+  }
+  CHECK(data::reads_image_files("folder:/somewhere"));
+}
+
 TEST_CASE("data is looked for in $LAMINA_DATA, then in the cache", "[data][open]") {
   const TemporaryDirectory directory;
   const Environment cache("XDG_CACHE_HOME", directory / "cache");

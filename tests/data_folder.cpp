@@ -100,6 +100,8 @@ TEST_CASE("Tiny ImageNet's own layout", "[data][folder]") {
     CHECK(set.classes == std::vector<std::string>{"goldfish, Carassius auratus", "n02"});
     CHECK(summary(set.train) == Summary{{2, 0}, {1, 1}});
     CHECK(summary(set.test) == Summary{{3, 1}, {4, 0}});
+    CHECK(set.identity.name == "tiny-imagenet");
+    CHECK(set.identity.classes == set.classes);
   }
   SECTION("val images sorted into class folders") {
     fs::create_directories(directory / "val/n01");

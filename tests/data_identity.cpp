@@ -1,4 +1,5 @@
 // What data are: the same wherever they lie, others as soon as a pixel, a label or a name is.
+#include "core/base/list_names.h"
 #include "data/identity.h"
 
 #include <nlohmann/json.hpp>
@@ -124,8 +125,8 @@ TEST_CASE("an identity is kept as JSON") {
   CHECK(to_json(data::identity_from_json(nlohmann::json::object(), "file")) == to_json(DataIdentity{}));
   json["classes"] = "cat";
   check_error([&] { data::identity_from_json(json, "config.json"); }, {"config.json", "damaged"});
-  CHECK(data::list_names({"a", "b"}) == "a, b");
-  CHECK(data::list_names(Names(9, "a")) == "a, a, a, a, a, a, a, a, …");
+  CHECK(list_names({"a", "b"}) == "a, b");
+  CHECK(list_names(Names(9, "a")) == "a, a, a, a, a, a, a, a, …");
 }
 
 }  // namespace lamina::tests

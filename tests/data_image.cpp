@@ -121,4 +121,10 @@ TEST_CASE("resizing keeps plain colours and refuses nonsense", "[data][image]") 
     }
   }
   check_error([&] { data::resize_image(image, 0); }, {"resize_image", "size 0"});
+  check_error([&] { data::resize_image(image, data::most_image_size + 1); }, {"size 8193", "1 to 8192"});
+  // 32 pixels high it would be of 72 million pixels, more than the default allows.
+  const Tensor line = Tensor::zeros({1, 70'000, 3}, {.dtype = DType::u8});
+  CHECK(data::resize_image(line, 8, 1000).shape() == Shape{8, 8, 3});  // the limit is for what is decoded
+  check_error([&] { data::resize_image(line, 32); }, {"2240000×32", "max_pixels"});
+  CHECK(data::resize_image(line, 32, 100'000'000).shape() == Shape{32, 32, 3});
 }

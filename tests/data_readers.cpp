@@ -4,7 +4,7 @@
 #include <numeric>
 
 #include "core/base/available_memory.h"
-#include "core/base/text_file.h"
+#include "core/base/whole_file.h"
 #include "core/random.h"
 #include "data/file.h"
 #include "data/images/image.h"

@@ -114,6 +114,20 @@ TEST_CASE("Weights of another precision are converted") {
   for (std::size_t i = 0; i < ours.size(); ++i) CHECK(ours[i] == static_cast<float>(theirs[i]));
 }
 
+TEST_CASE("Sizes in the metadata that no image has count as unsaid") {
+  for (const char* pixels : {"[1e30, 8]", "[-9e18, 8]", "[4294967296, 8]", "[8.5, 8]"}) {
+    INFO(pixels);
+    std::vector<std::string> notes;
+    CHECK(info_from_metadata({{"image_pixels", pixels}}, &notes).image_pixels.empty());
+    CHECK(notes.size() == 1);
+  }
+  CHECK(info_from_metadata({{"image_pixels", "[32, 48]"}}).image_pixels == std::vector<int>{32, 48});
+  for (const char* size : {"1e30", "-1", "4294967328", "18446744073709551615"}) {
+    INFO(size);
+    CHECK(!info_from_metadata({{"image_size", size}}).image_size);
+  }
+}
+
 TEST_CASE("A file that does not fit is refused as a whole") {
   ResNet net = resnet8({.seed = 1});
   const auto before = logits_of(net);

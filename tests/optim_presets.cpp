@@ -37,6 +37,19 @@ TEST_CASE("presets set knobs, overrides win, batch and epochs are filled in") {
   }
 }
 
+TEST_CASE("several facts of a run behind a number are multiplied") {
+  const RunFacts facts{.batch = 1024, .base_batch = 256, .steps_per_epoch = 50, .epochs = 8};
+  const auto lambda = [&](const std::string& text) {
+    return std::get<TvLarsOptions>(resolve_optimizer("tvlars", {.set = {{"lambda", text}}}, facts).options)
+        .lambda;
+  };
+  CHECK(lambda("0.5*B/B_base*E") == 16);
+  CHECK(lambda("0.5*E*B/B_base") == 16);
+  CHECK(lambda("100*E/T") == Approx(2).epsilon(1e-15));  // 1 / 400 is rounded
+  CHECK(lambda("2*sqrt(B/B_base)*sqrt(B/B_base)") == 8);
+  CHECK_THROWS_WITH(lambda("E*2"), Contains("expected a number"));
+}
+
 TEST_CASE("every optimizer has defaults for a run, which follow its batch and its length") {
   const auto resolved = [](const std::string& name, const RunFacts& facts) {
     return resolve_optimizer(name, {.set = parse_settings(run_defaults(name))}, facts);

@@ -1,4 +1,8 @@
 // Which checkpoints are kept, and which files of a run directory are the run's.
+#include <signal.h>
+
+#include <nlohmann/json.hpp>
+
 #include "catch.h"
 #include "core/base/atomic_file.h"
 #include "core/files/safetensors.h"
@@ -119,6 +123,49 @@ TEST_CASE("a trace that was removed begins where the run goes on, however often 
   CHECK(save_often(run, {.traces = true}).finished);
   CHECK(traced_in(run) == Steps{3, 4, 5, 6});
   CHECK(differing(whole, run) == " trace");
+}
+
+TEST_CASE("a signal after the last step, before the final evaluation, stops the run; it goes on to that") {
+  const Directory directory;
+  const fs::path whole = directory.file("whole"), run = directory.file("run");
+  const auto train = [](const fs::path& path, bool is_stopped) {
+    TinyParts parts;
+    Trainer trainer(parts.objective, *parts.optimizer, parts.loader,
+                    {.epochs = 2, .directory = path, .ema = 0.9});
+    Look look;
+    look.on_save = [&] {
+      if (is_stopped && trainer.position().epoch == 2) ::raise(SIGUSR1);
+    };
+    return trainer.test(tiny_images().test).observe(look).run();
+  };
+  REQUIRE(train(whole, false).finished);
+  const TrainingOutcome stopped = train(run, true);
+  CHECK_FALSE(stopped.finished);
+  CHECK(stopped.signal == SIGUSR1);
+  CHECK_FALSE(fs::exists(run / "weights.safetensors"));
+  CHECK_FALSE(fs::exists(run / "evaluation.json"));
+  CHECK(train(run, false).finished);
+  CHECK(differing(whole, run).empty());
+  CHECK(contents_of(run / "evaluation.json") == contents_of(whole / "evaluation.json"));
+}
+
+TEST_CASE("numbers that no checkpoint can have are damage") {
+  const Directory directory;
+  const fs::path run = directory.file("run");
+  REQUIRE(save_often(run).finished);
+  const fs::path path = run / "checkpoint-6.safetensors";
+  const TensorFile file = read_tensors(path);
+  for (const char* name : {"step", "epoch", "batch"}) {
+    for (const nlohmann::json& number : {nlohmann::json(1e30), nlohmann::json(-1), nlohmann::json(0.5)}) {
+      TensorFile damaged = file;
+      nlohmann::json position = nlohmann::json::parse(file.metadata.at("position"));
+      position[name] = number;
+      damaged.metadata["position"] = position.dump();
+      write_tensors(path, damaged);
+      CHECK(unexplained([&] { train::read_checkpoint(path); }, {"checkpoint-6", "damaged", "expected"}) ==
+            "nothing");
+    }
+  }
 }
 
 TEST_CASE("an evaluation that was removed is written again, and a log that was moved away goes on") {

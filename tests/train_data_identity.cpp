@@ -84,6 +84,24 @@ TEST_CASE("a program's run is refused other pixels or labels, and goes on with t
   CHECK(refusal(run, copy_of(train, 5), test) == "(no error)");
 }
 
+TEST_CASE("a program's run is refused other images to validate on") {
+  const Directory directory;
+  const auto validated_on = [&](const data::Split& valid) {
+    return message_of([&] {
+      TinyParts parts;
+      Trainer(parts.objective, *parts.optimizer, parts.loader,
+              {.epochs = 1, .directory = directory.file("run")})
+          .validate(valid)
+          .run();
+    });
+  };
+  const data::Split& valid = tiny_images().test;
+  REQUIRE(validated_on(valid) == "(no error)");
+  CHECK(validated_on(copy_of(valid)) == "(no error)");
+  CHECK(validated_on(copy_of(valid, 5)).find("validation images: as many, but other pixels or labels") !=
+        std::string::npos);
+}
+
 TEST_CASE("what runs of earlier versions say of their data is taken for what it is") {
   Json config{{"options", {{"data", "folder:/old"}, {"limit_train", 0}, {"limit_test", 0}}},
               {"resolved",
@@ -101,6 +119,9 @@ TEST_CASE("what runs of earlier versions say of their data is taken for what it 
   config["options"]["limit_train"] = 20;  // of how many is not known
   CHECK(train::data_of_run(config, "config.json").train.images == 0);
   CHECK(train::data_of_run(Json::object(), "config.json").classes.empty());
+  config["resolved"]["test_images"] = 1e30;
+  CHECK(unexplained([&] { train::data_of_run(config, "old.json"); }, {"old.json", "damaged"}) == "nothing");
+  config["resolved"]["test_images"] = 10;
   config["resolved"]["classes"] = 3;
   CHECK(unexplained([&] { train::data_of_run(config, "old.json"); }, {"old.json", "damaged"}) == "nothing");
 }

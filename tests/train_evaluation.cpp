@@ -292,7 +292,8 @@ TEST_CASE("an evaluation is read back, and a damaged one refused") {
   CHECK(
       refused(R"({"per_class": [{"class": "a"}], "confusion": [[1, 2], [3, 4]]})", "1 classes, but 2 rows"));
   CHECK(refused(R"({"per_class": [{"class": "a"}], "confusion": [[1, 2]]})", "row 0 of 2 numbers"));
-  CHECK(refused(R"({"per_class": [{"class": "a"}], "confusion": [["x"]]})", "string"));
+  CHECK(
+      refused(R"({"per_class": [{"class": "a"}], "confusion": [["x"]]})", "\"x\": expected a whole number"));
 }
 
 }  // namespace lamina::tests

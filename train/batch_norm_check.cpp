@@ -81,8 +81,7 @@ void check_batch_norms(Objective& objective, const data::Loader& loader, Device 
   if (layer.empty()) return;
   fail_usage(
       "{}: that gives the batch normalisation {} one value per channel, but training needs at least 2 "
-      "values; "
-      "choose {}",
+      "values; choose {}",
       single.part, layer, single.advice);
 }
 

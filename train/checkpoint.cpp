@@ -8,6 +8,12 @@
 namespace lamina::train {
 namespace {
 
+std::int64_t count_from(const nlohmann::json& j) {
+  const auto count = whole_number_from_json<std::int64_t>(j);
+  check(count >= 0, "{}: expected at least 0", count);
+  return count;
+}
+
 nlohmann::json to_json(const Metrics& m) {
   nlohmann::json sums = nlohmann::json::array();
   for (const double sum : m.sums) sums.push_back(json_number(sum));
@@ -15,7 +21,7 @@ nlohmann::json to_json(const Metrics& m) {
 }
 // Checkpoints of version 0.1.0 have the right answers alone: "correct".
 Metrics metrics_from(const nlohmann::json& j) {
-  Metrics metrics{.samples = j.at("samples"), .loss_sum = number_from_json(j.at("loss_sum"))};
+  Metrics metrics{.samples = count_from(j.at("samples")), .loss_sum = number_from_json(j.at("loss_sum"))};
   const nlohmann::json sums = j.contains("sums") ? j["sums"] : nlohmann::json::array({j.at("correct")});
   for (const nlohmann::json& sum : sums) metrics.sums.push_back(number_from_json(sum));
   return metrics;
@@ -31,7 +37,7 @@ nlohmann::json to_json(const EpochResult& r) {
   return json;
 }
 EpochResult result_from(const nlohmann::json& j) {
-  EpochResult result{.epoch = j.at("epoch"),
+  EpochResult result{.epoch = count_from(j.at("epoch")),
                      .train = metrics_from(j.at("train")),
                      .valid = j.contains("valid") ? metrics_from(j["valid"]) : Metrics{},
                      .test = metrics_from(j.at("test")),
@@ -53,15 +59,15 @@ nlohmann::json to_json(const TrainingPosition& p) {
           {"epochs_since_best", p.epochs_since_best}};
 }
 TrainingPosition position_from(const nlohmann::json& j) {
-  return {.step = j.at("step"),
-          .epoch = j.at("epoch"),
-          .batch = j.at("batch"),
+  return {.step = count_from(j.at("step")),
+          .epoch = count_from(j.at("epoch")),
+          .batch = count_from(j.at("batch")),
           .metrics = metrics_from(j.at("metrics")),
           .epoch_seconds = j.at("epoch_seconds"),
           .seconds = j.at("seconds"),
           .best = result_from(j.at("best")),
           .last = result_from(j.at("last")),
-          .epochs_since_best = j.value("epochs_since_best", std::int64_t{0})};
+          .epochs_since_best = count_from(j.value("epochs_since_best", nlohmann::json(0)))};
 }
 
 bool is_optimizer_state(const std::string& name) { return name.starts_with("state."); }
@@ -91,7 +97,7 @@ Checkpoint read_checkpoint(const std::filesystem::path& path) {
   try {
     checkpoint.position = position_from(nlohmann::json::parse(metadata.at("position")));
     checkpoint.config = nlohmann::json::parse(metadata.at("config"));
-  } catch (const nlohmann::json::exception& error) {
+  } catch (const std::exception& error) {
     fail("{}: its position or configuration is damaged: {}", path.string(), error.what());
   }
   return checkpoint;

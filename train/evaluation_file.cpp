@@ -4,7 +4,7 @@
 
 #include "core/base/error.h"
 #include "core/base/json_number.h"
-#include "core/base/text_file.h"
+#include "core/base/whole_file.h"
 
 namespace lamina::train {
 
@@ -54,7 +54,8 @@ ClassResults read_evaluation(const std::filesystem::path& path) {
     for (std::size_t c = 0; c < rows.size(); ++c) {
       check(rows[c].size() == rows.size(), "row {} of {} numbers", c, rows[c].size());
       for (std::size_t p = 0; p < rows.size(); ++p)
-        results.confusion.add(std::int64_t(c), std::int64_t(p), rows[c][p].get<std::int64_t>());
+        results.confusion.add(std::int64_t(c), std::int64_t(p),
+                              whole_number_from_json<std::int64_t>(rows[c][p]));
     }
     return results;
   } catch (const std::exception& error) {

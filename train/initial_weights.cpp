@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "core/base/list_names.h"
 #include "data/identity.h"
 #include "layers/foreign_weights.h"
 #include "train/checkpoint.h"
@@ -11,15 +12,6 @@
 
 namespace lamina::train {
 namespace {
-
-// "fc.weight, fc.bias, … (40 in all)"
-std::string list(std::vector<std::string> names) {
-  constexpr std::size_t most = 6;
-  const std::size_t count = names.size();
-  names.resize(std::min(count, most));
-  return fmt::format("{}{}", fmt::join(names, ", "),
-                     count > most ? fmt::format(", … ({} in all)", count) : "");
-}
 
 std::string describe_numbers(const std::vector<float>& numbers) {
   return fmt::format("{:.3f}", fmt::join(numbers, " "));
@@ -42,7 +34,7 @@ std::string describe(const InitialWeights& initial, const WeightInfo& images, co
   std::string text = fmt::format("of {} ({})\n{}taken: {} of the model's {} tensors", initial.file.string(),
                                  weights.model.str(), indent, weights.taken.size(), wanted);
   const auto add = [&](const char* what, const std::vector<std::string>& names) {
-    if (!names.empty()) text += fmt::format("\n{}{}: {}", indent, what, list(names));
+    if (!names.empty()) text += fmt::format("\n{}{}: {}", indent, what, list_names_of_all(names, 6));
   };
   add("not in the file, so initialised", weights.missing);
   add("of another shape in the file, so initialised", weights.other_shape);
@@ -63,7 +55,7 @@ std::string describe(const InitialWeights& initial, const WeightInfo& images, co
   if (takes_head && !info.classes.empty() && !images.classes.empty() && info.classes != images.classes) {
     text += fmt::format(
         "\n{0}note: its last layer, which is taken over, tells {1} apart; the same outputs are {2} here",
-        indent, data::list_names(info.classes), data::list_names(images.classes));
+        indent, list_names(info.classes), list_names(images.classes));
   }
   return text;
 }

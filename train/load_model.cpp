@@ -5,6 +5,9 @@
 #include <algorithm>
 
 #include "core/base/error.h"
+#include "core/base/file_kind.h"
+#include "core/base/json_number.h"
+#include "core/base/note.h"
 #include "core/base/option_name.h"
 #include "data/dataset.h"
 #include "layers/foreign_weights.h"
@@ -61,9 +64,9 @@ nlohmann::json member(const nlohmann::json& config, const char* object, const ch
 // Files of earlier versions do not say how images were prepared; the options of their run do.
 void take_image_size_of_run(WeightInfo& info, const nlohmann::json& config) {
   if (info.image_size) return;
-  const nlohmann::json size = member(config, "options", "image_size");
-  if (!size.is_number_unsigned()) return;
-  info.image_size = size.get<int>();
+  const auto size = whole_number<int>(member(config, "options", "image_size"));
+  if (!size || *size < 0) return;
+  info.image_size = size;
   if (*info.image_size > 0 && info.image_pixels.empty())
     info.image_pixels = {*info.image_size, *info.image_size};
 }
@@ -136,7 +139,7 @@ void take_values(const ReadWeights& read, ResNet& net) {
   const std::string source = read.path.string();
   load_weights(read.weights, net.state(), true, source);
   check_finite(read.weights, source);
-  for (const std::string& note : read.notes) data::notify_stderr(fmt::format("note: {}: {}", source, note));
+  for (const std::string& text : read.notes) note("{}: {}", source, text);
 }
 
 bool says_statistics(const WeightInfo& info, const ModelOptions& options) {
@@ -149,24 +152,36 @@ std::optional<std::int64_t> epoch_of(const TensorFile& file, const nlohmann::jso
   const auto found = file.metadata.find("position");
   if (found != file.metadata.end()) {
     const auto position = nlohmann::json::parse(found->second, nullptr, /*allow_exceptions=*/false);
-    const bool known = position.is_object() && position.value("epoch", nlohmann::json()).is_number_integer();
-    return known ? std::optional(position["epoch"].get<std::int64_t>()) : std::nullopt;
+    return position.is_object() ? whole_number<std::int64_t>(position.value("epoch", nlohmann::json()))
+                                : std::nullopt;
   }
-  const nlohmann::json keep = member(config, "options", "keep"), epochs = member(config, "options", "epochs"),
+  const nlohmann::json keep = member(config, "options", "keep"),
                        patience = member(config, "options", "patience");
   const bool ends_as_planned = patience.is_null() || patience == 0;
-  if (!epochs.is_number_integer() || keep == "best" || !ends_as_planned) return {};
-  return epochs.get<std::int64_t>();
+  if (keep == "best" || !ends_as_planned) return {};
+  return whole_number<std::int64_t>(member(config, "options", "epochs"));
+}
+
+// What a foreign file says there may be anything.
+data::DataIdentity data_of(const LoadedModel& model) try {
+  const nlohmann::json json = nlohmann::json::parse(model.info.data, nullptr, /*allow_exceptions=*/false);
+  return json.is_object() ? data::identity_from_json(json, model.file.string()) : data::DataIdentity();
+} catch (const Error&) {
+  return {};
+}
+
+bool is_same(const data::SplitIdentity& a, const data::SplitIdentity& b) {
+  return !a.digest.empty() && a.digest == b.digest;
 }
 
 }  // namespace
 
 FoundWeights find_weights(const fs::path& run_or_file) {
-  check(fs::exists(run_or_file), "{}: there is no such file or run directory", run_or_file.string());
-  if (!fs::is_directory(run_or_file)) return {run_or_file, read_tensors(run_or_file)};
+  check(is_there(run_or_file), "{}: there is no such file or run directory", run_or_file.string());
+  if (kind_at(run_or_file) != fs::file_type::directory) return {run_or_file, read_tensors(run_or_file)};
   const RunDirectory run = RunDirectory::open(run_or_file);
   const fs::path final_weights = run.file("weights.safetensors");
-  if (fs::exists(final_weights)) return {final_weights, read_tensors(final_weights)};
+  if (is_there(final_weights)) return {final_weights, read_tensors(final_weights)};
   auto checkpoint = read_newest_checkpoint(run);
   check(checkpoint.has_value(), "run directory {}: neither weights nor a checkpoint yet",
         run_or_file.string());
@@ -176,6 +191,16 @@ FoundWeights find_weights(const fs::path& run_or_file) {
 int training_size(const WeightInfo& info) {
   const std::vector<int>& pixels = info.image_pixels;
   return pixels.size() == 2 && pixels[0] == pixels[1] ? pixels[0] : 0;
+}
+
+std::string note_on_data(const LoadedModel& model, const data::DataIdentity& data) {
+  data::DataIdentity trained_on = data_of(model);
+  trained_on.classes.clear();
+  if (is_same(trained_on.train, data.train) && is_same(trained_on.test, data.test)) return "";
+  const std::vector<std::string> differences = data::data_differences(trained_on, data);
+  if (differences.empty()) return "";
+  return fmt::format("{} was trained on other data ({} there): {}", model.file.string(),
+                     trained_on.name.empty() ? "unnamed" : trained_on.name, fmt::join(differences, "; "));
 }
 
 LoadedModel load_model(const fs::path& run_or_file, const ModelOptions& options) {
@@ -218,8 +243,7 @@ Backbone load_backbone(const fs::path& run_or_file, const ModelOptions& options)
   take_image_size_of_run(backbone.info, config);
   backbone.says_statistics = says_statistics(backbone.info, options);
   complete_statistics(backbone.info, options, backbone.channels, read.path);
-  const nlohmann::json bn_batch = member(config, "resolved", "bn_batch");
-  if (bn_batch.is_number_integer()) backbone.bn_batch = bn_batch.get<std::int64_t>();
+  backbone.bn_batch = whole_number<std::int64_t>(member(config, "resolved", "bn_batch"));
   const nlohmann::json method = member(config, "options", "method");
   if (method.is_string()) backbone.method = method.get<std::string>();
   backbone.epoch = epoch_of(read.file, config);

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "data/identity.h"
 #include "layers/resnet.h"
 #include "layers/weights.h"
 #include "train/device_options.h"
@@ -40,6 +41,10 @@ struct LoadedModel {
 
 // The side of the square images that the network was trained on; 0: not known, or they were not square.
 int training_size(const WeightInfo& info);
+
+// In one line, how `data` differ from those that the weights were trained on, by name, size and digest; empty
+// if they do not, or the file does not say. Classes: train/match_classes.h.
+std::string note_on_data(const LoadedModel& model, const data::DataIdentity& data);
 
 // A run directory means its final weights, else its newest readable checkpoint. Throws Error naming what is
 // wrong, or what the file leaves unsaid and which option says it.

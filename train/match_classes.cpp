@@ -7,6 +7,7 @@
 #include <set>
 
 #include "core/base/error.h"
+#include "core/base/list_names.h"
 #include "core/base/option_name.h"
 
 namespace lamina::train {
@@ -36,11 +37,11 @@ ClassMatch match_by_position(const LoadedModel& model, const data::Dataset& data
   if (!model.names_classes) {
     match.note =
         fmt::format("{} does not name its classes; they are taken to be those of {}, in its order: {}",
-                    model.file.string(), data.name, data::list_names(data.classes));
+                    model.file.string(), data.name, list_names(data.classes));
   } else if (data.classes != model.info.classes) {
-    match.note = fmt::format(
-        "classes are matched by their position: those of {} ({}) are taken for those of {} ({})", data.name,
-        data::list_names(data.classes), model.file.string(), data::list_names(model.info.classes));
+    match.note =
+        fmt::format("classes are matched by their position: those of {} ({}) are taken for those of {} ({})",
+                    data.name, list_names(data.classes), model.file.string(), list_names(model.info.classes));
   }
   return match;
 }
@@ -51,10 +52,10 @@ void check_names(const LoadedModel& model, const data::Dataset& data) {
     return fmt::format(
         "\n  classes of the data: {}\n  classes of the weights: {}\nTo match them by position "
         "all the same, give {}",
-        data::list_names(theirs), data::list_names(ours), option_name("classes_by_position"));
+        list_names(theirs), list_names(ours), option_name("classes_by_position"));
   };
   check(missing.empty(), "{} of the {} classes of {} are none of the {} that {} tells apart: {}{}",
-        missing.size(), theirs.size(), data.name, ours.size(), model.file.string(), data::list_names(missing),
+        missing.size(), theirs.size(), data.name, ours.size(), model.file.string(), list_names(missing),
         lists());
   check(!has_repeated(ours) && !has_repeated(theirs),
         "{} and {}: classes in another order, and a name stands for two of them{}", data.name,
@@ -77,7 +78,7 @@ ClassMatch match_classes(const LoadedModel& model, const data::Dataset& data, bo
                                 : "the classes";
   match.note =
       fmt::format("{} has {} of {}{}; they are matched by name: {}", data.name, which, model.file.string(),
-                  in_order ? "" : " in another order", data::list_names(data.classes));
+                  in_order ? "" : " in another order", list_names(data.classes));
   return match;
 }
 

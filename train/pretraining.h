@@ -1,9 +1,9 @@
 // Self-supervised training by a recipe: what its method is trained with, and what is minimised.
 //
-//   | method       | views up to 64 pixels a side | projector: widths            | biases: hidden, last |
-//   batch norm | barlow-twins | solo-learn-barlow            | 2048, 2048, 2048, solo-learn | no, no | hidden
-//   | simclr       | solo-learn-simclr            | 2048, 256, solo-learn        | yes, yes             |
-//   none | vicreg       | solo-learn-vicreg            | 2048, 2048, 2048, solo-learn | yes, no | hidden
+//   method        views up to 64 pixels a side  projector's widths  biases: hidden, last  batch norm
+//   barlow-twins  solo-learn-barlow             2048, 2048, 2048    no, no                hidden layers
+//   simclr        solo-learn-simclr             2048, 256           yes, yes              none
+//   vicreg        solo-learn-vicreg             2048, 2048, 2048    yes, no               hidden layers
 //
 // Widths are those of vturrisi/solo-learn@9187ea3 on CIFAR. Biases and normalisation are the authors' own in
 // Barlow Twins (facebookresearch/barlowtwins@8e8d284) and VICReg (facebookresearch/vicreg@4e12602),

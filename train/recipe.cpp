@@ -1,12 +1,15 @@
 #include "train/recipe.h"
 
+#include <array>
 #include <cmath>
 #include <concepts>
 #include <filesystem>
+#include <string_view>
 #include <type_traits>
 #include <utility>
 
 #include "core/base/error.h"
+#include "core/base/json_number.h"
 #include "core/base/nearest.h"
 #include "core/base/option_name.h"
 #include "core/base/printable.h"
@@ -39,10 +42,8 @@ bool assign(const nlohmann::json& json, std::string& value) {
 }
 template <std::integral T>
 bool assign(const nlohmann::json& json, T& value) {
-  if (!json.is_number_integer()) return false;
-  const bool fits = json.is_number_unsigned() ? std::in_range<T>(json.get<std::uint64_t>())
-                                              : std::in_range<T>(json.get<std::int64_t>());
-  return fits && (value = json.get<T>(), true);
+  const std::optional<T> number = whole_number<T>(json);
+  return number && (value = *number, true);
 }
 template <typename T>
 bool assign(const nlohmann::json& json, std::vector<T>& value) {
@@ -92,6 +93,13 @@ bool may_differ(const std::string& name, const nlohmann::json& a, const nlohmann
   });
   return may && name != "data";
 }
+
+// Options that are knobs of the optimizer, too, by those knobs' names.
+constexpr std::array<std::pair<std::string_view, std::string_view>, 4> knobs_of_options{
+    {{"lr", "lr"},
+     {"momentum", "momentum"},
+     {"weight_decay", "weight_decay"},
+     {"clip_norm", "max_grad_norm"}}};
 
 std::string show(const nlohmann::json& value) { return value.is_null() ? "unset" : value.dump(); }
 
@@ -194,9 +202,14 @@ void set_option(Recipe& options, const std::string& name, const nlohmann::json& 
 }
 
 void set_knob(Recipe& options, const std::string& knob, const std::string& value) {
-  const std::string setting = knob + "=";
-  std::erase_if(options.set, [&](const std::string& text) { return text.starts_with(setting); });
-  options.set.push_back(setting + value);
+  std::erase_if(options.set, [&](const std::string& text) { return text.starts_with(knob + "="); });
+  options.set.push_back(knob + "=" + value);
+}
+
+std::string setting_key(const std::string& name) {
+  for (const auto& [option, knob] : knobs_of_options)
+    if (name == option) return "set." + std::string(knob);
+  return name;
 }
 
 std::string without_directory(const std::string& data) {

@@ -77,6 +77,10 @@ void set_option(Recipe& recipe, const std::string& name, const nlohmann::json& v
 // Sets a knob of the optimizer, in place of an earlier setting of it.
 void set_knob(Recipe& recipe, const std::string& knob, const std::string& value);
 
+// One name for what can be set in two ways: "set.lr" for the option "lr" as for the knob "set.lr", and
+// "set.max_grad_norm" for "clip_norm". Any other name is its own.
+std::string setting_key(const std::string& name);
+
 // "NAME" of "NAME:DIR"; of synthetic data the whole, whose sizes stand there.
 std::string without_directory(const std::string& data);
 

@@ -6,6 +6,8 @@
 #include <vector>
 
 #include "core/base/number.h"
+#include "data/images/image.h"
+#include "data/loader.h"
 #include "train/device_options.h"
 
 namespace lamina::train {
@@ -102,7 +104,7 @@ void visit_training_options(Options& o, const Visit& visit) {
                    "by whose mean and deviation: data (of the training images), cifar10 or imagenet"},
         o.normalise);
   visit(OptionInfo{"image_size", "folders: resize and crop to a square; 0: keep"}.within(
-            between(0, most_pixels_a_side)),
+            between(0, data::most_image_size)),
         o.image_size);
   visit(OptionInfo{"skip_damaged",
                    "folders: go on without images that cannot be decoded, and list them on standard error"},
@@ -227,7 +229,7 @@ void visit_running_options(Options& o, const Visit& visit) {
             .within(thread_range),
         o.threads);
   visit(OptionInfo{"workers", "threads that prepare batches; does not change results", true}.within(
-            thread_range),
+            between(0, data::most_workers)),
         o.workers);
 }
 

@@ -2,7 +2,10 @@
 
 #include <fmt/ranges.h>
 
+#include <algorithm>
+
 #include "core/base/error.h"
+#include "core/base/json_number.h"
 #include "core/base/option_name.h"
 #include "core/base/version.h"
 #include "train/model_info.h"
@@ -51,9 +54,10 @@ std::string augment_text(const data::LoaderOptions& loader) {
   return text;
 }
 
-data::DataIdentity identity_of_run(const data::Split& train, const data::Split& test) {
+data::DataIdentity identity_of_run(const data::Split& train, const MeasuredOn& measured) {
   return {.train = data::identity_of(train),
-          .test = data::identity_of(test),
+          .test = data::identity_of(measured.test),
+          .valid = data::identity_of(measured.valid),
           .height = train.height(),
           .width = train.width(),
           .channels = train.channels(),
@@ -72,11 +76,24 @@ data::DataIdentity data_of_old_run(const nlohmann::json& config, const nlohmann:
                                 {"mean", resolved.value("mean", nlohmann::json::array())},
                                 {"std", resolved.value("std", nlohmann::json::array())}},
                                source);
-  const auto count = [&](const char* name) { return resolved.value(name, std::int64_t{0}); };
-  if (options.value("limit_train", 0) == 0)
-    identity.train.images = count("train_images") + count("valid_images");
-  if (options.value("limit_test", 0) == 0) identity.test.images = count("test_images");
+  const auto count = [&](const char* name) {
+    return whole_number_from_json<std::int64_t>(resolved.value(name, nlohmann::json(0)));
+  };
+  const auto is_limited = [&](const char* name) { return options.value(name, nlohmann::json(0)) != 0; };
+  if (!is_limited("limit_train")) identity.train.images = count("train_images") + count("valid_images");
+  if (!is_limited("limit_test")) identity.test.images = count("test_images");
   return identity;
+}
+
+// Earlier versions took what Tiny ImageNet is before it and its classes had their names.
+void correct_tiny_imagenet(const nlohmann::json& config, data::DataIdentity& identity) {
+  const auto at = [&](const char* path) {
+    return config.value(nlohmann::json::json_pointer(path), nlohmann::json());
+  };
+  const nlohmann::json data = at("/options/data"), classes = at("/resolved/classes");
+  if (!data.is_string() || without_directory(data.get<std::string>()) != "tiny-imagenet") return;
+  identity.name = "tiny-imagenet";
+  identity.classes = classes.get<std::vector<std::string>>();
 }
 
 void check_same_data(const nlohmann::json& saved, const nlohmann::json& config, const std::string& source) {
@@ -90,8 +107,8 @@ void check_same_data(const nlohmann::json& saved, const nlohmann::json& config, 
 
 }  // namespace
 
-nlohmann::json describe_run(const TrainingRun& run, const TrainerOptions& options, std::int64_t valid_images,
-                            const data::Split& test) {
+nlohmann::json describe_run(const TrainingRun& run, const TrainerOptions& options,
+                            const MeasuredOn& measured) {
   const data::LoaderOptions& loader = run.loader.options();
   const Schedule* schedule = run.optimizer.schedule();
   nlohmann::json objective{{"name", run.objective.name()}};
@@ -117,7 +134,7 @@ nlohmann::json describe_run(const TrainingRun& run, const TrainerOptions& option
             {"views", loader.views},
             {"shuffle", loader.shuffle},
             {"drop_last", loader.drop_last},
-            {"valid", valid_images},
+            {"valid", measured.valid.size()},
             {"keep", options.keep == Keep::best ? "best" : "last"},
             {"patience", options.patience},
             {"ema", options.ema},
@@ -126,16 +143,38 @@ nlohmann::json describe_run(const TrainingRun& run, const TrainerOptions& option
           {"resolved",
            {{"train_images", run.loader.split().size()},
             {"steps_per_epoch", run.loader.batches()},
-            {"data", to_json(identity_of_run(run.loader.split(), test))},
+            {"data", to_json(identity_of_run(run.loader.split(), measured))},
             {"knobs", knobs}}}};
 }
 
 data::DataIdentity data_of_run(const nlohmann::json& config, const std::string& source) try {
   const nlohmann::json resolved = config.value("resolved", nlohmann::json::object());
-  return resolved.contains("data") ? data::identity_from_json(resolved["data"], source)
-                                   : data_of_old_run(config, resolved, source);
-} catch (const nlohmann::json::exception& error) {
+  if (!resolved.contains("data")) return data_of_old_run(config, resolved, source);
+  data::DataIdentity identity = data::identity_from_json(resolved["data"], source);
+  if (identity.name == "folder") correct_tiny_imagenet(config, identity);
+  return identity;
+} catch (const std::exception& error) {
   fail("{}: what it says of its data is damaged: {}", source, error.what());
+}
+
+KnobSettings knobs_of_run(const nlohmann::json& config) {
+  KnobSettings settings;
+  const nlohmann::json knobs =
+      config.value(nlohmann::json::json_pointer("/resolved/knobs"), nlohmann::json::object());
+  for (const auto& [knob, value] : knobs.items())
+    if (value.is_string()) settings.emplace_back(knob, value.get<std::string>());
+  return settings;
+}
+
+std::vector<std::string> knob_differences(const KnobSettings& there, const KnobSettings& here) {
+  std::vector<std::string> found;
+  for (const auto& [knob, value] : there) {
+    const auto same = std::find_if(here.begin(), here.end(),
+                                   [&, &name = knob](const auto& setting) { return setting.first == name; });
+    if (same != here.end() && same->second != value)
+      found.push_back(fmt::format("{}: {} there, {} here", knob, value, same->second));
+  }
+  return found;
 }
 
 void check_same_recipe(const RunDirectory& directory, const nlohmann::json& config) {

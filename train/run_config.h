@@ -3,7 +3,9 @@
 
 #include <nlohmann/json.hpp>
 #include <string>
+#include <vector>
 
+#include "optim/presets.h"
 #include "train/checkpoint.h"
 #include "train/observer.h"
 #include "train/run_directory.h"
@@ -11,15 +13,26 @@
 
 namespace lamina::train {
 
+// Either may be empty.
+struct MeasuredOn {
+  const data::Split &valid, &test;
+};
+
 // "options": what results depend on, under the names that a Recipe has for it, so that reports and
-// resumptions can compare; "resolved": what follows from that, and what the images are. `valid_images`: of
-// the validation split. Reads every pixel of the loader's split and of `test`, which may be empty.
-nlohmann::json describe_run(const TrainingRun& run, const TrainerOptions& options, std::int64_t valid_images,
-                            const data::Split& test);
+// resumptions can compare; "resolved": what follows from that, and what the images are. Reads every pixel of
+// the loader's split and of those measured on.
+nlohmann::json describe_run(const TrainingRun& run, const TrainerOptions& options,
+                            const MeasuredOn& measured);
 
 // What the data of a run are, from its config.json; of a run of an earlier version, the little that it says
 // of them. Throws Error naming `source` if that is damaged.
 data::DataIdentity data_of_run(const nlohmann::json& config, const std::string& source);
+
+// The optimizer's knobs as a run has settled them, of its config.json; none where that does not say.
+KnobSettings knobs_of_run(const nlohmann::json& config);
+
+// In words, "lr: 0.5 there, 1 here", the knobs that both have and that differ.
+std::vector<std::string> knob_differences(const KnobSettings& there, const KnobSettings& here);
 
 // Throws Error, listing the differences, if the directory's config.json is of other options than `config`, or
 // of other data.

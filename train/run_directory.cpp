@@ -9,8 +9,9 @@
 #include "core/base/atomic_file.h"
 #include "core/base/directory_entries.h"
 #include "core/base/error.h"
+#include "core/base/file_kind.h"
 #include "core/base/option_name.h"
-#include "core/base/text_file.h"
+#include "core/base/whole_file.h"
 
 namespace lamina::train {
 namespace fs = std::filesystem;
@@ -39,26 +40,24 @@ bool is_half_written(const fs::path& file) { return is_own(target_of_temporary(f
 
 // Nothing there, or nothing but what a process killed at its very start left behind.
 bool is_empty_folder(const fs::path& path) {
-  if (!fs::is_directory(path)) return false;
+  if (kind_at(path) != fs::file_type::directory) return false;
   const std::vector<fs::path> files = entries_of(path);
   return std::all_of(files.begin(), files.end(), is_half_written);
 }
 
 // What stands in the way of a new run.
 std::string describe_occupied(const fs::path& path) {
-  if (!fs::is_directory(path)) return "is a file";
+  if (kind_at(path) != fs::file_type::directory) return "is a file";
   if (!RunDirectory::holds_run(path)) return "exists and is not a run directory (no config.json)";
-  if (fs::exists(path / "weights.safetensors")) return "holds a finished run";
+  if (is_there(path / "weights.safetensors")) return "holds a finished run";
   return fmt::format("holds an unfinished run ({} continues it)", option_name("resume"));
 }
 
 }  // namespace
 
 void RunDirectory::check_free(const fs::path& path) {
-  std::error_code error;
-  check(!fs::exists(path, error) || is_empty_folder(path),
-        "run directory {}: {}; choose another {}, or remove it", path.string(), describe_occupied(path),
-        option_name("directory"));
+  check(!is_there(path) || is_empty_folder(path), "run directory {}: {}; choose another {}, or remove it",
+        path.string(), describe_occupied(path), option_name("directory"));
 }
 
 RunDirectory RunDirectory::create(const fs::path& path) {
@@ -75,11 +74,8 @@ RunDirectory RunDirectory::open_or_create(const fs::path& path) {
 }
 
 RunDirectory RunDirectory::open(const fs::path& path) {
-  std::error_code error;
-  const fs::file_status status = fs::status(path, error);
-  check(status.type() != fs::file_type::not_found, "run directory {} does not exist", path.string());
-  check(fs::is_directory(status), "run directory {}: {}", path.string(),
-        error ? "it cannot be looked at: " + error.message() : "it is not a directory");
+  check(is_there(path), "run directory {} does not exist", path.string());
+  check(kind_at(path) == fs::file_type::directory, "run directory {}: it is not a directory", path.string());
   check(holds_run(path), "run directory {}: {}", path.string(),
         is_empty_folder(path) ? "it is empty"
                               : "it holds no config.json: not a run, or one that never got to start");
@@ -87,11 +83,7 @@ RunDirectory RunDirectory::open(const fs::path& path) {
 }
 
 bool RunDirectory::holds_run(const fs::path& path) {
-  std::error_code error;
-  const fs::file_status status = fs::status(path / "config.json", error);
-  check(fs::status_known(status), "run directory {}: config.json cannot be looked at: {}", path.string(),
-        error.message());
-  return fs::is_regular_file(status);
+  return kind_at(path / "config.json") == fs::file_type::regular;
 }
 
 void RunDirectory::lock() {
@@ -137,10 +129,10 @@ void RunDirectory::remove_unstarted() {
 }
 
 void RunDirectory::remove_run(const fs::path& path) {
-  std::error_code error;
-  if (!fs::is_directory(path, error)) return;
+  if (kind_at(path) != fs::file_type::directory) return;
   for (const fs::path& file : entries_of(path)) {
     if (!is_own(file.filename().string()) && !is_half_written(file)) continue;
+    std::error_code error;
     fs::remove(file, error);
     check(!error, "{}: cannot be removed to start the run over: {}", file.string(), error.message());
   }

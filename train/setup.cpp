@@ -16,6 +16,7 @@
 #include "optim/run_defaults.h"
 #include "train/model_info.h"
 #include "train/objectives/classification.h"
+#include "train/run_config.h"
 
 namespace lamina::train {
 namespace {
@@ -100,12 +101,14 @@ OptimizerChoice optimizer_choice(const Recipe& recipe, const KnobSettings& knobs
                             .epochs = static_cast<double>(recipe.epochs)});
 }
 
-// Of "resolved" in a config.json; none where it does not say.
-KnobSettings saved_knobs(const nlohmann::json& resolved) {
-  KnobSettings knobs;
-  if (!resolved.is_object() || !resolved.contains("knobs")) return knobs;
-  for (const auto& [knob, value] : resolved["knobs"].items())
-    if (value.is_string()) knobs.emplace_back(knob, value.get<std::string>());
+// Defaults may have become others since; the run goes on with those that it started with. One that becomes
+// longer takes those of its new length, which check_longer() compares with the old ones.
+KnobSettings kept_knobs(const Recipe& recipe, const nlohmann::json& config) {
+  const nlohmann::json before =
+      config.value(nlohmann::json::json_pointer("/options/epochs"), nlohmann::json());
+  if (before.is_number_integer() && before != recipe.epochs) return {};
+  KnobSettings knobs = knobs_of_run(config);
+  std::erase_if(knobs, [](const auto& knob) { return knob.first == "groups"; });  // the recipe has them
   return knobs;
 }
 
@@ -223,20 +226,25 @@ ResolvedRecipe resolve(const Recipe& recipe) {
 
 ResolvedRecipe resolve(const Recipe& recipe, const RunDirectory& run) {
   ResolvedRecipe resolved = resolve(recipe);
+  // Earlier versions took a size for data that have their own, and left it aside.
+  if (!data::reads_image_files(recipe.data)) resolved.open.image_size = 0;
   if (run.checkpoint_steps().empty()) return resolved;
   const nlohmann::json config = run.read_config();
-  const nlohmann::json saved = config.value("resolved", nlohmann::json::object());
-  // Defaults may have become others since; the run goes on with those that it started with.
-  if (KnobSettings knobs = saved_knobs(saved); !knobs.empty()) {
+  if (KnobSettings knobs = kept_knobs(recipe, config); !knobs.empty()) {
     resolved.knobs = std::move(knobs);
     resolved.optimizer = optimizer_choice(recipe, resolved.knobs, 1);
     resolved.schedule = schedule_options(recipe, resolved.optimizer);
   }
+  const nlohmann::json saved = config.value("resolved", nlohmann::json::object());
   if (recipe.method) set_pretraining(resolved, resolve_pretraining(with_resolved(recipe, saved)));
   if (!recipe.init_weights) return resolved;
   resolved.init_weights.reset();
   resolved.initial_weights = saved.value("initial_weights", nlohmann::json());
   return resolved;
+}
+
+OptimizerChoice optimizer_of(const ResolvedRecipe& recipe, std::int64_t steps_per_epoch) {
+  return optimizer_choice(recipe.recipe, recipe.knobs, steps_per_epoch);
 }
 
 TrainingData open_data(const ResolvedRecipe& recipe) {
@@ -271,8 +279,7 @@ Setup make_setup(ResolvedRecipe recipe, TrainingData data) {
   auto objective = make_objective(recipe, *net);
   objective->check_loader(loader);
   for (const std::string& pattern : recipe.recipe.freeze) freeze(*net, pattern);
-  auto optimizer =
-      make_optimizer(optimizer_choice(recipe.recipe, recipe.knobs, loader.batches()), net->parameters());
+  auto optimizer = make_optimizer(optimizer_of(recipe, loader.batches()), net->parameters());
   ScheduleOptions schedule_options = recipe.schedule;
   schedule_options.steps_per_epoch = loader.batches();
   Schedule schedule(std::move(schedule_options));

@@ -42,8 +42,12 @@ struct ResolvedRecipe {
 // Throws UsageError for options that make no sense: names and knobs that do not exist, values that contradict
 // one another.
 ResolvedRecipe resolve(const Recipe& recipe);
-// Of the run that is there. Once it has a checkpoint, the file that it started from is not needed again.
+// Of the run that is there: with the knobs that it has settled, unless it is to have other epochs. Once it
+// has a checkpoint, the file that it started from is not needed again.
 ResolvedRecipe resolve(const Recipe& recipe, const RunDirectory& run);
+
+// `recipe.optimizer` once the data have told how many steps an epoch has.
+OptimizerChoice optimizer_of(const ResolvedRecipe& recipe, std::int64_t steps_per_epoch);
 
 // `train` without the images that the recipe holds out, and those.
 struct TrainingData {

@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "core/base/error.h"
+#include "core/base/file_kind.h"
 
 namespace lamina {
 
@@ -68,7 +69,7 @@ void Trace::start(const TrainingRun& run) {
   table_.emplace(run.optimizer.segments());
   if (run.directory.empty()) return;
   path_ = run.directory / "trace.safetensors";
-  if (run.position.step > 0 && std::filesystem::exists(path_)) table_->read(path_, run.position.step);
+  if (run.position.step > 0 && is_there(path_)) table_->read(path_, run.position.step);
 }
 
 void Trace::save() {

@@ -115,15 +115,18 @@ TrainingOutcome Trainer::run() {
   } else {
     save();
   }
-  if (finished()) {
-    take_final_weights();
-    save_evaluation();
-    save_final_weights();  // last: with them a run is finished
-    observers_.tell([](Observer& observer) { observer.finish(); });
-  }
+  const bool ended = finished() && finish();
   check_observers();
-  return {
-      .finished = finished(), .signal = finished() ? 0 : InterruptHandler::signal(), .position = position_};
+  return {.finished = ended, .signal = ended ? 0 : InterruptHandler::signal(), .position = position_};
+}
+
+// The final weights come last: with them a run is finished.
+bool Trainer::finish() {
+  take_final_weights();
+  if (!save_evaluation()) return false;
+  save_final_weights();
+  observers_.tell([](Observer& observer) { observer.finish(); });
+  return true;
 }
 
 void Trainer::start() {

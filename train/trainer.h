@@ -48,8 +48,8 @@ enum class Keep { last, best };
 struct TrainerOptions {
   std::int64_t epochs = 1;  // passes over the loader's split
   // The run directory (docs/files.md). If a run is there it goes on, to the bits of a run that was not
-  // stopped; with more epochs than before, if its schedule is one that does not depend on their number
-  // (train/ longer_run.h). Empty: nothing is written.
+  // stopped; with more epochs than before, if its schedule and knobs do not depend on their number
+  // (train/longer_run.h). Empty: nothing is written.
   std::filesystem::path directory = {};
   Keep keep = Keep::last;       // which epoch's weights are the final ones; best: on the validation split
   std::int64_t patience = 0;    // epochs without a better validation that end the run; 0: none do
@@ -129,7 +129,8 @@ class Trainer {
   void save_what_is_known();
   void take_final_weights();
   void save_final_weights() const;
-  void save_evaluation();
+  bool save_evaluation();  // false: interrupted
+  bool finish();           // measures and leaves the final weights; false: interrupted
   void remove_unstarted();
   void check_observers();
   std::string last_checkpoint() const;

@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "core/base/atomic_file.h"
+#include "core/base/file_kind.h"
 #include "core/base/interrupt.h"
 #include "train/evaluation_file.h"
 #include "train/objectives/classification.h"
@@ -37,18 +38,19 @@ bool Trainer::measure(const data::Split& split, Metrics& metrics) {
 }
 
 // The tests of the epochs have counted what was right; which class was taken for which is a matter of the
-// final weights alone. A run that goes on after its end has it already. Ctrl-C leaves it out.
-void Trainer::save_evaluation() {
+// final weights alone. A run that goes on after its end has it already.
+bool Trainer::save_evaluation() {
   if (directory_ == nullptr || test_.size() == 0 || dynamic_cast<Classification*>(&objective_) == nullptr)
-    return;
+    return true;
   const std::filesystem::path path = directory_->file("evaluation.json");
-  if (std::filesystem::exists(path)) return;
+  if (is_there(path)) return true;
   EvaluateOptions options = evaluate_options();
   options.keep_going = [](std::int64_t) { return InterruptHandler::signal() == 0; };
   const Evaluation evaluation = evaluate(objective_.module(), test_, options);
-  if (evaluation.samples < test_.size()) return;
+  if (evaluation.samples < test_.size()) return false;
   const nlohmann::json json = train::evaluation_json(evaluation, options_.weights.classes);
   write_file_atomically(path, train::text_by_elements(json) + "\n");
+  return true;
 }
 
 }  // namespace lamina

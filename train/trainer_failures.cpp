@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "core/base/list_names.h"
 #include "core/base/option_name.h"
 #include "train/divergence.h"
 #include "train/keep_buffers.h"
@@ -23,10 +24,9 @@ ParamList missing_from(const ParamList& list, ParamList params) {
 }
 
 std::string first_names(const ParamList& params) {
-  std::string text;
-  for (std::size_t i = 0; i < std::min<std::size_t>(params.size(), 3); ++i)
-    text += (i == 0 ? "" : ", ") + params[i]->name;
-  return params.size() > 3 ? text + ", …" : text;
+  std::vector<std::string> names;
+  for (const auto& param : params) names.push_back(param->name);
+  return list_names(names, 3);
 }
 
 }  // namespace

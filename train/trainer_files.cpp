@@ -25,20 +25,20 @@ void Trainer::open() {
   if (options_.ema != 0) average_ = std::make_unique<WeightAverage>(objective_.module(), options_.ema);
   if (directory_ == nullptr) return;
   const nlohmann::json config = options_.config.empty()
-                                    ? train::describe_run(*run_, options_, valid_.size(), test_)
+                                    ? train::describe_run(*run_, options_, {.valid = valid_, .test = test_})
                                     : nlohmann::json::parse(options_.config);
   options_.config = config.dump();
   directory_->remove_half_written();
   if (!run_->resumed) return;
   const nlohmann::json saved = directory_->read_config();
-  train::check_same_recipe(*directory_, train::with_length_of(saved, config));
+  train::check_same_recipe(*directory_, train::with_epochs_of(saved, config));
   is_longer_ = train::check_longer(saved, config, directory_->path());
   if (const auto checkpoint = train::read_newest_checkpoint(*directory_)) resume(*checkpoint);
 }
 
 void Trainer::resume(const train::Checkpoint& checkpoint) {
   const nlohmann::json config = nlohmann::json::parse(options_.config);
-  train::check_same_run(checkpoint, train::with_length_of(checkpoint.config, config));
+  train::check_same_run(checkpoint, train::with_epochs_of(checkpoint.config, config));
   train::check_longer(checkpoint.config, config, checkpoint.path);
   restore(checkpoint, objective_.module(), optimizer_, average_.get());
   position_ = checkpoint.position;
@@ -48,8 +48,7 @@ void Trainer::resume(const train::Checkpoint& checkpoint) {
   if (is_longer_ && out_of_patience()) {
     fail_usage(
         "run directory {}: it ended after epoch {}, out of its {} of {}; with {} {} it would have ended "
-        "there, "
-        "too",
+        "there, too",
         directory_->path().string(), position_.epoch, option_name("patience"), options_.patience,
         option_name("epochs"), options_.epochs);
   }

@@ -15,7 +15,8 @@ using Kind = ScheduleOptions::Kind;
 bool counts_base_batch(const ResolvedRecipe& recipe) {
   if (recipe.schedule.scaling != LrScaling::none) return true;
   Recipe other = recipe.recipe;
-  other.base_batch *= 2;
+  const bool can_double = static_cast<double>(other.base_batch) <= most_samples / 2;
+  other.base_batch = can_double ? 2 * other.base_batch : other.base_batch / 2;
   return resolve(other).optimizer.knobs() != recipe.optimizer.knobs();
 }
 
@@ -49,8 +50,7 @@ std::string note_on_size(const Setup& setup) {
   if (setup.info.stem == "imagenet" && longer <= 64)
     return fmt::format(
         "images of {} behind an imagenet stem, which leaves a quarter of their sides to the blocks: for "
-        "small "
-        "images give {} cifar",
+        "small images give {} cifar",
         size, option_name("stem"));
   if (setup.info.stem == "cifar" && longer > 128)
     return fmt::format(
@@ -82,7 +82,7 @@ std::string note_on_gpu_modes(const Recipe& recipe, Device device) {
 
 }  // namespace
 
-void check_effects(const ResolvedRecipe& recipe, const std::set<std::string>& given) {
+std::string without_effect(const ResolvedRecipe& recipe, const std::set<std::string>& given) {
   const nlohmann::json values = to_json(recipe.recipe), defaults = default_options();
   std::string text;
   for (const Condition& condition : conditions) {
@@ -97,6 +97,11 @@ void check_effects(const ResolvedRecipe& recipe, const std::set<std::string>& gi
     text += fmt::format("{}{} {}: the run has {} epochs, so that it would never get there",
                         text.empty() ? "" : "\n", option_name("milestones"), milestones.back(),
                         recipe.schedule.epochs);
+  return text;
+}
+
+void check_effects(const ResolvedRecipe& recipe, const std::set<std::string>& given) {
+  const std::string text = without_effect(recipe, given);
   if (!text.empty()) fail_usage("{}", text);
 }
 

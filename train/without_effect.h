@@ -9,8 +9,10 @@
 
 namespace lamina::train {
 
-// Throws UsageError listing those of the options in `given`, by their names in config.json, that do nothing
-// beside the others. What has its default value is not held against anybody.
+// Which of the options in `given`, by their names in config.json, do nothing beside the others, a line each;
+// empty: none. What has its default value is not held against anybody.
+std::string without_effect(const ResolvedRecipe& recipe, const std::set<std::string>& given);
+// Throws UsageError with that text, if there is any.
 void check_effects(const ResolvedRecipe& recipe, const std::set<std::string>& given);
 
 // What is allowed, but may not be what was meant, and what to do then; one sentence each. Images too small or

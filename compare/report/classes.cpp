@@ -6,6 +6,7 @@
 #include "compare/report/gnuplot.h"
 #include "compare/report/html.h"
 #include "core/base/error.h"
+#include "core/base/file_kind.h"
 #include "core/base/regular_file.h"
 #include "core/base/table.h"
 
@@ -26,7 +27,7 @@ ClassFigure read_classes(const Group& group) {
   ClassFigure figure;
   for (const RunResult& run : group.runs) {
     const fs::path path = run.path / "evaluation.json";
-    if (!run.complete || !fs::exists(path)) continue;
+    if (!run.complete || !is_there(path)) continue;
     try {  // what is wrong with the bytes is told on the page; a disk that fails ends the report
       figure.results = train::read_evaluation(path);
     } catch (const ReadError&) {
@@ -119,8 +120,7 @@ std::string pictures_html(const std::vector<ClassFigure>& figures, const std::ve
   }
   if (html.empty()) return "";
   return "<p class=\"note\">Rows: true classes; across: what their images were taken for, in % of the class. "
-         "The "
-         "colours are finest for small shares.</p>\n<div class=\"figures maps\">\n" +
+         "The colours are finest for small shares.</p>\n<div class=\"figures maps\">\n" +
          html + "</div>\n";
 }
 
@@ -212,8 +212,7 @@ std::string classes_html(const std::vector<ClassFigure>& figures, const std::vec
   if (undrawn)
     missing += fmt::format("<p class=\"note\">More than {} classes are not drawn.</p>\n", most_drawn_classes);
   return "<p>How the final weights do on the test images of each class: those of each contender’s first "
-         "complete "
-         "run.</p>\n" +
+         "complete run.</p>\n" +
          missing + pictures_html(figures, groups, folder) + class_tables(figures, groups);
 }
 

@@ -10,6 +10,7 @@
 #include "compare/report/html.h"
 #include "core/base/csv.h"
 #include "core/base/error.h"
+#include "core/base/file_kind.h"
 #include "core/base/rounding.h"
 
 namespace lamina::compare {
@@ -97,7 +98,7 @@ struct Schedule {
 Schedule read_schedule(const Group& group) {
   Schedule schedule;
   const fs::path path = group.representative().path / "steps.csv";
-  if (!fs::exists(path)) return schedule;
+  if (!is_there(path)) return schedule;
   const auto rows = read_csv(path, {"step", "lr", "phi"});
   const std::size_t stride = ceil_div(rows.size(), most_points);
   for (std::size_t i = 0; i < rows.size(); ++i) {

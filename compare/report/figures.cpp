@@ -41,8 +41,7 @@ std::string curves_html(const std::vector<CurveFigure>& figures, const std::vect
       std::any_of(groups.begin(), groups.end(), [](const Group& g) { return g.complete() == 0; });
   html +=
       "<p class=\"note\">Averages are over the complete runs. Learning rates and φ are those of the first "
-      "run "
-      "of each contender; where curves coincide, the last one covers the others.";
+      "run of each contender; where curves coincide, the last one covers the others.";
   if (hidden) html += " A contender without a complete run is drawn as far as its runs got.";
   return html + "</p>\n";
 }
@@ -79,8 +78,7 @@ std::string maps_introduction(const Maps& maps) {
   std::string html =
       "<p>A row is a layer, the first at the top; time runs to the right, in optimizer steps. Colours are "
       "logarithmic and the same for all contenders of a quantity; blank is zero or not finite. Shown is the "
-      "first "
-      "traced run of each contender.";
+      "first traced run of each contender.";
   if (weights_only) {
     html += fmt::format(" Only weights are shown; <code>{}</code> adds biases and normalisation.",
                         escape_html(option_name("all_layers")));

@@ -10,7 +10,9 @@
 #include "core/base/atomic_file.h"
 #include "core/base/directory_entries.h"
 #include "core/base/error.h"
-#include "core/base/text_file.h"
+#include "core/base/file_kind.h"
+#include "core/base/note.h"
+#include "core/base/whole_file.h"
 
 namespace lamina::compare {
 namespace {
@@ -29,9 +31,9 @@ fs::path files_of(const fs::path& page) {
 }
 
 bool is_replaceable(const fs::path& folder) {
-  if (!fs::exists(folder)) return true;
+  if (!is_there(folder)) return true;
   return fs::is_directory(folder) &&
-         (fs::is_empty(folder) || fs::exists(folder / list_of_files) || fs::exists(folder / always_there));
+         (fs::is_empty(folder) || is_there(folder / list_of_files) || is_there(folder / always_there));
 }
 
 fs::path make_folder_beside(const fs::path& target) {
@@ -42,6 +44,18 @@ fs::path make_folder_beside(const fs::path& target) {
     if (fs::create_directory(folder, error)) return folder;
     check(!error, "report: {}: cannot be made: {}; check its permissions", folder.string(), error.message());
   }
+}
+
+// What failed is tried once more: the reason may have gone, as that of an interrupted call has.
+void remove_or_note(const fs::path& folder) noexcept try {
+  std::error_code error;
+  fs::remove_all(folder, error);
+  while (error == std::errc::interrupted) fs::remove_all(folder, error);
+  if (error) fs::remove_all(folder, error);
+  if (error)
+    note("report: {}: left behind, since it cannot be removed: {}; nobody needs it any more", folder.string(),
+         error.message());
+} catch (const std::bad_alloc&) {  // then it is left without a word
 }
 
 std::set<std::string> finished_files(const fs::path& folder) {
@@ -93,8 +107,7 @@ ReportFolder::ReportFolder(const fs::path& page) : page_(page), target_(files_of
 }
 
 ReportFolder::~ReportFolder() {
-  std::error_code ignored;
-  if (!holds_earlier_) fs::remove_all(temporary_, ignored);
+  if (!holds_earlier_) remove_or_note(temporary_);
 }
 
 void ReportFolder::write(const std::string& name, const std::string& contents) const {
@@ -120,10 +133,10 @@ void ReportFolder::publish(const std::string& page_contents) {
   page.write(page_contents.data(), page_contents.size());
   const std::set<std::string> names = finished_files(temporary_);
   const fs::path list = target_ / list_of_files;
-  const bool listed = fs::exists(list);  // the reports of old versions have none
+  const bool listed = is_there(list);  // the reports of old versions have none
   const std::set<std::string> earlier = listed ? listed_in(list) : std::set<std::string>();
   for (const std::string& name : names) {
-    check(!listed || earlier.contains(name) || !fs::exists(target_ / name),
+    check(!listed || earlier.contains(name) || !is_there(target_ / name),
           "report: {}: it is in the way and not of the earlier report; move it to another place",
           (target_ / name).string());
   }

@@ -14,8 +14,10 @@
 #include "compare/report/html.h"
 #include "core/base/atomic_file.h"
 #include "core/base/error.h"
+#include "core/base/file_kind.h"
 #include "core/base/interrupt.h"
-#include "core/base/text_file.h"
+#include "core/base/text_columns.h"
+#include "core/base/whole_file.h"
 
 namespace lamina::compare {
 namespace {
@@ -26,7 +28,7 @@ constexpr const char* commands_file = "draw.gp.tmp";
 constexpr const char* messages_file = "gnuplot.txt.tmp";
 
 // What gnuplot has written so far; nothing where it has not begun.
-std::string written(const fs::path& path) { return fs::exists(path) ? read_text(path) : ""; }
+std::string written(const fs::path& path) { return is_there(path) ? read_text(path) : ""; }
 
 std::string replace_all(std::string text, const std::string& from, const std::string& to) {
   for (std::size_t at = text.find(from); at != std::string::npos; at = text.find(from, at + to.size())) {
@@ -99,12 +101,7 @@ std::string gnuplot_tic_label(std::string text) {
 }
 
 std::string shortened(const std::string& text, std::size_t characters) {
-  std::size_t seen = 0, cut = 0;
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    if ((text[i] & 0xC0) == 0x80) continue;  // within a character
-    if (++seen == characters) cut = i;
-  }
-  return seen > characters ? text.substr(0, cut) + "…" : text;
+  return columns_of(text) > characters ? first_columns(text, characters - 1) + "…" : text;
 }
 
 std::string palette(int exponent) {

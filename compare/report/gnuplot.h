@@ -35,8 +35,7 @@ struct Drawing {
 };
 
 // Runs the scripts in their folder. Throws Error with gnuplot's message if it is missing (naming the package)
-// or fails, if it leaves something out, or if a
-// picture is not whole. Leaves files ending in .tmp.
+// or fails, if it leaves something out, or if a picture is not whole. Leaves files ending in .tmp.
 void draw(const std::filesystem::path& folder, const std::vector<Drawing>& drawings);
 
 // An SVG file of gnuplot as a part of a page: without prologue, ids, titles and symbols. The symbols, the

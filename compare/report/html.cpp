@@ -4,26 +4,14 @@
 #include <array>
 #include <string_view>
 
-#include "compare/on_one_line.h"
-
 #include "core/base/error.h"
+#include "core/base/printable.h"
 
 namespace lamina::compare {
 namespace {
 
 constexpr std::array colours{"#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#777777"};
 constexpr std::array dashes{"", "7 3", "2 3", "9 3 2 3"};
-
-// A page with other bytes would be no UTF-8, or show nothing in their place.
-std::string printable_lines(const std::string& text) {
-  std::string lines;
-  for (std::size_t begin = 0; begin <= text.size();) {
-    const std::size_t end = std::min(text.find('\n', begin), text.size());
-    lines += (begin == 0 ? "" : "\n") + on_one_line(text.substr(begin, end - begin));
-    begin = end + 1;
-  }
-  return lines;
-}
 
 constexpr const char* style = R"css(
 :root{color-scheme:light dark;--sans:system-ui,-apple-system,"Segoe UI",Roboto,"Helvetica Neue",Arial,sans-serif;--ink:#1c1f24;--soft:#5b626d;--rule:#d9dde3;--grid:#e4e7eb;--paper:#fff;--panel:#f6f7f9;--link:#0a5c9c}
@@ -76,9 +64,12 @@ LineStyle line_style(std::size_t contender) {
           static_cast<int>(std::min(contender / colours.size(), dashes.size() - 1))};
 }
 
+// A page with other bytes would be no UTF-8, or show nothing in their place.
 std::string escape_html(const std::string& text) {
-  std::string escaped;
-  for (const char c : printable_lines(text)) {
+  std::string blank = text, escaped;
+  std::replace_if(
+      blank.begin(), blank.end(), [](char c) { return c == '\t' || c == '\r'; }, ' ');
+  for (const char c : printable_lines(blank)) {
     switch (c) {
       case '&':
         escaped += "&amp;";

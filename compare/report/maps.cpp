@@ -7,6 +7,7 @@
 
 #include "compare/report/gnuplot.h"
 #include "core/base/error.h"
+#include "core/base/file_kind.h"
 #include "core/base/option_name.h"
 #include "core/base/regular_file.h"
 #include "core/files/safetensors.h"
@@ -178,8 +179,7 @@ const std::vector<Quantity>& traced_quantities() {
       {"update_norm", "‖Δw‖", "Norm of the change that the step made"},
       {"trust", "trust ratio",
        "The factor by which the optimizer scaled the layer’s update; 1 where it does not adapt. Contenders "
-       "that "
-       "adapt no layer have no map"}};
+       "that adapt no layer have no map"}};
   return quantities;
 }
 
@@ -187,7 +187,7 @@ LayerMap read_layer_map(const Group& group, bool all_layers) {
   const RunResult* traced = nullptr;
   for (const RunResult& run : group.runs) {
     const bool better = traced == nullptr || (run.complete && !traced->complete);
-    if (better && fs::exists(run.path / "trace.safetensors")) traced = &run;
+    if (better && is_there(run.path / "trace.safetensors")) traced = &run;
   }
   LayerMap map;
   if (traced == nullptr) {

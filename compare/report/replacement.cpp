@@ -1,13 +1,14 @@
 #include "compare/report/replacement.h"
 
 #include "core/base/error.h"
+#include "core/base/file_kind.h"
 
 namespace lamina::compare {
 namespace {
 
 namespace fs = std::filesystem;
 
-bool is_there(const fs::path& path) {
+bool has_entry(const fs::path& path) {
   std::error_code error;
   const fs::file_type type = fs::symlink_status(path, error).type();
   check(type != fs::file_type::none, "report: {}: cannot be looked at: {}", path.string(), error.message());
@@ -38,13 +39,13 @@ Replacement::Replacement(fs::path folder, fs::path aside)
   std::error_code error;
   fs::create_directory(aside_, error);
   check(!error, "report: {}: cannot be made: {}", aside_.string(), error.message());
-  made_folder_ = fs::create_directory(folder_, error);
+  made_folder_ = !is_there(folder_) && fs::create_directory(folder_, error);
   check(!error, "report: {}: cannot be made: {}; check its permissions", folder_.string(), error.message());
 }
 
 void Replacement::put(const fs::path& file) {
   const fs::path place = folder_ / file.filename(), before = next_aside();
-  const bool replaces = is_there(place);
+  const bool replaces = has_entry(place);
   if (replaces) keep(place, before);
   move(file, place, place);
   changes_.push_back({place, replaces ? before : fs::path(), file});
@@ -52,7 +53,7 @@ void Replacement::put(const fs::path& file) {
 
 void Replacement::take_out(const std::string& name) {
   const fs::path place = folder_ / name, before = next_aside();
-  if (!is_there(place) || !fs::is_regular_file(place)) return;
+  if (!has_entry(place) || !fs::is_regular_file(place)) return;
   move(place, before, place);
   changes_.push_back({place, before, {}});
 }

@@ -11,6 +11,7 @@
 #include "compare/report/folder.h"
 #include "compare/report/html.h"
 #include "core/base/error.h"
+#include "core/base/json_number.h"
 #include "core/base/option_name.h"
 #include "core/base/table.h"
 
@@ -63,7 +64,8 @@ std::string training_images(const std::vector<Group>& groups) {
   for (const Group& group : groups) {
     const auto resolved = group.representative().config.value("resolved", nlohmann::json::object());
     const auto images = resolved.find("train_images");
-    if (images != resolved.end() && images->is_number_integer()) counts.insert(images->get<std::int64_t>());
+    if (images == resolved.end()) continue;
+    if (const auto count = whole_number<std::int64_t>(*images)) counts.insert(*count);
   }
   return counts.size() == 1 ? fmt::format(" ({} training images)", format_count(*counts.begin())) : "";
 }

@@ -12,6 +12,7 @@
 #include <sstream>
 #include <string>
 
+#include "core/base/control_groups.h"
 #include "core/base/table.h"
 
 namespace lamina {
@@ -52,31 +53,10 @@ std::size_t left_in(const fs::path& group, const GroupFiles& files) {
   return *limit - std::min(*limit, kept);
 }
 
-// In a group and all above it. A container sees its own group as the mount's root, whatever its path says.
-std::size_t left_up_from(const fs::path& mount, const std::string& path, const GroupFiles& files) {
-  std::size_t left = left_in(mount, files);
-  fs::path group = mount;
-  for (const fs::path& name : fs::path(path).relative_path()) {
-    group /= name;
-    left = std::min(left, left_in(group, files));
-  }
-  return left;
-}
-
-// Lines "0::/path" of version 2, "7:memory:/path" of version 1.
 std::size_t left_in_groups(const fs::path& root) {
-  const fs::path mount = root / "sys/fs/cgroup";
-  std::ifstream groups(root / "proc/self/cgroup");
   std::size_t left = unlimited;
-  for (std::string line; std::getline(groups, line);) {
-    const std::size_t first = line.find(':'), second = line.find(':', first + 1);
-    if (first == std::string::npos || second == std::string::npos) continue;
-    const std::string controllers = fmt::format(",{},", line.substr(first + 1, second - first - 1));
-    const std::string path = line.substr(second + 1);
-    if (controllers == ",,") left = std::min(left, left_up_from(mount, path, version_2));
-    if (controllers.find(",memory,") != std::string::npos)
-      left = std::min(left, left_up_from(mount / "memory", path, version_1));
-  }
+  for (const ControlGroup& group : control_groups(root, "memory"))
+    left = std::min(left, left_in(group.folder, group.version == 2 ? version_2 : version_1));
   return left;
 }
 

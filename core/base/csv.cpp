@@ -13,7 +13,7 @@
 #include "core/base/atomic_file.h"
 #include "core/base/error.h"
 #include "core/base/file_kind.h"
-#include "core/base/text_file.h"
+#include "core/base/whole_file.h"
 
 namespace lamina {
 namespace {
@@ -83,8 +83,8 @@ double number(std::string_view cell, const std::filesystem::path& path, std::siz
 
 CsvFile::CsvFile(std::filesystem::path path, const std::string& header, std::int64_t keep_through)
     : path_(std::move(path)) {
-  const bool is_there = kind_at(path_) != std::filesystem::file_type::not_found;
-  const std::string before = is_there ? read_text(path_) : std::string();
+  const bool exists = is_there(path_);
+  const std::string before = exists ? read_text(path_) : std::string();
   const Kept kept = keep_rows(before, header, keep_through, path_);
   last_ = kept.last;
   write_file_atomically(path_, kept.text);

@@ -22,6 +22,8 @@ fs::file_type kind_at(const fs::path& path) {
   return kind;
 }
 
+bool is_there(const fs::path& path) { return kind_at(path) != fs::file_type::not_found; }
+
 const char* kind_name(fs::file_type kind) {
   switch (kind) {
     case fs::file_type::regular:

@@ -18,6 +18,9 @@ class ReadError : public Error {
 // a link into nothing or in a circle, and for what the system does not let be looked at.
 std::filesystem::file_type kind_at(const std::filesystem::path& path);
 
+// Whether there is anything of that name. Throws as kind_at() does, where std::filesystem::exists() says no.
+bool is_there(const std::filesystem::path& path);
+
 // "a file", "a directory", "a FIFO (named pipe)", "a socket", "a device"
 const char* kind_name(std::filesystem::file_type kind);
 

@@ -5,6 +5,7 @@
 #include <system_error>
 
 #include "core/base/error.h"
+#include "core/base/file_kind.h"
 
 namespace lamina {
 
@@ -13,7 +14,7 @@ namespace fs = std::filesystem;
 MadeFolders::MadeFolders(const fs::path& path) {
   std::error_code error;
   std::vector<fs::path> missing;
-  for (fs::path folder = path; !folder.empty() && !fs::exists(folder, error); folder = folder.parent_path())
+  for (fs::path folder = path; !folder.empty() && !is_there(folder); folder = folder.parent_path())
     missing.push_back(folder);
   for (auto folder = missing.rbegin(); folder != missing.rend(); ++folder) {
     const bool is_new = fs::create_directory(*folder, error);

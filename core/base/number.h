@@ -22,8 +22,8 @@ constexpr NumberRange above(double bound) { return {.least = bound, .least_exclu
 constexpr NumberRange between(double least, double most) { return {.least = least, .most = most}; }
 constexpr NumberRange share_below_1() { return {.least = 0, .most = 1, .most_excluded = true}; }
 
-// "a whole number from 0 to 4096", "a finite number of at least 0"; T: int, std::int64_t, std::uint64_t,
-// float or double.
+// "a whole number of at least 0 and at most 4096", "a finite number of at least 0"; T: int, std::int64_t,
+// std::uint64_t, float or double.
 template <typename T>
 std::string describe_range(const NumberRange& range);
 

@@ -12,6 +12,7 @@
 #include <thread>
 
 #include "core/base/available_memory.h"
+#include "core/base/control_groups.h"
 #include "core/base/option_name.h"
 
 namespace lamina {
@@ -32,43 +33,21 @@ int allowed_cores() {
   return machine_cores();
 }
 
-constexpr double unlimited = std::numeric_limits<double>::infinity();
+constexpr double all_cores = std::numeric_limits<double>::infinity();
 
 // Cores that one group allows: "150000 100000" in cpu.max, microseconds of each period; "max 100000" is all.
-double quota_in(const fs::path& group) {
+double quota_in(const ControlGroup& group) {
   double quota = 0, period = 0;
-  if (std::ifstream(group / "cpu.max") >> quota >> period && period > 0) return quota / period;
-  const bool version_1 = static_cast<bool>(std::ifstream(group / "cpu.cfs_quota_us") >> quota) &&
-                         static_cast<bool>(std::ifstream(group / "cpu.cfs_period_us") >> period);
-  return version_1 && quota > 0 && period > 0 ? quota / period : unlimited;  // -1 is all, too
+  const bool known = group.version == 2
+                         ? static_cast<bool>(std::ifstream(group.folder / "cpu.max") >> quota >> period)
+                         : std::ifstream(group.folder / "cpu.cfs_quota_us") >> quota &&
+                               std::ifstream(group.folder / "cpu.cfs_period_us") >> period;
+  return known && quota > 0 && period > 0 ? quota / period : all_cores;  // -1 is all, too
 }
 
-// In a group and all above it. A container sees its own group as the mount's root, whatever its path says.
-double quota_up_from(const fs::path& mount, const std::string& path) {
-  double least = quota_in(mount);
-  fs::path group = mount;
-  for (const fs::path& name : fs::path(path).relative_path()) {
-    group /= name;
-    least = std::min(least, quota_in(group));
-  }
-  return least;
-}
-
-// Lines "0::/path" of version 2, "7:cpu,cpuacct:/path" of version 1.
 double group_quota(const fs::path& root) {
-  const fs::path mount = root / "sys/fs/cgroup";
-  std::ifstream groups(root / "proc/self/cgroup");
-  double least = unlimited;
-  for (std::string line; std::getline(groups, line);) {
-    const std::size_t first = line.find(':'), second = line.find(':', first + 1);
-    if (first == std::string::npos || second == std::string::npos) continue;
-    const std::string controllers = line.substr(first + 1, second - first - 1);
-    const std::string path = line.substr(second + 1);
-    if (controllers.empty()) least = std::min(least, quota_up_from(mount, path));
-    if (fmt::format(",{},", controllers).find(",cpu,") == std::string::npos) continue;
-    for (const std::string& folder : {std::string("cpu"), controllers})
-      least = std::min(least, quota_up_from(mount / folder, path));
-  }
+  double least = all_cores;
+  for (const ControlGroup& group : control_groups(root, "cpu")) least = std::min(least, quota_in(group));
   return least;
 }
 
@@ -109,18 +88,25 @@ UsableCores usable_cores(const fs::path& root) {
 }
 
 std::string thread_advice() {
+  std::string fewer;
+  for (const auto& [name, least] : {std::pair("threads", 1), std::pair("workers", 0)})
+    if (has_option(name))
+      fewer += fmt::format("{} {} {}", fewer.empty() ? ", or use fewer:" : ",", option_name(name), least);
   return fmt::format(
       "the system starts no more threads{}: raise the limit of addresses (ulimit -v), of processes "
-      "(ulimit -u) or of a control group (pids.max), or use fewer: {} 1, {} 0",
+      "(ulimit -u) or of a control group (pids.max){}",
       in_force(address_space_limit(),
                limit_text(RLIMIT_NPROC, "ulimit -u allows {:.0f} processes and threads", 1)),
-      option_name("threads"), option_name("workers"));
+      fewer);
 }
 
 std::string out_of_memory_advice() {
-  return fmt::format(
-      "out of memory: the system gives no more; {}. Use a smaller {} or {}, fewer {}, or raise the limit",
-      describe_available_memory(), option_name("micro_batch"), option_name("batch"), option_name("workers"));
+  std::string smaller;
+  for (const char* name : {"micro_batch", "batch"})
+    if (has_option(name)) smaller += (smaller.empty() ? "use a smaller " : " or ") + option_name(name) + ", ";
+  if (has_option("workers")) smaller += fmt::format("use fewer {}, ", option_name("workers"));
+  return fmt::format("out of memory: the system gives no more; {}. To go on, {}raise the limit",
+                     describe_available_memory(), smaller.empty() ? "" : smaller + "or ");
 }
 
 }  // namespace lamina

@@ -7,15 +7,11 @@
 
 #include "core/base/error.h"
 #include "core/base/printable.h"
+#include "core/base/text_columns.h"
+#include "core/base/unsigned_nan.h"
 
 namespace lamina {
 namespace {
-
-// Columns on a terminal: UTF-8 code points.
-std::size_t width(const std::string& text) {
-  return static_cast<std::size_t>(
-      std::count_if(text.begin(), text.end(), [](char c) { return (c & 0xC0) != 0x80; }));
-}
 
 bool is_number(const std::string& cell) {
   if (cell.empty() || cell == "-") return true;
@@ -31,7 +27,7 @@ struct Column {
 std::string line(const std::vector<std::string>& cells, const std::vector<Column>& columns) {
   std::string text;
   for (std::size_t i = 0; i < cells.size(); ++i) {
-    const std::string padding(columns[i].width - width(cells[i]), ' ');
+    const std::string padding(columns[i].width - columns_of(cells[i]), ' ');
     if (i > 0) text += "  ";
     text += columns[i].right ? padding + cells[i] : cells[i] + padding;
   }
@@ -52,9 +48,9 @@ std::string Table::str() const {
   std::vector<Column> columns(header_.size());
   std::vector<std::string> rule(header_.size());
   for (std::size_t i = 0; i < columns.size(); ++i) {
-    columns[i].width = width(header_[i]);
+    columns[i].width = columns_of(header_[i]);
     for (const auto& row : rows_) {
-      columns[i].width = std::max(columns[i].width, width(row[i]));
+      columns[i].width = std::max(columns[i].width, columns_of(row[i]));
       columns[i].right = columns[i].right && is_number(row[i]);
     }
     rule[i] = std::string(columns[i].width, '-');
@@ -63,6 +59,8 @@ std::string Table::str() const {
   for (const auto& row : rows_) text += line(row, columns);
   return text;
 }
+
+std::string decimals(double value, int digits) { return fmt::format("{:.{}f}", unsigned_nan(value), digits); }
 
 std::string format_duration(double seconds) {
   const auto total = static_cast<std::int64_t>(std::llround(std::max(0.0, seconds)));

@@ -20,6 +20,8 @@ class Table {
   std::vector<std::vector<std::string>> rows_;
 };
 
+// "0.5000" for 4 digits; a NaN without a sign.
+std::string decimals(double value, int digits);
 // "1:02:03" or "2:03".
 std::string format_duration(double seconds);
 // "1.5 GiB", "23.4 MiB", "5.0 KiB".

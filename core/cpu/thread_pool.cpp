@@ -76,6 +76,7 @@ class ThreadPool {
   // How many of `wanted` workers there are; fewer where the system starts no more threads.
   std::size_t grow(std::size_t wanted) {
     try {
+      workers_.reserve(wanted);  // a worker that found no place would be destroyed under its running thread
       while (workers_.size() < wanted) workers_.push_back(std::make_unique<Worker>());
     } catch (const std::system_error&) {
       say_fewer(wanted);

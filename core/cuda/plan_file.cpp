@@ -10,8 +10,8 @@
 #include <string_view>
 
 #include "core/base/error.h"
-#include "core/base/text_file.h"
 #include "core/base/user_directories.h"
+#include "core/base/whole_file.h"
 
 namespace lamina::cuda {
 namespace {

@@ -8,7 +8,7 @@
 #include "core/base/available_memory.h"
 #include "core/base/error.h"
 #include "core/base/printable.h"
-#include "core/base/text_file.h"
+#include "core/base/whole_file.h"
 #include "data/images/pixels.h"
 
 namespace lamina::data {
@@ -37,8 +37,7 @@ Pixels decode(Bytes bytes, const std::string& name, std::int64_t most) {
   check(!bytes.empty(), "{}: the file is empty; expected an image", name);
   fail(
       "{}: neither a JPEG nor a PNG, BMP or PNM (P5, P6) image, nor a TGA image named .tga: its first byte "
-      "is "
-      "0x{:02x}; convert or remove it",
+      "is 0x{:02x}; convert or remove it",
       name, bytes[0]);
 }
 

@@ -41,8 +41,13 @@ Tensor decode_image(const std::filesystem::path& path, int channels = 3,
 Tensor decode_image(std::span<const std::uint8_t> bytes, const std::string& name, int channels = 3,
                     std::int64_t most_pixels = max_pixels);
 
+// The largest side that images are resized to.
+inline constexpr int most_image_size = 8192;
+
 // u8 [H, W, C] -> [size, size, C]: the shorter side is resized to `size` (triangle filter, widened when
 // shrinking, as PIL's BILINEAR), then the centre is cut out, as torchvision's Resize and CenterCrop do.
-Tensor resize_image(const Tensor& image, int size);
+// Throws Error unless 1 <= size <= most_image_size, and TooManyPixels for an image so elongated that it would
+// have more than `most_pixels` before the cut; a limit below the default is taken for that.
+Tensor resize_image(const Tensor& image, int size, std::int64_t most_pixels = max_pixels);
 
 }  // namespace lamina::data

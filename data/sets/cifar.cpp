@@ -10,7 +10,7 @@
 #include "core/base/error.h"
 #include "core/base/file_kind.h"
 #include "core/base/printable.h"
-#include "core/base/text_file.h"
+#include "core/base/whole_file.h"
 #include "data/file.h"
 
 namespace lamina::data {
@@ -40,7 +40,7 @@ void check_present(const Format& format, const fs::path& directory) {
   std::vector<std::string> missing;
   for (const auto* files : {&format.train, &format.test}) {
     for (const File& file : *files) {
-      if (kind_at(directory / file.name) == fs::file_type::not_found) missing.push_back(file.name);
+      if (!is_there(directory / file.name)) missing.push_back(file.name);
     }
   }
   check(missing.empty(), "{}: {} lacks {}; expected the files of the binary version, unpacked", format.name,
@@ -49,7 +49,7 @@ void check_present(const Format& format, const fs::path& directory) {
 
 std::vector<std::string> read_classes(const Format& format, const fs::path& directory) {
   const fs::path path = directory / format.class_file;
-  if (kind_at(path) == fs::file_type::not_found) return format.classes;
+  if (!is_there(path)) return format.classes;
   std::vector<std::string> classes = read_lines(path);
   check(classes.size() == format.classes.size(), "{}: {} class names; expected {}", printable(path.native()),
         classes.size(), format.classes.size());

@@ -15,7 +15,7 @@
 #include "core/base/option_name.h"
 #include "core/base/printable.h"
 #include "core/base/table.h"
-#include "core/base/text_file.h"
+#include "core/base/whole_file.h"
 #include "core/memory/allocator.h"
 #include "data/cache.h"
 #include "data/file.h"
@@ -44,7 +44,12 @@ std::string describe(const fs::path& directory, const FolderListing& listing, in
 
 Tensor load(const fs::path& path, const OpenOptions& options) {
   const Tensor image = decode_image(path, 3, options.max_pixels);
-  return options.image_size > 0 ? resize_image(image, options.image_size) : image;
+  if (options.image_size == 0) return image;
+  try {
+    return resize_image(image, options.image_size, options.max_pixels);
+  } catch (const TooManyPixels& error) {
+    throw TooManyPixels(message("{}: {}", printable(path.native()), error.what()));
+  }
 }
 
 // What all images must be like.
@@ -80,8 +85,7 @@ DecodedFolder make_room(const fs::path& directory, const FolderListing& listing,
     const auto needed = static_cast<double>(train + test) * static_cast<double>(shape.elements());
     fail(
         "{}: {} images of {}×{} pixels need {} of memory, and at most {} can be had ({}). Set a smaller {}, "
-        "or "
-        "use a folder with fewer images",
+        "or use a folder with fewer images",
         printable(directory.native()), format_count(train + test), shape[1], shape[0], format_bytes(needed),
         format_bytes(static_cast<double>(shortage.most_bytes)), describe_available_memory(),
         option_name("image_size"));
@@ -194,39 +198,50 @@ Split make_split(const DecodedSplit& decoded, const std::vector<ImageFile>& file
   return split;
 }
 
-}  // namespace
-
-Dataset folder(const fs::path& directory, const OpenOptions& options) try {
+// All but finish().
+Dataset read_folder(const fs::path& directory, const OpenOptions& options) try {
   const FolderListing listing = list_folder(directory);
   const DecodedFolder decoded = decode_or_read_cache(directory, listing, options);
-  const std::string name = printable(directory.native());
   Dataset dataset;
-  dataset.name = "folder";
   dataset.classes = listing.classes;
   dataset.notes = listing.left_out.notes();
   report_damaged(decoded, options, dataset);
   dataset.train = make_split(decoded.train, listing.train, listing.classes.size());
   dataset.test = make_split(decoded.test, listing.test, listing.classes.size());
-  return finish(std::move(dataset), options, name, name);
+  return dataset;
 } catch (const fs::filesystem_error& error) {
   fail("{}: cannot be looked at: {}", printable(error.path1().native()), error.code().message());
 }
 
-Dataset tiny_imagenet(const fs::path& directory, const OpenOptions& options) {
-  Dataset dataset = folder(directory, options);
-  dataset.name = "tiny-imagenet";
-  const fs::path words = directory / "words.txt";
-  if (kind_at(words) == fs::file_type::not_found) return dataset;
-  std::unordered_map<std::string, std::string> readable;  // "n01641577" -> "bullfrog, Rana catesbeiana"
+// "n01641577" becomes "bullfrog, Rana catesbeiana", if `words` is there and has it.
+void name_classes(const fs::path& words, std::vector<std::string>& classes) {
+  if (!is_there(words)) return;
+  std::unordered_map<std::string, std::string> readable;
   for (const std::string& line : read_lines(words)) {
     const std::size_t tab = line.find('\t');
     if (tab != std::string::npos) readable.emplace(line.substr(0, tab), line.substr(tab + 1));
   }
-  for (std::string& name : dataset.classes) {
+  for (std::string& name : classes) {
     if (const auto found = readable.find(name); found != readable.end()) name = found->second;
     check_class_name(name, printable(words.native()));
   }
-  return dataset;
+}
+
+}  // namespace
+
+Dataset folder(const fs::path& directory, const OpenOptions& options) {
+  const std::string source = printable(directory.native());
+  Dataset dataset = read_folder(directory, options);
+  dataset.name = "folder";
+  return finish(std::move(dataset), options, source, source);
+}
+
+Dataset tiny_imagenet(const fs::path& directory, const OpenOptions& options) {
+  const std::string source = printable(directory.native());
+  Dataset dataset = read_folder(directory, options);
+  dataset.name = "tiny-imagenet";
+  name_classes(directory / "words.txt", dataset.classes);
+  return finish(std::move(dataset), options, source, source);
 }
 
 }  // namespace lamina::data

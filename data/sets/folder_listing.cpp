@@ -157,8 +157,8 @@ std::vector<ImageFile> list_annotated(const fs::path& split, const std::vector<A
   std::set<fs::path> listed;
   for (const Annotation& annotation : annotations) {
     files.push_back({split / "images" / annotation.file, annotation.label});
-    check(kind_at(files.back().path) != fs::file_type::not_found, "{}: lists {}, which does not exist",
-          source, shown(files.back().path));
+    check(is_there(files.back().path), "{}: lists {}, which does not exist", source,
+          shown(files.back().path));
     listed.insert(files.back().path);
   }
   for (const fs::path& image : images)
@@ -186,7 +186,7 @@ std::vector<ImageFile> list_tiny_val(const fs::path& split, const ClassNumbers& 
   const std::vector<Annotation> annotations = read_annotations(split / "val_annotations.txt", numbers);
   const fs::path folder = split / "images";
   std::vector<fs::path> images;
-  if (kind_at(folder) != fs::file_type::not_found) images = ImageWalk(left_out)(folder);
+  if (is_there(folder)) images = ImageWalk(left_out)(folder);
   std::vector<std::string> classes = class_folders(split, left_out);
   std::erase(classes, "images");
   if (classes.empty()) return list_annotated(split, annotations, images);
@@ -202,8 +202,7 @@ std::vector<ImageFile> list_test(const fs::path& directory, const ClassNumbers& 
   for (const char* name : {"test", "val"}) {
     const fs::path split = directory / name;
     if (kind_at(split) != fs::file_type::directory) continue;
-    if (kind_at(split / "val_annotations.txt") != fs::file_type::not_found)
-      return list_tiny_val(split, numbers, left_out);
+    if (is_there(split / "val_annotations.txt")) return list_tiny_val(split, numbers, left_out);
     LeftOut here;
     const std::vector<std::string> folders = class_folders(split, here);
     const bool labelled = std::any_of(folders.begin(), folders.end(),

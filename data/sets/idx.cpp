@@ -18,10 +18,10 @@ namespace fs = std::filesystem;
 namespace {
 
 fs::path plain_or_gz(const fs::path& path) {
-  if (kind_at(path) != fs::file_type::not_found) return path;
+  if (is_there(path)) return path;
   fs::path compressed = path.native() + ".gz";
-  check(kind_at(compressed) != fs::file_type::not_found, "{}: no such file, nor {}.gz",
-        printable(path.native()), printable(path.filename().native()));
+  check(is_there(compressed), "{}: no such file, nor {}.gz", printable(path.native()),
+        printable(path.filename().native()));
   return compressed;
 }
 

@@ -7,7 +7,7 @@
 namespace lamina::fuzz {
 namespace {
 
-bool same(const TensorEntry& a, const TensorEntry& b) {
+bool same_entry(const TensorEntry& a, const TensorEntry& b) {
   return a.name == b.name && a.dtype == b.dtype && a.shape == b.shape && a.begin == b.begin && a.end == b.end;
 }
 
@@ -22,7 +22,7 @@ FUZZ_TARGET(safetensors_header) {
   again = parse_header(format_header(header), data_bytes, "header written again");
   expect(again.metadata == header.metadata, "metadata written reads the same");
   expect(std::equal(again.entries.begin(), again.entries.end(), header.entries.begin(), header.entries.end(),
-                    same),
+                    same_entry),
          "entries written read the same");
 }
 

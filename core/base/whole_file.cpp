@@ -1,4 +1,4 @@
-#include "core/base/text_file.h"
+#include "core/base/whole_file.h"
 
 #include <new>
 
