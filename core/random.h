@@ -13,7 +13,18 @@
 namespace lamina {
 
 // What the numbers are for; streams never overlap.
-enum class Stream : std::uint32_t { init, shuffle, augment, synthetic, split, dropout, probe, user, tensor, views };
+enum class Stream : std::uint32_t {
+  init,
+  shuffle,
+  augment,
+  synthetic,
+  split,
+  dropout,
+  probe,
+  user,
+  tensor,
+  views
+};
 
 // Of one of a sample's views, counted from 0.
 constexpr Stream stream_of_view(Stream stream, int view) {

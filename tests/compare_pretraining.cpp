@@ -99,6 +99,14 @@ TEST_CASE("a study with a method plans runs of pretraining") {
   REQUIRE(methods.size() == 2);
   CHECK(methods[1].recipe.method == "vicreg");
   CHECK(methods[1].recipe.bn_batch == 8);
+  const std::vector<Cell> levels = cells_of_study(
+      tiny_base +
+      "lr = 0.1\nbn_batch = 8\n[[contender]]\nlabel = \"A\"\noptimizer = \"lars\"\nmethod = \"simclr\"\n"
+      "set.lr = 0.3\n");  // the knob replaces the base's option of its name
+  REQUIRE(levels.size() == 1);
+  CHECK(levels[0].recipe.bn_batch == 8);
+  CHECK(!levels[0].recipe.lr);
+  CHECK(levels[0].recipe.set == std::vector<std::string>{"lr=0.3"});
 
   CHECK(message_of([&] { cells_of_study(tiny_base + "bn_batch = 8\n"); }).find("give its method first") !=
         std::string::npos);

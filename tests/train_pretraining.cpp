@@ -78,6 +78,9 @@ TEST_CASE("a pretraining goes on with the views, projector and loss that it star
   CHECK(to_json(again) == to_json(pretraining));
   const Pretraining unknown = resolve_pretraining(with_resolved(recipe, nlohmann::json::object()));
   CHECK(to_json(unknown) == to_json(resolve_pretraining(recipe)));
+  const nlohmann::json damaged{{"projector", nlohmann::json::array({std::int64_t{1} << 40})}};
+  CHECK(message_of([&] { with_resolved(recipe, damaged); }).find("expected a whole number") !=
+        std::string::npos);
 }
 
 TEST_CASE(

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "core/base/error.h"
+#include "core/base/json_number.h"
 #include "core/base/nearest.h"
 #include "core/base/option_name.h"
 #include "data/view_recipes.h"
@@ -163,8 +164,10 @@ Recipe with_resolved(Recipe recipe, const nlohmann::json& resolved) {
   if (!recipe.method || !resolved.is_object()) return recipe;
   if (const auto views = resolved.value("views", nlohmann::json()); views.is_string())
     recipe.views = views.get<std::string>();
-  if (const auto widths = resolved.value("projector", nlohmann::json()); widths.is_array())
-    recipe.projector = widths.get<std::vector<int>>();
+  if (const auto widths = resolved.value("projector", nlohmann::json()); widths.is_array()) {
+    recipe.projector.clear();
+    for (const nlohmann::json& width : widths) recipe.projector.push_back(whole_number_from_json<int>(width));
+  }
   const nlohmann::json loss = resolved.value("loss", nlohmann::json::object());
   if (loss.empty()) return recipe;
   recipe.set_loss.clear();

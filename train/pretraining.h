@@ -49,7 +49,8 @@ std::unique_ptr<TwoViewObjective> make_objective(const Pretraining& pretraining,
 // "resolved" of a config.json: views, projector and loss by name and value, so that a run goes on with those
 // that it started with though defaults have become others.
 nlohmann::json to_json(const Pretraining& pretraining);
-// `recipe` with those of them that a run's "resolved" names and the recipe leaves to the defaults.
+// `recipe` with those of them that a run's "resolved" names and the recipe leaves to the defaults. Throws
+// Error for widths that are no whole numbers.
 Recipe with_resolved(Recipe recipe, const nlohmann::json& resolved);
 
 // Over how many samples batch normalisation takes its statistics: bn_batch, or all that are computed at once.
