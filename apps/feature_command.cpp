@@ -71,8 +71,7 @@ void tell_of_statistics(const FeatureCommand& command, const train::Backbone& ba
         command.name, backbone.name);
   note(
       "{} does not say how its images were normalised; ImageNet's mean and deviation are taken. --mean and "
-      "--std "
-      "say others",
+      "--std say others",
       backbone.name);
 }
 

@@ -8,6 +8,7 @@
 #include <numeric>
 #include <set>
 
+#include "compare/compared_options.h"
 #include "compare/report/folder.h"
 #include "compare/report/html.h"
 #include "core/base/error.h"
@@ -209,15 +210,16 @@ std::string how_neighbours_were_found(const std::vector<Group>& groups) {
     const auto resolved = group.representative().config.value("resolved", nlohmann::json::object());
     const nlohmann::json knn = resolved.value("knn", nlohmann::json());
     if (group.knn_accuracy.count == 0 || !knn.is_object()) continue;
+    const auto text = [](const nlohmann::json& in, const char* name) {
+      return as_text(in.value(name, nlohmann::json("unknown")));
+    };
     ways.insert(
         fmt::format("k {}, temperature {}, {} training images, batch statistics over {} samples in training",
-                    knn.value("k", 0), knn.value("temperature", 0.0), knn.value("bank", 0),
-                    resolved.value("bn_batch", 0)));
+                    text(knn, "k"), text(knn, "temperature"), text(knn, "bank"), text(resolved, "bn_batch")));
   }
   return fmt::format(
       " kNN: the test images classified by their nearest training images, by cosine of the backbone’s "
-      "features, "
-      "after the last epoch measured ({}).",
+      "features, after the last epoch measured ({}).",
       escape_html(fmt::format("{}", fmt::join(ways, "; "))));
 }
 

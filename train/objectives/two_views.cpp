@@ -101,8 +101,7 @@ PartLoss TwoViewObjective::loss(const data::Part& part) {
 PartLoss TwoViewObjective::evaluate(const data::Part&) {
   fail(
       "objective {}: compares augmented views of training images, and has no loss of test images; measure "
-      "the "
-      "features of its backbone instead",
+      "the features of its backbone instead",
       name());
 }
 
