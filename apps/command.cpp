@@ -116,7 +116,7 @@ const char* number_name(const std::optional<T>&) {
 }
 template <typename T>
 const char* number_name(const std::vector<T>&) {
-  return "FLOAT,...";
+  return std::integral<T> ? "INT,..." : "FLOAT,...";
 }
 
 // --help and --version, which CLI11 takes for errors, too.
@@ -189,12 +189,16 @@ LAMINA_NUMBER_OPTION(double);
 LAMINA_NUMBER_OPTION(std::optional<int>);
 LAMINA_NUMBER_OPTION(std::optional<std::int64_t>);
 LAMINA_NUMBER_OPTION(std::optional<double>);
+LAMINA_NUMBER_OPTION(std::vector<int>);
 LAMINA_NUMBER_OPTION(std::vector<float>);
 LAMINA_NUMBER_OPTION(std::vector<double>);
 #undef LAMINA_NUMBER_OPTION
 #undef LAMINA_OPTION
 
-bool Command::given(const std::string& flag) const { return parser_->count(flag) > 0; }
+bool Command::given(const std::string& flag) const {
+  const CLI::Option* option = parser_->get_option_no_throw(flag);
+  return option != nullptr && option->count() > 0;
+}
 
 void Command::runs(std::function<int()> action) const {
   parser_->callback([chosen = chosen_, action = std::move(action)] { *chosen = action; });
@@ -209,12 +213,17 @@ int run_command(int argc, char** argv) {
   std::function<int()> chosen;
   const Command commands(program, chosen);
   add_train_command(commands);
+  add_pretrain_command(commands);
   add_eval_command(commands);
   add_predict_command(commands);
   add_replay_command(commands);
   add_report_command(commands);
   add_study_command(commands);
+  add_features_command(commands);
+  add_knn_command(commands);
+  add_linear_command(commands);
   add_find_lr_command(commands);
+  add_augment_command(commands);
   add_info_command(commands);
   add_bench_command(commands);
 

@@ -27,8 +27,8 @@ class Command {
   // "--name VALUE"; `value` keeps what it holds if the option is not given, and the help shows that as the
   // default unless it is empty. T: bool (takes no VALUE; if it is true there is also --no-NAME), int,
   // std::int64_t, std::uint64_t, double, std::string, std::optional of these but std::uint64_t,
-  // std::vector<std::string> (give it once for each), std::vector<float> or <double> (VALUE,VALUE,…, given
-  // once). Of a single value given twice the last one counts. `value_name`: what the help calls VALUE;
+  // std::vector<std::string> (give it once for each), std::vector of int, float or double (VALUE,VALUE,…,
+  // given once). Of a single value given twice the last one counts. `value_name`: what the help calls VALUE;
   // nullptr: its type.
   template <typename T>
   void option(const std::string& flag, T& value, const std::string& help,
@@ -37,7 +37,7 @@ class Command {
   template <typename T>
   void option(const std::string& flag, T& value, const std::string& help, const NumberRange& range,
               const char* value_name = nullptr) const;
-  bool given(const std::string& flag) const;
+  bool given(const std::string& flag) const;  // false of one that it does not have
 
   // What to do if this command is chosen; returns the exit status.
   void runs(std::function<int()> action) const;

@@ -5,6 +5,7 @@
 
 #include "apps/commands.h"
 #include "apps/output.h"
+#include "apps/view_table.h"
 #include "core/backend.h"
 #include "core/base/error.h"
 #include "core/base/resource_limits.h"
@@ -100,7 +101,7 @@ void print_info(const nlohmann::json& info) {
 }
 
 struct InfoCommand {
-  bool presets = false, json = false;
+  bool presets = false, views = false, json = false;
   std::string knobs;
 };
 
@@ -111,18 +112,24 @@ nlohmann::json knobs_json(const std::string& optimizer) {
   return list;
 }
 
+nlohmann::json chosen_json(const InfoCommand& command) {
+  if (command.presets) return {{"presets", presets_json()}};
+  if (command.views) return {{"views", views_json()}};
+  if (!command.knobs.empty()) return {{"knobs", knobs_json(command.knobs)}};
+  return describe_all();
+}
+
 int run_info(const InfoCommand& command) {
-  if (command.presets && !command.knobs.empty()) fail_usage("--presets and --knobs: give one of them");
+  if (int{command.presets} + int{command.views} + int{!command.knobs.empty()} > 1)
+    fail_usage("--presets, --views and --knobs: give one of them");
   if (command.json) {
-    const nlohmann::json object = command.presets ? nlohmann::json{{"presets", presets_json()}}
-                                  : !command.knobs.empty()
-                                      ? nlohmann::json{{"knobs", knobs_json(command.knobs)}}
-                                      : describe_all();
-    print_result_json(object, 2);
+    print_result_json(chosen_json(command), 2);
   } else if (!command.knobs.empty()) {
     print_result("{}\n", knob_table(command.knobs));
   } else if (command.presets) {
     print_result("{}\n", preset_table());
+  } else if (command.views) {
+    print_result("{}", view_table());
   } else {
     print_info(describe_all());
   }
@@ -132,9 +139,10 @@ int run_info(const InfoCommand& command) {
 }  // namespace
 
 void add_info_command(const Command& program) {
-  const Command info = program.add("info", "Version, build, CPU, GPU, libraries, data sets, presets");
+  const Command info = program.add("info", "Version, build, CPU, GPU, libraries, data sets, presets, views");
   auto command = std::make_shared<InfoCommand>();
   info.option("--presets", command->presets, "the optimizers' presets and their sources");
+  info.option("--views", command->views, "the recipes of views and their sources");
   info.option("--knobs", command->knobs, "an optimizer's knobs, their values and meanings", "O[:PRESET]");
   info.option("--json", command->json, "one JSON object on standard output, nothing else");
   info.runs([command] { return run_info(*command); });

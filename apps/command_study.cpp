@@ -91,15 +91,16 @@ int run_study(const StudyCommand& command) {
 void add_study_command(const Command& program) {
   const Command study = program.add(
       "study",
-      "Run what a file describes, and compare; goes on where it was stopped. Options of lamina train that "
-      "are given here hold for all runs and win over the file's; their defaults, for what neither gives");
+      "Run what a file describes, and compare; goes on where it was stopped. Options of lamina train, and "
+      "pretrain, that are given here hold for all runs and win over the file's; their defaults, for what "
+      "neither gives");
   auto command = std::make_shared<StudyCommand>();
   study.argument("FILE", command->file, "the study, in TOML: see docs/studies.md");
   study.option("--out", command->out, "directory of the study; default: runs/ and the file's name", "DIR");
   study.option("--dry-run", command->dry_run, "print the runs and their number; nothing else");
   study.option("--retry-failed", command->retry_failed, "run again, from the start, what diverged");
   study.option("--progress", command->progress, "auto, plain or none");
-  add_options(study, command->overrides);  // for all runs; these win
+  add_all_options(study, command->overrides);  // for all runs; these win
   study.runs([study, command] {
     command->given = given_options(study);
     return run_study(*command);

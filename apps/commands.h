@@ -6,12 +6,17 @@
 namespace lamina::app {
 
 void add_train_command(const Command& program);
+void add_pretrain_command(const Command& program);
 void add_eval_command(const Command& program);
 void add_predict_command(const Command& program);
 void add_replay_command(const Command& program);
 void add_report_command(const Command& program);
 void add_study_command(const Command& program);
+void add_features_command(const Command& program);
+void add_knn_command(const Command& program);
+void add_linear_command(const Command& program);
 void add_find_lr_command(const Command& program);
+void add_augment_command(const Command& program);
 void add_info_command(const Command& program);
 void add_bench_command(const Command& program);
 

@@ -22,6 +22,14 @@ const char* help_of(std::string_view name) {
   return help;
 }
 
+template <typename T>
+void add_option(const Command& command, const OptionInfo& info, T& member) {
+  if constexpr (train::is_numeric<T>)
+    command.option(flag_of(info.name), member, info.help, info.range);
+  else
+    command.option(flag_of(info.name), member, info.help);
+}
+
 // What follows the flag, once for each: texts one by one, numbers at once.
 std::vector<std::string> texts_of(const nlohmann::json& value) {
   if (value.is_string()) return {value.get<std::string>()};
@@ -56,26 +64,27 @@ std::string flag_of(std::string_view name) {
 std::string name_in_messages(std::string_view name) { return flag_of(name == "directory" ? "out" : name); }
 
 void add_options(const Command& command, Recipe& recipe) {
-  visit_options(recipe, [&](const OptionInfo& info, auto& member) {
-    if constexpr (train::is_numeric<std::decay_t<decltype(member)>>)
-      command.option(flag_of(info.name), member, info.help, info.range);
-    else
-      command.option(flag_of(info.name), member, info.help);
-  });
+  visit_options(recipe, [&](const OptionInfo& info, auto& member) { add_option(command, info, member); });
+}
+
+void add_all_options(const Command& command, Recipe& recipe) {
+  visit_all_options(recipe, [&](const OptionInfo& info, auto& member) { add_option(command, info, member); });
 }
 
 std::set<std::string> given_options(const Command& command) {
   std::set<std::string> names;
   const Recipe recipe;
-  visit_options(recipe, [&](const OptionInfo& info, const auto&) {
+  visit_all_options(recipe, [&](const OptionInfo& info, const auto&) {
     if (command.given(flag_of(info.name))) names.insert(info.name);
   });
   return names;
 }
 
+std::string command_name(const Recipe& recipe) { return recipe.method ? "lamina pretrain" : "lamina train"; }
+
 std::string command_line(const Recipe& recipe) {
-  const nlohmann::json values = to_json(recipe), defaults = to_json(Recipe{});
-  std::string text = "lamina train";
+  const nlohmann::json values = to_json(recipe), defaults = train::default_options();
+  std::string text = command_name(recipe);
   visit_options(recipe, [&](const OptionInfo& info, const auto&) {
     const nlohmann::json& value = values[info.name];
     if (value == defaults[info.name]) return;

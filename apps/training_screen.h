@@ -23,19 +23,21 @@ class TrainingScreen final : public Observer {
   std::string name() const override { return "progress"; }
   void start(const TrainingRun& run) override;
   void step(TrainedStep& step) override;
-  void part_done(std::int64_t samples, std::int64_t of);
+  void part_done(std::int64_t samples, std::int64_t of) override;
   void testing(std::int64_t samples, std::int64_t of) override;
   void epoch(const EpochResult& result) override;
 
  private:
   using Clock = std::chrono::steady_clock;
   double seconds_left() const;
+  void warn_of_collapse(const EpochResult& result);
 
   Progress& progress_;
   std::int64_t eval_every_;
   const TrainingRun* run_ = nullptr;
   std::int64_t first_step_ = 0;  // taken before this process took the run up
   std::optional<Watch> watch_;
+  bool warned_ = false;                          // of a collapse
   double step_seconds_ = 0;                      // recent mean
   double test_seconds_ = 0;                      // of the last test
   std::optional<Clock::time_point> test_start_;  // of the one that goes on

@@ -27,6 +27,7 @@ install(FILES ${PROJECT_BINARY_DIR}/lamina-config.cmake ${PROJECT_BINARY_DIR}/la
 
 # There are only static libraries: whoever links them needs all that they need, with or without --static.
 list(TRANSFORM libraries PREPEND -llamina_ OUTPUT_VARIABLE pc_libs)
+list(APPEND pc_libs -llbfgs)  # it has no file of pkg-config's
 if(lamina_cuda)
   set(pc_cflags " -DLAMINA_CUDA")
   list(APPEND pc_libs ${CUDA_cudart_static_LIBRARY} -ldl -lrt)

@@ -10,11 +10,14 @@
 
 namespace lamina::compare {
 
-// Names, as in config.json.
+// Names, as in config.json, of every kind of run.
 const std::vector<std::string>& compared_options();
+// Those that a run of its kind has: supervised, or pretraining.
+std::vector<std::string> compared_options_of(const RunResult& run);
 
-// By name. Runs of programs of one's own also say what they minimise and whether they transform images.
-const nlohmann::json& default_options();
+// By name, of every kind of run. Runs of programs of one's own also say what they minimise and whether they
+// transform images.
+const nlohmann::json& option_defaults();
 
 // What a run of a version that did not have the option yet did: the default.
 const nlohmann::json& option_of(const RunResult& run, const std::string& name);

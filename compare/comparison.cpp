@@ -25,11 +25,25 @@ std::string read_failure(const fs::path& path) {
   return text.erase(text.find_last_not_of(" \n") + 1);
 }
 
-std::vector<EpochRow> read_epochs(const fs::path& path) {
+// "on_diagonal" for a column "train_on_diagonal".
+std::vector<std::string> quantities_in(const fs::path& epochs) {
+  constexpr std::string_view prefix = "train_";
+  std::vector<std::string> names;
+  if (!is_there(epochs)) return names;
+  for (const std::string& column : csv_columns(epochs))
+    if (column.starts_with(prefix) && column != "train_loss" && column != "train_accuracy")
+      names.push_back(column.substr(prefix.size()));
+  return names;
+}
+
+std::vector<EpochRow> read_epochs(const fs::path& path, const std::vector<std::string>& quantities) {
   if (!is_there(path)) return {};
+  std::vector<std::string> optional{"train_accuracy", "test_accuracy", "valid_accuracy", "valid_loss",
+                                    "knn_accuracy"};
+  for (const std::string& name : quantities) optional.push_back("train_" + name);
   std::vector<EpochRow> epochs;
-  for (const auto& row : read_csv(path, {"epoch", "train_loss", "test_loss", "seconds", "images_per_s"},
-                                  {"train_accuracy", "test_accuracy", "valid_accuracy", "valid_loss"})) {
+  for (const auto& row :
+       read_csv(path, {"epoch", "train_loss", "test_loss", "seconds", "images_per_s"}, optional)) {
     epochs.push_back({.epoch = static_cast<std::int64_t>(row[0]),
                       .train_loss = row[1],
                       .train_accuracy = row[5],
@@ -38,7 +52,9 @@ std::vector<EpochRow> read_epochs(const fs::path& path) {
                       .seconds = row[3],
                       .images_per_s = row[4],
                       .valid_accuracy = row[7],
-                      .valid_loss = row[8]});
+                      .valid_loss = row[8],
+                      .knn_accuracy = row[9],
+                      .quantities = {row.begin() + 10, row.end()}});
   }
   return epochs;
 }
@@ -68,6 +84,12 @@ const EpochRow* RunResult::last() const {
   return row == epochs.rend() ? nullptr : &*row;
 }
 
+double RunResult::knn_accuracy() const {
+  const auto row = std::find_if(epochs.rbegin(), epochs.rend(),
+                                [](const EpochRow& epoch) { return !std::isnan(epoch.knn_accuracy); });
+  return row == epochs.rend() ? std::nan("") : row->knn_accuracy;
+}
+
 RunResult read_run_result(const fs::path& run, std::string label) {
   const train::RunDirectory directory = train::RunDirectory::open(run);
   const std::string source = directory.file("config.json").string();
@@ -82,7 +104,8 @@ RunResult read_run_result(const fs::path& run, std::string label) {
           "{}: \"{}\" is {}, expected a whole number", source, name, as_text(option_of(result, name)));
   }
   check(option_of(result, "set").is_array(), "{}: \"set\" is not an array", source);
-  result.epochs = read_epochs(directory.file("epochs.csv"));
+  result.quantities = quantities_in(directory.file("epochs.csv"));
+  result.epochs = read_epochs(directory.file("epochs.csv"), result.quantities);
   result.failure = read_failure(directory.file("failure.txt"));
   const auto epochs = option_of(result, "epochs").get<std::uint64_t>();
   // The final weights are there before the last epoch of a run that was out of patience.

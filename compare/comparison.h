@@ -25,16 +25,20 @@ struct EpochRow {
   double seconds = 0, images_per_s = 0;
   double valid_accuracy = std::numeric_limits<double>::quiet_NaN();
   double valid_loss = std::numeric_limits<double>::quiet_NaN();
+  // Of the test images by their nearest neighbours, in pretraining.
+  double knn_accuracy = std::numeric_limits<double>::quiet_NaN();
+  std::vector<double> quantities = {};  // as RunResult::quantities names them
 };
 
 struct RunResult {
   std::filesystem::path path;
   std::string label;  // the caller's name for the contender; empty: how its options differ from the others'
   std::string data;   // what its data are called among the runs of a comparison; empty before group_runs()
-  nlohmann::json config;         // config.json
-  std::vector<EpochRow> epochs;  // through the last whole row
-  std::string failure;           // what failure.txt says; empty where there is none
-  bool complete = false;         // it came to its end, and no failure is noted
+  nlohmann::json config;                     // config.json
+  std::vector<EpochRow> epochs;              // through the last whole row
+  std::vector<std::string> quantities = {};  // what was measured in training beside loss and accuracy
+  std::string failure;                       // what failure.txt says; empty where there is none
+  bool complete = false;                     // it came to its end, and no failure is noted
 
   std::uint64_t seed() const;
   // Of the tested epochs the one of the highest accuracy in validation, or in the test without one; the first
@@ -42,6 +46,7 @@ struct RunResult {
   const EpochRow* best() const;
   bool validated() const;        // the best epoch was chosen by held-out training images
   const EpochRow* last() const;  // the last tested one; null if never tested
+  double knn_accuracy() const;   // after the last epoch that has one; NaN if none has
 };
 
 // Throws Error if the folder is no run directory or a file in it is damaged. A run that was stopped, or that
@@ -54,7 +59,7 @@ struct Group {
   std::string label;            // never empty; no two groups have the same
   std::vector<RunResult> runs;  // in the order given
   // Over the complete runs: `best` is each run's best epoch, `last` its last tested one.
-  Statistic best_accuracy, best_epoch, last_accuracy, last_test_loss, last_train_loss, seconds;
+  Statistic best_accuracy, best_epoch, last_accuracy, knn_accuracy, last_test_loss, last_train_loss, seconds;
 
   std::size_t complete() const;             // how many runs are
   const RunResult& representative() const;  // the first complete run, else the first

@@ -99,7 +99,7 @@ std::string describe(const Contender& contender, const std::vector<const Contend
       text += describe_knobs(contender, peers);
     } else if (name == "model" || name == "data") {
       text += ", " + as_text(value);
-    } else if (value != default_options().at(name)) {
+    } else if (value != option_defaults().at(name)) {
       std::string words = name;
       std::replace(words.begin(), words.end(), '_', ' ');
       text += ", " + words + " " + (name == "init_weights" ? short_path(value, name, peers) : as_text(value));
@@ -139,7 +139,7 @@ double last_test_loss(const RunResult& run) {
 }
 
 void average(Group& group) {
-  std::vector<double> best, best_epoch, last, test_loss, loss, seconds;
+  std::vector<double> best, best_epoch, last, knn, test_loss, loss, seconds;
   for (const RunResult& run : group.runs) {
     if (!run.complete) continue;
     if (const EpochRow* row = run.best()) {
@@ -147,6 +147,7 @@ void average(Group& group) {
       best_epoch.push_back(static_cast<double>(row->epoch));
       last.push_back(run.last()->test_accuracy);
     }
+    if (const double accuracy = run.knn_accuracy(); !std::isnan(accuracy)) knn.push_back(accuracy);
     if (const double tested = last_test_loss(run); !std::isnan(tested)) test_loss.push_back(tested);
     loss.push_back(run.epochs.back().train_loss);
     double sum = 0;
@@ -156,6 +157,7 @@ void average(Group& group) {
   group.best_accuracy = statistic(best);
   group.best_epoch = statistic(best_epoch);
   group.last_accuracy = statistic(last);
+  group.knn_accuracy = statistic(knn);
   group.last_test_loss = statistic(test_loss);
   group.last_train_loss = statistic(loss);
   group.seconds = statistic(seconds);

@@ -31,11 +31,12 @@ nlohmann::json settled_options(const nlohmann::json& config, nlohmann::json opti
     return found.is_object() ? found : nlohmann::json::object();
   };
   const nlohmann::json resolved = object_in(config, "resolved"), knobs = object_in(resolved, "knobs");
-  for (const char* name : {"optimizer", "stem", "shortcut", "schedule"})
+  for (const char* name : {"optimizer", "stem", "shortcut", "schedule", "views", "projector", "bn_batch"})
     if (resolved.contains(name)) options[name] = resolved[name];
   for (const char* name : {"lr", "momentum", "weight_decay"})
     if (knobs.contains(name)) options[name] = knobs[name];
   if (tells_all_of(knobs, options["set"])) options["set"] = knobs;
+  if (resolved.contains("loss")) options["set_loss"] = resolved["loss"];
   return options;
 }
 

@@ -55,6 +55,12 @@ std::vector<Section> subsections(const Section& section, const char* key, const 
   return all;
 }
 
+// One that has the option, if there is such an option: whether the run is of that kind shows when it is
+// planned.
+train::Recipe of_its_kind(const std::string& option) {
+  return to_json(train::Recipe()).contains(option) ? train::Recipe() : train::pretraining_recipe();
+}
+
 // Whether there is such an option, and whether it takes this value. Knobs are the optimizer's to know.
 void check_setting(const std::string& place, const Setting& setting) {
   if (setting.name.starts_with("set.")) {
@@ -65,7 +71,7 @@ void check_setting(const std::string& place, const Setting& setting) {
   }
   if (setting.name == "set") fail_usage("{}set: expected a table, such as set.momentum = 0.9", place);
   try {
-    train::Recipe scratch;
+    train::Recipe scratch = of_its_kind(setting.name);
     set_option(scratch, setting.name, nlohmann::json(setting.value));
   } catch (const UsageError& error) {
     fail_usage("{}{}", place, error.what());
@@ -165,13 +171,24 @@ std::vector<std::string> read_tuned(const Section& section, const Study& study) 
   return tuned;
 }
 
-Criterion read_criterion(const Section& section) {
-  const std::string name = text(section, "tuned_by", "last_accuracy");
+Criterion read_criterion(const Section& section, bool pretrains) {
+  const std::string name = text(section, "tuned_by", pretrains ? "knn_accuracy" : "last_accuracy");
   if (name == "best_accuracy") return Criterion::best_accuracy;
-  if (name != "last_accuracy") {
-    fail_usage("{}tuned_by: \"{}\"; expected \"last_accuracy\" or \"best_accuracy\"", section.place, name);
-  }
-  return Criterion::last_accuracy;
+  if (name == "last_accuracy") return Criterion::last_accuracy;
+  if (name == "knn_accuracy") return Criterion::knn_accuracy;
+  fail_usage("{}tuned_by: \"{}\"; expected \"last_accuracy\", \"best_accuracy\" or \"knn_accuracy\"",
+             section.place, name);
+}
+
+// Whether it is of self-supervised training.
+bool pretrains(const Study& study) {
+  const auto gives_method = [](const Settings& settings) {
+    return std::any_of(settings.begin(), settings.end(), [](const Setting& s) { return s.name == "method"; });
+  };
+  return gives_method(study.base) || varies(study.grids, "method") ||
+         std::any_of(study.contenders.begin(), study.contenders.end(), [&](const Contender& contender) {
+           return gives_method(contender.settings) || varies(contender.grids, "method");
+         });
 }
 
 // What a contender fixes, no grid for all can vary.
@@ -210,7 +227,7 @@ Study read_study(const std::filesystem::path& path) {
   if (study.contenders.empty()) study.contenders.push_back({study.title, {}, {Grid{}}});
   check_fixed(study);
   study.tuned = read_tuned(root, study);
-  study.tuned_by = read_criterion(root);
+  study.tuned_by = read_criterion(root, pretrains(study));
   return study;
 }
 

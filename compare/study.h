@@ -8,7 +8,8 @@
 
 namespace lamina::compare {
 
-// An option of `lamina train` by its name in config.json, or "set.KNOB" for a knob of the optimizer.
+// An option of `lamina train`, or with a method of `lamina pretrain`, by its name in config.json, or
+// "set.KNOB" for a knob of the optimizer.
 struct Setting {
   std::string name;
   nlohmann::ordered_json value;
@@ -30,7 +31,7 @@ struct Contender {
   std::vector<Grid> grids;  // one after the other
 };
 
-enum class Criterion { best_accuracy, last_accuracy };
+enum class Criterion { best_accuracy, last_accuracy, knn_accuracy };
 
 struct Study {
   std::filesystem::path file;
@@ -40,7 +41,7 @@ struct Study {
   std::vector<Grid> grids;          // each for all contenders
   std::vector<Contender> contenders;
   std::vector<std::string> tuned;  // the table has only the best value of these, for each contender
-  Criterion tuned_by = Criterion::last_accuracy;
+  Criterion tuned_by = Criterion::last_accuracy;  // of pretraining by default the nearest neighbours'
 };
 
 // Throws Error if the file cannot be read; UsageError naming the place of what is wrong in it: no TOML, keys

@@ -39,9 +39,10 @@ std::vector<Settings> combinations(const std::vector<Grid>& grids) {
   return all;
 }
 
-// What a later level sets replaces the earlier one's option and knob alike.
-void apply_settings(train::Recipe& recipe, const Settings& settings) {
-  for (const Setting& setting : settings) unset(recipe, setting.name);
+// The method first: it tells which options there are.
+void apply_settings(train::Recipe& recipe, Settings settings) {
+  std::stable_partition(settings.begin(), settings.end(),
+                        [](const Setting& s) { return s.name == "method"; });
   for (const Setting& setting : settings) {
     if (setting.name.starts_with("set.")) {
       set_knob(recipe, short_name(setting.name), plain_text(setting.value));
@@ -49,6 +50,19 @@ void apply_settings(train::Recipe& recipe, const Settings& settings) {
       set_option(recipe, setting.name, nlohmann::json(setting.value));
     }
   }
+}
+
+// One level after the other: what a later one sets replaces the earlier ones' option and knob alike.
+Settings joined(const std::vector<Settings>& levels) {
+  Settings all;
+  for (const Settings& level : levels) {
+    for (const Setting& later : level)
+      std::erase_if(all, [&](const Setting& earlier) {
+        return train::setting_key(earlier.name) == train::setting_key(later.name);
+      });
+    all.insert(all.end(), level.begin(), level.end());
+  }
+  return all;
 }
 
 // For file names: "lars-warm-up" for "LARS + warm-up".
@@ -86,7 +100,7 @@ Cell make_cell(const Contender& contender, Settings point) {
 
 // The overrides as settings: options by their names, knobs as "set.KNOB".
 Settings settings_of(const train::Recipe& overrides, const std::set<std::string>& given) {
-  const nlohmann::json values = to_json(overrides);
+  const nlohmann::json values = train::all_options(overrides);
   Settings settings;
   for (const std::string& name : given)
     if (name != "set") settings.push_back({name, values[name]});
@@ -162,10 +176,7 @@ std::vector<Cell> plan_cells(const Study& study, const train::Recipe& overrides,
         point.insert(point.end(), shared.begin(), shared.end());
         check_overrides(point, forced);
         Cell cell = make_cell(contender, point);
-        apply_settings(cell.recipe, study.base);
-        apply_settings(cell.recipe, contender.settings);
-        apply_settings(cell.recipe, point);
-        apply_settings(cell.recipe, forced);
+        apply_settings(cell.recipe, joined({study.base, contender.settings, point, forced}));
         train::make_paths_absolute(cell.recipe);
         cells.push_back(std::move(cell));
         own.push_back(names_of({contender.settings, point}));

@@ -75,8 +75,10 @@ CellState state_of(const Cell& cell, const fs::path& run) {
         run.string(), differences, option_name("directory"));
   }
   if (is_there(run / failure_file)) return CellState::failed;
-  // Versions before left a run that was stopped in its final evaluation with its weights alone.
-  const bool ended = is_there(run / "weights.safetensors") && is_there(run / "evaluation.json");
+  // Versions before left a run that was stopped in its final evaluation with its weights alone. Pretraining
+  // has none.
+  const bool evaluated = cell.recipe.method || is_there(run / "evaluation.json");
+  const bool ended = is_there(run / "weights.safetensors") && evaluated;
   return ended ? CellState::finished : CellState::stopped;
 }
 
@@ -111,7 +113,8 @@ class DataSets {
  public:
   const train::TrainingData& of(const train::ResolvedRecipe& resolved) {
     const train::Recipe& r = resolved.recipe;
-    const auto key = std::tuple(r.data, r.limit_train, r.limit_test, r.image_size, r.skip_damaged, r.valid);
+    const auto key =
+        std::tuple(r.data, r.limit_train, r.limit_test, r.image_size, r.skip_damaged, r.valid, r.normalise);
     const auto found = opened_.find(key);
     if (found != opened_.end()) return found->second;
     const train::TrainingData& data = opened_.emplace(key, train::open_data(resolved)).first->second;
@@ -128,7 +131,8 @@ class DataSets {
   }
 
  private:
-  std::map<std::tuple<std::string, std::int64_t, std::int64_t, int, bool, double>, train::TrainingData>
+  std::map<std::tuple<std::string, std::int64_t, std::int64_t, int, bool, double, std::string>,
+           train::TrainingData>
       opened_;
   std::map<std::tuple<std::string, int, bool>, data::DataIdentity> identities_;
 };

@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <map>
 
 #include "compare/toml_file.h"
@@ -73,10 +74,34 @@ Strings competition(const StudyRow& row, const Strings& columns, const Strings& 
   return key;
 }
 
+Statistic Group::*accuracy_by(Criterion criterion) {
+  switch (criterion) {
+    case Criterion::best_accuracy:
+      return &Group::best_accuracy;
+    case Criterion::last_accuracy:
+      return &Group::last_accuracy;
+    case Criterion::knn_accuracy:
+      break;
+  }
+  return &Group::knn_accuracy;
+}
+
+const char* describe(Criterion criterion) {
+  switch (criterion) {
+    case Criterion::best_accuracy:
+      return "best accuracy";
+    case Criterion::last_accuracy:
+      return "last accuracy";
+    case Criterion::knn_accuracy:
+      break;
+  }
+  return "accuracy of the nearest neighbours";
+}
+
 bool is_better(const Group& a, const Group& b, Criterion criterion) {
   const bool a_whole = a.complete() == a.runs.size(), b_whole = b.complete() == b.runs.size();
   if (a_whole != b_whole) return a_whole;
-  const auto& score = criterion == Criterion::best_accuracy ? &Group::best_accuracy : &Group::last_accuracy;
+  const auto score = accuracy_by(criterion);
   const auto value = [&](const Group& group) { return (group.*score).count > 0 ? (group.*score).mean : -1; };
   return value(a) > value(b);
 }
@@ -100,10 +125,9 @@ std::string selection_note(const Study& study) {
   Strings names;
   for (const std::string& name : study.tuned) names.push_back(short_name(name));
   return fmt::format(
-      "For each contender, {} {} chosen by the mean {} accuracy on the test images, which flatters the "
-      "result; results.csv has every run.",
-      fmt::join(names, ", "), names.size() > 1 ? "were" : "was",
-      study.tuned_by == Criterion::best_accuracy ? "best" : "last");
+      "For each contender, {} {} chosen by the mean {} on the test images, which flatters the result; "
+      "results.csv has every run.",
+      fmt::join(names, ", "), names.size() > 1 ? "were" : "was", describe(study.tuned_by));
 }
 
 std::string percent(const Statistic& s, const char* plus_minus) {
@@ -119,19 +143,31 @@ std::string count_of(const Group& group) {
   return fmt::format("{}{}", group.complete(), failed > 0 ? fmt::format(", {} failed", failed) : "");
 }
 
-Strings headings(const StudyTable& table, const char* percent_sign) {
+struct Score {
+  const char* name;
+  Statistic Group::*accuracy;
+};
+
+// Of pretraining the nearest neighbours' after the last epoch measured; else the tests'.
+std::vector<Score> scores_of(const StudyTable& table) {
+  const bool pretrained = std::any_of(table.rows.begin(), table.rows.end(),
+                                      [](const StudyRow& row) { return row.group.knn_accuracy.count > 0; });
+  if (pretrained) return {{"kNN", &Group::knn_accuracy}};
+  return {{"best", &Group::best_accuracy}, {"last", &Group::last_accuracy}};
+}
+
+Strings headings(const StudyTable& table) {
   Strings cells{"contender"};
   for (const std::string& column : table.columns) cells.push_back(short_name(column));
-  for (const char* name : {"best", "last"}) cells.push_back(fmt::format("{} {}", name, percent_sign));
+  for (const Score& score : scores_of(table)) cells.push_back(fmt::format("{} %", score.name));
   cells.emplace_back("runs");
   return cells;
 }
 
-Strings cells_of(const StudyRow& row, const char* plus_minus) {
+Strings cells_of(const StudyTable& table, const StudyRow& row, const char* plus_minus) {
   Strings cells{row.contender};
   cells.insert(cells.end(), row.values.begin(), row.values.end());
-  cells.push_back(percent(row.group.best_accuracy, plus_minus));
-  cells.push_back(percent(row.group.last_accuracy, plus_minus));
+  for (const Score& score : scores_of(table)) cells.push_back(percent(row.group.*score.accuracy, plus_minus));
   cells.push_back(count_of(row.group));
   return cells;
 }
@@ -175,7 +211,7 @@ std::string csv_row(Strings cells) {
   return fmt::format("{}\n", fmt::join(cells, ","));
 }
 
-Strings csv_results(const RunResult& run) {
+Strings csv_results(const RunResult& run, bool knn) {
   const EpochRow *best = run.best(), *last = run.last();
   double seconds = 0;
   for (const EpochRow& row : run.epochs) seconds += row.seconds;
@@ -183,6 +219,7 @@ Strings csv_results(const RunResult& run) {
   cells.push_back(best == nullptr ? "" : fmt::format("{}", best->test_accuracy));
   cells.push_back(best == nullptr ? "" : fmt::format("{}", best->epoch));
   cells.push_back(last == nullptr ? "" : fmt::format("{}", last->test_accuracy));
+  if (knn) cells.push_back(std::isnan(run.knn_accuracy()) ? "" : fmt::format("{}", run.knn_accuracy()));
   cells.push_back(last == nullptr ? "" : fmt::format("{}", last->test_loss));
   cells.push_back(run.epochs.empty() ? "" : fmt::format("{}", run.epochs.back().train_loss));
   cells.push_back(fmt::format("{:.1f}", seconds));
@@ -202,27 +239,27 @@ StudyTable make_study_table(const Study& study, const std::vector<Cell>& cells,
 }
 
 std::string as_text(const StudyTable& table) {
-  Table text(headings(table, "%"));
-  for (const StudyRow& row : table.rows) text.add(cells_of(row, " ± "));
+  Table text(headings(table));
+  for (const StudyRow& row : table.rows) text.add(cells_of(table, row, " ± "));
   return text.str() + (table.note.empty() ? "" : "\n" + table.note + "\n");
 }
 
 std::string as_markdown(const StudyTable& table) {
-  const Strings header = headings(table, "%");
+  const Strings header = headings(table);
   Strings rule(header.size(), "---:");
   rule.front() = "---";
   std::string text = markdown_row(header) + markdown_row(rule);
-  for (const StudyRow& row : table.rows) text += markdown_row(cells_of(row, " ± "));
+  for (const StudyRow& row : table.rows) text += markdown_row(cells_of(table, row, " ± "));
   return text + (table.note.empty() ? "" : "\n" + table.note + "\n");
 }
 
 std::string as_latex(const StudyTable& table) {
-  const std::size_t columns = table.columns.size() + 3;
+  const std::size_t columns = headings(table).size() - 1;
   std::string text = fmt::format("% \\usepackage{{booktabs}}\n\\begin{{tabular}}{{l{}}}\n  \\toprule\n",
                                  std::string(columns, 'r'));
-  text += latex_row(headings(table, "%")) + "  \\midrule\n";
+  text += latex_row(headings(table)) + "  \\midrule\n";
   for (const StudyRow& row : table.rows) {
-    std::string line = latex_row(cells_of(row, " ± "));
+    std::string line = latex_row(cells_of(table, row, " ± "));
     for (std::size_t at = 0; (at = line.find(" ± ", at)) != std::string::npos;) {
       line.replace(at, std::string(" ± ").size(), " $\\pm$ ");
     }
@@ -236,16 +273,18 @@ std::string runs_as_csv(const std::vector<Cell>& cells, const std::vector<RunRes
   const Strings columns = varied_options(cells);
   Strings header{"run", "contender"};
   for (const std::string& column : columns) header.push_back(short_name(column));
-  for (const char* name : {"seed", "state", "best_accuracy", "best_epoch", "last_accuracy", "last_test_loss",
-                           "last_train_loss", "seconds"}) {
+  const bool pretrained = std::any_of(cells.begin(), cells.end(),
+                                      [](const Cell& cell) { return cell.recipe.method.has_value(); });
+  for (const char* name : {"seed", "state", "best_accuracy", "best_epoch", "last_accuracy"})
     header.emplace_back(name);
-  }
+  if (pretrained) header.emplace_back("knn_accuracy");
+  for (const char* name : {"last_test_loss", "last_train_loss", "seconds"}) header.emplace_back(name);
   std::string text = csv_row(header);
   for (std::size_t i = 0; i < cells.size(); ++i) {
     Strings row{cells[i].name, cells[i].contender};
     for (std::string& value : values_of(cells[i], columns)) row.push_back(std::move(value));
     row.push_back(std::to_string(cells[i].recipe.seed));
-    for (std::string& value : csv_results(results[i])) row.push_back(std::move(value));
+    for (std::string& value : csv_results(results[i], pretrained)) row.push_back(std::move(value));
     text += csv_row(row);
   }
   return text;

@@ -14,7 +14,9 @@
 #include <vector>
 
 #include "core/math/binary.h"
+#include "core/math/resample.h"
 #include "core/math/unary.h"
+#include "core/math/view_step.h"
 #include "core/tensor.h"
 
 namespace lamina {
@@ -72,6 +74,17 @@ struct Crop {
   // Rows [cut_top, cut_bottom) × columns [cut_left, cut_right) of what has come out are 0, after
   // normalisation; they may lie outside.
   std::int32_t cut_top = 0, cut_bottom = 0, cut_left = 0, cut_right = 0;
+};
+
+// A random view of one image: a rectangle of it, resized, mirrored or not, and then up to seven steps in
+// turn.
+struct View {
+  static constexpr int most_steps = 7;
+  std::int32_t source = 0;                                // row of `images`
+  std::int32_t top = 0, left = 0, height = 1, width = 1;  // inside the image
+  math::Filter filter = math::Filter::bicubic;
+  bool flip = false;
+  math::ViewStep steps[most_steps] = {};
 };
 
 // Captured work, which a device does again as a whole.
@@ -202,6 +215,8 @@ class Backend {
   // is pixel 0 before normalisation, what is cut out 0 after it.
   virtual void crop_images(const Tensor& images, std::span<const Crop> crops, std::span<const float> mean,
                            std::span<const float> std, Tensor& out) = 0;
+  // u8 images [S, H, W, C] -> u8 [views.size(), h, w, C], C = 1 or 3: the pixels that Pillow makes.
+  virtual void make_views(const Tensor& images, std::span<const View> views, Tensor& out) = 0;
 };
 
 // The only dispatch. Throws Error for a device this build or machine does not have.

@@ -13,7 +13,23 @@
 namespace lamina {
 
 // What the numbers are for; streams never overlap.
-enum class Stream : std::uint32_t { init, shuffle, augment, synthetic, split, dropout, probe, user, tensor };
+enum class Stream : std::uint32_t {
+  init,
+  shuffle,
+  augment,
+  synthetic,
+  split,
+  dropout,
+  probe,
+  user,
+  tensor,
+  views
+};
+
+// Of one of a sample's views, counted from 0.
+constexpr Stream stream_of_view(Stream stream, int view) {
+  return static_cast<Stream>(static_cast<std::uint32_t>(stream) + (static_cast<std::uint32_t>(view) << 16));
+}
 
 // The numbers of one (seed, stream, epoch, sample); `draw` counts within it.
 struct Random {

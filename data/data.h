@@ -6,6 +6,7 @@
 #include "data/find.h"
 #include "data/identity.h"
 #include "data/images/image.h"
+#include "data/images/write_png.h"
 #include "data/loader.h"
 #include "data/part.h"
 #include "data/sets/cifar.h"
@@ -13,3 +14,5 @@
 #include "data/sets/idx.h"
 #include "data/sets/synthetic.h"
 #include "data/transform.h"
+#include "data/view_recipes.h"
+#include "data/views.h"

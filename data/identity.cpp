@@ -1,13 +1,12 @@
 #include "data/identity.h"
 
-#define XXH_INLINE_ALL
 #include <fmt/ranges.h>
-#include <xxhash.h>
 
 #include <algorithm>
 #include <cmath>
 #include <nlohmann/json.hpp>
 
+#include "core/base/digest.h"
 #include "core/base/error.h"
 #include "core/base/json_number.h"
 #include "core/base/list_names.h"
@@ -20,8 +19,6 @@ namespace lamina::data {
 namespace {
 
 using nlohmann::json;
-
-std::uint64_t digest_of_bytes(const void* bytes, std::size_t count) { return XXH3_64bits(bytes, count); }
 
 // The chunks are the same for any number of threads, and so is the digest of their digests.
 std::string digest_of(const Split& split, int threads) {

@@ -32,16 +32,30 @@ struct Epoch::Plan {
   std::int64_t part_size() const {
     return options.micro_batch > 0 ? std::min(options.micro_batch, options.batch) : options.batch;
   }
-  std::int64_t parts_per_batch() const { return ceil_div(options.batch, part_size()); }
+  std::int64_t parts_of(std::int64_t batch_samples) const {  // over all passes
+    return ceil_div(batch_samples, part_size()) * options.passes;
+  }
+  std::int64_t parts_per_batch() const { return parts_of(options.batch); }
   std::int64_t parts() const {
-    const std::int64_t rest = samples % options.batch;
-    return samples / options.batch * parts_per_batch() + ceil_div(rest, part_size());
+    return samples / options.batch * parts_per_batch() + parts_of(samples % options.batch);
   }
   Part make(std::int64_t index) const;
   Tensor augmented(std::span<const std::int64_t> rows, int view) const;
   Tensor transformed(std::span<const std::int64_t> rows, int view) const;
+  Tensor recipe_views(const Tensor& sources, std::span<const std::int64_t> rows, int view) const;
   [[noreturn]] void rethrow(std::exception_ptr error, std::int64_t index) const;
 };
+
+namespace {
+
+// For images that lie in the order of these.
+template <typename Views>
+void number_sources(Views& views) {
+  std::int32_t next = 0;
+  for (auto& view : views) view.source = next++;
+}
+
+}  // namespace
 
 Part Epoch::Plan::make(std::int64_t index) const {
   Part part;
@@ -50,11 +64,15 @@ Part Epoch::Plan::make(std::int64_t index) const {
   part.seed = seed;
   const std::int64_t start = part.batch * options.batch;  // in `order`
   part.batch_samples = std::min(options.batch, samples - start);
-  const std::int64_t offset = index % parts_per_batch() * part_size();
-  const std::int64_t count = std::min(part_size(), part.batch_samples - offset);
-  part.completes_batch = offset + count == part.batch_samples;
+  const std::int64_t within = index % parts_per_batch();
+  const std::int64_t parts_per_pass = parts_of(part.batch_samples) / options.passes;
+  part.pass = static_cast<int>(within / parts_per_pass);
+  part.passes = options.passes;
+  part.offset = within % parts_per_pass * part_size();
+  const std::int64_t count = std::min(part_size(), part.batch_samples - part.offset);
+  part.completes_batch = part.is_of_last_pass() && part.offset + count == part.batch_samples;
 
-  const auto from = order.begin() + start + offset;
+  const auto from = order.begin() + start + part.offset;
   part.samples.assign(from, from + count);
   std::vector<std::int32_t> labels;
   for (const std::int64_t sample : part.samples) {
@@ -66,24 +84,31 @@ Part Epoch::Plan::make(std::int64_t index) const {
 }
 
 Tensor Epoch::Plan::augmented(std::span<const std::int64_t> rows, int view) const {
-  const Tensor sources = options.transform ? transformed(rows, view) : split.images;
+  Tensor sources = options.transform ? transformed(rows, view) : split.images;
+  if (options.recipe) sources = recipe_views(sources, rows, view);
   const Shape shape{static_cast<std::int64_t>(rows.size()), sources.size(1), sources.size(2),
                     sources.size(3)};
   std::vector<Crop> crops = data::crops(rows, options.augment, seed, static_cast<std::uint32_t>(epoch), view,
                                         {.height = shape[1], .width = shape[2]});
-  if (options.transform) {
-    for (std::size_t i = 0; i < crops.size(); ++i) crops[i].source = static_cast<std::int32_t>(i);
-  }
+  if (options.transform || options.recipe) number_sources(crops);
   Tensor images = Tensor::empty(shape, {DType::f32, sources.device()});
   backend_for(sources.device()).crop_images(sources, crops, split.mean, split.std, images);
   return images;
 }
 
+// Of `sources`, which are the split's images or what a transform has made of these rows: u8 [rows, h, w, C].
+Tensor Epoch::Plan::recipe_views(const Tensor& sources, std::span<const std::int64_t> rows, int view) const {
+  const CropSize size{.height = sources.size(1), .width = sources.size(2)};
+  std::vector<View> views =
+      draw_views(rows, *options.recipe, seed, static_cast<std::uint32_t>(epoch), view, size);
+  if (options.transform) number_sources(views);
+  const std::int64_t side = options.recipe->size;
+  return make_views(sources, views, side > 0 ? side : size.height, side > 0 ? side : size.width);
+}
+
 // Their images, one after another: u8 [rows, H, W, C].
 Tensor Epoch::Plan::transformed(std::span<const std::int64_t> rows, int view) const {
-  // Views have streams of their own.
-  const auto stream = static_cast<Stream>(static_cast<std::uint32_t>(Stream::user) +
-                                          (static_cast<std::uint32_t>(view) << 16));
+  const Stream stream = stream_of_view(Stream::user, view);
   Tensor images;
   for (std::size_t i = 0; i < rows.size(); ++i) {
     const Random random{seed, stream, static_cast<std::uint32_t>(epoch), static_cast<std::uint32_t>(rows[i])};
@@ -247,6 +272,8 @@ Loader::Loader(Split split, LoaderOptions options) : split_(std::move(split)), o
   check(options_.batch <= size,
         "loader: a batch of {} from a data set of {} images; use a batch of at most {}", options_.batch, size,
         size);
+  check(options_.passes == 1 || options_.passes == 2, "loader: {} passes over each batch; expected 1 or 2",
+        options_.passes);
   check(options_.views >= 1 && options_.views <= most_views,
         "loader: {} views of every sample; expected 1 to {}", options_.views, most_views);
   check(options_.workers >= 0 && options_.workers <= most_workers, "loader: {} workers; expected 0 to {}",
@@ -256,6 +283,7 @@ Loader::Loader(Split split, LoaderOptions options) : split_(std::move(split)), o
         "loader: augmentation pads by {} pixels; expected 0 to 1024", options_.augment.padding);
   check(options_.augment.cutout >= 0, "loader: a cutout of {} pixels; expected 0 or more",
         options_.augment.cutout);
+  if (options_.recipe) check_view_recipe(*options_.recipe, split_.channels());
   if (options_.transform) split_.images = split_.images.to(Device::cpu());
   if (!options_.seed) options_.seed = seed();
 }

@@ -18,6 +18,7 @@
 #include "data/dataset.h"
 #include "data/part.h"
 #include "data/transform.h"
+#include "data/views.h"
 
 namespace lamina::data {
 
@@ -26,10 +27,17 @@ inline constexpr int most_workers = 256;
 struct LoaderOptions {
   std::int64_t batch = 128;
   std::int64_t micro_batch = 0;  // hand out each batch in parts of at most this many samples; 0: whole
+  // Each batch is handed out so often before the next one, each time in the same parts, augmented alike: 2
+  // for the losses of train/two_pass.h, which a Trainer sets itself. 1 or 2.
+  int passes = 1;
   Augment augment = none();
-  // Called for every view of every sample, before `augment`. It may change the size, as long as all images of
-  // a part agree. Images that are on a GPU are then copied to the CPU, where the batches are made.
+  // Called for every view of every sample, before `recipe` and `augment`. It may change the size, as long as
+  // all images of a part agree. Images that are on a GPU are then copied to the CPU, where the batches are
+  // made.
   ImageTransform transform = {};
+  // What the views are drawn from (data/view_recipes.h), of images with 1 or 3 channels; unset: they are the
+  // images. `augment` comes after it, and is then most often none() or a cutout.
+  std::optional<ViewRecipe> recipe = {};
   int views = 1;              // of every sample, each augmented by random numbers of its own; 1 to 16
   bool shuffle = true;        // a new order every epoch
   bool drop_last = false;     // leave out the last batch of an epoch if it is smaller than `batch`

@@ -16,14 +16,17 @@ struct Part {
   std::vector<std::int64_t> samples = {};  // rows of the split
   std::int64_t batch = 0;                  // index of the batch in its epoch
   std::int64_t batch_samples = 0;          // samples of the whole batch
-  bool completes_batch = true;             // the last part of its batch: an optimizer steps after it alone
-  std::int64_t epoch = 0;                  // from 0
-  std::uint64_t seed = 0;                  // the loader's
+  std::int64_t offset = 0;                 // samples of the batch before this part
+  int pass = 0, passes = 1;                // the batch's parts come so many times, all of them in each pass
+  bool completes_batch = true;  // the last part of its batch's last pass: an optimizer steps after it alone
+  std::int64_t epoch = 0;       // from 0
+  std::uint64_t seed = 0;       // the loader's
 
   const Tensor& images() const { return view(0); }
   const Tensor& view(int index) const;  // of the samples, from 0; throws Error if there are not as many
   std::int64_t size() const;            // samples in this part
   bool is_whole_batch() const { return size() == batch_samples; }
+  bool is_of_last_pass() const { return pass == passes - 1; }
 
   // f32 [size()] -> a scalar, sum(per_sample) / batch_samples: the part's share of the mean over its batch,
   // so that the shares of all parts add up to it. Differentiable. Throws Error for another shape, and where

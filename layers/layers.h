@@ -9,4 +9,5 @@
 #include "layers/layer_norm.h"
 #include "layers/linear.h"
 #include "layers/pooling.h"
+#include "layers/projector.h"
 #include "layers/sequential.h"

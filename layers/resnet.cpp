@@ -47,6 +47,10 @@ ResNetOptions resolved(const ResNetSpec& spec, ResNetOptions options) {
     fail_usage("{}: {} classes and {} image channels: need at least 1 of each", spec.name, options.classes,
                options.channels);
   }
+  if (options.head && options.projector) {
+    fail_usage("{}: a last layer and a projector: a net has one of them; set head = false for a projector",
+               spec.name);
+  }
   if (!options.stem) options.stem = spec.cifar ? Stem::cifar : Stem::imagenet;
   if (!options.shortcut) options.shortcut = spec.cifar ? Shortcut::A : Shortcut::B;
   if (!options.seed) options.seed = lamina::seed();
@@ -124,6 +128,10 @@ void ResNet::build() {
   feature_size_ = in;
   avgpool_ = &add_child<GlobalAvgPool>("avgpool");
   if (options_.head) add_head();
+  if (options_.projector) {
+    options_.projector->tensor = tensor;
+    projector_ = &add_child<Projector>("projector", feature_size_, *options_.projector);
+  }
 }
 
 void ResNet::add_head() {
@@ -146,6 +154,9 @@ ResNet ResNet::clone() const {
 void ResNet::reset_head(int classes, std::uint64_t seed) {
   if (classes < 1) fail_usage("{}: a last layer of {} classes: need at least 1", model_, classes);
   if (fc_ != nullptr) remove_child("fc");
+  if (projector_ != nullptr) remove_child("projector");
+  projector_ = nullptr;
+  options_.projector = {};
   options_.classes = classes;
   options_.head = true;
   add_head();
@@ -168,6 +179,7 @@ Tensor ResNet::features(const Tensor& x) {
 
 Tensor ResNet::forward(const Tensor& x) {
   const Tensor h = features(x);
+  if (projector_ != nullptr) return (*projector_)(h);
   return fc_ != nullptr ? (*fc_)(h) : h;
 }
 

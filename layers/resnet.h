@@ -17,6 +17,7 @@
 #include "layers/init.h"
 #include "layers/linear.h"
 #include "layers/pooling.h"
+#include "layers/projector.h"
 #include "layers/residual_block.h"
 #include "layers/sequential.h"
 
@@ -30,8 +31,11 @@ const char* name_of(Stem stem);          // "imagenet", "cifar"
 Stem parse_stem(std::string_view text);  // throws UsageError
 
 struct ResNetOptions {
-  int classes = 10;               // of the last layer
-  bool head = true;               // false: no last layer, "fc"; the output is the features
+  int classes = 10;  // of the last layer
+  bool head = true;  // false: no last layer, "fc"; the output is the features
+  // In place of a last layer, so with head = false: "projector", on the features. Its tensors are like the
+  // net's, whatever its own options say.
+  std::optional<ProjectorOptions> projector = {};
   int channels = 3;               // of the images
   std::optional<Stem> stem = {};  // unset: imagenet for resnet18/34/50, cifar (the only one) for others
   std::optional<Shortcut> shortcut = {};  // unset: B for resnet18/34/50, A for others
@@ -44,19 +48,20 @@ struct ResNetOptions {
   std::optional<std::uint64_t> seed = {};  // unset: lamina::seed()
 };
 
-// images [N, H, W, channels] -> logits [N, classes], without a head features [N, feature_size()].
+// images [N, H, W, channels] -> logits [N, classes]; without a head features [N, feature_size()], or with a
+// projector embeddings.
 class ResNet final : public Module {
  public:
-  // Throws UsageError for an unknown model (listing the known), fewer than 1 class or channel, or
-  // Stem::imagenet with a §4.2 model.
+  // Throws UsageError for an unknown model (listing the known), fewer than 1 class or channel,
+  // Stem::imagenet with a §4.2 model, or a projector beside a head.
   explicit ResNet(std::string_view model, const ResNetOptions& options = {});
 
   // Another net of the same options, values and modes of training, in memory of its own.
   ResNet clone() const;
 
-  // A new last layer in place of the old one, or of none: with the values that a net of so many classes and
-  // this seed starts with. Optimizers made before refuse their next step, as they lack it: make a new one.
-  // Throws UsageError for fewer than 1 class.
+  // A new last layer in place of the old one, of a projector or of none: with the values that a net of so
+  // many classes and this seed starts with. Optimizers made before refuse their next step, as they lack it:
+  // make a new one. Throws UsageError for fewer than 1 class.
   void reset_head(int classes, std::uint64_t seed = lamina::seed());
 
   std::string kind() const override { return "ResNet"; }
@@ -80,7 +85,8 @@ class ResNet final : public Module {
   MaxPool2d* maxpool_ = nullptr;  // null with Stem::cifar
   std::vector<Sequential*> stages_;
   GlobalAvgPool* avgpool_ = nullptr;
-  Linear* fc_ = nullptr;  // null without a head
+  Linear* fc_ = nullptr;            // null without a head
+  Projector* projector_ = nullptr;  // null without one
 };
 
 ResNet resnet(std::string_view model, const ResNetOptions& options = {});

@@ -4,7 +4,7 @@
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 log=$root/build/log.txt
 build_packages=(g++ cmake ninja-build libeigen3-dev catch2 libcli11-dev nlohmann-json3-dev libfmt-dev gnuplot-nox
-  libtomlplusplus-dev libjpeg-dev libpng-dev libstb-dev libxxhash-dev zlib1g-dev)
+  libtomlplusplus-dev libjpeg-dev libpng-dev libstb-dev libxxhash-dev zlib1g-dev liblbfgs-dev)
 
 say() { printf '%s\n' "$*" >&2; }
 fail() { say "error: $*"; exit 1; }

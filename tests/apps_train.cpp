@@ -152,6 +152,10 @@ TEST_CASE("seed and every other option of the recipe change the weights") {
   CHECK(train("again", {}) == reference);
   CHECK(train("seed", {"--seed", "2"}) != reference);
   CHECK(train("augment", {"--augment", "none"}) != reference);
+  const std::string views = train("views", {"--augment", "solo-learn-barlow"});
+  CHECK(views != reference);
+  CHECK(train("views and cutout", {"--augment", "solo-learn-barlow", "--cutout", "4"}) != views);
+  CHECK(train("normalise", {"--normalise", "imagenet"}) != reference);
   CHECK(train("cutout", {"--cutout", "4"}) != reference);
   CHECK(train("mixup", {"--mixup", "1"}) != reference);
   CHECK(train("smoothing", {"--label-smoothing", "0.1"}) != reference);

@@ -8,58 +8,20 @@
 #include "catch.h"
 #include "core/autograd.h"
 #include "core/backend.h"
-#include "core/ops/elementwise.h"
 #include "core/ops/loss.h"
+#include "hashed_net.h"
 #include "layers/resnet.h"
-#include "layers/weights.h"
 
 using namespace lamina;
+using namespace lamina::tests;
 using nlohmann::json;
 
 namespace {
-
-// MurmurHash3's 32-bit finaliser.
-std::uint32_t hash32(std::uint32_t index, std::uint32_t stream) {
-  std::uint32_t x = index + (stream << 24);
-  x = (x ^ (x >> 16)) * 0x85EBCA6Bu;
-  x = (x ^ (x >> 13)) * 0xC2B2AE35u;
-  return x ^ (x >> 16);
-}
-
-double signed_unit(std::uint32_t index, std::uint32_t stream) {
-  return (hash32(index, stream) >> 8) / 8388608.0 - 1;
-}
 
 const json& golden() {
   static const json numbers =
       json::parse(std::ifstream(std::string(LAMINA_SOURCE_DIR) + "/tests/golden/resnet_pytorch.json"));
   return numbers;
-}
-
-void set_weights(const Module& net) {
-  std::uint32_t stream = 0;
-  for (const auto& param : net.parameters()) {
-    ++stream;
-    std::vector<double> values(static_cast<std::size_t>(param->value.elements()));
-    const double fan_in = static_cast<double>(values.size()) / static_cast<double>(param->value.size(0));
-    for (std::size_t i = 0; i < values.size(); ++i) {
-      const double u = signed_unit(static_cast<std::uint32_t>(i), stream);
-      if (param->kind == ParamKind::weight)
-        values[i] = std::sqrt(3 / fan_in) * u;
-      else
-        values[i] = (param->kind == ParamKind::norm && param->name.ends_with("weight") ? 1 : 0) + 0.1 * u;
-    }
-    const Shape shape = to_file_layout(*param).shape();
-    param->value.copy_from(from_file_layout(*param, Tensor::from(values, shape)));
-  }
-}
-
-Tensor make_images(int count, int size, DType dtype) {
-  std::vector<double> pixels(static_cast<std::size_t>(count * size * size * 3));
-  for (std::size_t i = 0; i < pixels.size(); ++i) {
-    pixels[i] = ((hash32(static_cast<std::uint32_t>(i), 200) >> 24) / 255.0 - 0.5) / 0.25;
-  }
-  return cast(Tensor::from(pixels, {count, size, size, 3}), dtype);
 }
 
 Tensor make_labels(int count) {
@@ -68,27 +30,6 @@ Tensor make_labels(int count) {
     labels[i] = static_cast<std::int32_t>(hash32(static_cast<std::uint32_t>(i), 201) % 10);
   }
   return Tensor::from(labels, {count});
-}
-
-// The norm and a few elements, at positions of the file layout, as the script's describe().
-std::vector<double> describe(const Param& param, const Tensor& value, std::uint32_t stream) {
-  const Tensor stored = to_file_layout({.name = param.name, .kind = param.kind, .value = value});
-  const std::vector<double> flat = cast(stored, DType::f64).to_vector<double>();
-  double sum = 0;
-  for (const double x : flat) sum += x * x;
-  std::vector<double> numbers{std::sqrt(sum)};
-  for (std::uint32_t k = 0; k < 4; ++k) numbers.push_back(flat[hash32(k, 300 + stream) % flat.size()]);
-  return numbers;
-}
-
-double worst_difference(const std::vector<double>& ours, const json& theirs, double scale) {
-  REQUIRE(ours.size() == theirs.size());
-  double worst = 0;
-  for (std::size_t i = 0; i < ours.size(); ++i) {
-    const double difference = std::abs(ours[i] - theirs[i].get<double>()) / scale;
-    if (!(difference <= worst)) worst = difference;  // also takes a NaN
-  }
-  return worst;
 }
 
 // v = momentum v + g + weight_decay w;  w = w - lr v.

@@ -2,6 +2,7 @@
 #include <stdexcept>
 
 #include "catch.h"
+#include "data/view_recipes.h"
 #include "message_of.h"
 #include "tiny_training.h"
 #include "train/trace.h"
@@ -56,6 +57,8 @@ TEST_CASE("a run of another recipe is refused with the differences, and stays as
   CHECK(refused_loader([](auto& o) { o.batch = 12; }, "batch: 12 here, 24 there"));
   CHECK(refused_loader([](auto& o) { o.micro_batch = 12; }, "micro_batch: 12 here, 0 there"));
   CHECK(refused_loader([](auto& o) { o.augment = data::none(); }, "augment: "));
+  CHECK(
+      refused_loader([](auto& o) { o.recipe = data::find_view_recipe("tvlars"); }, "augment: \"views: crop"));
   CHECK(refused_loader([](auto& o) { o.views = 2; }, "views: 2 here, 1 there"));
   CHECK(refused_loader([](auto& o) { o.shuffle = false; }, "shuffle: false here, true there"));
   CHECK(refused_loader([](auto& o) { o.augment.cutout = 3; }, "augment: \"pad 4, flip, cutout 3\" here"));

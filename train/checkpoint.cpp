@@ -28,18 +28,23 @@ Metrics metrics_from(const nlohmann::json& j) {
 }
 
 nlohmann::json to_json(const EpochResult& r) {
-  return {{"epoch", r.epoch},
-          {"train", to_json(r.train)},
-          {"valid", to_json(r.valid)},
-          {"test", to_json(r.test)},
-          {"seconds", r.seconds}};
+  nlohmann::json json{{"epoch", r.epoch},
+                      {"train", to_json(r.train)},
+                      {"valid", to_json(r.valid)},
+                      {"test", to_json(r.test)},
+                      {"seconds", r.seconds}};
+  for (const double value : r.measured) json["measured"].push_back(json_number(value));
+  return json;
 }
 EpochResult result_from(const nlohmann::json& j) {
-  return {.epoch = count_from(j.at("epoch")),
-          .train = metrics_from(j.at("train")),
-          .valid = j.contains("valid") ? metrics_from(j["valid"]) : Metrics{},
-          .test = metrics_from(j.at("test")),
-          .seconds = j.at("seconds")};
+  EpochResult result{.epoch = count_from(j.at("epoch")),
+                     .train = metrics_from(j.at("train")),
+                     .valid = j.contains("valid") ? metrics_from(j["valid"]) : Metrics{},
+                     .test = metrics_from(j.at("test")),
+                     .seconds = j.at("seconds")};
+  for (const nlohmann::json& value : j.value("measured", nlohmann::json::array()))
+    result.measured.push_back(number_from_json(value));
+  return result;
 }
 
 nlohmann::json to_json(const TrainingPosition& p) {

@@ -1,7 +1,10 @@
 // The lines at the start of a run.
-#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <utility>
 
 #include "core/backend.h"
+#include "core/base/option_name.h"
 #include "core/base/table.h"
 #include "layers/summary.h"
 #include "train/setup.h"
@@ -32,19 +35,26 @@ std::string describe_knobs(const Optimizer& optimizer, const std::string& indent
 
 std::string describe_batch(const Setup& setup) {
   const Recipe& recipe = setup.recipe.recipe;
+  const std::int64_t together = recipe.method            ? normalised_together(recipe)
+                                : recipe.micro_batch > 0 ? recipe.micro_batch
+                                                         : recipe.batch;
   std::string text = format_count(recipe.batch);
-  if (recipe.micro_batch > 0 && recipe.micro_batch < recipe.batch) {
-    text += fmt::format(" in parts of {}, each normalised with its own batch statistics", recipe.micro_batch);
-  }
+  if (recipe.micro_batch > 0 && recipe.micro_batch < recipe.batch)
+    text += fmt::format(" in parts of {}", recipe.micro_batch);
+  if (together < recipe.batch)
+    text += fmt::format(", every {} normalised with batch statistics of their own", together);
   text += fmt::format("; {} steps an epoch", format_count(setup.loader.batches()));
   const std::int64_t left_out = setup.loader.split().size() - setup.loader.samples();
   if (left_out > 0) text += fmt::format(", leaving out {} images, other ones each time", left_out);
   return text;
 }
 
-std::string describe_augmentation(const Recipe& recipe) {
-  std::string text = recipe.augment;
+std::string describe_augmentation(const Setup& setup) {
+  const Recipe& recipe = setup.recipe.recipe;
+  const auto& pretraining = setup.recipe.pretraining;
+  std::string text = pretraining ? fmt::format("two views of {}", pretraining->views->name) : recipe.augment;
   if (recipe.cutout > 0) text += fmt::format(", a cutout of {} pixels", recipe.cutout);
+  if (recipe.normalise != "data") text += fmt::format(", normalised as {}", recipe.normalise);
   if (recipe.mixup > 0) text += fmt::format(", mixup with alpha {}", recipe.mixup);
   return text;
 }
@@ -59,8 +69,26 @@ std::string describe_data(const Setup& setup) {
   return fmt::format("{}: {} training{} and {} test images of {}, {} classes{}; augmentation: {}{}",
                      setup.data.name, format_count(train.size()), held_out,
                      format_count(setup.data.test.size()), shape_of(train), setup.data.classes.size(), notes,
-                     describe_augmentation(setup.recipe.recipe),
+                     describe_augmentation(setup),
                      train.images.device() == setup.device ? "" : ", by the CPU: too many for the GPU");
+}
+
+// "barlow-twins, projector 2048-2048-2048; lambda 0.005, scale 1, …"
+std::string describe_method(const Setup& setup) {
+  const Pretraining& pretraining = *setup.recipe.pretraining;
+  std::string text =
+      fmt::format("{}, projector {}", pretraining.method, fmt::join(pretraining.projector.widths, "-"));
+  const char* separator = "; ";
+  for (const auto& [name, value] : setup.objective->options()) {
+    if (name == "bn_batch") continue;  // on a line of its own
+    text += fmt::format("{}{} {}", std::exchange(separator, ", "), name, value);
+  }
+  const Recipe& recipe = setup.recipe.recipe;
+  for (const auto& [name, on] : {std::pair("official_gradient", recipe.official_gradient),
+                                 std::pair("official_last_batch", recipe.official_last_batch),
+                                 std::pair("official_bias_rate", recipe.official_bias_rate)})
+    if (on) text += fmt::format("; {}", option_name(name));
+  return text;
 }
 
 // A row below those of group_table().
@@ -89,6 +117,7 @@ std::string describe(Setup& setup) {
   line("model", fmt::format("{}, {} stem, shortcut {}: {} parameters, {:.1f} M multiply-adds an image",
                             setup.info.model, setup.info.stem, setup.info.shortcut,
                             format_count(model.parameters), static_cast<double>(model.multiply_adds) * 1e-6));
+  if (setup.recipe.pretraining) line("method", describe_method(setup));
   if (setup.initial_weights)
     line("weights", describe(*setup.initial_weights, setup.info, std::string(11, ' ')));
   if (const nlohmann::json& before = setup.recipe.initial_weights; before.is_object())

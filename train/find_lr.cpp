@@ -8,6 +8,7 @@
 #include "core/base/option_name.h"
 #include "optim/state.h"
 #include "train/step.h"
+#include "train/two_pass.h"
 
 namespace lamina {
 namespace {
@@ -84,8 +85,9 @@ bool add_trial(LrRange& range, double lr, double loss, double smoothing, double&
 
 }  // namespace
 
-LrRange find_lr(Objective& objective, Optimizer& optimizer, const data::Loader& loader,
+LrRange find_lr(Objective& objective, Optimizer& optimizer, const data::Loader& batches,
                 const FindLrOptions& given) {
+  const data::Loader loader = loader_for(objective, batches);
   const FindLrOptions options = checked_options(given, peak_lr(optimizer));
   const PutBack put_back(objective.module(), optimizer);
   objective.module().train();

@@ -26,4 +26,38 @@ class KeepBuffers {
   std::vector<std::pair<std::shared_ptr<Param>, Tensor>> kept_;
 };
 
+// The buffers of a module, such as running statistics, as a first pass over a batch leaves them, while the
+// module itself keeps those that the second pass starts from. So each part finds the same ones in both
+// passes.
+class FirstPassBuffers {
+ public:
+  explicit FirstPassBuffers(const Module& module) {
+    for (const auto& param : module.state())
+      if (param->kind == ParamKind::buffer) buffers_.emplace_back(param, param->value.clone());
+  }
+
+  // While alive, the module has the first pass's buffers.
+  class InUse {
+   public:
+    explicit InUse(FirstPassBuffers& buffers) : buffers_(buffers) { buffers_.swap(); }
+    ~InUse() { buffers_.swap(); }
+    InUse(const InUse&) = delete;
+    InUse& operator=(const InUse&) = delete;
+
+   private:
+    FirstPassBuffers& buffers_;
+  };
+
+ private:
+  void swap() {
+    for (auto& [param, other] : buffers_) {
+      const Tensor value = param->value.clone();
+      param->value.copy_from(other);
+      other = value;
+    }
+  }
+
+  std::vector<std::pair<std::shared_ptr<Param>, Tensor>> buffers_;
+};
+
 }  // namespace lamina::train

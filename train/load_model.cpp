@@ -46,26 +46,33 @@ void forget_foreign_words(WeightInfo& info, std::vector<std::string>& notes) {
   forget("shortcut", info.shortcut, {"A", "B", "a", "b"});
 }
 
+// config.json of the run, or what a checkpoint holds of it; else null.
+nlohmann::json config_of(const TensorFile& file, const fs::path& run_or_file) {
+  if (RunDirectory::holds_run(run_or_file)) return RunDirectory::open(run_or_file).read_config();
+  const auto found = file.metadata.find("config");
+  if (found == file.metadata.end()) return nullptr;
+  return nlohmann::json::parse(found->second, nullptr, /*allow_exceptions=*/false);
+}
+
+// A member of a member, where both are there; else null.
+nlohmann::json member(const nlohmann::json& config, const char* object, const char* name) {
+  const auto found = config.is_object() ? config.find(object) : config.end();
+  if (found == config.end() || !found->is_object()) return nullptr;
+  return found->value(name, nlohmann::json());
+}
+
 // Files of earlier versions do not say how images were prepared; the options of their run do.
-void take_image_size_of_run(WeightInfo& info, const TensorFile& file, const fs::path& run_or_file) {
+void take_image_size_of_run(WeightInfo& info, const nlohmann::json& config) {
   if (info.image_size) return;
-  nlohmann::json config;
-  if (RunDirectory::holds_run(run_or_file)) {
-    config = RunDirectory::open(run_or_file).read_config();
-  } else if (const auto found = file.metadata.find("config"); found != file.metadata.end()) {
-    config = nlohmann::json::parse(found->second, nullptr, /*allow_exceptions=*/false);
-  }
-  const auto options = config.is_object() ? config.find("options") : config.end();
-  if (options == config.end() || !options->is_object() || !options->contains("image_size")) return;
-  const auto size = whole_number<int>((*options)["image_size"]);
+  const auto size = whole_number<int>(member(config, "options", "image_size"));
   if (!size || *size < 0) return;
   info.image_size = size;
   if (*info.image_size > 0 && info.image_pixels.empty())
     info.image_pixels = {*info.image_size, *info.image_size};
 }
 
-void complete(WeightInfo& info, const ModelOptions& options, int classes, int channels,
-              const fs::path& path) {
+// The option's, else the file's, else ImageNet's.
+void complete_statistics(WeightInfo& info, const ModelOptions& options, int channels, const fs::path& path) {
   if (!options.mean.empty()) info.mean = options.mean;
   if (!options.std.empty()) info.std = options.std;
   if (info.mean.empty() && channels == 3) info.mean = imagenet_mean;
@@ -76,10 +83,83 @@ void complete(WeightInfo& info, const ModelOptions& options, int classes, int ch
   check(fits(info.mean) && fits(info.std),
         "{}: images have {} channels, but there are {} means and {} stds; give {} and {}", path.string(),
         channels, info.mean.size(), info.std.size(), option_name("mean"), option_name("std"));
+}
+
+void complete_classes(WeightInfo& info, int classes, const fs::path& path) {
   check(info.classes.empty() || static_cast<int>(info.classes.size()) == classes,
         "{}: names {} classes, but the last layer has {}", path.string(), info.classes.size(), classes);
   for (int i = static_cast<int>(info.classes.size()); i < classes; ++i)
     info.classes.push_back(std::to_string(i));
+}
+
+// A file's weights, and which model they are of.
+struct ReadWeights {
+  fs::path path;
+  TensorFile file, weights;  // all of it, and without an optimizer's state
+  WeightInfo info;           // with the model
+  ProbableModel probable;
+  std::vector<std::string> notes;
+};
+
+ReadWeights read_weights(const fs::path& run_or_file, const ModelOptions& options) {
+  FoundWeights found = find_weights(run_or_file);
+  ReadWeights read;
+  read.path = found.path;
+  read.file = std::move(found.file);
+  read.weights = without_shared_prefix(weights_of(read.file), read.notes);
+  read.info = info_from_metadata(read.file.metadata, &read.notes);
+  forget_foreign_words(read.info, read.notes);
+  read.probable = probable_model(read.weights);
+  const std::string source = read.path.string();
+  check(read.weights.contains("conv1.weight"),
+        "{}: holds no ResNet: there is no conv1.weight among its {} tensors; expected a run, a checkpoint or "
+        "weights",
+        source, read.weights.tensors.size());
+  check(read.probable.other.empty() || options.model,
+        "{}: its names and shapes are those of {}; there are {}", source, read.probable.str(),
+        fmt::join(resnet_names(), ", "));
+  read.info.model = choose(options.model, read.info.model, read.probable.model);
+  read.info.stem = choose(options.stem, read.info.stem, read.probable.stem);
+  read.info.shortcut = choose(options.shortcut, read.info.shortcut, read.probable.shortcut);
+  check(!read.info.model.empty(), "{}: does not say which model it belongs to; give {} (and {})", source,
+        option_name("model"), option_name("stem"));
+  return read;
+}
+
+ResNetOptions net_options_of(const ReadWeights& read, const ModelOptions& options, Device device) {
+  ResNetOptions net{.channels = input_channels(read.weights),
+                    .device = device,
+                    .activations = activations_of(options.device)};
+  if (!read.info.stem.empty()) net.stem = parse_stem(read.info.stem);
+  if (!read.info.shortcut.empty()) net.shortcut = parse_shortcut(read.info.shortcut);
+  return net;
+}
+
+void take_values(const ReadWeights& read, ResNet& net) {
+  const std::string source = read.path.string();
+  load_weights(read.weights, net.state(), true, source);
+  check_finite(read.weights, source);
+  for (const std::string& text : read.notes) note("{}: {}", source, text);
+}
+
+bool says_statistics(const WeightInfo& info, const ModelOptions& options) {
+  return (!info.mean.empty() || !options.mean.empty()) && (!info.std.empty() || !options.std.empty());
+}
+
+// Of a checkpoint its own; of final weights the run's last, unless they may be those of an earlier epoch,
+// which is not noted.
+std::optional<std::int64_t> epoch_of(const TensorFile& file, const nlohmann::json& config) {
+  const auto found = file.metadata.find("position");
+  if (found != file.metadata.end()) {
+    const auto position = nlohmann::json::parse(found->second, nullptr, /*allow_exceptions=*/false);
+    return position.is_object() ? whole_number<std::int64_t>(position.value("epoch", nlohmann::json()))
+                                : std::nullopt;
+  }
+  const nlohmann::json keep = member(config, "options", "keep"),
+                       patience = member(config, "options", "patience");
+  const bool ends_as_planned = patience.is_null() || patience == 0;
+  if (keep == "best" || !ends_as_planned) return {};
+  return whole_number<std::int64_t>(member(config, "options", "epochs"));
 }
 
 // What a foreign file says there may be anything.
@@ -125,39 +205,69 @@ std::string note_on_data(const LoadedModel& model, const data::DataIdentity& dat
 
 LoadedModel load_model(const fs::path& run_or_file, const ModelOptions& options) {
   const Device device = use_device(options.device);
-  const auto [path, file] = find_weights(run_or_file);
-  std::vector<std::string> notes;
-  const TensorFile weights = without_shared_prefix(weights_of(file), notes);
-  WeightInfo info = info_from_metadata(file.metadata, &notes);
-  forget_foreign_words(info, notes);
-  const ProbableModel probable = probable_model(weights);
-  check(probable.other.empty() || options.model, "{}: its names and shapes are those of {}; there are {}",
-        path.string(), probable.str(), fmt::join(resnet_names(), ", "));
-  info.model = choose(options.model, info.model, probable.model);
-  info.stem = choose(options.stem, info.stem, probable.stem);
-  info.shortcut = choose(options.shortcut, info.shortcut, probable.shortcut);
-  check(!info.model.empty(), "{}: does not say which model it belongs to; give {} (and {})", path.string(),
-        option_name("model"), option_name("stem"));
+  ReadWeights read = read_weights(run_or_file, options);
+  const std::string source = read.path.string();
   check(
-      probable.classes > 0,
+      read.probable.classes > 0,
       "{}: no last layer (fc.weight): no classifier. If it is a backbone, train one that starts from it ({})",
-      path.string(), option_name("init_weights"));
-
-  ResNetOptions net_options{.classes = probable.classes,
-                            .channels = input_channels(weights),
-                            .device = device,
-                            .activations = activations_of(options.device)};
-  if (!info.stem.empty()) net_options.stem = parse_stem(info.stem);
-  if (!info.shortcut.empty()) net_options.shortcut = parse_shortcut(info.shortcut);
-  LoadedModel loaded{
-      .file = path, .net = ResNet(info.model, net_options), .info = info, .channels = net_options.channels};
-  load_weights(weights, loaded.net.state(), true, path.string());
-  check_finite(weights, path.string());
-  for (const std::string& text : notes) note("{}: {}", path.string(), text);
-  loaded.names_classes = !info.classes.empty();
-  take_image_size_of_run(loaded.info, file, run_or_file);
-  complete(loaded.info, options, probable.classes, loaded.channels, path);
+      source, option_name("init_weights"));
+  ResNetOptions net_options = net_options_of(read, options, device);
+  net_options.classes = read.probable.classes;
+  LoadedModel loaded{.file = read.path,
+                     .net = ResNet(read.info.model, net_options),
+                     .info = read.info,
+                     .channels = net_options.channels};
+  take_values(read, loaded.net);
+  loaded.names_classes = !read.info.classes.empty();
+  take_image_size_of_run(loaded.info, config_of(read.file, run_or_file));
+  complete_statistics(loaded.info, options, loaded.channels, read.path);
+  complete_classes(loaded.info, read.probable.classes, read.path);
   return loaded;
+}
+
+Backbone load_backbone(const fs::path& run_or_file, const ModelOptions& options) {
+  const Device device = use_device(options.device);
+  ReadWeights read = read_weights(run_or_file, options);
+  std::erase_if(read.weights.tensors, [](const auto& tensor) {
+    return tensor.first.starts_with("fc.") || tensor.first.starts_with("projector.");
+  });
+  read.info.classes.clear();
+  ResNetOptions net_options = net_options_of(read, options, device);
+  net_options.head = false;
+  Backbone backbone{.name = read.path.string(),
+                    .net = ResNet(read.info.model, net_options),
+                    .info = read.info,
+                    .channels = net_options.channels};
+  take_values(read, backbone.net);
+  const nlohmann::json config = config_of(read.file, run_or_file);
+  take_image_size_of_run(backbone.info, config);
+  backbone.says_statistics = says_statistics(backbone.info, options);
+  complete_statistics(backbone.info, options, backbone.channels, read.path);
+  backbone.bn_batch = whole_number<std::int64_t>(member(config, "resolved", "bn_batch"));
+  const nlohmann::json method = member(config, "options", "method");
+  if (method.is_string()) backbone.method = method.get<std::string>();
+  backbone.epoch = epoch_of(read.file, config);
+  return backbone;
+}
+
+Backbone random_backbone(const std::string& model, const ModelOptions& options, std::uint64_t seed,
+                         int channels) {
+  ResNetOptions net_options{.head = false,
+                            .channels = channels,
+                            .device = use_device(options.device),
+                            .activations = activations_of(options.device),
+                            .seed = seed};
+  if (options.stem) net_options.stem = parse_stem(*options.stem);
+  if (options.shortcut) net_options.shortcut = parse_shortcut(*options.shortcut);
+  Backbone backbone{.name = "random:" + model,
+                    .net = ResNet(model, net_options),
+                    .info = {},
+                    .channels = channels,
+                    .epoch = 0};
+  backbone.info.model = model;
+  backbone.info.mean = options.mean;
+  backbone.info.std = options.std;
+  return backbone;
 }
 
 }  // namespace lamina::train

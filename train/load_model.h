@@ -2,6 +2,7 @@
 // directory.
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <optional>
 #include <string>
@@ -48,5 +49,27 @@ std::string note_on_data(const LoadedModel& model, const data::DataIdentity& dat
 // A run directory means its final weights, else its newest readable checkpoint. Throws Error naming what is
 // wrong, or what the file leaves unsaid and which option says it.
 LoadedModel load_model(const std::filesystem::path& run_or_file, const ModelOptions& options);
+
+// A network without its last layer or projector, whose output is the features.
+struct Backbone {
+  std::string name;  // of the file, or "random:resnet8"
+  ResNet net;
+  WeightInfo info;  // without classes; unsaid mean and std are ImageNet's, of a random net empty
+  int channels = 3;
+  bool says_statistics = false;  // the file or the options name mean and std
+  // How it was trained, as far as that is known; else unset or empty.
+  std::optional<std::int64_t> epoch = {};     // that the weights are of; 0: never trained
+  std::optional<std::int64_t> bn_batch = {};  // samples that were normalised together
+  std::string method = {};                    // of a pretraining
+};
+
+// From all that load_model() takes, also from a file without a last layer, such as a pretrained one's. Throws
+// Error as that does, and for a file that holds no ResNet.
+Backbone load_backbone(const std::filesystem::path& run_or_file, const ModelOptions& options);
+
+// What a run with this seed starts from: what it makes of images is the baseline of all that is learnt.
+// Throws UsageError for an unknown model.
+Backbone random_backbone(const std::string& model, const ModelOptions& options, std::uint64_t seed,
+                         int channels);
 
 }  // namespace lamina::train

@@ -26,10 +26,11 @@ struct Metrics {
 };
 
 struct EpochResult {
-  std::int64_t epoch = 0;         // from 1; 0: none yet
-  Metrics train;                  // while the weights moved
-  Metrics valid = {}, test = {};  // without samples: not measured after this epoch
-  double seconds = 0;             // of training
+  std::int64_t epoch = 0;             // from 1; 0: none yet
+  Metrics train;                      // while the weights moved
+  Metrics valid = {}, test = {};      // without samples: not measured after this epoch
+  double seconds = 0;                 // of training
+  std::vector<double> measured = {};  // what observers add to a row of epochs.csv; NaN: an empty cell
 };
 
 // Where a run is: what a checkpoint holds beside the tensors.

@@ -42,6 +42,11 @@ void check_noise_scale(std::int64_t batch, std::int64_t micro_batch) {
 }
 
 void NoiseScale::start(const TrainingRun& run) {
+  if (run.objective.needs_whole_batch()) {
+    fail_usage(
+        "{}: the loss of {} is of a whole batch, so that the gradients of its parts are no samples of one",
+        option_name("noise_scale"), run.objective.name());
+  }
   check_noise_scale(run.loader.options().batch, run.loader.options().micro_batch);
   estimator_.emplace(run.optimizer.arena().grads());
 }

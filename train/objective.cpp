@@ -7,6 +7,7 @@
 #include "core/base/error.h"
 #include "core/base/option_name.h"
 #include "core/ops/ops.h"
+#include "train/two_pass.h"
 
 namespace lamina {
 namespace {
@@ -40,12 +41,25 @@ void add_all(const Tensor& sums, const PartLoss& result) {
     add_to(sums, static_cast<std::int64_t>(i) + 1, result.metrics[i]);
 }
 
+void accumulate_in_two_passes(Objective& objective, const data::Part& part, const Tensor& sums) {
+  auto* two_pass = dynamic_cast<TwoPassObjective*>(&objective);
+  check(two_pass != nullptr, "objective {}: batches come twice, but it takes one pass; set passes = 1",
+        objective.name());
+  if (part.pass == 0) return two_pass->collect(part);
+  if (part.offset == 0) add_all(sums, checked(objective, two_pass->collected_loss()));
+  two_pass->product_with_gradient(part).backward();
+}
+
 }  // namespace
 
 PartLoss checked_loss(Objective& objective, const data::Part& part) {
-  check(part.is_whole_batch() || !objective.needs_whole_batch(),
-        "objective {}: its loss is of a whole batch, but a part of {} of {} samples came; leave out {}",
-        objective.name(), part.size(), part.batch_samples, option_name("micro_batch"));
+  if (!part.is_whole_batch() && objective.needs_whole_batch()) {
+    const bool twice = dynamic_cast<TwoPassObjective*>(&objective) != nullptr;
+    fail("objective {}: its loss is of a whole batch, but a part of {} of {} samples came; {}",
+         objective.name(), part.size(), part.batch_samples,
+         twice ? "have the loader hand out each batch twice, passes = 2"
+               : fmt::format("leave out {}", option_name("micro_batch")));
+  }
   PartLoss result = checked(objective, objective.loss(part));
   check(result.loss.requires_grad(),
         "objective {}: its loss has no gradient history: it does not depend on the parameters, or was made "
@@ -59,6 +73,7 @@ PartLoss checked_evaluation(Objective& objective, const data::Part& part) {
 }
 
 void accumulate_gradients(Objective& objective, const data::Part& part, const Tensor& sums) {
+  if (part.passes > 1) return accumulate_in_two_passes(objective, part, sums);
   const PartLoss result = checked_loss(objective, part);
   add_all(sums, result);
   result.loss.backward();

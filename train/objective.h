@@ -54,8 +54,12 @@ class Objective {
   // What is measured beside the loss. Better epochs are told by the first one, else by the loss.
   virtual std::vector<MetricInfo> metrics() const { return {}; }
 
-  // Whether the loss is of all samples of a batch at once; parts are then refused.
+  // Whether the loss is of all samples of a batch at once; parts are then refused, unless it is a
+  // TwoPassObjective (train/two_pass.h) and they come twice.
   virtual bool needs_whole_batch() const { return false; }
+
+  // Throws UsageError for a loader whose batches it could not do with; a Trainer asks before it starts.
+  virtual void check_loader(const data::Loader&) const {}
 
   // What tells it apart from others of its name, as text: {"label_smoothing", "0.1"}.
   virtual std::vector<std::pair<std::string, std::string>> options() const { return {}; }
@@ -68,7 +72,8 @@ PartLoss checked_loss(Objective& objective, const data::Part& part);
 PartLoss checked_evaluation(Objective& objective, const data::Part& part);
 
 // Forward and backward of one part: gradients are added to those of the parameters. Adds the loss and the
-// metrics to `sums` [1 + metrics], floating point on the parameters' device.
+// metrics to `sums` [1 + metrics], floating point on the parameters' device. Of a TwoPassObjective's parts
+// those of the first pass add nothing; those of the second the whole batch's loss with the first of them.
 void accumulate_gradients(Objective& objective, const data::Part& part, const Tensor& sums);
 // Adds what evaluate() gives to `sums`.
 void accumulate_evaluation(Objective& objective, const data::Part& part, const Tensor& sums);

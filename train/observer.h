@@ -27,6 +27,7 @@ struct TrainingRun {
   bool resumed = false;              // a run of this directory goes on,
   std::filesystem::path checkpoint;  // from here; empty: from the start, there was no checkpoint yet
   const TrainingPosition& position;
+  std::vector<std::string> epoch_columns = {};  // names of EpochResult::measured, of all observers
 };
 
 // One step that was taken.
@@ -61,6 +62,11 @@ class Observer {
   // it costs nothing; the last call of a step comes before step().
   virtual void part_done(std::int64_t /*samples*/, std::int64_t /*of*/) {}
   virtual void step(TrainedStep&) {}
+
+  // Names of the numbers that measure() appends to EpochResult::measured: columns of epochs.csv.
+  virtual std::vector<std::string> epoch_columns() const { return {}; }
+  // After an epoch, before its row is written. False: a signal came in between; a resumed run asks again.
+  virtual bool measure(EpochResult&) { return true; }
 
   virtual void testing(std::int64_t /*samples*/, std::int64_t /*of*/) {}  // while a split is measured
   virtual void epoch(const EpochResult&) {}                               // trained, and measured where due

@@ -28,6 +28,13 @@ std::vector<std::string> Observers::columns() const {
   return all;
 }
 
+std::vector<std::string> Observers::epoch_columns() const {
+  std::vector<std::string> all;
+  for (const Watcher& watcher : watchers_)
+    for (std::string& name : watcher.observer->epoch_columns()) all.push_back(std::move(name));
+  return all;
+}
+
 bool Observers::wants_parts() const {
   return std::any_of(watchers_.begin(), watchers_.end(),
                      [](const Watcher& watcher) { return watcher.observer->wants_parts(); });
@@ -63,6 +70,21 @@ void Observers::step(TrainedStep& step) {
     });
     step.measured.resize(before + columns, no_measurement);
   }
+}
+
+bool Observers::measure(EpochResult& result) {
+  bool whole = true;
+  for (Watcher& watcher : watchers_) {
+    const std::size_t before = result.measured.size(), columns = watcher.observer->epoch_columns().size();
+    tell(watcher, [&](Observer& observer) {
+      whole = observer.measure(result) && whole;
+      check(!whole || result.measured.size() == before + columns,
+            "epoch {}: {} values measured before it and {} after it, but it has {} columns", result.epoch,
+            before, result.measured.size(), columns);
+    });
+    result.measured.resize(before + columns, no_measurement);
+  }
+  return whole;
 }
 
 const Observers::Failure* Observers::failure() const {

@@ -18,12 +18,15 @@ class Observers {
   // Throws Error naming the first that throws; UsageError and OutOfMemory pass as they are.
   void start(const TrainingRun& run);
 
-  std::vector<std::string> columns() const;  // of steps.csv, of all of them in turn
+  std::vector<std::string> columns() const;        // of steps.csv, of all of them in turn
+  std::vector<std::string> epoch_columns() const;  // of epochs.csv
   bool wants_parts() const;
 
   bool tell(const std::function<void(Observer&)>& event);  // false: one has failed now
   // Each appends its values to TrainedStep::measured; those of one that has failed are empty cells.
   void step(TrainedStep& step);
+  // The same with EpochResult::measured; false: a signal came in between.
+  bool measure(EpochResult& result);
 
   struct Failure {
     std::string observer, what;

@@ -88,7 +88,7 @@ bool may_differ(const std::string& name, const nlohmann::json& a, const nlohmann
   if (name == "data" && a.is_string() && b.is_string())
     return without_directory(a.get<std::string>()) == without_directory(b.get<std::string>());
   bool may = false;
-  visit_options(default_recipe, [&](const OptionInfo& info, const auto&) {
+  visit_all_options(default_recipe, [&](const OptionInfo& info, const auto&) {
     if (name == info.name) may = info.may_change;
   });
   return may && name != "data";
@@ -100,10 +100,6 @@ constexpr std::array<std::pair<std::string_view, std::string_view>, 4> knobs_of_
      {"momentum", "momentum"},
      {"weight_decay", "weight_decay"},
      {"clip_norm", "max_grad_norm"}}};
-
-void erase_knob(Recipe& options, const std::string& knob) {
-  std::erase_if(options.set, [&](const std::string& text) { return text.starts_with(knob + "="); });
-}
 
 std::string show(const nlohmann::json& value) { return value.is_null() ? "unset" : value.dump(); }
 
@@ -152,6 +148,21 @@ DeviceOptions device_options(const Recipe& o) {
           .memory_limit = o.memory_limit};
 }
 
+Recipe pretraining_recipe() {
+  Recipe recipe;
+  recipe.method.emplace();
+  return recipe;
+}
+
+nlohmann::json all_options(const Recipe& recipe) {
+  nlohmann::json json = nlohmann::json::object();
+  visit_all_options(
+      recipe, [&](const OptionInfo& info, const auto& value) { json[info.name] = value_to_json(value); });
+  return json;
+}
+
+nlohmann::json default_options() { return all_options(default_recipe); }
+
 nlohmann::json to_json(const Recipe& options) {
   nlohmann::json json = nlohmann::json::object();
   visit_options(options,
@@ -161,7 +172,7 @@ nlohmann::json to_json(const Recipe& options) {
 
 Recipe recipe_from_json(const nlohmann::json& json, const std::string& source) {
   check(json.contains("data"), "{}: no \"data\": not the options of a run, or damaged", source);
-  Recipe options;
+  Recipe options = json.contains("method") && !json["method"].is_null() ? pretraining_recipe() : Recipe();
   visit_options(options, [&](const OptionInfo& info, auto& member) {
     if (!json.contains(info.name)) return;
     const nlohmann::json& value = json[info.name];
@@ -175,6 +186,7 @@ Recipe recipe_from_json(const nlohmann::json& json, const std::string& source) {
 void set_option(Recipe& options, const std::string& name, const nlohmann::json& value) {
   bool found = false;
   std::vector<std::string> names;
+  if (name == "method") options.method.emplace();
   visit_options(options, [&](const OptionInfo& info, auto& member) {
     names.emplace_back(info.name);
     if (name != info.name) return;
@@ -182,11 +194,15 @@ void set_option(Recipe& options, const std::string& name, const nlohmann::json& 
     if (!assign(value, member)) fail_usage("{}: {}; expected {}", name, value.dump(), expected(info, member));
     check_value(info, member);
   });
+  if (!found && default_options().contains(name))
+    fail_usage(
+        "{}: an option of {}", name,
+        options.method ? "supervised training, not of pretraining" : "pretraining; give its method first");
   if (!found) fail_usage("{}: no such option; did you mean {}?", name, nearest(name, names));
 }
 
 void set_knob(Recipe& options, const std::string& knob, const std::string& value) {
-  erase_knob(options, knob);
+  std::erase_if(options.set, [&](const std::string& text) { return text.starts_with(knob + "="); });
   options.set.push_back(knob + "=" + value);
 }
 
@@ -194,15 +210,6 @@ std::string setting_key(const std::string& name) {
   for (const auto& [option, knob] : knobs_of_options)
     if (name == option) return "set." + std::string(knob);
   return name;
-}
-
-void unset(Recipe& options, const std::string& name) {
-  const std::string key = setting_key(name);
-  visit_options(options, [&](const OptionInfo& info, auto& member) {
-    if constexpr (is_optional<std::decay_t<decltype(member)>>)
-      if (setting_key(info.name) == key) member.reset();
-  });
-  if (key.starts_with("set.")) erase_knob(options, key.substr(4));
 }
 
 std::string without_directory(const std::string& data) {
@@ -239,7 +246,7 @@ void check_recipe(const Recipe& o) {
   if (o.init_weights && o.init_weights->empty())
     fail_usage("{}: no name; expected a weight file or a run directory", option_name("init_weights"));
   if (o.noise_scale) check_noise_scale(o.batch, o.micro_batch);
-  check_validation(o);
+  if (!o.method) check_validation(o);
   check_options(device_options(o));
 }
 
@@ -262,7 +269,7 @@ Recipe resumed_recipe(const Recipe& saved, const Recipe& given, const std::set<s
 
 std::string list_differences(const nlohmann::json& here, const nlohmann::json& there) {
   static const nlohmann::json defaults = [] {
-    nlohmann::json json = to_json(Recipe{});
+    nlohmann::json json = default_options();
     json["transform"] = false;  // of runs whose program did not say so
     return json;
   }();

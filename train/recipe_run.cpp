@@ -27,9 +27,24 @@ RecipeRun::RecipeRun(Setup setup, RunDirectory directory, const std::string& com
   const Recipe& recipe = setup_->recipe.recipe;
   trainer_ = std::make_unique<Trainer>(*setup_->objective, *setup_->optimizer, setup_->loader,
                                        trainer_options(*setup_, command));
-  trainer_->in(std::move(directory)).validate(setup_->valid).test(setup_->data.test);
+  trainer_->in(std::move(directory));
+  if (recipe.method) {
+    observe_features(recipe);
+  } else {
+    trainer_->validate(setup_->valid).test(setup_->data.test);
+  }
   if (recipe.trace) trainer_->observe(*(trace_ = std::make_unique<Trace>()));
   if (recipe.noise_scale) trainer_->observe(*(noise_scale_ = std::make_unique<NoiseScale>()));
+}
+
+// There is no loss of test images; what they tell of the features takes its place.
+void RecipeRun::observe_features(const Recipe& recipe) {
+  const data::Dataset& data = setup_->data;
+  if (!measures_features(*setup_)) return;
+  knn_ = std::make_unique<OnlineKnn>(
+      *setup_->net, data.train, data.test,
+      OnlineKnnOptions{.every = recipe.knn_every, .features = {.workers = recipe.workers}});
+  trainer_->observe(*knn_);
 }
 
 }  // namespace lamina::train

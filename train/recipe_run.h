@@ -5,6 +5,7 @@
 #include <string>
 
 #include "train/noise_scale.h"
+#include "train/online_knn.h"
 #include "train/run_directory.h"
 #include "train/setup.h"
 #include "train/trace.h"
@@ -21,9 +22,12 @@ class RecipeRun {
   Setup& setup() { return *setup_; }
 
  private:
+  void observe_features(const Recipe& recipe);
+
   std::unique_ptr<Setup> setup_;  // stays in place when this is moved
   std::unique_ptr<Trace> trace_;
   std::unique_ptr<NoiseScale> noise_scale_;
+  std::unique_ptr<OnlineKnn> knn_;
   std::unique_ptr<Trainer> trainer_;
 };
 

@@ -44,8 +44,12 @@ nlohmann::json settings_of(const Optimizer& optimizer) {
   return settings;
 }
 
-std::string augment_text(const data::Augment& augment) {
-  std::string text = fmt::format("pad {}{}", augment.padding, augment.flip ? ", flip" : "");
+std::string augment_text(const data::LoaderOptions& loader) {
+  const data::Augment& augment = loader.augment;
+  std::string text;
+  if (loader.recipe)
+    text = fmt::format("views: {}; size {}; ", data::describe(*loader.recipe), loader.recipe->size);
+  text += fmt::format("pad {}{}", augment.padding, augment.flip ? ", flip" : "");
   if (augment.cutout > 0) text += fmt::format(", cutout {}", augment.cutout);
   return text;
 }
@@ -125,7 +129,7 @@ nlohmann::json describe_run(const TrainingRun& run, const TrainerOptions& option
             {"std", run.loader.split().std},
             {"batch", loader.batch},
             {"micro_batch", loader.micro_batch},
-            {"augment", augment_text(loader.augment)},
+            {"augment", augment_text(loader)},
             {"transform", static_cast<bool>(loader.transform)},  // whether; not which
             {"views", loader.views},
             {"shuffle", loader.shuffle},

@@ -17,6 +17,7 @@
 #include "train/device_options.h"
 #include "train/initial_weights.h"
 #include "train/objective.h"
+#include "train/pretraining.h"
 #include "train/recipe.h"
 #include "train/run_directory.h"
 
@@ -33,6 +34,7 @@ struct ResolvedRecipe {
   KnobSettings knobs;  // what is set over the preset, or of a run that goes on, every knob
   OptimizerChoice optimizer;
   ScheduleOptions schedule;
+  std::optional<Pretraining> pretraining = {};   // unset: supervised
   std::optional<std::string> init_weights = {};  // where the weights come from; unset: drawn, or a checkpoint
   nlohmann::json initial_weights = {};           // of a run that goes on: what was taken at its start
 };
@@ -73,11 +75,15 @@ struct Setup {
 // there. `data`: what open_data() gave for this recipe, or for one that differs in nothing that concerns the
 // data.
 Setup make_setup(const ResolvedRecipe& recipe);
-Setup make_setup(const ResolvedRecipe& recipe, TrainingData data);
+Setup make_setup(ResolvedRecipe recipe, TrainingData data);
 
 // On the device, where batches are made of them, if as much of its memory is left for the training; else
 // where they are.
 Tensor place_images(const Tensor& images, Device device);
+
+// Whether a run that is pretrained measures its features: if it is to, and has test images of several
+// classes.
+bool measures_features(const Setup& setup);
 
 // config.json: the options, the command that repeats the run, and what the defaults came to.
 nlohmann::json make_config(const Setup& setup, const std::string& command);

@@ -1,6 +1,7 @@
 #include "train/step.h"
 
 #include <cmath>
+#include <span>
 #include <utility>
 
 #include "core/base/error.h"
@@ -15,6 +16,17 @@ std::vector<double> to_doubles(const Tensor& tensor) {
     const auto values = tensor.to_vector<decltype(zero)>();
     return std::vector<double>(values.begin(), values.end());
   });
+}
+
+// With the first metric that is not finite either: what the loss is made of may tell more.
+std::string loss_failure(const Objective& objective, std::span<const double> sums) {
+  const std::vector<MetricInfo> metrics = objective.metrics();
+  std::string text = fmt::format("the loss is {}", unsigned_nan(sums[0]));
+  for (std::size_t i = 0; i < metrics.size(); ++i) {
+    if (std::isfinite(sums[i + 1])) continue;
+    return text + fmt::format(", the {} {}", metrics[i].name, unsigned_nan(sums[i + 1]));
+  }
+  return text;
 }
 
 }  // namespace
@@ -33,7 +45,7 @@ TrainingStep::TrainingStep(Objective& objective, Optimizer& optimizer, TrainingS
 void TrainingStep::run(const data::Part& part) {
   check(unread() < most_unread, "training step: {} steps whose results were not read; read them", unread());
   if (part.completes_batch) optimizer_.prepare_step();
-  if (options_.capture) {
+  if (options_.capture && part.passes == 1) {  // the two passes of a batch are different work
     std::vector<Tensor> inputs = part.views;
     inputs.push_back(part.labels);
     work_for(part).run(inputs);
@@ -65,7 +77,7 @@ Captured& TrainingStep::work_for(const data::Part& part) {
 void TrainingStep::compute(const data::Part& part) {
   if (!failure_.empty()) return;
   accumulate_gradients(objective_, part, sums_);
-  if (options_.after_part) options_.after_part(part);
+  if (options_.after_part && part.is_of_last_pass()) options_.after_part(part);
   if (!part.completes_batch) return;
   if (sums_.device().type == DeviceType::cpu) {
     apply_checked();
@@ -114,7 +126,7 @@ StepResults TrainingStep::results() {
   // A loss tells more than what became of it in the optimizer.
   for (std::size_t i = 0; i < samples.size(); ++i) {
     if (std::isfinite(sums[i * columns])) continue;
-    results.failure = fmt::format("the loss is {}", unsigned_nan(sums[i * columns]));
+    results.failure = loss_failure(objective_, std::span(sums).subspan(i * columns, columns));
     if (i < results.steps.size())
       results.steps.erase(results.steps.begin() + static_cast<std::ptrdiff_t>(i), results.steps.end());
     break;

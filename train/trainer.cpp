@@ -12,6 +12,7 @@
 #include "train/model_info.h"
 #include "train/run_directory.h"
 #include "train/step.h"
+#include "train/two_pass.h"
 
 namespace lamina {
 namespace {
@@ -42,7 +43,10 @@ WeightInfo completed(WeightInfo info, Objective& objective, const data::Loader& 
 }  // namespace
 
 Trainer::Trainer(Objective& objective, Optimizer& optimizer, data::Loader loader, TrainerOptions options)
-    : objective_(objective), optimizer_(optimizer), loader_(std::move(loader)), options_(std::move(options)) {
+    : objective_(objective),
+      optimizer_(optimizer),
+      loader_(loader_for(objective, std::move(loader))),
+      options_(std::move(options)) {
   options_.weights = completed(std::move(options_.weights), objective, loader_);
 }
 
@@ -129,11 +133,12 @@ void Trainer::start() {
   objective_.module().train();
   optimizer_.zero_grad();
   observers_.start(*run_);
-  if (directory_ != nullptr) train::check_columns(*run_, observers_.columns());
+  if (directory_ != nullptr) train::check_columns(*run_, observers_.columns(), observers_.epoch_columns());
   train::check_batch_norms(objective_, loader_, device());
   if (directory_ != nullptr) {
     if (!is_longer_) directory_->write_config(nlohmann::json::parse(options_.config));
-    logs_ = std::make_unique<train::RunLogs>(*run_, observers_.columns(), valid_.size() > 0);
+    logs_ = std::make_unique<train::RunLogs>(*run_, observers_.columns(), observers_.epoch_columns(),
+                                             valid_.size() > 0);
   }
   const auto part = [this](const data::Part& of) {
     observers_.tell([&](Observer& observer) { observer.part(of); });
@@ -162,7 +167,8 @@ void Trainer::train_epoch() {
     step_->run(part);
     within_step_ = !part.completes_batch;
     samples += part.size();
-    observers_.tell([&](Observer& observer) { observer.part_done(samples, part.batch_samples); });
+    const std::int64_t done = samples / part.passes;  // of two passes each is half of the work
+    observers_.tell([&](Observer& observer) { observer.part_done(done, part.batch_samples); });
     if (part.completes_batch) samples = 0;
     if (!part.completes_batch || !results_due()) continue;
     record_results(seconds_since(start));
@@ -210,6 +216,7 @@ bool Trainer::finish_epoch() {
   if (valid_.size() > 0 && !measure(valid_, result.valid)) return false;
   const bool better = valid_.size() > 0 && is_better_epoch(result);
   if (test_due(better) && !measure(test_, result.test)) return false;
+  if (!observers_.measure(result)) return false;
   record_epoch(result, is_better_epoch(result));
   return true;
 }

@@ -78,7 +78,8 @@ struct TrainingOutcome {
 class Trainer {
  public:
   // The objective and the optimizer, which has taken no step yet, must outlive it. run() throws UsageError
-  // unless the optimizer has just those parameters of the objective's module that are not frozen.
+  // unless the optimizer has just those parameters of the objective's module that are not frozen. Throws
+  // UsageError where the objective cannot do with the loader's batches.
   Trainer(Objective& objective, Optimizer& optimizer, data::Loader loader, TrainerOptions options = {});
   ~Trainer();
   Trainer(const Trainer&) = delete;

@@ -11,6 +11,7 @@
 #include "train/run_directory.h"
 #include "train/step.h"
 #include "train/trainer.h"
+#include "train/two_pass.h"
 
 namespace lamina {
 namespace {
@@ -160,10 +161,12 @@ void Trainer::fail_out_of_memory(const OutOfMemory& error) {
     accumulate_gradients(objective_, blank.part, sums);
   };
   step_.reset();
+  const bool takes_parts =
+      !objective_.needs_whole_batch() || dynamic_cast<const TwoPassObjective*>(&objective_) != nullptr;
   const train::ImageWork parts{
       .device = device(),
       .request = fmt::format("{} {}", option_name(split ? "micro_batch" : "batch"), images),
-      .option = option_name(objective_.needs_whole_batch() ? "batch" : "micro_batch"),
+      .option = option_name(takes_parts ? "micro_batch" : "batch"),
       .images = images,
       .batch = loader.batch,
       .run = work};

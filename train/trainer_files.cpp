@@ -19,7 +19,8 @@ void Trainer::open() {
                   .epochs = options_.epochs,
                   .resumed = directory_ != nullptr && train::RunDirectory::holds_run(directory_->path()),
                   .checkpoint = {},
-                  .position = position_});
+                  .position = position_,
+                  .epoch_columns = observers_.epoch_columns()});
   check_optimizer();
   if (options_.ema != 0) average_ = std::make_unique<WeightAverage>(objective_.module(), options_.ema);
   if (directory_ == nullptr) return;

@@ -38,6 +38,8 @@ constexpr std::array conditions{
               },
               "schedule", "cosine or poly"},
     Condition{"base_batch", counts_base_batch, "lr_scaling", "linear or sqrt"},
+    Condition{"official_bias_rate", [](const ResolvedRecipe& r) { return has_bias_rate(r.recipe); },
+              "optimizer", "lars or tvlars"},
 };
 
 // What the first layers make of the images: an ImageNet stem quarters their sides, a CIFAR stem keeps them.
@@ -64,6 +66,12 @@ std::string note_on_epochs(const char* option, std::int64_t every, const Recipe&
                      recipe.epochs, what);
 }
 
+std::string note_on_features(const Setup& setup) {
+  if (!setup.recipe.pretraining || setup.recipe.recipe.knn_every == 0 || measures_features(setup)) return "";
+  return fmt::format("{} {}: nothing is measured, as there are no test images of several classes",
+                     option_name("knn_every"), setup.recipe.recipe.knn_every);
+}
+
 std::string note_on_gpu_modes(const Recipe& recipe, Device device) {
   if (device.type != DeviceType::cpu || (recipe.deterministic && !recipe.eager)) return "";
   return recipe.eager
@@ -75,7 +83,7 @@ std::string note_on_gpu_modes(const Recipe& recipe, Device device) {
 }  // namespace
 
 std::string without_effect(const ResolvedRecipe& recipe, const std::set<std::string>& given) {
-  const nlohmann::json values = to_json(recipe.recipe), defaults = to_json(Recipe{});
+  const nlohmann::json values = to_json(recipe.recipe), defaults = default_options();
   std::string text;
   for (const Condition& condition : conditions) {
     const char* name = condition.option;
@@ -100,8 +108,11 @@ void check_effects(const ResolvedRecipe& recipe, const std::set<std::string>& gi
 std::vector<std::string> notes_on(const Setup& setup) {
   const Recipe& recipe = setup.recipe.recipe;
   std::vector<std::string> notes{
-      note_on_size(setup), note_on_epochs("eval_every", recipe.eval_every, recipe, "a test"),
+      note_on_size(setup),
+      note_on_epochs("eval_every", recipe.eval_every, recipe, "a test"),
+      note_on_epochs("knn_every", recipe.method ? recipe.knn_every : 0, recipe, "a measurement"),
       note_on_epochs("checkpoint_every", recipe.checkpoint_every, recipe, "a checkpoint"),
+      note_on_features(setup),
       note_on_gpu_modes(recipe, setup.device)};
   std::erase(notes, "");
   return notes;

@@ -9,10 +9,11 @@
 namespace lamina::app {
 
 void add_bench_command(const Command& program) {
-  const Command bench = program.add("bench", "Timings of training steps, kernels and optimizers");
+  const Command bench = program.add("bench", "Timings of training steps, kernels, optimizers and views");
   add_bench_train(bench);
   add_bench_ops(bench);
   add_bench_optimizer(bench);
+  add_bench_views(bench);
 }
 
 void add_options(const Command& command, BenchModel& options) {

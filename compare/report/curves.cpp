@@ -1,7 +1,9 @@
 #include "compare/report/curves.h"
 
 #include <algorithm>
+#include <cctype>
 #include <cmath>
+#include <functional>
 #include <map>
 
 #include "compare/report/gnuplot.h"
@@ -24,15 +26,18 @@ constexpr const char* dash_patterns[] = {"solid", "(14,6)", "(4,6)", "(18,6,4,6)
 
 // Over the complete runs; without any, over what there is. There is a point where every run that was measured
 // then or later was: of runs that were tested in other epochs the mean would jump from one to another.
-Curve epoch_curve(const Group& group, double EpochRow::*value, double scale) {
+using Value = std::function<double(const RunResult&, const EpochRow&)>;
+
+Curve epoch_curve(const Group& group, const Value& value_of, double scale) {
   std::map<std::int64_t, std::vector<double>> values;
   std::vector<std::int64_t> last;  // epochs measured, of each run
   for (const RunResult& run : group.runs) {
     if (group.complete() > 0 && !run.complete) continue;
     std::int64_t& last_of_run = last.emplace_back(0);
     for (const EpochRow& row : run.epochs) {
-      if (!std::isfinite(row.*value)) continue;
-      values[row.epoch].push_back(scale * row.*value);
+      const double value = value_of(run, row);
+      if (!std::isfinite(value)) continue;
+      values[row.epoch].push_back(scale * value);
       last_of_run = row.epoch;
     }
   }
@@ -44,11 +49,46 @@ Curve epoch_curve(const Group& group, double EpochRow::*value, double scale) {
   return curve;
 }
 
-CurveFigure epoch_figure(const std::vector<Group>& groups, double EpochRow::*value, double scale,
-                         const std::string& name, const std::string& y_label, const std::string& caption) {
+CurveFigure figure_of(const std::vector<Group>& groups, const Value& value, double scale,
+                      const std::string& name, const std::string& y_label, const std::string& caption) {
   CurveFigure figure{name, "epoch", y_label, caption, {}};
   for (const Group& group : groups) figure.curves.push_back(epoch_curve(group, value, scale));
   return figure;
+}
+
+CurveFigure epoch_figure(const std::vector<Group>& groups, double EpochRow::*value, double scale,
+                         const std::string& name, const std::string& y_label, const std::string& caption) {
+  return figure_of(
+      groups, [value](const RunResult&, const EpochRow& row) { return row.*value; }, scale, name, y_label,
+      caption);
+}
+
+// "quantity-on-diagonal": a column's name may hold what no file's name should.
+std::string file_name(std::string quantity) {
+  std::replace_if(
+      quantity.begin(), quantity.end(), [](unsigned char c) { return std::isalnum(c) == 0; }, '-');
+  return "quantity-" + quantity;
+}
+
+// What losses are made of, of every name that some run has.
+std::vector<CurveFigure> quantity_figures(const std::vector<Group>& groups, const std::string& band) {
+  std::vector<std::string> names;
+  for (const Group& group : groups)
+    for (const std::string& name : group.representative().quantities)
+      if (std::find(names.begin(), names.end(), name) == names.end()) names.push_back(name);
+  std::vector<CurveFigure> figures;
+  for (const std::string& name : names) {
+    const auto value = [&](const RunResult& run, const EpochRow& row) {
+      const auto place = std::find(run.quantities.begin(), run.quantities.end(), name);
+      return place == run.quantities.end() ? std::nan("") : row.quantities[place - run.quantities.begin()];
+    };
+    std::string words = name;
+    std::replace(words.begin(), words.end(), '_', ' ');
+    figures.push_back(
+        figure_of(groups, value, 1, file_name(name), words,
+                  "The training loss’s “" + escape_html(words) + "”: mean over each epoch." + band));
+  }
+  return figures;
 }
 
 struct Schedule {
@@ -178,6 +218,8 @@ std::vector<CurveFigure> curve_figures(const std::vector<Group>& groups) {
   std::vector<CurveFigure> figures{
       epoch_figure(groups, &EpochRow::test_accuracy, 100, "test-accuracy", "test accuracy (%)",
                    "Test accuracy after each epoch, in %." + band),
+      epoch_figure(groups, &EpochRow::knn_accuracy, 100, "knn-accuracy", "kNN accuracy (%)",
+                   "Test images classified by their nearest training images, by the features, in %." + band),
       epoch_figure(groups, &EpochRow::test_loss, 1, "test-loss", "test loss",
                    "Test loss after each epoch." + band),
       epoch_figure(groups, &EpochRow::valid_accuracy, 100, "valid-accuracy", "validation accuracy (%)",
@@ -189,6 +231,7 @@ std::vector<CurveFigure> curve_figures(const std::vector<Group>& groups) {
           "Training accuracy, in %: mean over each epoch, augmented, while the weights move." + band),
       epoch_figure(groups, &EpochRow::train_loss, 1, "train-loss", "training loss",
                    "Training loss: mean over each epoch, while the weights move." + band)};
+  for (const CurveFigure& figure : quantity_figures(groups, band)) figures.push_back(figure);
   for (const CurveFigure& figure : schedule_figures(groups)) figures.push_back(figure);
   std::erase_if(figures, [](const CurveFigure& figure) { return points_of(figure).empty(); });
   return figures;

@@ -1,5 +1,7 @@
 #include "compare/report/summary.h"
 
+#include <fmt/ranges.h>
+
 #include <algorithm>
 #include <cmath>
 #include <map>
@@ -87,15 +89,26 @@ std::string what_was_compared(const std::vector<Group>& groups) {
                      groups.size() == 1 ? "" : fmt::format(" each; {} runs in all", runs));
 }
 
-// Contenders with a test accuracy, the best first.
+bool any_has(const std::vector<Group>& groups, Statistic Group::*score) {
+  return std::any_of(groups.begin(), groups.end(),
+                     [&](const Group& group) { return (group.*score).count > 0; });
+}
+
+// What contenders are told apart by: the test accuracy, or if none has one, that of the nearest neighbours.
+Statistic Group::*score_of(const std::vector<Group>& groups) {
+  const bool pretrained = !any_has(groups, &Group::best_accuracy) && any_has(groups, &Group::knn_accuracy);
+  return pretrained ? &Group::knn_accuracy : &Group::best_accuracy;
+}
+
+// Contenders with such an accuracy, the best first.
 std::vector<const Group*> ranking(const std::vector<Group>& groups) {
+  Statistic Group::*const score = score_of(groups);
   std::vector<const Group*> ranked;
   for (const Group& group : groups) {
-    if (group.best_accuracy.count > 0) ranked.push_back(&group);
+    if ((group.*score).count > 0) ranked.push_back(&group);
   }
-  std::stable_sort(ranked.begin(), ranked.end(), [](const Group* a, const Group* b) {
-    return a->best_accuracy.mean > b->best_accuracy.mean;
-  });
+  std::stable_sort(ranked.begin(), ranked.end(),
+                   [&](const Group* a, const Group* b) { return (a->*score).mean > (b->*score).mean; });
   return ranked;
 }
 
@@ -132,17 +145,20 @@ std::string what_it_came_to(const std::vector<Group>& groups) {
   }
   const std::vector<const Group*> ranked = ranking(groups);
   if (ranked.empty()) return " No complete run has a test accuracy to compare.";
+  Statistic Group::*const score = score_of(groups);
   const Group& best = *ranked.front();
-  std::string text =
-      fmt::format(" {} <b>{}</b>: {} %{}", groups.size() == 1 ? "Test accuracy of" : "Most accurate is",
-                  escape_html(best.label), percent(best.best_accuracy),
-                  best.best_accuracy.count > 1 ? " (mean ± standard deviation over the seeds)" : "");
+  const bool by_neighbours = score == &Group::knn_accuracy;
+  const char* alone =
+      by_neighbours ? "Accuracy of the nearest neighbours by the features of" : "Test accuracy of";
+  const char* first = by_neighbours ? "Most accurate by nearest neighbours is" : "Most accurate is";
+  std::string text = fmt::format(
+      " {} <b>{}</b>: {} %{}", groups.size() == 1 ? alone : first, escape_html(best.label),
+      percent(best.*score), (best.*score).count > 1 ? " (mean ± standard deviation over the seeds)" : "");
   if (ranked.size() == 1) return text + ".";
   const Group& second = *ranked[1];
   return text + fmt::format(", {:.2f} points above {} ({} %). {}",
-                            100 * (best.best_accuracy.mean - second.best_accuracy.mean),
-                            escape_html(second.label), percent(second.best_accuracy),
-                            caution(best.best_accuracy, second.best_accuracy));
+                            100 * ((best.*score).mean - (second.*score).mean), escape_html(second.label),
+                            percent(second.*score), caution(best.*score, second.*score));
 }
 
 std::string what_is_missing(const std::vector<Group>& groups) {
@@ -175,7 +191,7 @@ std::string best_epoch(const Statistic& s) {
 }
 
 std::string how_best_was_chosen(const std::vector<Group>& groups) {
-  if (ranking(groups).empty()) return "";
+  if (!any_has(groups, &Group::best_accuracy)) return "";
   const auto validated = [](const Group& group) { return group.representative().validated(); };
   if (std::all_of(groups.begin(), groups.end(), validated))
     return "The best epoch was chosen on images held out of the training.";
@@ -184,6 +200,29 @@ std::string how_best_was_chosen(const std::vector<Group>& groups) {
                          : "The best") +
          " epoch was chosen by the test accuracy itself, which flatters it a little; the last epoch’s is "
          "free of that.";
+}
+
+// "k 200, temperature 0.1, batch statistics over 512 samples", as runs of pretraining say it.
+std::string how_neighbours_were_found(const std::vector<Group>& groups) {
+  std::set<std::string> ways;
+  for (const Group& group : groups) {
+    const auto resolved = group.representative().config.value("resolved", nlohmann::json::object());
+    const nlohmann::json knn = resolved.value("knn", nlohmann::json());
+    if (group.knn_accuracy.count == 0 || !knn.is_object()) continue;
+    ways.insert(
+        fmt::format("k {}, temperature {}, {} training images, batch statistics over {} samples in training",
+                    knn.value("k", 0), knn.value("temperature", 0.0), knn.value("bank", 0),
+                    resolved.value("bn_batch", 0)));
+  }
+  return fmt::format(
+      " kNN: the test images classified by their nearest training images, by cosine of the backbone’s "
+      "features, "
+      "after the last epoch measured ({}).",
+      escape_html(fmt::format("{}", fmt::join(ways, "; "))));
+}
+
+void append(std::vector<std::string>& cells, const std::vector<std::string>& more) {
+  cells.insert(cells.end(), more.begin(), more.end());
 }
 
 std::string duration(const Statistic& s) { return s.count == 0 ? no_value : format_duration(s.mean); }
@@ -199,41 +238,63 @@ std::string summary_paragraph(const std::vector<Group>& groups) {
 }
 
 std::string comparison_table(const std::vector<Group>& groups) {
-  HtmlTable table{{"Contender", "Best test accuracy, %", "at epoch", "Last test accuracy, %",
-                   "Last test loss", "Final training loss", "Training time", "Seeds"},
-                  {7}};
+  const bool neighbours = any_has(groups, &Group::knn_accuracy);
+  const bool tested = any_has(groups, &Group::best_accuracy) || !neighbours;
+  HtmlTable table{{"Contender"}, {}};
+  if (tested)
+    append(table.header, {"Best test accuracy, %", "at epoch", "Last test accuracy, %", "Last test loss"});
+  if (neighbours) append(table.header, {"kNN accuracy, %"});
+  append(table.header, {"Final training loss", "Training time", "Seeds"});
+  table.text_columns = {table.header.size() - 1};
   const std::vector<const Group*> ranked = ranking(groups);
   for (std::size_t i = 0; i < groups.size(); ++i) {
     const Group& group = groups[i];
-    const bool best = tested_alike(groups) && !ranked.empty() && ranked.front() == &group;
-    const std::string accuracy = percent(group.best_accuracy);
-    table.rows.push_back({html_label(i, group.label), best ? "<b>" + accuracy + "</b>" : accuracy,
-                          best_epoch(group.best_epoch), percent(group.last_accuracy),
-                          with_std(group.last_test_loss, 1, 4), with_std(group.last_train_loss, 1, 4),
-                          duration(group.seconds), escape_html(describe_runs(group))});
+    const bool is_best = tested_alike(groups) && !ranked.empty() && ranked.front() == &group;
+    const auto accuracy = [&](Statistic Group::*which) {
+      const std::string text = percent(group.*which);
+      return is_best && which == score_of(groups) ? "<b>" + text + "</b>" : text;
+    };
+    std::vector<std::string> row{html_label(i, group.label)};
+    if (tested)
+      append(row, {accuracy(&Group::best_accuracy), best_epoch(group.best_epoch),
+                   percent(group.last_accuracy), with_std(group.last_test_loss, 1, 4)});
+    if (neighbours) append(row, {accuracy(&Group::knn_accuracy)});
+    append(row, {with_std(group.last_train_loss, 1, 4), duration(group.seconds),
+                 escape_html(describe_runs(group))});
+    table.rows.push_back(std::move(row));
   }
   return table.str() +
          "<p class=\"note\">Means over the complete runs, ± the sample standard deviation over their "
          "seeds. " +
-         how_best_was_chosen(groups) +
+         how_best_was_chosen(groups) + (neighbours ? how_neighbours_were_found(groups) : "") +
          " The training loss is the mean over the last epoch while the weights moved; the time is that of "
          "training alone, without tests.</p>\n";
 }
 
 std::string run_table(const std::vector<Group>& groups) {
-  HtmlTable table{{"Run", "Contender", "Seed", "Epochs done", "Best, %", "Last, %", "State"}, {1, 6}};
-  const auto accuracy = [](const EpochRow* row) {
-    return row == nullptr ? no_value : fmt::format("{:.2f}", 100 * row->test_accuracy);
+  const bool neighbours = any_has(groups, &Group::knn_accuracy);
+  HtmlTable table{{"Run", "Contender", "Seed", "Epochs done", "Best, %", "Last, %"}, {1}};
+  if (neighbours) table.header.emplace_back("kNN, %");
+  table.header.emplace_back("State");
+  table.text_columns.push_back(table.header.size() - 1);
+  const auto accuracy = [](double value) {
+    return std::isnan(value) ? no_value : fmt::format("{:.2f}", 100 * value);
   };
+  const auto tested = [](const EpochRow* row) { return row == nullptr ? std::nan("") : row->test_accuracy; };
   for (std::size_t i = 0; i < groups.size(); ++i) {
     for (const RunResult& run : groups[i].runs) {
       const std::string state = !run.failure.empty() ? "failed: " + run.failure
                                 : run.complete       ? "complete"
                                                      : "unfinished";
-      table.rows.push_back({"<code>" + escape_html(run.path.string()) + "</code>",
-                            html_label(i, groups[i].label), std::to_string(run.seed()),
-                            run.epochs.empty() ? "0" : std::to_string(run.epochs.back().epoch),
-                            accuracy(run.best()), accuracy(run.last()), escape_html(state)});
+      std::vector<std::string> row{"<code>" + escape_html(run.path.string()) + "</code>",
+                                   html_label(i, groups[i].label),
+                                   std::to_string(run.seed()),
+                                   run.epochs.empty() ? "0" : std::to_string(run.epochs.back().epoch),
+                                   accuracy(tested(run.best())),
+                                   accuracy(tested(run.last()))};
+      if (neighbours) row.push_back(accuracy(run.knn_accuracy()));
+      row.push_back(escape_html(state));
+      table.rows.push_back(std::move(row));
     }
   }
   return table.str();
@@ -242,14 +303,14 @@ std::string run_table(const std::vector<Group>& groups) {
 std::string comparison_csv(const std::vector<Group>& groups) {
   std::string csv =
       "contender,runs,complete,best_accuracy,best_accuracy_std,best_epoch,best_epoch_std,last_accuracy,"
-      "last_accuracy_std,last_test_loss,last_test_loss_std,last_train_loss,last_train_loss_std,seconds,"
-      "seconds_std,label\n";
+      "last_accuracy_std,knn_accuracy,knn_accuracy_std,last_test_loss,last_test_loss_std,last_train_loss,"
+      "last_train_loss_std,seconds,seconds_std,label\n";
   for (std::size_t i = 0; i < groups.size(); ++i) {
     const Group& g = groups[i];
-    csv += fmt::format("{},{},{},{},{},{},{},{},{},{}\n", i + 1, g.runs.size(), g.complete(),
+    csv += fmt::format("{},{},{},{},{},{},{},{},{},{},{}\n", i + 1, g.runs.size(), g.complete(),
                        csv_cells(g.best_accuracy), csv_cells(g.best_epoch), csv_cells(g.last_accuracy),
-                       csv_cells(g.last_test_loss), csv_cells(g.last_train_loss), csv_cells(g.seconds),
-                       csv_text(g.label));
+                       csv_cells(g.knn_accuracy), csv_cells(g.last_test_loss), csv_cells(g.last_train_loss),
+                       csv_cells(g.seconds), csv_text(g.label));
   }
   return csv;
 }

@@ -127,6 +127,14 @@ void CsvFile::sync() {
         std::strerror(errno));
 }
 
+std::vector<std::string> csv_columns(const std::filesystem::path& path) {
+  const std::string text = read_text(path);
+  std::string_view rest = text, line;
+  if (!take_line(rest, line)) return {};
+  const std::vector<std::string_view> cells = split(line);
+  return {cells.begin(), cells.end()};
+}
+
 std::vector<std::vector<double>> read_csv(const std::filesystem::path& path,
                                           const std::vector<std::string>& columns,
                                           const std::vector<std::string>& optional) {

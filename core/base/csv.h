@@ -33,6 +33,10 @@ class CsvFile {
   std::chrono::steady_clock::time_point flushed_ = std::chrono::steady_clock::now();
 };
 
+// The names of all columns; none of a file that was cut short in its header. Throws Error if it cannot be
+// read.
+std::vector<std::string> csv_columns(const std::filesystem::path& path);
+
 // The named columns, in the order asked for, of every whole row; an empty cell is NaN, a last line without
 // its newline was cut short by a crash and is left out. Throws Error if the file cannot be read, lacks a
 // column, or a cell is not a number (naming file, line and cell). `optional` columns come last; NaN where the

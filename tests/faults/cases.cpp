@@ -16,7 +16,10 @@ Arguments operator+(Arguments a, const Arguments& b) {
 const Arguments quiet{"--threads", "1", "--workers", "1", "--progress", "none"};
 const Arguments tiny = Arguments{"--model", "resnet8", "--optimizer",   "lars", "--lr",         "1",
                                  "--batch", "8",       "--limit-train", "24",   "--limit-test", "8"};
-const Arguments resume = Arguments{"train", "--resume", "--out", "run"} + quiet;
+Arguments resumed_by(const std::string& command) {
+  return Arguments{command, "--resume", "--out", "run"} + quiet;
+}
+const Arguments resume = resumed_by("train");
 
 // Four images of 8×8 for each of two classes and each split, as PPM.
 Tree image_folder() {
@@ -73,6 +76,15 @@ std::vector<Case> training_cases(const Maker& make) {
            .before = unfinished(run, "run/"),
            .results = results,
            .changes = {"run/"},
+           .cleans = {"run/"}},
+          {.name = "pretrain",
+           .arguments =
+               Arguments{"pretrain", "--method", "simclr", "--projector", "8", "--data", "synthetic:8x8x3x4",
+                         "--epochs", "1", "--knn-every", "1", "--trace", "--out", "run"} +
+               tiny + quiet,
+           .before = {},
+           .results = {"run/weights.", "run/trace.", "run/epochs.csv", "run/steps.csv", "run/config."},
+           .changes = {"run/"},
            .cleans = {"run/"}}};
 }
 
@@ -101,6 +113,13 @@ std::vector<Case> reading_cases(const Maker& make) {
            .results = {},
            .changes = {},
            .compares_output = true},
+          {.name = "features",
+           .arguments = Arguments{"features", "run", "--threads", "1", "--workers", "1", "--out",
+                                  "features.safetensors"} +
+                        folder,
+           .before = run,
+           .results = {"features.safetensors"},
+           .changes = {"features.", "cache/"}},
           {.name = "find-lr",
            .arguments = Arguments{"find-lr", "--init-weights", "run", "--steps", "3"} + folder + tiny + json,
            .before = run,
@@ -177,8 +196,9 @@ bool starts_with_any(const std::string& path, const std::vector<std::string>& be
 }
 
 Arguments command_to_go_on(const Case& c, const Tree& seen) {
-  const bool trains = c.arguments.front() == "train" && seen.contains("run/config.json");
-  return trains ? resume : c.arguments;
+  const std::string& command = c.arguments.front();
+  const bool trains = (command == "train" || command == "pretrain") && seen.contains("run/config.json");
+  return trains ? resumed_by(command) : c.arguments;
 }
 
 Environment environment_in(const fs::path& folder) {

@@ -1,0 +1,161 @@
+#include "apps/feature_command.h"
+
+#include <fmt/format.h>
+
+#include <nlohmann/json.hpp>
+#include <string_view>
+
+#include "apps/options.h"
+#include "core/base/error.h"
+#include "core/base/file_kind.h"
+#include "core/base/note.h"
+#include "data/loader.h"
+#include "train/recipe.h"
+#include "train/run_directory.h"
+
+namespace lamina::app {
+namespace {
+
+constexpr std::string_view random_prefix = "random:";
+
+bool is_random(const FeatureCommand& command) { return command.file.starts_with(random_prefix); }
+
+// Of a run, where nobody says: what it was trained on.
+FeatureCommand with_data_of_run(FeatureCommand command) {
+  if (!command.data.empty()) return command;
+  if (is_random(command) || !train::RunDirectory::holds_run(command.file)) {
+    check(is_random(command) || is_there(command.file), "{}: {}: there is no such file or run directory",
+          command.name, command.file);
+    fail_usage("{}: --data NAME[:DIR] is missing: whose features to take", command.name);
+  }
+  const auto run = train::RunDirectory::open(command.file);
+  const train::Recipe trained = train::recipe_from_json(run.read_config().value("options", nlohmann::json()),
+                                                        run.file("config.json").string());
+  command.data = trained.data;
+  if (!command.image_size && data::reads_image_files(trained.data)) command.image_size = trained.image_size;
+  command.skip_damaged = command.skip_damaged || trained.skip_damaged;
+  if (!command.max_pixels) command.max_pixels = trained.max_pixels;
+  return command;
+}
+
+data::Dataset open_data(const FeatureCommand& command, int trained_size) {
+  const int resized = data::reads_image_files(command.data) ? trained_size : 0;
+  if (!command.image_size && resized > 0)
+    note("images are resized and cropped to {0}x{0}, as in training; --image-size 0 keeps their size",
+         resized);
+  data::Dataset data =
+      data::open(command.data, {.limit_train = command.limit_train,
+                                .limit_test = command.limit_test,
+                                .image_size = command.image_size.value_or(resized),
+                                .skip_damaged = command.skip_damaged,
+                                .max_pixels = command.max_pixels.value_or(data::max_pixels)});
+  check(data.train.size() > 0 && data.test.size() > 0,
+        "{}: {} has {} training and {} test images; expected some of both", command.name, command.data,
+        data.train.size(), data.test.size());
+  return data;
+}
+
+void normalise_for(const train::Backbone& backbone, data::Dataset& data) {
+  for (data::Split* split : {&data.train, &data.test}) {
+    if (!backbone.info.mean.empty()) split->mean = backbone.info.mean;
+    if (!backbone.info.std.empty()) split->std = backbone.info.std;
+  }
+}
+
+// A wrong normalisation costs accuracy that would be taken for the backbone's.
+void tell_of_statistics(const FeatureCommand& command, const train::Backbone& backbone) {
+  if (!command.guesses_statistics)
+    fail(
+        "{}: {} does not say how its images were normalised; give --mean and --std (ImageNet's are "
+        "0.485,0.456,0.406 and 0.229,0.224,0.225)",
+        command.name, backbone.name);
+  note(
+      "{} does not say how its images were normalised; ImageNet's mean and deviation are taken. --mean and "
+      "--std "
+      "say others",
+      backbone.name);
+}
+
+nlohmann::json or_null(const std::optional<std::int64_t>& value) {
+  return value ? nlohmann::json(*value) : nlohmann::json();
+}
+
+}  // namespace
+
+void add_options(const Command& parser, FeatureCommand& command, const std::string& seed_help) {
+  parser.argument("file", command.file, "RUN|FILE, or random:MODEL, a backbone that was never trained");
+  parser.option("--data", command.data, "NAME[:DIR]; default: what the run was trained on");
+  parser.option("--limit-train", command.limit_train, "use only N training images; 0: all", at_least(0));
+  parser.option("--limit-test", command.limit_test, "use only N test images; 0: all", at_least(0));
+  parser.option("--seed", command.seed, "of random:MODEL's weights" + seed_help);
+  parser.option("--batch", command.batch, "images at once", between(1, 1e9));
+  parser.option("--workers", command.workers, "threads that prepare batches", between(0, data::most_workers));
+  parser.option("--image-size", command.image_size,
+                "folders: resize and crop to a square; 0: keep; default: as in training",
+                between(0, data::most_image_size));
+  parser.option("--skip-damaged", command.skip_damaged,
+                "folders: go on without images that cannot be decoded");
+  parser.option(
+      "--max-pixels", command.max_pixels,
+      fmt::format("folders: refuse larger images; default: as in training, else {}", data::max_pixels),
+      at_least(1));
+  add_options(parser, command.model);
+}
+
+void check_seed(const Command& parser, const FeatureCommand& command) {
+  if (parser.given("--seed") && !is_random(command))
+    fail_usage("{}: --seed does nothing: {} is no random:MODEL", command.name, command.file);
+}
+
+FeatureSource open_source(const FeatureCommand& given) {
+  const FeatureCommand command = with_data_of_run(given);
+  if (is_random(command)) {
+    data::Dataset data = open_data(command, 0);
+    train::Backbone backbone =
+        train::random_backbone(command.file.substr(random_prefix.size()), command.model, command.seed,
+                               static_cast<int>(data.train.channels()));
+    normalise_for(backbone, data);
+    return {.backbone = std::move(backbone), .data = std::move(data)};
+  }
+  train::Backbone backbone = train::load_backbone(command.file, command.model);
+  data::Dataset data = open_data(command, backbone.info.image_size.value_or(0));
+  check(data.train.channels() == backbone.channels, "{}: the images of {} have {} channels, {} wants {}",
+        command.name, command.data, data.train.channels(), backbone.name, backbone.channels);
+  if (!backbone.says_statistics) tell_of_statistics(command, backbone);
+  normalise_for(backbone, data);
+  return {.backbone = std::move(backbone), .data = std::move(data)};
+}
+
+SplitFeatures features_of(const FeatureCommand& command, FeatureSource& source) {
+  const FeatureOptions options{.batch = command.batch, .workers = command.workers};
+  ResNet& net = source.backbone.net;
+  return {.train = lamina::features_of(net, source.data.train, options),
+          .test = lamina::features_of(net, source.data.test, options)};
+}
+
+nlohmann::json describe(const FeatureCommand& command, const FeatureSource& source) {
+  const train::Backbone& backbone = source.backbone;
+  nlohmann::json json{{"file", backbone.name},
+                      {"model", backbone.net.model()},
+                      {"data", source.data.name},
+                      {"view", "test"},
+                      {"epoch", or_null(backbone.epoch)},
+                      {"bn_batch", or_null(backbone.bn_batch)},
+                      {"mean", source.data.train.mean},
+                      {"std", source.data.train.std}};
+  json["method"] = backbone.method.empty() ? nlohmann::json() : nlohmann::json(backbone.method);
+  json["seed"] = command.seed;
+  return json;
+}
+
+std::string title(const FeatureCommand& command, const FeatureSource& source) {
+  const train::Backbone& backbone = source.backbone;
+  std::string what = backbone.net.model();
+  if (!backbone.method.empty()) what += ", " + backbone.method;
+  if (backbone.epoch) what += fmt::format(", epoch {}", *backbone.epoch);
+  if (is_random(command)) what += fmt::format(", seed {}", command.seed);
+  if (backbone.bn_batch) what += fmt::format(", bn_batch {}", *backbone.bn_batch);
+  return fmt::format("{} ({}) on {}", backbone.name, what, source.data.name);
+}
+
+}  // namespace lamina::app

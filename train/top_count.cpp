@@ -1,0 +1,25 @@
+#include "train/top_count.h"
+
+#include <vector>
+
+#include "core/math/argmax.h"
+
+namespace lamina::train {
+
+std::int64_t count_among_first(const Tensor& logits, const Tensor& labels, std::int64_t top) {
+  const std::int64_t classes = logits.size(1);
+  const std::vector<double> rows = logits.to(Device::cpu()).to(DType::f64).to_vector<double>();
+  const std::vector<std::int32_t> own = labels.to_vector<std::int32_t>();
+  std::int64_t count = 0;
+  for (std::size_t i = 0; i < own.size(); ++i) {
+    const double* row = rows.data() + i * static_cast<std::size_t>(classes);
+    if (own[i] >= classes) continue;
+    std::int64_t before = 0;
+    for (std::int64_t c = 0; c < classes; ++c)
+      before += math::comes_before(row[c], c, row[own[i]], std::int64_t{own[i]}) ? 1 : 0;
+    count += before < top ? 1 : 0;
+  }
+  return count;
+}
+
+}  // namespace lamina::train

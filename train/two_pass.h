@@ -1,0 +1,32 @@
+// Losses that compare the samples of a whole batch with one another, of a batch that comes in parts: exactly,
+// with the memory of one part. The parts come twice (data::LoaderOptions::passes). The first pass makes the
+// embeddings z without a history; from all of them follow the loss L and ∂L/∂z. The second makes each part's
+// z again, with a history, and goes back from ⟨z, ∂L/∂z⟩, whose gradient is the part's share of L's (Gao et
+// al. 2021, "Scaling Deep Contrastive Learning Batch Size under Memory Limited Setup", §3.2).
+//
+// Batch normalisation has statistics of its own in every part, so that L is the loss of a batch normalised by
+// parts ("ghost batches", Hoffer et al. 2017). With statistics of the whole batch a part's z would depend on
+// all samples in every normalised layer, and each such layer would take a pass of its own.
+#pragma once
+
+#include "train/objective.h"
+
+namespace lamina {
+
+class TwoPassObjective : public Objective {
+ public:
+  bool needs_whole_batch() const final { return true; }
+
+  // First pass: of each part in order. Leaves parameters, gradients and buffers as they are.
+  virtual void collect(const data::Part& part) = 0;
+  // After that: the whole batch's loss and metrics, without a history.
+  virtual PartLoss collected_loss() = 0;
+  // Second pass: of each part in order, ⟨z, ∂L/∂z⟩, a scalar with a history.
+  virtual Tensor product_with_gradient(const data::Part& part) = 0;
+};
+
+// The loader as an objective needs it: where its batches come in parts that a TwoPassObjective compares, they
+// are handed out twice. Throws what the objective's check_loader() does. A Trainer does it itself.
+data::Loader loader_for(const Objective& objective, data::Loader loader);
+
+}  // namespace lamina
