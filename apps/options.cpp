@@ -22,12 +22,21 @@ const char* help_of(std::string_view name) {
   return help;
 }
 
+// What an option takes, and the command that lists it where there is one.
+std::string help_text(const OptionInfo& info) {
+  const std::string_view name = info.name;
+  if (name == "optimizer") return fmt::format("{}; lamina info --presets lists them", info.help);
+  if (name == "augment" || name == "views")
+    return fmt::format("{}; lamina info --views lists them", info.help);
+  return info.help;
+}
+
 template <typename T>
 void add_option(const Command& command, const OptionInfo& info, T& member) {
   if constexpr (train::is_numeric<T>)
-    command.option(flag_of(info.name), member, info.help, info.range);
+    command.option(flag_of(info.name), member, help_text(info), info.range);
   else
-    command.option(flag_of(info.name), member, info.help);
+    command.option(flag_of(info.name), member, help_text(info));
 }
 
 // What follows the flag, once for each: texts one by one, numbers at once.

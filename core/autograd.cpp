@@ -195,10 +195,8 @@ std::unordered_set<const Node*> leading_to(
 const Tensor& Grads::get(const Saved& saved) const {
   check(saved.tensor_.version() == saved.version_,
         "backward: {}, which \"{}\" had saved, has been overwritten since (by copy_from(), fill(), an "
-        "optimizer's step, "
-        "or a backward pass if it is a gradient): its gradient would be that of other numbers; overwrite it "
-        "after "
-        "backward(), or give the op a clone()",
+        "optimizer's step, or a backward pass if it is a gradient): its gradient would be that of other "
+        "numbers; overwrite it after backward(), or give the op a clone()",
         saved.tensor_, node_.name);
   return saved.tensor_;
 }

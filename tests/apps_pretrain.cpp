@@ -12,39 +12,6 @@
 namespace lamina::tests {
 namespace {
 
-// 8×8 images of four made-up classes, 6 steps an epoch, embeddings of 16 numbers.
-Arguments tiny_pretraining(const fs::path& out, const std::string& method = "barlow-twins") {
-  return {"pretrain",
-          "--method",
-          method,
-          "--data",
-          "synthetic:8x8x3x4",
-          "--model",
-          "resnet8",
-          "--optimizer",
-          "lars",
-          "--lr",
-          "0.2",
-          "--batch",
-          "32",
-          "--limit-train",
-          "200",
-          "--limit-test",
-          "64",
-          "--epochs",
-          "3",
-          "--projector",
-          "16,16",
-          "--knn-every",
-          "2",
-          "--progress",
-          "plain",
-          "--threads",
-          "2",
-          "--out",
-          out.string()};
-}
-
 nlohmann::json config_in(const fs::path& run) {
   return nlohmann::json::parse(read_file(run / "config.json"));
 }

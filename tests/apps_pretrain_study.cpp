@@ -58,32 +58,7 @@ TEST_CASE("a report shows pretraining beside training, each by what it has", "[r
   const fs::path supervised = folder / "supervised", pretrained = folder / "pretrained",
                  html = folder / "page.html";
   REQUIRE(run(tiny_training(supervised, 1)).status == 0);
-  REQUIRE(run({"pretrain",
-               "--method",
-               "simclr",
-               "--data",
-               "synthetic:8x8x3x4",
-               "--model",
-               "resnet8",
-               "--optimizer",
-               "lars",
-               "--batch",
-               "32",
-               "--limit-train",
-               "200",
-               "--limit-test",
-               "64",
-               "--epochs",
-               "1",
-               "--projector",
-               "16",
-               "--progress",
-               "none",
-               "--threads",
-               "1",
-               "--out",
-               pretrained.string()})
-              .status == 0);
+  REQUIRE(run(tiny_pretraining(pretrained, "simclr")).status == 0);
   const Outcome outcome = run({"report", supervised.string(), pretrained.string(), "-o", html.string()});
   INFO(outcome.err);
   REQUIRE(outcome.status == 0);

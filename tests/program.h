@@ -162,6 +162,39 @@ inline Arguments tiny_training(const fs::path& out, int epochs = 2) {
           out.string()};
 }
 
+// The same without labels, embeddings of 16 numbers.
+inline Arguments tiny_pretraining(const fs::path& out, const std::string& method = "barlow-twins") {
+  return {"pretrain",
+          "--method",
+          method,
+          "--data",
+          "synthetic:8x8x3x4",
+          "--model",
+          "resnet8",
+          "--optimizer",
+          "lars",
+          "--lr",
+          "0.2",
+          "--batch",
+          "32",
+          "--limit-train",
+          "200",
+          "--limit-test",
+          "64",
+          "--epochs",
+          "3",
+          "--projector",
+          "16,16",
+          "--knn-every",
+          "2",
+          "--progress",
+          "plain",
+          "--threads",
+          "2",
+          "--out",
+          out.string()};
+}
+
 // The columns of a CSV file that do not depend on the clock.
 inline std::string without_times(const fs::path& csv, std::size_t columns) {
   std::ifstream file(csv);

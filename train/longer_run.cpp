@@ -52,9 +52,8 @@ void check_knobs(const nlohmann::json& saved, const nlohmann::json& config, cons
   if (differences.empty()) return;
   fail_usage(
       "{}: knobs of its optimizer would have been others from the start\n  {}\nLonger runs need knobs that "
-      "do "
-      "not depend on their length: given as numbers ({}), or of a preset. Start a new run, if need be from "
-      "these weights ({})",
+      "do not depend on their length: given as numbers ({}), or of a preset. Start a new run, if need be "
+      "from these weights ({})",
       longer, fmt::join(differences, "\n  "), option_name("set"), option_name("init_weights"));
 }
 

@@ -50,11 +50,12 @@ void visit_model_options(Options& o, const Visit& visit) {
   visit(
       OptionInfo{"init_weights", "FILE or run directory: start from its weights, where names and shapes fit"},
       o.init_weights);
-  visit(OptionInfo{"optimizer", "O[:PRESET]; lamina info --presets lists them"}, o.optimizer);
+  visit(OptionInfo{"optimizer", "O[:PRESET]"}, o.optimizer);
   visit(OptionInfo{"set", "KNOB=VALUE: override a knob of the preset; repeatable"}, o.set);
   visit(
-      OptionInfo{"lr",
-                 "learning rate before scaling; default: the preset's, or without one lamina info --presets"}
+      OptionInfo{
+          "lr",
+          "learning rate before scaling; default: the preset's, or one for short runs where none is named"}
           .within(at_least(0)),
       o.lr);
   visit(OptionInfo{"momentum", "default: the preset's"}.within(share_below_1()), o.momentum);
@@ -120,9 +121,7 @@ void visit_training_options(Options& o, const Visit& visit) {
 // The options of learning from labels.
 template <typename Options, typename Visit>
 void visit_supervised_options(Options& o, const Visit& visit) {
-  visit(OptionInfo{"augment",
-                   "none, standard (pad 4, random crop, flip), or a recipe of views: lamina info --views"},
-        o.augment);
+  visit(OptionInfo{"augment", "none, standard (pad 4, random crop, flip), or a recipe of views"}, o.augment);
   visit(OptionInfo{"label_smoothing", "0 … 1 (Szegedy et al. 2016)"}.within(share_below_1()),
         o.label_smoothing);
   visit(OptionInfo{"cutout",
@@ -161,9 +160,7 @@ void visit_supervised_options(Options& o, const Visit& visit) {
 template <typename Options, typename Visit>
 void visit_pretraining_options(Options& o, const Visit& visit) {
   visit(OptionInfo{"method", "barlow-twins, simclr or vicreg"}, o.method);
-  visit(
-      OptionInfo{"views", "a recipe of lamina info --views; default: the method's, for images of that size"},
-      o.views);
+  visit(OptionInfo{"views", "a recipe; default: the method's, for images of that size"}, o.views);
   visit(OptionInfo{"projector",
                    "N,N,...: widths of the projector's layers; default: 2048,2048,2048, of simclr 2048,256"}
             .within(between(1, most_projector_width)),
