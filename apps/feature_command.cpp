@@ -104,6 +104,8 @@ void add_options(const Command& parser, FeatureCommand& command, const std::stri
 void check_seed(const Command& parser, const FeatureCommand& command) {
   if (parser.given("--seed") && !is_random(command))
     fail_usage("{}: --seed does nothing: {} is no random:MODEL", command.name, command.file);
+  if (parser.given("--model") && is_random(command))
+    fail_usage("{}: --model does nothing: {} names the model", command.name, command.file);
 }
 
 FeatureSource open_source(const FeatureCommand& given) {

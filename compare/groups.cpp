@@ -34,11 +34,19 @@ bool same_knobs(const nlohmann::json& a, const nlohmann::json& b) {
   });
 }
 
-// Equal options come to other knobs where a version has changed its defaults.
+// What an option came to is unknown where that is only the option again.
+bool same_but_for_knobs(const Contender& contender, const nlohmann::json& settled) {
+  return std::all_of(settled.items().begin(), settled.items().end(), [&](const auto& item) {
+    const nlohmann::json &ours = contender.settled[item.key()], &given = contender.options[item.key()];
+    return item.key() == "set" || ours == item.value() || ours == given || item.value() == given;
+  });
+}
+
+// Equal options come to other knobs, views or losses where a version has changed its defaults.
 bool is_same_contender(const Contender& contender, const nlohmann::json& options,
                        const nlohmann::json& settled) {
   if (contender.settled == settled) return true;
-  if (contender.options != options) return false;
+  if (contender.options != options || !same_but_for_knobs(contender, settled)) return false;
   return !knows_knobs(contender.settled) || !knows_knobs(settled) || same_knobs(contender.settled, settled);
 }
 

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <filesystem>
 
+#include "train/recipe.h"
+
 namespace lamina::compare {
 namespace {
 
@@ -33,8 +35,8 @@ nlohmann::json settled_options(const nlohmann::json& config, nlohmann::json opti
   const nlohmann::json resolved = object_in(config, "resolved"), knobs = object_in(resolved, "knobs");
   for (const char* name : {"optimizer", "stem", "shortcut", "schedule", "views", "projector", "bn_batch"})
     if (resolved.contains(name)) options[name] = resolved[name];
-  for (const char* name : {"lr", "momentum", "weight_decay"})
-    if (knobs.contains(name)) options[name] = knobs[name];
+  for (const auto& [option, knob] : train::knobs_of_options())
+    if (knobs.contains(knob)) options[std::string(option)] = knobs[std::string(knob)];
   if (tells_all_of(knobs, options["set"])) options["set"] = knobs;
   if (resolved.contains("loss")) options["set_loss"] = resolved["loss"];
   return options;

@@ -1,6 +1,7 @@
 #include "compare/study.h"
 
 #include <algorithm>
+#include <set>
 
 #include "compare/toml_file.h"
 #include "core/base/error.h"
@@ -94,6 +95,11 @@ Settings flattened(const Section& section) {
 Settings read_settings(const Section& section) {
   Settings settings = flattened(section);
   for (const Setting& setting : settings) check_setting(section.place, setting);
+  std::set<std::string> keys;
+  for (const Setting& setting : settings)
+    if (!keys.insert(train::setting_key(setting.name)).second)
+      fail_usage("{}{}: the same option is given by another name already; leave one out", section.place,
+                 setting.name);
   return settings;
 }
 
@@ -171,24 +177,14 @@ std::vector<std::string> read_tuned(const Section& section, const Study& study) 
   return tuned;
 }
 
-Criterion read_criterion(const Section& section, bool pretrains) {
-  const std::string name = text(section, "tuned_by", pretrains ? "knn_accuracy" : "last_accuracy");
+std::optional<Criterion> read_criterion(const Section& section) {
+  if (!section.table.contains("tuned_by")) return {};
+  const std::string name = text(section, "tuned_by", "");
   if (name == "best_accuracy") return Criterion::best_accuracy;
   if (name == "last_accuracy") return Criterion::last_accuracy;
   if (name == "knn_accuracy") return Criterion::knn_accuracy;
   fail_usage("{}tuned_by: \"{}\"; expected \"last_accuracy\", \"best_accuracy\" or \"knn_accuracy\"",
              section.place, name);
-}
-
-// Whether it is of self-supervised training.
-bool pretrains(const Study& study) {
-  const auto gives_method = [](const Settings& settings) {
-    return std::any_of(settings.begin(), settings.end(), [](const Setting& s) { return s.name == "method"; });
-  };
-  return gives_method(study.base) || varies(study.grids, "method") ||
-         std::any_of(study.contenders.begin(), study.contenders.end(), [&](const Contender& contender) {
-           return gives_method(contender.settings) || varies(contender.grids, "method");
-         });
 }
 
 // What a contender fixes, no grid for all can vary.
@@ -227,7 +223,7 @@ Study read_study(const std::filesystem::path& path) {
   if (study.contenders.empty()) study.contenders.push_back({study.title, {}, {Grid{}}});
   check_fixed(study);
   study.tuned = read_tuned(root, study);
-  study.tuned_by = read_criterion(root, pretrains(study));
+  study.tuned_by = read_criterion(root);
   return study;
 }
 

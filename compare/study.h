@@ -3,6 +3,7 @@
 
 #include <filesystem>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -40,8 +41,8 @@ struct Study {
   Settings base;                    // of all runs
   std::vector<Grid> grids;          // each for all contenders
   std::vector<Contender> contenders;
-  std::vector<std::string> tuned;  // the table has only the best value of these, for each contender
-  Criterion tuned_by = Criterion::last_accuracy;  // of pretraining by default the nearest neighbours'
+  std::vector<std::string> tuned;          // the table has only the best value of these, for each contender
+  std::optional<Criterion> tuned_by = {};  // by default last_accuracy, or knn_accuracy of pretraining
 };
 
 // Throws Error if the file cannot be read; UsageError naming the place of what is wrong in it: no TOML, keys

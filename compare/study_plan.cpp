@@ -161,6 +161,36 @@ void check_distinct(const std::vector<Cell>& cells) {
 
 }  // namespace
 
+Criterion criterion_of(const Study& study, const std::vector<Cell>& cells) {
+  const bool pretrains = std::any_of(cells.begin(), cells.end(),
+                                     [](const Cell& cell) { return cell.recipe.method.has_value(); });
+  const Criterion criterion =
+      study.tuned_by.value_or(pretrains ? Criterion::knn_accuracy : Criterion::last_accuracy);
+  for (const Cell& cell : cells) {
+    const bool is_measured = criterion == Criterion::knn_accuracy
+                                 ? cell.recipe.method && cell.recipe.knn_every > 0
+                                 : !cell.recipe.method;
+    if (is_measured) continue;
+    fail_usage(
+        "{}: values are chosen by the {}, which {} does not measure: that of the nearest neighbours is of "
+        "pretraining, every {} epochs, the others of supervised training; choose another tuned_by",
+        study.file.string(), describe(criterion), cell.name, option_name("knn_every"));
+  }
+  return criterion;
+}
+
+const char* describe(Criterion criterion) {
+  switch (criterion) {
+    case Criterion::best_accuracy:
+      return "best accuracy";
+    case Criterion::last_accuracy:
+      return "last accuracy";
+    case Criterion::knn_accuracy:
+      break;
+  }
+  return "accuracy of the nearest neighbours";
+}
+
 std::string short_name(const std::string& setting) {
   return setting.starts_with("set.") ? setting.substr(4) : setting;
 }
@@ -184,6 +214,7 @@ std::vector<Cell> plan_cells(const Study& study, const train::Recipe& overrides,
     }
   }
   check_distinct(cells);
+  if (!study.tuned.empty()) criterion_of(study, cells);
   for (std::size_t i = 0; i < cells.size(); ++i) check_cell(cells[i], own[i]);
   note_without_effect(cells, names_of({study.base, forced}));
   return cells;

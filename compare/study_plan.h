@@ -26,6 +26,10 @@ struct Cell {
 std::vector<Cell> plan_cells(const Study& study, const train::Recipe& overrides = {},
                              const std::set<std::string>& given = {});
 
+// What chooses among the values of Study::tuned. Throws UsageError naming a run that does not measure it.
+Criterion criterion_of(const Study& study, const std::vector<Cell>& cells);
+const char* describe(Criterion criterion);  // "last accuracy"
+
 // "lambda" for "set.lambda".
 std::string short_name(const std::string& setting);
 

@@ -75,11 +75,37 @@ CellState state_of(const Cell& cell, const fs::path& run) {
         run.string(), differences, option_name("directory"));
   }
   if (is_there(run / failure_file)) return CellState::failed;
-  // Versions before left a run that was stopped in its final evaluation with its weights alone. Pretraining
-  // has none.
-  const bool evaluated = cell.recipe.method || is_there(run / "evaluation.json");
+  // Versions before left a run that was stopped in its final evaluation with its weights alone; pretraining
+  // has none. Without a checkpoint to make it from, those weights are all there will be.
+  const bool evaluated = cell.recipe.method || is_there(run / "evaluation.json") ||
+                         train::RunDirectory::open(run).checkpoint_steps().empty();
   const bool ended = is_there(run / "weights.safetensors") && evaluated;
   return ended ? CellState::finished : CellState::stopped;
+}
+
+struct Task {
+  const Cell* cell;
+  fs::path path;
+  bool resume;
+};
+
+// What is still to be done.
+std::vector<Task> make_tasks(const std::vector<Cell>& cells, const StudyDirectory& directory,
+                             bool retry_failed) {
+  std::vector<Task> tasks;
+  for (const Cell& cell : cells) {
+    const fs::path path = directory.run(cell);
+    const CellState state = state_of(cell, path);
+    if (state == CellState::finished || (state == CellState::failed && !retry_failed)) continue;
+    tasks.push_back({&cell, path, state == CellState::stopped});
+  }
+  return tasks;
+}
+
+// Nothing that is there of such a run counts.
+bool starts_over(const Cell& cell, const std::vector<Task>& tasks) {
+  return std::any_of(tasks.begin(), tasks.end(),
+                     [&](const Task& task) { return task.cell == &cell && !task.resume; });
 }
 
 // How many steps an epoch of the run has, which its options and its data give; nothing where it does not say.
@@ -91,9 +117,11 @@ std::optional<std::int64_t> steps_per_epoch_of(const nlohmann::json& config) {
 
 // Throws UsageError naming the runs that equal options of another version made with other knobs: their
 // results are not those of the rest.
-void check_same_knobs(const std::vector<Cell>& cells, const StudyDirectory& directory) {
+void check_same_knobs(const std::vector<Cell>& cells, const StudyDirectory& directory,
+                      const std::vector<Task>& tasks) {
   std::string text;
   for (const Cell& cell : cells) {
+    if (starts_over(cell, tasks)) continue;
     const auto config = config_of(directory.run(cell));
     const auto steps = config ? steps_per_epoch_of(*config) : std::nullopt;
     if (!steps) continue;
@@ -196,32 +224,13 @@ bool run_cell(const Cell& cell, const fs::path& path, bool resume, DataSets& dat
   return true;
 }
 
-struct Task {
-  const Cell* cell;
-  fs::path path;
-  bool resume;
-};
-
-// What is still to be done.
-std::vector<Task> make_tasks(const std::vector<Cell>& cells, const StudyDirectory& directory,
-                             bool retry_failed) {
-  std::vector<Task> tasks;
-  for (const Cell& cell : cells) {
-    const fs::path path = directory.run(cell);
-    const CellState state = state_of(cell, path);
-    if (state == CellState::finished || (state == CellState::failed && !retry_failed)) continue;
-    tasks.push_back({&cell, path, state == CellState::stopped});
-  }
-  return tasks;
-}
-
 // Throws UsageError naming a run that is there and was made with other data than the study has now.
 void check_same_data(const std::vector<Cell>& cells, const StudyDirectory& directory,
                      const std::vector<Task>& tasks, DataSets& data) {
   for (const Cell& cell : cells) {
     const fs::path path = directory.run(cell);
     const auto config = config_of(path);
-    if (!config) continue;
+    if (!config || starts_over(cell, tasks)) continue;
     const bool needs_images =
         std::any_of(tasks.begin(), tasks.end(), [&](const Task& task) { return task.cell == &cell; });
     const std::vector<std::string> differences =
@@ -252,7 +261,7 @@ int run_cells(const Study& study, const std::vector<Cell>& cells, const StudyDir
               const StudyRunOptions& options) {
   const InterruptHandler interrupts;
   const std::vector<Task> tasks = make_tasks(cells, directory, options.retry_failed);
-  check_same_knobs(cells, directory);
+  check_same_knobs(cells, directory, tasks);
   DataSets data;
   std::vector<double> images;
   for (const Task& task : tasks) {  // which also tells whether the batches fit, before anything runs

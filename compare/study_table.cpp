@@ -86,18 +86,6 @@ Statistic Group::*accuracy_by(Criterion criterion) {
   return &Group::knn_accuracy;
 }
 
-const char* describe(Criterion criterion) {
-  switch (criterion) {
-    case Criterion::best_accuracy:
-      return "best accuracy";
-    case Criterion::last_accuracy:
-      return "last accuracy";
-    case Criterion::knn_accuracy:
-      break;
-  }
-  return "accuracy of the nearest neighbours";
-}
-
 bool is_better(const Group& a, const Group& b, Criterion criterion) {
   const bool a_whole = a.complete() == a.runs.size(), b_whole = b.complete() == b.runs.size();
   if (a_whole != b_whole) return a_whole;
@@ -107,27 +95,27 @@ bool is_better(const Group& a, const Group& b, Criterion criterion) {
 }
 
 std::vector<StudyRow> best_rows(const std::vector<StudyRow>& rows, const Strings& columns,
-                                const Study& study) {
+                                const Strings& tuned, Criterion criterion) {
   std::vector<StudyRow> best;
   std::map<Strings, std::size_t> places;
   for (const StudyRow& row : rows) {
-    const auto [place, is_new] = places.emplace(competition(row, columns, study.tuned), best.size());
+    const auto [place, is_new] = places.emplace(competition(row, columns, tuned), best.size());
     if (is_new) {
       best.push_back(row);
-    } else if (is_better(row.group, best[place->second].group, study.tuned_by)) {
+    } else if (is_better(row.group, best[place->second].group, criterion)) {
       best[place->second] = row;
     }
   }
   return best;
 }
 
-std::string selection_note(const Study& study) {
+std::string selection_note(const Study& study, Criterion criterion) {
   Strings names;
   for (const std::string& name : study.tuned) names.push_back(short_name(name));
   return fmt::format(
       "For each contender, {} {} chosen by the mean {} on the test images, which flatters the result; "
       "results.csv has every run.",
-      fmt::join(names, ", "), names.size() > 1 ? "were" : "was", describe(study.tuned_by));
+      fmt::join(names, ", "), names.size() > 1 ? "were" : "was", describe(criterion));
 }
 
 std::string percent(const Statistic& s, const char* plus_minus) {
@@ -233,8 +221,9 @@ StudyTable make_study_table(const Study& study, const std::vector<Cell>& cells,
   StudyTable table{.columns = varied_options(cells), .rows = {}, .note = {}};
   table.rows = all_rows(table.columns, cells, results);
   if (study.tuned.empty()) return table;
-  table.rows = best_rows(table.rows, table.columns, study);
-  table.note = selection_note(study);
+  const Criterion criterion = criterion_of(study, cells);
+  table.rows = best_rows(table.rows, table.columns, study.tuned, criterion);
+  table.note = selection_note(study, criterion);
   return table;
 }
 

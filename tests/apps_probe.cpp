@@ -178,6 +178,8 @@ TEST_CASE("what cannot be measured, or would do nothing, is refused") {
   CHECK(complaint(knn + Arguments{"--k", "0"}, 2, {"--k 0: expected"}) == "nothing");
   CHECK(complaint(knn + Arguments{"--temperature", "0"}, 2, {"--temperature 0: expected"}) == "nothing");
   CHECK(complaint(knn + Arguments{"--seed", "3"}, 2, {"--seed does nothing"}) == "nothing");
+  CHECK(complaint({"knn", "random:resnet8", "--data", "synthetic:8x8x3x4", "--model", "resnet20"}, 2,
+                  {"--model does nothing"}) == "nothing");
   CHECK(complaint(linear + Arguments{"--epochs", "3"}, 2, {"--epochs does nothing without --as-official"}) ==
         "nothing");
   CHECK(complaint(linear + Arguments{"--as-official", "--l2", "1"}, 2,

@@ -253,6 +253,33 @@ TEST_CASE("runs of equal options and other knobs, of changed defaults, are no se
   CHECK((reversed[0].runs.size() == 2 && reversed[1].runs.size() == 2));
 }
 
+TEST_CASE("runs of equal options and other views or clipping, of changed defaults, are told apart") {
+  const TemporaryFolder folder;
+  std::vector<RunResult> runs;
+  train::Recipe options = tiny_options();
+  const auto add = [&](const nlohmann::json& resolved) {
+    const fs::path path = folder / std::to_string(runs.size());
+    write_run(path, options, {});
+    nlohmann::json config = nlohmann::json::parse(read_file(path / "config.json"));
+    config["resolved"] = resolved;
+    std::ofstream(path / "config.json") << config;
+    runs.push_back(read_run_result(path));
+    ++options.seed;
+  };
+  const nlohmann::json knobs{{"lr", "1"}, {"max_grad_norm", "2"}};
+  add({{"knobs", knobs}, {"stem", "cifar"}});
+  add({{"knobs", knobs}});  // which stem, is not known
+  add({{"knobs", knobs}, {"stem", "imagenet"}});
+  CHECK(group_runs(runs).size() == 2);
+  runs.clear();
+  options.clip_norm = 2;
+  add({{"knobs", knobs}});
+  options.clip_norm.reset();
+  options.set = {"max_grad_norm=2"};
+  add({{"knobs", knobs}});
+  CHECK(group_runs(runs).size() == 1);
+}
+
 TEST_CASE("what cannot be looked at in a run is an error, not absent") {
   const TemporaryFolder folder;
   for (const char* file : {"epochs.csv", "failure.txt", "weights.safetensors"}) {

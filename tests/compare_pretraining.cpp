@@ -117,14 +117,30 @@ TEST_CASE("a study with a method plans runs of pretraining") {
         }).find("did you mean views?") != std::string::npos);
 }
 
+TEST_CASE("values are chosen by what all runs measure, or the study is refused") {
+  const std::string grid = "[[contender]]\nlabel = \"A\"\noptimizer = \"lars\"\ngrid.lr = [0.1, 0.2]\n";
+  const auto refusal = [&](const std::string& text) {
+    return message_of([&] { cells_of_study("tuned = \"lr\"\n" + text + grid); });
+  };
+  CHECK(refusal(pretraining_base) == "(no error)");
+  CHECK(refusal(tiny_base) == "(no error)");
+  for (const std::string& text :
+       {"tuned_by = \"knn_accuracy\"\n" + tiny_base, "tuned_by = \"last_accuracy\"\n" + pretraining_base,
+        tiny_base + "method = \"barlow-twins\"\nprojector = [16, 16]\nknn_every = 0\n"}) {
+    INFO(text);
+    CHECK(unexplained([&] { cells_of_study("tuned = \"lr\"\n" + text + grid); },
+                      {"a_lr=0.1 does not measure"}) == "nothing");
+  }
+}
+
 TEST_CASE("the table of a study of pretraining keeps the tuned value of the best neighbours") {
   const TemporaryFolder folder;
   const Study study = read_study(
       write_text(folder / "s.toml",
                  "tuned = \"lr\"\n" + pretraining_base +
                      "[[contender]]\nlabel = \"A\"\noptimizer = \"lars\"\ngrid.lr = [0.1, 0.2, 0.4]\n"));
-  CHECK(study.tuned_by == Criterion::knn_accuracy);
   const std::vector<Cell> cells = plan_cells(study);
+  CHECK(criterion_of(study, cells) == Criterion::knn_accuracy);
   std::vector<RunResult> results;
   for (const double knn : {0.3, 0.45, 0.4}) {
     const fs::path path = folder / fmt::format("{}", results.size());

@@ -147,6 +147,7 @@ TEST_CASE("what is wrong in a study is found before anything runs") {
       {tiny_base + "[grid]\nseed = [1, 1]\n", {"have the same options"}},
       {tiny_base + "[grid]\nbatch = [32, 64]\n[[contender]]\nlabel = \"A\"\nbatch = 16\n",
        {"batch is in [grid], and the contender \"A\" gives it too"}},
+      {tiny_base + "lr = 0.1\nset.lr = 0.2\n", {"set.lr: the same option is given by another name already"}},
       {"tuned = \"lr\"\n" + tiny_base, {"tuned: lr, but there is no grid"}},
       {"tuned = \"r\"\n" + tiny_base + "[grid]\nlr = [1, 2]\n", {"tuned: r is in no grid; did you mean lr?"}},
       {"tuned = \"lr\"\ntuned_by = \"loss\"\n" + tiny_base + "[grid]\nlr = [1, 2]\n",

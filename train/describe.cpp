@@ -35,9 +35,7 @@ std::string describe_knobs(const Optimizer& optimizer, const std::string& indent
 
 std::string describe_batch(const Setup& setup) {
   const Recipe& recipe = setup.recipe.recipe;
-  const std::int64_t together = recipe.method            ? normalised_together(recipe)
-                                : recipe.micro_batch > 0 ? recipe.micro_batch
-                                                         : recipe.batch;
+  const std::int64_t together = normalised_together(recipe);
   std::string text = format_count(recipe.batch);
   if (recipe.micro_batch > 0 && recipe.micro_batch < recipe.batch)
     text += fmt::format(" in parts of {}", recipe.micro_batch);

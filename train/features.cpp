@@ -60,9 +60,9 @@ Features features_of(ResNet& backbone, const data::Split& split, const FeatureOp
 }
 
 void check_features(const Features& features, const std::string& source) {
-  check(features.size() > 0 && features.values.rank() == 2 && features.values.dtype() == DType::f32 &&
-            features.values.device() == Device::cpu(),
-        "{}: expected features [N, D], f32 on the CPU, of at least one image", source);
+  check(features.values.rank() == 2 && features.values.elements() > 0 &&
+            features.values.dtype() == DType::f32 && features.values.device() == Device::cpu(),
+        "{}: expected features [N, D], f32 on the CPU, of at least one image and number", source);
   check(std::ssize(features.labels) == features.size(),
         "{}: {} labels for the features of {} images; without labels they cannot be measured", source,
         features.labels.size(), features.size());

@@ -152,8 +152,8 @@ std::optional<std::int64_t> epoch_of(const TensorFile& file, const nlohmann::jso
   const auto found = file.metadata.find("position");
   if (found != file.metadata.end()) {
     const auto position = nlohmann::json::parse(found->second, nullptr, /*allow_exceptions=*/false);
-    return position.is_object() ? whole_number<std::int64_t>(position.value("epoch", nlohmann::json()))
-                                : std::nullopt;
+    if (!position.is_object() || position.value("batch", nlohmann::json()) != 0) return {};  // within one
+    return whole_number<std::int64_t>(position.value("epoch", nlohmann::json()));
   }
   const nlohmann::json keep = member(config, "options", "keep"),
                        patience = member(config, "options", "patience");

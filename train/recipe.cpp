@@ -94,8 +94,7 @@ bool may_differ(const std::string& name, const nlohmann::json& a, const nlohmann
   return may && name != "data";
 }
 
-// Options that are knobs of the optimizer, too, by those knobs' names.
-constexpr std::array<std::pair<std::string_view, std::string_view>, 4> knobs_of_options{
+constexpr std::array<std::pair<std::string_view, std::string_view>, 4> options_and_knobs{
     {{"lr", "lr"},
      {"momentum", "momentum"},
      {"weight_decay", "weight_decay"},
@@ -207,9 +206,13 @@ void set_knob(Recipe& options, const std::string& knob, const std::string& value
 }
 
 std::string setting_key(const std::string& name) {
-  for (const auto& [option, knob] : knobs_of_options)
+  for (const auto& [option, knob] : options_and_knobs)
     if (name == option) return "set." + std::string(knob);
   return name;
+}
+
+std::span<const std::pair<std::string_view, std::string_view>> knobs_of_options() {
+  return options_and_knobs;
 }
 
 std::string without_directory(const std::string& data) {

@@ -6,7 +6,10 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <set>
+#include <span>
 #include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 #include "data/images/image.h"
@@ -80,6 +83,8 @@ void set_knob(Recipe& recipe, const std::string& knob, const std::string& value)
 // One name for what can be set in two ways: "set.lr" for the option "lr" as for the knob "set.lr", and
 // "set.max_grad_norm" for "clip_norm". Any other name is its own.
 std::string setting_key(const std::string& name);
+// Options that are knobs of the optimizer, too: each with that knob's name.
+std::span<const std::pair<std::string_view, std::string_view>> knobs_of_options();
 
 // "NAME" of "NAME:DIR"; of synthetic data the whole, whose sizes stand there.
 std::string without_directory(const std::string& data);

@@ -13,7 +13,7 @@ std::int64_t count_among_first(const Tensor& logits, const Tensor& labels, std::
   std::int64_t count = 0;
   for (std::size_t i = 0; i < own.size(); ++i) {
     const double* row = rows.data() + i * static_cast<std::size_t>(classes);
-    if (own[i] >= classes) continue;
+    if (own[i] < 0 || own[i] >= classes) continue;  // of no class that there is
     std::int64_t before = 0;
     for (std::int64_t c = 0; c < classes; ++c)
       before += math::comes_before(row[c], c, row[own[i]], std::int64_t{own[i]}) ? 1 : 0;

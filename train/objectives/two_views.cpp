@@ -62,7 +62,10 @@ void TwoViewObjective::check_loader(const data::Loader& loader) const {
         option_name(bn_batch > 0   ? "bn_batch"
                     : part < batch ? "micro_batch"
                                    : "batch"),
-        samples < batch ? fmt::format(", or leave out the last batch by {}", option_name("drop_last")) : "");
+        samples == batch ? ""
+        : has_option("drop_last")
+            ? fmt::format(", or leave out the last batch by {}", option_name("drop_last"))
+            : ", or leave out the last batch");
   }
 }
 
