@@ -2,7 +2,7 @@
 # All of it works from wherever the prefix is moved to.
 include(GNUInstallDirs)
 include(CMakePackageConfigHelpers)
-set(libraries compare train layers optim data core)  # as a linker wants them: users before what they use
+set(libraries analysis compare train layers optim data core)  # as a linker wants them: users before what they use
 set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/lamina)
 set(include_dir ${CMAKE_INSTALL_INCLUDEDIR}/lamina)
 

@@ -1,5 +1,5 @@
 # Compiler options, and lamina_library(): a folder is a library, which links only downwards.
-#   apps -> compare -> train -> layers | optim | data -> core
+#   apps -> compare | analysis -> train -> layers | optim | data -> core
 
 # What every target shares. -ffp-contract=off: an element's value must not depend on whether it fell into a
 # vectorised loop body or its tail. errno and trapping flags change no value. No fast-math.

@@ -1,7 +1,7 @@
 # The program: its parts are a library so that tests can link them.
 find_package(CLI11 REQUIRED)
 lamina_library(apps)
-target_link_libraries(lamina_apps PUBLIC lamina_compare PRIVATE CLI11::CLI11)
+target_link_libraries(lamina_apps PUBLIC lamina_analysis lamina_compare PRIVATE CLI11::CLI11)
 target_compile_options(lamina_apps PRIVATE ${quick_to_compile})
 lamina_compile_together(lamina_apps)
 target_precompile_headers(lamina_apps REUSE_FROM lamina_train)

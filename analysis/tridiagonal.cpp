@@ -1,0 +1,31 @@
+#include "analysis/tridiagonal.h"
+
+#include <Eigen/Eigenvalues>
+
+#include "core/base/error.h"
+
+namespace lamina::analysis {
+
+TridiagonalEigen eigen(const Tridiagonal& matrix) {
+  const auto m = static_cast<Eigen::Index>(matrix.diagonal.size());
+  check(m > 0 && matrix.off_diagonal.size() + 1 == matrix.diagonal.size(),
+        "eigenvalues: {} diagonal and {} off-diagonal elements; expected one less of these",
+        matrix.diagonal.size(), matrix.off_diagonal.size());
+  const Eigen::Map<const Eigen::VectorXd> diagonal(matrix.diagonal.data(), m);
+  const Eigen::Map<const Eigen::VectorXd> off_diagonal(matrix.off_diagonal.data(), m - 1);
+  check(diagonal.allFinite() && off_diagonal.allFinite(),
+        "eigenvalues: the matrix has elements that are NaN or infinite");
+  Eigen::SelfAdjointEigenSolver<Eigen::MatrixXd> solver;
+  solver.computeFromTridiagonal(diagonal, off_diagonal);
+  check(solver.info() == Eigen::Success, "eigenvalues: no convergence for a tridiagonal matrix of {} rows",
+        m);
+  TridiagonalEigen result;
+  for (Eigen::Index i = 0; i < m; ++i) {
+    result.values.push_back(solver.eigenvalues()[i]);
+    const Eigen::VectorXd vector = solver.eigenvectors().col(i);
+    result.vectors.emplace_back(vector.begin(), vector.end());
+  }
+  return result;
+}
+
+}  // namespace lamina::analysis
