@@ -1,7 +1,6 @@
 #include "tree.h"
 
 #include <fstream>
-#include <iterator>
 #include <set>
 #include <sstream>
 #include <vector>
@@ -37,7 +36,9 @@ std::string without_times(const std::string& csv) {
 
 std::string read_file(const fs::path& path) {
   std::ifstream file(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(file), {}};
+  std::ostringstream bytes;
+  bytes << file.rdbuf();
+  return std::move(bytes).str();
 }
 
 Tree read_tree(const fs::path& folder) {
