@@ -123,6 +123,18 @@ EigenResult by_power(const Operator& h, std::int64_t n, DType dtype, const Eigen
 
 }  // namespace
 
+Operator hessian_of(const LossSurface& surface, Products products) {
+  if (!products) products = [&surface](std::span<BlockProduct> blocks) { surface.products(blocks); };
+  return [products, all = surface.all_parameters()](std::span<const Tensor> vectors) {
+    std::vector<BlockProduct> whole;
+    for (const Tensor& v : vectors) whole.push_back({.parameters = all, .vector = v, .product = {}});
+    products(whole);
+    std::vector<Tensor> results;
+    for (BlockProduct& block : whole) results.push_back(std::move(block.product));
+    return results;
+  };
+}
+
 void check_basis_fits(const char* operation, std::int64_t n, DType dtype, int vectors) {
   const double each = static_cast<double>(n) * static_cast<double>(size_of(dtype));
   const double available = static_cast<double>(available_memory());

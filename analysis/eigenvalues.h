@@ -8,12 +8,16 @@
 #include <span>
 #include <vector>
 
+#include "analysis/loss_surface.h"
 #include "core/tensor.h"
 
 namespace lamina::analysis {
 
 // Hv for each v: vectors [n] on the CPU, in and out.
 using Operator = std::function<std::vector<Tensor>(std::span<const Tensor> vectors)>;
+
+// The whole Hessian of a surface, whose products come from `products`, or from itself.
+Operator hessian_of(const LossSurface& surface, Products products = {});
 
 // Throws Error unless a basis of so many vectors of n elements fits into memory, naming how many would.
 void check_basis_fits(const char* operation, std::int64_t n, DType dtype, int vectors);

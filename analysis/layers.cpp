@@ -13,18 +13,12 @@ namespace {
 
 std::string module_of(const std::string& parameter) { return parameter.substr(0, parameter.rfind('.')); }
 
-std::int64_t elements_of(const LossSurface& surface, const Layer& layer) {
-  std::int64_t elements = 0;
-  for (const std::size_t i : layer.parameters) elements += surface.parameters()[i].size;
-  return elements;
-}
-
 class LayerSearch {
  public:
   LayerSearch(const LossSurface& surface, const Layer& layer, const LayerOptions& options, std::uint32_t draw)
       : layer_(layer),
         options_(options),
-        lanczos_(Tensor::randn({elements_of(surface, layer)},
+        lanczos_(Tensor::randn({layer.range.size},
                                {.dtype = surface.dtype(), .seed = options.seed, .draw = draw})) {}
 
   bool done() const { return done_; }
@@ -56,19 +50,21 @@ class LayerSearch {
 std::vector<Layer> layers_of(const LossSurface& surface) {
   std::vector<Layer> layers;
   for (std::size_t i = 0; i < surface.parameters().size(); ++i) {
-    const ParameterRange& parameter = surface.parameters()[i];
-    const bool norm = parameter.kind == ParamKind::norm;
-    const std::string name = norm ? module_of(parameter.name) : parameter.name;
-    if (norm && !layers.empty() && layers.back().name == name)
+    ParameterRange range = surface.parameters()[i];
+    if (range.kind == ParamKind::norm) range.name = module_of(range.name);
+    if (!layers.empty() && layers.back().range.name == range.name) {
       layers.back().parameters.push_back(i);
-    else
-      layers.push_back({.name = name, .parameters = {i}});
+      layers.back().range.size += range.size;
+    } else {
+      layers.push_back({.range = range, .parameters = {i}});
+    }
   }
   return layers;
 }
 
 std::vector<LayerEigenvalue> layer_eigenvalues(const LossSurface& surface, const std::vector<Layer>& layers,
-                                               const LayerOptions& options) {
+                                               const LayerOptions& options, Products products) {
+  if (!products) products = [&surface](std::span<BlockProduct> blocks) { surface.products(blocks); };
   if (options.max_steps < 1 || options.at_once < 0 || !(options.tolerance > 0))
     fail_usage("layers: {} steps, {} at once, tolerance {}; expected 1 or more, 0 or more, and more than 0",
                options.max_steps, options.at_once, options.tolerance);
@@ -91,20 +87,14 @@ std::vector<LayerEigenvalue> layer_eigenvalues(const LossSurface& surface, const
         options.progress(static_cast<int>(first + searches.size() - going.size()),
                          static_cast<int>(layers.size()));
       if (going.empty()) break;
-      surface.products(blocks);
+      products(blocks);
       for (std::size_t i = 0; i < going.size(); ++i) going[i]->take(blocks[i].product);
     }
     for (const LayerSearch& search : searches) found.push_back(search.found());
   }
   const Tensor w = surface.position();
-  for (std::size_t k = 0; k < layers.size(); ++k) {
-    double squares = 0;
-    for (const std::size_t i : layers[k].parameters) {
-      const Tensor parameter = w.flat(surface.parameters()[i].first, {surface.parameters()[i].size});
-      squares += inner_product(parameter, parameter);
-    }
-    found[k].weight_norm = std::sqrt(squares);
-  }
+  for (std::size_t k = 0; k < layers.size(); ++k)
+    found[k].weight_norm = length(w.flat(layers[k].range.first, {layers[k].range.size}));
   return found;
 }
 

@@ -12,9 +12,9 @@
 
 namespace lamina::analysis {
 
-// Parameters that are looked at together.
+// Parameters that are looked at together: they follow one another.
 struct Layer {
-  std::string name;                     // "layer1.0.conv1.weight"; of a normalisation "layer1.0.bn1"
+  ParameterRange range;                 // named "layer1.0.conv1.weight"; of a normalisation "layer1.0.bn1"
   std::vector<std::size_t> parameters;  // of the surface
 };
 
@@ -36,9 +36,10 @@ struct LayerOptions {
   std::function<void(int done, int of)> progress = {};  // layers
 };
 
-// λ₁ of each layer, by Lanczos within its block, all layers step by step. Throws UsageError for options out
+// λ₁ of each layer, by Lanczos within its block, all layers step by step; products come from `products`, or
+// from the surface. Throws UsageError for options out
 // of range, Error for bases that do not fit into memory.
 std::vector<LayerEigenvalue> layer_eigenvalues(const LossSurface& surface, const std::vector<Layer>& layers,
-                                               const LayerOptions& options = {});
+                                               const LayerOptions& options = {}, Products products = {});
 
 }  // namespace lamina::analysis

@@ -134,6 +134,12 @@ std::vector<Tensor> LossSurface::leaves(std::span<const std::size_t> parameters)
   return values;
 }
 
+std::vector<std::size_t> LossSurface::all_parameters() const {
+  std::vector<std::size_t> all(parameters_.size());
+  std::iota(all.begin(), all.end(), std::size_t{0});
+  return all;
+}
+
 double LossSurface::gradient(const Tensor& gradient) const {
   const InMode mode(objective_.module(), mode_);
   check(gradient.elements() == size_ && gradient.dtype() == dtype_,
@@ -141,8 +147,7 @@ double LossSurface::gradient(const Tensor& gradient) const {
         name_of(dtype_));
   Tensor(gradient).fill(0);
   double loss = 0;
-  std::vector<std::size_t> all(parameters_.size());
-  std::iota(all.begin(), all.end(), std::size_t{0});
+  const std::vector<std::size_t> all = all_parameters();
   for (const data::Part& part : parts_) {
     const Tensor share = checked_loss(objective_, part).loss * weight(part);
     loss += share.item();
@@ -164,7 +169,6 @@ void LossSurface::products(std::span<BlockProduct> blocks) const {
   }
   for (const data::Part& part : parts_) add_products(part, blocks);
   for (const BlockProduct& block : blocks) check_finite("Hessian product", block.product);
-  products_made_ += std::ssize(blocks);
 }
 
 // H_kk v = ∂⟨∂L/∂w_k, v⟩/∂w_k.
@@ -196,17 +200,10 @@ void LossSurface::add_products(const data::Part& part, std::span<BlockProduct> b
   }
 }
 
-std::vector<Tensor> LossSurface::products(std::span<const Tensor> v) const {
-  std::vector<std::size_t> all(parameters_.size());
-  std::iota(all.begin(), all.end(), std::size_t{0});
-  std::vector<BlockProduct> whole;
-  for (const Tensor& vector : v) whole.push_back({.parameters = all, .vector = vector, .product = {}});
-  products(whole);
-  std::vector<Tensor> results;
-  for (BlockProduct& block : whole) results.push_back(std::move(block.product));
-  return results;
+Tensor LossSurface::product(const Tensor& v) const {
+  BlockProduct whole{.parameters = all_parameters(), .vector = v, .product = {}};
+  products(std::span(&whole, 1));
+  return whole.product;
 }
-
-Tensor LossSurface::product(const Tensor& v) const { return products(std::span(&v, 1)).front(); }
 
 }  // namespace lamina::analysis

@@ -8,6 +8,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <string>
 #include <vector>
@@ -46,6 +47,9 @@ struct BlockProduct {
   Tensor product;                       // likewise; overwritten
 };
 
+// What computes products: a LossSurface, or what stands before one (product_journal.h).
+using Products = std::function<void(std::span<BlockProduct> blocks)>;
+
 class LossSurface {
  public:
   // The module's trainable parameters, at whose values it stands. The objective must outlive it. Throws
@@ -58,7 +62,9 @@ class LossSurface {
   std::int64_t samples() const { return samples_; }
   BatchNormMode batch_norm() const { return mode_; }
   const std::vector<ParameterRange>& parameters() const { return parameters_; }
+  std::vector<std::size_t> all_parameters() const;  // their numbers: 0, 1, …
   Objective& objective() const { return objective_; }
+  const std::vector<data::Part>& parts() const { return parts_; }
 
   // w [size()] on the CPU: a copy of the parameters, and the way back. Buffers stay as they are.
   Tensor position() const;
@@ -69,13 +75,12 @@ class LossSurface {
   Metrics value() const;
   double gradient(const Tensor& gradient) const;  // L(w); ∂L/∂w goes into a vector [size()] on the CPU
 
-  // Hv. Several at once share the first backward pass of each part, so n of them take some (1 + 2n) / 3 times
-  // as long as one. Throws Error for vectors of another size and products that are not finite.
-  Tensor product(const Tensor& v) const;
-  std::vector<Tensor> products(std::span<const Tensor> v) const;
-  // Products within blocks: H_kk v. A block's takes less, the nearer it is to the output.
+  // H_kk v within blocks of parameters. Several at once share the first backward pass of each part, so n of
+  // them take some (1 + 2n) / 3 times as long as one; the nearer a block is to the output, the less. Throws
+  // Error for vectors of another size and products that are not finite.
   void products(std::span<BlockProduct> blocks) const;
-  std::int64_t products_made() const { return products_made_; }
+  // Hv of all parameters.
+  Tensor product(const Tensor& v) const;
 
  private:
   double weight(const data::Part& part) const;
@@ -89,7 +94,6 @@ class LossSurface {
   std::vector<ParameterRange> parameters_;
   std::int64_t size_ = 0, samples_ = 0;
   DType dtype_ = DType::f32;
-  mutable std::int64_t products_made_ = 0;
 };
 
 }  // namespace lamina::analysis

@@ -35,25 +35,22 @@ void check_options(const TraceOptions& options) {
 
 class Probes {
  public:
-  Probes(const std::vector<ParameterRange>& parameters, const TraceOptions& options)
-      : parameters_(parameters), options_(options), traces_(parameters.size()) {}
+  Probes(const std::vector<ParameterRange>& ranges, const TraceOptions& options)
+      : ranges_(ranges), options_(options), traces_(ranges.size()) {}
 
   void add(const Tensor& z, const Tensor& hz) {
     std::vector<double> projections;  // q·z
     for (const Tensor& q : options_.vectors) projections.push_back(inner_product(q, z));
     double sum = 0;
-    for (std::size_t k = 0; k < parameters_.size(); ++k) {
-      const auto within = [&](const Tensor& x) {
-        return x.flat(parameters_[k].first, {parameters_[k].size});
-      };
-      double of_parameter = inner_product(within(z), within(hz));
+    for (std::size_t k = 0; k < ranges_.size(); ++k) {
+      const auto within = [&](const Tensor& x) { return x.flat(ranges_[k].first, {ranges_[k].size}); };
+      double of_range = inner_product(within(z), within(hz));
       for (std::size_t i = 0; i < projections.size(); ++i) {
         const Tensor q = within(options_.vectors[i]);
-        of_parameter +=
-            options_.values[i] * (inner_product(q, q) - projections[i] * inner_product(q, within(z)));
+        of_range += options_.values[i] * (inner_product(q, q) - projections[i] * inner_product(q, within(z)));
       }
-      traces_[k].add(of_parameter);
-      sum += of_parameter;
+      traces_[k].add(of_range);
+      sum += of_range;
     }
     trace_.add(sum);
     squares_.add(inner_product(hz, hz));
@@ -70,15 +67,15 @@ class Probes {
   int count() const { return count_; }
   TraceResult result() const {
     TraceResult result{.trace = trace_.estimate(),
-                       .parameters = {},
+                       .ranges = {},
                        .frobenius = std::sqrt(squares_.estimate().mean),
                        .probes = count_};
-    for (const Running& parameter : traces_) result.parameters.push_back(parameter.estimate());
+    for (const Running& range : traces_) result.ranges.push_back(range.estimate());
     return result;
   }
 
  private:
-  const std::vector<ParameterRange>& parameters_;
+  const std::vector<ParameterRange>& ranges_;
   const TraceOptions& options_;
   std::vector<Running> traces_;
   Running trace_, squares_;
@@ -87,11 +84,11 @@ class Probes {
 
 }  // namespace
 
-TraceResult estimate_trace(const Operator& h, const std::vector<ParameterRange>& parameters, DType dtype,
+TraceResult estimate_trace(const Operator& h, const std::vector<ParameterRange>& ranges, DType dtype,
                            const TraceOptions& options) {
   check_options(options);
-  const std::int64_t n = parameters.back().first + parameters.back().size;
-  Probes probes(parameters, options);
+  const std::int64_t n = ranges.back().first + ranges.back().size;
+  Probes probes(ranges, options);
   while (!probes.enough()) {
     std::vector<Tensor> z;
     for (int i = 0; i < std::min(options.at_once, options.most_probes - probes.count()); ++i)

@@ -33,13 +33,14 @@ struct Estimate {
 
 struct TraceResult {
   Estimate trace;
-  std::vector<Estimate> parameters;  // of each of the surface's
-  double frobenius = 0;              // ‖H‖_F
+  std::vector<Estimate> ranges;  // of each
+  double frobenius = 0;          // ‖H‖_F
   int probes = 0;
 };
 
-// Throws UsageError for options out of range.
-TraceResult estimate_trace(const Operator& h, const std::vector<ParameterRange>& parameters, DType dtype,
+// `ranges`: all of the operator's parameters in turn, such as layers. Throws UsageError for options out of
+// range.
+TraceResult estimate_trace(const Operator& h, const std::vector<ParameterRange>& ranges, DType dtype,
                            const TraceOptions& options = {});
 
 }  // namespace lamina::analysis

@@ -12,6 +12,7 @@ void add_predict_command(const Command& program);
 void add_replay_command(const Command& program);
 void add_report_command(const Command& program);
 void add_study_command(const Command& program);
+void add_sharpness_command(const Command& program);
 void add_features_command(const Command& program);
 void add_knn_command(const Command& program);
 void add_linear_command(const Command& program);

@@ -95,9 +95,7 @@ struct GoldenSurface {
   explicit GoldenSurface(BatchNormMode mode, std::int64_t micro_batch = 8)
       : objective(net), surface(objective, golden_parts(micro_batch), mode) {}
 
-  analysis::Operator hessian() const {
-    return [this](std::span<const Tensor> v) { return surface.products(v); };
-  }
+  analysis::Operator hessian() const { return analysis::hessian_of(surface); }
   std::size_t index_of(const std::string& parameter) const {
     std::size_t i = 0;
     while (surface.parameters().at(i).name != parameter) ++i;
@@ -171,7 +169,8 @@ TEST_CASE("layers' eigenvalues are those of the golden net's blocks") {
     const GoldenSurface of(expected.mode);
     std::vector<analysis::Layer> layers;
     for (const char* name : {"conv1.weight", "conv2.weight", "fc.weight"})
-      layers.push_back({.name = name, .parameters = {of.index_of(name)}});
+      layers.push_back(
+          {.range = of.surface.parameters()[of.index_of(name)], .parameters = {of.index_of(name)}});
     const std::vector<analysis::LayerEigenvalue> found =
         analysis::layer_eigenvalues(of.surface, layers, {.tolerance = 1e-7, .max_steps = 100});
     for (std::size_t i = 0; i < layers.size(); ++i)
@@ -212,8 +211,7 @@ TEST_CASE("the trace of the golden net and of its layers, exactly by unit vector
       CHECK(found.probes == 400);
       CHECK(std::abs(found.trace.mean - expected.trace) < 4 * found.trace.standard_error);
       for (std::size_t k = 0; k < traces.size(); ++k)
-        CHECK(std::abs(found.parameters[k].mean - traces[k]) <
-              4 * found.parameters[k].standard_error + 1e-12);
+        CHECK(std::abs(found.ranges[k].mean - traces[k]) < 4 * found.ranges[k].standard_error + 1e-12);
       CHECK(relative_difference(found.frobenius, expected.frobenius) < 0.1);
     }
     const auto error = [&](const analysis::TraceOptions& options) {

@@ -46,14 +46,6 @@ void forget_foreign_words(WeightInfo& info, std::vector<std::string>& notes) {
   forget("shortcut", info.shortcut, {"A", "B", "a", "b"});
 }
 
-// config.json of the run, or what a checkpoint holds of it; else null.
-nlohmann::json config_of(const TensorFile& file, const fs::path& run_or_file) {
-  if (RunDirectory::holds_run(run_or_file)) return RunDirectory::open(run_or_file).read_config();
-  const auto found = file.metadata.find("config");
-  if (found == file.metadata.end()) return nullptr;
-  return nlohmann::json::parse(found->second, nullptr, /*allow_exceptions=*/false);
-}
-
 // A member of a member, where both are there; else null.
 nlohmann::json member(const nlohmann::json& config, const char* object, const char* name) {
   const auto found = config.is_object() ? config.find(object) : config.end();
@@ -146,22 +138,6 @@ bool says_statistics(const WeightInfo& info, const ModelOptions& options) {
   return (!info.mean.empty() || !options.mean.empty()) && (!info.std.empty() || !options.std.empty());
 }
 
-// Of a checkpoint its own; of final weights the run's last, unless they may be those of an earlier epoch,
-// which is not noted.
-std::optional<std::int64_t> epoch_of(const TensorFile& file, const nlohmann::json& config) {
-  const auto found = file.metadata.find("position");
-  if (found != file.metadata.end()) {
-    const auto position = nlohmann::json::parse(found->second, nullptr, /*allow_exceptions=*/false);
-    if (!position.is_object() || position.value("batch", nlohmann::json()) != 0) return {};  // within one
-    return whole_number<std::int64_t>(position.value("epoch", nlohmann::json()));
-  }
-  const nlohmann::json keep = member(config, "options", "keep"),
-                       patience = member(config, "options", "patience");
-  const bool ends_as_planned = patience.is_null() || patience == 0;
-  if (keep == "best" || !ends_as_planned) return {};
-  return whole_number<std::int64_t>(member(config, "options", "epochs"));
-}
-
 // What a foreign file says there may be anything.
 data::DataIdentity data_of(const LoadedModel& model) try {
   const nlohmann::json json = nlohmann::json::parse(model.info.data, nullptr, /*allow_exceptions=*/false);
@@ -175,6 +151,27 @@ bool is_same(const data::SplitIdentity& a, const data::SplitIdentity& b) {
 }
 
 }  // namespace
+
+nlohmann::json config_of(const TensorFile& file, const fs::path& run_or_file) {
+  if (RunDirectory::holds_run(run_or_file)) return RunDirectory::open(run_or_file).read_config();
+  const auto found = file.metadata.find("config");
+  if (found == file.metadata.end()) return nullptr;
+  return nlohmann::json::parse(found->second, nullptr, /*allow_exceptions=*/false);
+}
+
+std::optional<std::int64_t> epoch_of(const TensorFile& file, const nlohmann::json& config) {
+  const auto found = file.metadata.find("position");
+  if (found != file.metadata.end()) {
+    const auto position = nlohmann::json::parse(found->second, nullptr, /*allow_exceptions=*/false);
+    if (!position.is_object() || position.value("batch", nlohmann::json()) != 0) return {};  // within one
+    return whole_number<std::int64_t>(position.value("epoch", nlohmann::json()));
+  }
+  const nlohmann::json keep = member(config, "options", "keep"),
+                       patience = member(config, "options", "patience");
+  const bool ends_as_planned = patience.is_null() || patience == 0;
+  if (keep == "best" || !ends_as_planned) return {};
+  return whole_number<std::int64_t>(member(config, "options", "epochs"));
+}
 
 FoundWeights find_weights(const fs::path& run_or_file) {
   check(is_there(run_or_file), "{}: there is no such file or run directory", run_or_file.string());

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <string>
 #include <vector>
@@ -22,6 +23,12 @@ struct FoundWeights {
 // A file means itself; a run directory its final weights, else its newest readable checkpoint. Throws Error
 // if there is none.
 FoundWeights find_weights(const std::filesystem::path& run_or_file);
+
+// config.json of the run, or what a checkpoint holds of it; else null.
+nlohmann::json config_of(const TensorFile& file, const std::filesystem::path& run_or_file);
+// Which epoch weights are of, where that is known: of a checkpoint its own; of final weights the run's last,
+// unless they may be those of an earlier epoch, which is not noted.
+std::optional<std::int64_t> epoch_of(const TensorFile& file, const nlohmann::json& config);
 
 // What the user says about a file; wins over what the file says itself.
 struct ModelOptions {

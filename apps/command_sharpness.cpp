@@ -1,0 +1,196 @@
+// `lamina sharpness`: the curvature of the loss where a network stands.
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "analysis/open_surface.h"
+#include "analysis/sharpness.h"
+#include "apps/commands.h"
+#include "apps/options.h"
+#include "apps/output.h"
+#include "apps/progress.h"
+#include "core/base/error.h"
+#include "core/base/note.h"
+#include "core/base/table.h"
+#include "data/loader.h"
+
+namespace lamina::app {
+namespace {
+
+struct SharpnessCommand {
+  analysis::SurfaceOptions surface;
+  analysis::SharpnessOptions sharpness;
+  analysis::TraceOptions trace;
+  analysis::DensityOptions density;
+  analysis::LayerOptions layers;
+  analysis::PerturbationOptions perturbation;
+  std::string bn = "eval", journal, progress = "auto";
+  std::uint64_t seed = 0;
+  bool with_trace = false, with_density = false, with_layers = false, with_perturbation = false, json = false;
+};
+
+analysis::BatchNormMode parse_bn(const std::string& text) {
+  if (text == "eval") return analysis::BatchNormMode::eval;
+  if (text == "train") return analysis::BatchNormMode::train;
+  fail_usage("--bn {}: expected eval (running statistics) or train (those of each micro-batch)", text);
+}
+
+// What was chosen, with the seed for all of it.
+void complete(SharpnessCommand& command) {
+  command.surface.batch_norm = parse_bn(command.bn);
+  analysis::SharpnessOptions& options = command.sharpness;
+  options.eigenvalues.seed = command.trace.seed = command.density.seed = command.layers.seed =
+      command.perturbation.seed = command.seed;
+  if (command.with_trace) options.trace = command.trace;
+  if (command.with_density) options.density = command.density;
+  if (command.with_layers) options.layers = command.layers;
+  if (command.with_perturbation) options.perturbation = command.perturbation;
+  options.journal = command.journal;
+}
+
+std::string eigenvalue_table(const analysis::Sharpness& found) {
+  Table table({"eigenvalue", "value", "residual"});
+  const analysis::EigenResult& eigen = found.eigenvalues;
+  for (std::size_t i = 0; i < eigen.values.size(); ++i)
+    table.add({fmt::format("{}", i + 1), fmt::format("{:.6g}", eigen.values[i]),
+               fmt::format("{:.1e}", eigen.residuals[i])});
+  table.add(
+      {"smallest", fmt::format("{:.6g}", eigen.smallest), fmt::format("{:.1e}", eigen.smallest_residual)});
+  return table.str();
+}
+
+std::string layer_table(const analysis::Sharpness& found) {
+  const bool traces = found.trace.has_value(), values = found.layers.front().eigenvalue.has_value();
+  std::vector<std::string> header{"layer", "|w|"};
+  if (values) header.insert(header.end(), {"eigenvalue", "|w|^2 eigenvalue"});
+  if (traces) header.insert(header.end(), {"trace", "std. error", "|w|^2 trace"});
+  Table table(header);
+  for (const analysis::LayerCurvature& layer : found.layers) {
+    const double square = layer.weight_norm * layer.weight_norm;
+    std::vector<std::string> row{layer.name, fmt::format("{:.4g}", layer.weight_norm)};
+    if (values)
+      row.insert(row.end(), {fmt::format("{:.4g}", *layer.eigenvalue),
+                             fmt::format("{:.4g}", square * *layer.eigenvalue)});
+    if (traces)
+      row.insert(row.end(), {fmt::format("{:.4g}", layer.trace->mean),
+                             fmt::format("{:.2g}", layer.trace->standard_error),
+                             fmt::format("{:.4g}", square * layer.trace->mean)});
+    table.add(row);
+  }
+  return table.str();
+}
+
+void print_text(const analysis::OpenedSurface& opened, const analysis::Sharpness& found) {
+  print_result("{}:\nloss {:.6g}, gradient {:.4g}\n\n{}", opened.title(), found.loss, found.gradient_norm,
+               eigenvalue_table(found));
+  if (found.trace)
+    print_result("\ntrace {:.4g} +- {:.2g} ({} probes), Frobenius norm {:.4g}\n", found.trace->trace.mean,
+                 found.trace->trace.standard_error, found.trace->probes, found.trace->frobenius);
+  if (found.rises)
+    print_result("\nloss rises within {} (rho{}): one step {:.4g}, average {:.4g} +- {:.1g}, worst {:.4g}\n",
+                 found.rises->rho, found.rises->adaptive ? ", adaptive" : "", found.rises->one_step,
+                 found.rises->average.mean, found.rises->average.standard_error, found.rises->worst);
+  if (!found.layers.empty()) print_result("\n{}", layer_table(found));
+  if (!found.density.empty())
+    print_result("\ndensity: {} nodes from {:.4g} to {:.4g}; --json has them\n", found.density.size(),
+                 found.density.front().value, found.density.back().value);
+  print_result("\n{} products with the Hessian\n", found.products);
+}
+
+int run_sharpness(SharpnessCommand command) {
+  complete(command);
+  analysis::OpenedSurface opened(command.surface);
+  Progress progress(parse_progress(command.progress));
+  command.sharpness.progress = [&progress](const std::string& line) { progress.status(line); };
+  const analysis::Sharpness found = analysis::measure_sharpness(opened.surface(), command.sharpness);
+  progress.clear();
+  if (!found.eigenvalues.converged)
+    note("the residuals are above {} of the largest eigenvalue after {} steps; --max-steps allows more",
+         command.sharpness.eigenvalues.tolerance, command.sharpness.eigenvalues.max_steps);
+  if (!command.json) {
+    print_text(opened, found);
+    return 0;
+  }
+  nlohmann::json json = opened.describe();
+  json.update(analysis::to_json(found));
+  json["seed"] = command.seed;
+  json["tolerance"] = command.sharpness.eigenvalues.tolerance;
+  print_result_json(json);
+  return 0;
+}
+
+// Throws UsageError for an option of a measure that was not asked for.
+void check_effects(const Command& parser) {
+  constexpr std::pair<const char*, const char*> needs[]{
+      {"--probes", "--trace"},           {"--relative-error", "--trace"}, {"--density-steps", "--density"},
+      {"--density-starts", "--density"}, {"--rho", "--perturbation"},     {"--adaptive", "--perturbation"}};
+  for (const auto& [option, measure] : needs)
+    if (parser.given(option) && !parser.given(measure))
+      fail_usage("sharpness: {} does nothing without {}", option, measure);
+}
+
+void add_measures(const Command& parser, SharpnessCommand& command) {
+  analysis::EigenOptions& eigenvalues = command.sharpness.eigenvalues;
+  parser.option("--top", eigenvalues.top, "the largest so many eigenvalues", between(1, 1000));
+  parser.option("--tolerance", eigenvalues.tolerance, "of residuals, as a part of the largest eigenvalue",
+                NumberRange{.least = 0, .most = 1, .least_excluded = true, .most_excluded = true});
+  parser.option("--max-steps", eigenvalues.max_steps, "products for the eigenvalues, at most",
+                between(2, 1e6));
+  parser.option("--power", eigenvalues.power,
+                "shifted power iteration instead of Lanczos: slow, with little memory");
+  parser.option("--trace", command.with_trace, "the trace, of each layer too");
+  parser.option("--probes", command.trace.most_probes, "random vectors for the trace, at most",
+                between(2, 1e6));
+  parser.option("--relative-error", command.trace.relative_error, "of the trace, at which it is good enough",
+                NumberRange{.least = 0, .most = 10, .least_excluded = true});
+  parser.option("--density", command.with_density, "the density of all eigenvalues");
+  parser.option("--density-steps", command.density.steps, "Lanczos steps from each start", between(1, 1e4));
+  parser.option("--density-starts", command.density.starts, "random vectors to start from", between(1, 1e4));
+  parser.option("--layers", command.with_layers, "the largest eigenvalue of each layer's block");
+  parser.option("--perturbation", command.with_perturbation,
+                "rises of the loss within rho: after SAM's step, on average, at worst");
+  parser.option("--rho", command.perturbation.rho, "radius of --perturbation",
+                NumberRange{.least = 0, .most = 1e9, .least_excluded = true});
+  parser.option("--adaptive", command.perturbation.adaptive, "--perturbation in units of the weights");
+}
+
+}  // namespace
+
+void add_sharpness_command(const Command& program) {
+  const Command parser = program.add(
+      "sharpness", "Eigenvalues, trace and density of the loss's Hessian, with residuals and errors");
+  auto command = std::make_shared<SharpnessCommand>();
+  analysis::SurfaceOptions& surface = command->surface;
+  parser.argument("file", surface.file, "RUN|FILE");
+  parser.option("--data", surface.data, "NAME[:DIR]; default: what the run was trained on");
+  parser.option("--split", surface.split, "train or test");
+  parser.option("--limit", surface.samples, "use so many images, the same ones each time; 0: all",
+                at_least(0));
+  parser.option("--bn", command->bn, "batch norm: eval (running statistics) or train (of each micro-batch)");
+  parser.option("--micro-batch", surface.micro_batch, "images at once", between(1, 1e9));
+  add_measures(parser, *command);
+  parser.option("--seed", command->seed, "of the random vectors");
+  parser.option("--journal", command->journal,
+                "FILE that keeps products until all is done, to go on after an interruption", "FILE");
+  parser.option("--progress", command->progress, "auto, plain or none");
+  parser.option("--workers", surface.workers, "threads that prepare batches", between(0, data::most_workers));
+  parser.option("--image-size", surface.image_size,
+                "folders: resize and crop to a square; 0: keep; default: as in training",
+                between(0, data::most_image_size));
+  parser.option("--skip-damaged", surface.skip_damaged,
+                "folders: go on without images that cannot be decoded");
+  parser.option(
+      "--max-pixels", surface.max_pixels,
+      fmt::format("folders: refuse larger images; default: as in training, else {}", data::max_pixels),
+      at_least(1));
+  add_options(parser, surface.model);
+  parser.option("--json", command->json, "one JSON object on standard output, nothing else");
+  parser.runs([command, parser] {
+    check_effects(parser);
+    return run_sharpness(*command);
+  });
+}
+
+}  // namespace lamina::app
