@@ -59,6 +59,12 @@ void check_finite(const char* what, const Tensor& vector) {
 
 }  // namespace
 
+BatchNormMode parse_batch_norm_mode(const std::string& name) {
+  for (const BatchNormMode mode : {BatchNormMode::eval, BatchNormMode::train})
+    if (name == name_of(mode)) return mode;
+  fail_usage("batch norm {}: expected eval (running statistics) or train (those of each part)", name);
+}
+
 std::vector<data::Part> fixed_parts(const data::Loader& loader, Device device) {
   if (loader.options().passes != 1)
     fail_usage("fixed samples: the loader hands out each batch {} times; expected passes = 1",

@@ -29,6 +29,7 @@ enum class BatchNormMode {
   train,  // those of each part, which so belongs to the function; running statistics are left alone
 };
 constexpr const char* name_of(BatchNormMode mode) { return mode == BatchNormMode::eval ? "eval" : "train"; }
+BatchNormMode parse_batch_norm_mode(const std::string& name);  // throws UsageError for an unknown one
 
 // The parts of a loader's first epoch, kept. Throws UsageError for a loader that repeats its batches.
 std::vector<data::Part> fixed_parts(const data::Loader& loader, Device device = {});

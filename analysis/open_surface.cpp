@@ -22,9 +22,6 @@ namespace {
 void check_options(const SurfaceOptions& options) {
   if (options.split != "train" && options.split != "test")
     fail_usage("{} {}: expected train or test", option_name("split"), options.split);
-  if (options.samples < 0 || options.micro_batch < 1)
-    fail_usage("{} {}, {} {}: expected 0 (all) or more, and 1 or more", option_name("limit"), options.samples,
-               option_name("micro_batch"), options.micro_batch);
 }
 
 // What a run says of how it was trained, as the user wants it now.
@@ -50,18 +47,10 @@ const data::Split& chosen_split(const data::Dataset& data, const std::string& sp
   return split == "train" ? data.train : data.test;
 }
 
-data::Split chosen_samples(const data::Split& split, const SurfaceOptions& options, const std::string& data) {
-  if (options.samples > split.size())
-    fail_usage("{} {}: {} has {} {} images", option_name("limit"), options.samples, data, split.size(),
-               options.split);
-  check(split.size() > 0, "{}: there are no {} images", data, options.split);
-  return data::limit(split, options.samples);
-}
-
 }  // namespace
 
 OpenedSurface::OpenedSurface(const SurfaceOptions& options)
-    : split_(options.split), micro_batch_(options.micro_batch) {
+    : split_(options.split), micro_batch_(options.samples.micro_batch) {
   check_options(options);
   const train::FoundWeights weights = train::find_weights(options.file);
   const nlohmann::json config = train::config_of(weights.file, options.file);
@@ -114,16 +103,9 @@ void OpenedSurface::open_file(const SurfaceOptions& options) {
 }
 
 void OpenedSurface::make_surface(const SurfaceOptions& options, const data::Split& split, Device device) {
-  const data::Split samples = chosen_samples(split, options, data_);
-  const std::int64_t at_once = std::min(options.micro_batch, samples.size());
-  const bool whole = objective_->needs_whole_batch();
-  const data::Loader loader(samples, {.batch = whole ? at_once : samples.size(),
-                                      .micro_batch = whole ? 0 : at_once,
-                                      .recipe = whole ? views_ : std::nullopt,
-                                      .views = whole ? 2 : 1,
-                                      .shuffle = false,
-                                      .workers = options.workers});
-  surface_ = std::make_unique<LossSurface>(*objective_, fixed_parts(loader, device), options.batch_norm);
+  check(split.size() > 0, "{}: there are no {} images", data_, options.split);
+  surface_ = std::make_unique<LossSurface>(
+      *objective_, fixed_samples(*objective_, split, views_, options.samples, device), options.batch_norm);
 }
 
 nlohmann::json OpenedSurface::describe() const {

@@ -8,6 +8,7 @@
 #include <optional>
 #include <string>
 
+#include "analysis/fixed_samples.h"
 #include "analysis/loss_surface.h"
 #include "train/load_model.h"
 #include "train/setup.h"
@@ -18,12 +19,8 @@ struct SurfaceOptions {
   std::string file;             // RUN|FILE
   std::string data;             // "NAME[:DIR]"; empty: what the run was trained on
   std::string split = "train";  // or "test"
-  std::int64_t samples = 1024;  // the first of a fixed random order (data::limit()); 0: all
-  // Samples that are computed at once. In training mode they are normalised together, and losses over whole
-  // batches are of so many; such an objective's L is the mean over its batches.
-  std::int64_t micro_batch = 256;
+  FixedSamples samples = {};
   BatchNormMode batch_norm = BatchNormMode::eval;
-  int workers = 2;
   train::ModelOptions model = {};      // for files that do not say
   std::optional<int> image_size = {};  // unset: as in training
   bool skip_damaged = false;

@@ -31,15 +31,9 @@ struct SharpnessCommand {
   bool with_trace = false, with_density = false, with_layers = false, with_perturbation = false, json = false;
 };
 
-analysis::BatchNormMode parse_bn(const std::string& text) {
-  if (text == "eval") return analysis::BatchNormMode::eval;
-  if (text == "train") return analysis::BatchNormMode::train;
-  fail_usage("--bn {}: expected eval (running statistics) or train (those of each micro-batch)", text);
-}
-
 // What was chosen, with the seed for all of it.
 void complete(SharpnessCommand& command) {
-  command.surface.batch_norm = parse_bn(command.bn);
+  command.surface.batch_norm = analysis::parse_batch_norm_mode(command.bn);
   analysis::SharpnessOptions& options = command.sharpness;
   options.eigenvalues.seed = command.trace.seed = command.density.seed = command.layers.seed =
       command.perturbation.seed = command.seed;
@@ -166,16 +160,17 @@ void add_sharpness_command(const Command& program) {
   parser.argument("file", surface.file, "RUN|FILE");
   parser.option("--data", surface.data, "NAME[:DIR]; default: what the run was trained on");
   parser.option("--split", surface.split, "train or test");
-  parser.option("--limit", surface.samples, "use so many images, the same ones each time; 0: all",
+  parser.option("--limit", surface.samples.samples, "use so many images, the same ones each time; 0: all",
                 at_least(0));
   parser.option("--bn", command->bn, "batch norm: eval (running statistics) or train (of each micro-batch)");
-  parser.option("--micro-batch", surface.micro_batch, "images at once", between(1, 1e9));
+  parser.option("--micro-batch", surface.samples.micro_batch, "images at once", between(1, 1e9));
   add_measures(parser, *command);
   parser.option("--seed", command->seed, "of the random vectors");
   parser.option("--journal", command->journal,
                 "FILE that keeps products until all is done, to go on after an interruption", "FILE");
   parser.option("--progress", command->progress, "auto, plain or none");
-  parser.option("--workers", surface.workers, "threads that prepare batches", between(0, data::most_workers));
+  parser.option("--workers", surface.samples.workers, "threads that prepare batches",
+                between(0, data::most_workers));
   parser.option("--image-size", surface.image_size,
                 "folders: resize and crop to a square; 0: keep; default: as in training",
                 between(0, data::most_image_size));

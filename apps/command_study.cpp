@@ -1,6 +1,7 @@
 #include <filesystem>
 #include <memory>
 
+#include "analysis/curvature.h"
 #include "apps/commands.h"
 #include "apps/options.h"
 #include "apps/output.h"
@@ -71,7 +72,10 @@ int run_study(const StudyCommand& command) {
   const int signal = [&] {
     StudyScreen screen(progress);
     return run_cells(study, cells, directory,
-                     {.retry_failed = command.retry_failed, .observer = &screen, .command = command_line});
+                     {.retry_failed = command.retry_failed,
+                      .observer = &screen,
+                      .command = command_line,
+                      .curvature = analysis::curvature_of});
   }();
   if (signal != 0 && !is_there(directory.file("study.toml"))) {
     print_note(stderr, "stopped before the first run; nothing is left of the study\n");

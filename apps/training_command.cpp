@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <optional>
 
+#include "analysis/curvature.h"
 #include "apps/options.h"
 #include "apps/output.h"
 #include "apps/training_screen.h"
@@ -96,10 +97,11 @@ std::string result_text(const TrainingPosition& position, const train::Setup& se
   const double images = static_cast<double>(setup.loader.samples() * position.epoch);
   return fmt::format(
       "\n{}\ntrained for {}: {:.0f} images/s\nwrote {}/\n      weights.safetensors  config.json  steps.csv  "
-      "epochs.csv  checkpoint-{}.safetensors{}{}{}\n",
+      "epochs.csv  checkpoint-{}.safetensors{}{}{}{}\n",
       table.str(), format_duration(position.seconds), images / position.seconds, run.string(), position.step,
       is_there(run / "evaluation.json") ? "  evaluation.json" : "",
       is_there(run / "trace.safetensors") ? "  trace.safetensors" : "",
+      is_there(run / "curvature.csv") ? "  curvature.csv" : "",
       is_there(run / "best.safetensors") ? "  best.safetensors" : "");
 }
 
@@ -143,6 +145,8 @@ int train_in(train::Setup setup, RunDirectory directory, const TrainingCommand& 
   const Recipe recipe = setup.recipe.recipe;
   train::RecipeRun run(std::move(setup), std::move(directory), command_line(recipe));
   TrainingScreen screen(progress, recipe.eval_every);
+  const std::unique_ptr<Observer> curvature = analysis::curvature_of(run.setup());
+  if (curvature) run.trainer().observe(*curvature);
   const TrainingOutcome outcome = run.trainer().observe(screen).run();
   progress.clear();
   if (outcome.finished) {

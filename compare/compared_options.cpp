@@ -12,7 +12,7 @@ bool changes_results(const train::OptionInfo& info) {
   const std::string name = info.name;
   if (name == "data") return true;  // its directory may change, the data may not
   return !info.may_change && name != "seed" && name != "trace" && name != "noise_scale" &&
-         name != "knn_every";
+         name != "knn_every" && !name.starts_with("sharpness_");
 }
 
 std::vector<std::string> names_that_count(const auto& visit_options_of) {

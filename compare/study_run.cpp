@@ -213,6 +213,8 @@ bool run_cell(const Cell& cell, const fs::path& path, bool resume, DataSets& dat
     train::RecipeRun training(make_setup(recipe, data.of(recipe)), std::move(run),
                               options.command ? options.command(cell.recipe) : "");
     if (onlooker != nullptr) training.trainer().observe(*onlooker);
+    const auto curvature = options.curvature ? options.curvature(training.setup()) : nullptr;
+    if (curvature) training.trainer().observe(*curvature);
     const TrainingOutcome outcome = training.trainer().run();
     if (!outcome.finished) return false;
     result = describe(outcome.position);

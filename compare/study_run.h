@@ -3,6 +3,7 @@
 
 #include <filesystem>
 #include <functional>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -10,6 +11,7 @@
 #include "core/base/directory_lock.h"
 #include "core/base/made_folders.h"
 #include "train/observer.h"
+#include "train/setup.h"
 
 namespace lamina::compare {
 
@@ -52,6 +54,8 @@ struct StudyRunOptions {
   bool retry_failed = false;  // diverged runs start over; otherwise they stay as they are
   StudyObserver* observer = nullptr;
   std::function<std::string(const train::Recipe&)> command = {};  // what repeats a run, for its config.json
+  // What else looks on where a recipe asks for it, from beyond train/; null: nothing.
+  std::function<std::unique_ptr<Observer>(const train::Setup&)> curvature = {};
 };
 
 // Runs what is not finished of a study, whose file is kept beside the runs, one after the other: a run that

@@ -248,6 +248,8 @@ void check_recipe(const Recipe& o) {
   }
   if (o.init_weights && o.init_weights->empty())
     fail_usage("{}: no name; expected a weight file or a run directory", option_name("init_weights"));
+  if (o.sharpness_bn != "eval" && o.sharpness_bn != "train")
+    fail_usage("{} {}: expected eval or train", option_name("sharpness_bn"), o.sharpness_bn);
   if (o.noise_scale) check_noise_scale(o.batch, o.micro_batch);
   if (!o.method) check_validation(o);
   check_options(device_options(o));

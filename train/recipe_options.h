@@ -214,6 +214,18 @@ void visit_running_options(Options& o, const Visit& visit) {
             .within(memory_limit_range),
         o.memory_limit);
   visit(OptionInfo{"trace", "record norms and trust ratios of every layer and step"}, o.trace);
+  visit(
+      OptionInfo{"sharpness_every", "epochs between measurements of the curvature, in curvature.csv; 0: none"}
+          .within(between(0, most_epochs)),
+      o.sharpness_every);
+  visit(OptionInfo{"sharpness_limit", "sharpness_every: of so many training images, the same ones; 0: all"}
+            .within(between(0, most_samples)),
+        o.sharpness_limit);
+  visit(
+      OptionInfo{
+          "sharpness_bn",
+          "sharpness_every: batch norm by running statistics (eval) or by those of 256 images (train)"},
+      o.sharpness_bn);
   visit(OptionInfo{"eager", "CUDA: hand out every kernel by itself, not as a captured step; to debug", true},
         o.eager);
   visit(OptionInfo{"checkpoint_every", "epochs between checkpoints; 0: only at the end", true}.within(

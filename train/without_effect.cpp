@@ -38,6 +38,10 @@ constexpr std::array conditions{
               },
               "schedule", "cosine or poly"},
     Condition{"base_batch", counts_base_batch, "lr_scaling", "linear or sqrt"},
+    Condition{"sharpness_limit", [](const ResolvedRecipe& r) { return r.recipe.sharpness_every > 0; },
+              "sharpness_every", "1"},
+    Condition{"sharpness_bn", [](const ResolvedRecipe& r) { return r.recipe.sharpness_every > 0; },
+              "sharpness_every", "1"},
     Condition{"official_bias_rate", [](const ResolvedRecipe& r) { return has_bias_rate(r.recipe); },
               "optimizer", "lars or tvlars"},
 };
@@ -111,6 +115,7 @@ std::vector<std::string> notes_on(const Setup& setup) {
       note_on_size(setup),
       note_on_epochs("eval_every", recipe.eval_every, recipe, "a test"),
       note_on_epochs("knn_every", recipe.method ? recipe.knn_every : 0, recipe, "a measurement"),
+      note_on_epochs("sharpness_every", recipe.sharpness_every, recipe, "a measurement"),
       note_on_epochs("checkpoint_every", recipe.checkpoint_every, recipe, "a checkpoint"),
       note_on_features(setup),
       note_on_gpu_modes(recipe, setup.device)};
