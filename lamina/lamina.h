@@ -8,6 +8,10 @@
 #include <cstdio>
 #include <utility>
 
+#include "analysis/curvature.h"
+#include "analysis/lanczos.h"
+#include "analysis/open_surface.h"
+#include "analysis/sharpness.h"
 #include "compare/report/report.h"
 #include "core/autograd.h"
 #include "core/base/error.h"

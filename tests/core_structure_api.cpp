@@ -38,7 +38,7 @@ struct PublicNames {
 };
 
 // Declarations at namespace level begin in the first column. Of the namespaces within lamina those that
-// programs name; data:: and compare:: stand before their names.
+// programs name; data::, analysis:: and compare:: stand before their names.
 PublicNames public_names(const SourceFiles& headers) {
   static const std::regex opens(R"(\nnamespace lamina(?:::(\w+))? \{)"),
       type(
@@ -50,7 +50,7 @@ PublicNames public_names(const SourceFiles& headers) {
     std::smatch match;
     if (!std::regex_search(header.text, match, opens)) continue;
     const std::string inner = match[1];
-    if (!Names{"", "data", "compare"}.contains(inner)) continue;
+    if (!Names{"", "data", "analysis", "compare"}.contains(inner)) continue;
     const auto collect = [&](const std::regex& pattern, Names& into) {
       for (std::sregex_iterator at(header.text.begin(), header.text.end(), pattern), end; at != end; ++at)
         for (std::size_t group = 1; group < at->size(); ++group)
