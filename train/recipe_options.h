@@ -64,6 +64,18 @@ void visit_model_options(Options& o, const Visit& visit) {
                    "scale the gradient of the whole model down to this norm; default: the preset's"}
             .within(at_least(0)),
         o.clip_norm);
+  visit(OptionInfo{"sam",
+                   "RHO: sharpness-aware minimisation, gradients a step of this length uphill (Foret et al. "
+                   "2021); 0: none"}
+            .within(at_least(0)),
+        o.sam);
+  visit(OptionInfo{"sam_adaptive", "with a step that scales with the weights, ASAM (Kwon et al. 2021)"},
+        o.sam_adaptive);
+  visit(OptionInfo{"sam_m",
+                   "m-sharpness: parts of this many images, each with a step uphill of its own; 0: one step "
+                   "for the whole batch"}
+            .within(between(0, most_samples)),
+        o.sam_m);
   visit(OptionInfo{"group",
                    "PATTERN:SETTING,...: other settings for parameters of such names, * for any characters: "
                    "lr=FACTOR, decay=NUMBER, adapt=on|off, frozen; repeatable"},

@@ -38,6 +38,8 @@ constexpr std::array conditions{
               },
               "schedule", "cosine or poly"},
     Condition{"base_batch", counts_base_batch, "lr_scaling", "linear or sqrt"},
+    Condition{"sam_adaptive", [](const ResolvedRecipe& r) { return r.recipe.sam > 0; }, "sam", "above 0"},
+    Condition{"sam_m", [](const ResolvedRecipe& r) { return r.recipe.sam > 0; }, "sam", "above 0"},
     Condition{"official_bias_rate", [](const ResolvedRecipe& r) { return has_bias_rate(r.recipe); },
               "optimizer", "lars or tvlars"},
 };
