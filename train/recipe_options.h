@@ -67,7 +67,7 @@ void visit_model_options(Options& o, const Visit& visit) {
   visit(OptionInfo{"sam",
                    "RHO: sharpness-aware minimisation, gradients a step of this length uphill (Foret et al. "
                    "2021); 0: none"}
-            .within(at_least(0)),
+            .within(between(0, 1e6)),
         o.sam);
   visit(OptionInfo{"sam_adaptive", "with a step that scales with the weights, ASAM (Kwon et al. 2021)"},
         o.sam_adaptive);
