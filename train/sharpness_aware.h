@@ -6,8 +6,8 @@
 //   ∇L(w + ε)               is what the optimizer gets, at w
 //
 //   SharpnessAware sam(net, optimizer, {.rho = 0.05});
-//   for (auto [images, labels] : train.epoch(epoch, device)) {
-//     sam.gradients([&] { cross_entropy(net(images), labels).backward(); });  // calls it twice
+//   for (const data::Part& part : train.epoch(epoch, device)) {
+//     sam.gradients([&] { cross_entropy(net(part.images()), part.labels).backward(); });  // calls it twice
 //     optimizer.step();
 //     optimizer.zero_grad();
 //   }
@@ -46,8 +46,8 @@ void check_sharpness_aware(const SamOptions& options, const data::LoaderOptions&
 
 class SharpnessAware {
  public:
-  // Both must outlive it. Takes memory for two copies of the parameters. Throws UsageError for a ρ or η that
-  // is negative or not finite.
+  // Both must outlive it. Takes memory for two copies of the parameters, three if adaptive. Throws UsageError
+  // for a ρ or η that is negative or not finite.
   SharpnessAware(Module& module, Optimizer& optimizer, const SamOptions& options = {});
   ~SharpnessAware();
   SharpnessAware(const SharpnessAware&) = delete;
