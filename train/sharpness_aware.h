@@ -84,10 +84,10 @@ std::unique_ptr<SharpnessAware> make_sharpness_aware(Module& module, Optimizer& 
                                                      const std::optional<SamOptions>& options);
 inline bool perturbs(const std::optional<SamOptions>& options) { return options && options->rho != 0; }
 
-// accumulate_gradients() of train/objective.h, at w + ε; `sums` get loss and metrics at w, and NaN for a loss
-// at w if that at w + ε is not finite. Of a loader of two
-// passes ε is the whole batch's, and the weights stay perturbed from the second pass's first part to its last
-// one; else each part has its own. Null: no perturbation.
+// accumulate_gradients() of train/objective.h, at w + ε. `sums` get loss and metrics at w; the loss becomes
+// NaN if that at w + ε is not finite. Of a loader of two passes ε is the whole batch's, and the weights stay
+// perturbed from the second pass's first part to its last one; else each part has its own. Null: no
+// perturbation.
 void accumulate_gradients(Objective& objective, const data::Part& part, const Tensor& sums,
                           SharpnessAware* sharpness_aware);
 

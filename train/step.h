@@ -29,7 +29,9 @@ struct StepResults {
 
 struct TrainingStepOptions {
   bool capture = true;
-  std::optional<SamOptions> sharpness_aware = {};  // but for m: a part whose batch comes once has its own ε
+  // Its m is the loader's (loader_for()): here each part has an ε of its own, unless the loader has two
+  // passes.
+  std::optional<SamOptions> sharpness_aware = {};
   // Called when the gradients of a part have been handed to the device; steps are then not captured.
   std::function<void(const data::Part&)> after_part = {};
   // Called when a step has been handed to the device, unless it failed at once; not captured.

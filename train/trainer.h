@@ -61,8 +61,8 @@ struct TrainerOptions {
   // among epochs and written at the end, and what the module has after the last epoch. 0: the weights as they
   // are.
   double ema = 0;
-  // Gradients at w + ε (train/sharpness_aware.h); losses and metrics of steps are those at w. Observers see
-  // the gradients that the optimizer does. Twice the work; unset: none of it.
+  // Gradients at w + ε (train/sharpness_aware.h), two for each step; losses and metrics of steps are those at
+  // w. Observers see the gradients that the optimizer does; in part() the weights may be w + ε. Unset: none.
   std::optional<SamOptions> sharpness_aware = {};
   std::int64_t test_batch = 0;  // images at once; 0: as many as in training, 500 at most
   int test_workers = 2;         // threads that prepare them
