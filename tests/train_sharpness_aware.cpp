@@ -10,6 +10,7 @@
 #include "tiny_training.h"
 #include "train/find_lr.h"
 #include "train/noise_scale.h"
+#include "train/two_pass.h"
 
 namespace lamina::tests {
 namespace {
