@@ -70,6 +70,7 @@ int run_find_lr(FindLrCommand command) {
   command.search.from *= scale;
   command.search.to *= scale;
   command.search.capture = !command.recipe.eager;
+  command.search.sharpness_aware = sam_options(command.recipe);
   for (const std::string& text : notes_on(setup)) note("{}", text);
   if (!command.json) print_note(stdout, "{}\n", describe(setup));
   const LrRange range = find_lr(*setup.objective, *setup.optimizer, setup.loader, command.search);

@@ -46,6 +46,7 @@
 #include "train/objectives/vicreg.h"
 #include "train/official_probe.h"
 #include "train/online_knn.h"
+#include "train/sharpness_aware.h"
 #include "train/trace.h"
 #include "train/trainer.h"
 #include "train/weight_average.h"

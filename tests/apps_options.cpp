@@ -41,15 +41,17 @@ TEST_CASE("options survive config.json") {
   options.group = {"layer4.*:lr=0.1,decay=0", "fc.weight:adapt=off"};
   options.freeze = {"conv1.*"};
   options.clip_norm = 2;
+  options.sam = 0.05;
+  options.sam_adaptive = true;
+  options.sam_m = 32;
   options.milestones = {1.5, 3};
   options.seed = 18446744073709551615u;
   const nlohmann::json json = nlohmann::json::parse(to_json(options).dump());
   CHECK(to_json(recipe_from_json(json, "here")) == json);
-  CHECK(
-      command_line(options) ==
-      "lamina train --data cifar10:/somewhere --set momentum=0.5 --lr 0.1 --clip-norm 2.0 "
-      "--group 'layer4.*:lr=0.1,decay=0' --group fc.weight:adapt=off --freeze 'conv1.*' --milestones 1.5,3.0 "
-      "--seed 18446744073709551615");
+  CHECK(command_line(options) ==
+        "lamina train --data cifar10:/somewhere --set momentum=0.5 --lr 0.1 --clip-norm 2.0 "
+        "--group 'layer4.*:lr=0.1,decay=0' --group fc.weight:adapt=off --freeze 'conv1.*' "
+        "--milestones 1.5,3.0 --sam 0.05 --sam-adaptive --sam-m 32 --seed 18446744073709551615");
   nlohmann::json broken = json;
   broken["epochs"] = "many";
   CHECK(unexplained([&] { recipe_from_json(broken, "here"); }, {"here", "\"many\""}) == "nothing");

@@ -192,7 +192,8 @@ TEST_CASE("a run of a version without some of the options goes on, with their de
   REQUIRE(run(tiny_training(whole, 8) + every_step).status == 0);
   REQUIRE(start_and_stop(out, 8, SIGINT).status == 130);
   auto config = nlohmann::json::parse(read_file(out / "config.json"));
-  for (const char* newer : {"tf32", "deterministic", "memory_limit", "noise_scale", "cutout", "mixup"})
+  for (const char* newer : {"tf32", "deterministic", "memory_limit", "noise_scale", "cutout", "mixup", "sam",
+                            "sam_adaptive", "sam_m"})
     REQUIRE(config["options"].erase(newer) == 1);
   std::ofstream(out / "config.json") << config;
 

@@ -160,6 +160,7 @@ TEST_CASE("seed and every other option of the recipe change the weights") {
   CHECK(train("mixup", {"--mixup", "1"}) != reference);
   CHECK(train("smoothing", {"--label-smoothing", "0.1"}) != reference);
   CHECK(train("schedule", {"--schedule", "cosine"}) != reference);
+  CHECK(train("sam", {"--sam", "0.1"}) != reference);
 }
 
 TEST_CASE("flags that are on by default can be turned off, in a config file too") {

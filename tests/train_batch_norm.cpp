@@ -42,6 +42,16 @@ std::string trained_with(Module& net, std::int64_t images, data::LoaderOptions o
 
 }  // namespace
 
+TEST_CASE("parts of one image are named by the option that makes them") {
+  NormedPixels net;
+  Classification objective(net);
+  Sgd optimizer(net.parameters(), {.lr = 0.01});
+  const data::Loader loader(tiny_images().train, {.batch = 24, .workers = 0, .seed = 3});
+  Trainer trainer(objective, optimizer, loader, {.sharpness_aware = SamOptions{.rho = 0.1, .m = 1}});
+  CHECK(unexplained([&] { trainer.run(); }, {"sam_m 1:", "one value per channel", "a larger sam_m"}) ==
+        "nothing");
+}
+
 TEST_CASE("a part of one image is refused where a batch normalisation has one value of it") {
   const Directory directory;
   const auto refused = [&](std::int64_t images, const data::LoaderOptions& options, const char* part,

@@ -16,9 +16,8 @@ struct SingleImage {
 };
 
 // Where a batch of so many images comes to a part of one.
-SingleImage single_in_batch(std::int64_t images, const data::LoaderOptions& options,
-                            const std::string& batch) {
-  const std::string micro = option_name("micro_batch");
+SingleImage single_in_batch(std::int64_t images, const data::LoaderOptions& options, const std::string& batch,
+                            const std::string& micro) {
   const std::int64_t part = options.micro_batch > 0 ? std::min(options.micro_batch, images) : images;
   if (images == 1) return {fmt::format("{} is a single image", batch), ""};
   if (part == 1) return {fmt::format("{} {}", micro, part), fmt::format("a larger {}", micro)};
@@ -27,13 +26,13 @@ SingleImage single_in_batch(std::int64_t images, const data::LoaderOptions& opti
           fmt::format("another {}", micro)};
 }
 
-SingleImage single_image(const data::Loader& loader) {
+SingleImage single_image(const data::Loader& loader, const std::string& micro) {
   const data::LoaderOptions& options = loader.options();
   const std::string batch = fmt::format("{} {}", option_name("batch"), options.batch);
-  SingleImage found = single_in_batch(options.batch, options, batch);
+  SingleImage found = single_in_batch(options.batch, options, batch, micro);
   if (found.part.empty() && !options.drop_last && loader.samples() % options.batch != 0) {
     found = single_in_batch(loader.samples() % options.batch, options,
-                            "the last batch of an epoch, with " + batch);
+                            "the last batch of an epoch, with " + batch, micro);
     if (!found.part.empty() && found.advice.empty()) found.advice = "drop_last, or another batch";
   }
   if (!found.part.empty() && found.advice.empty()) found.advice = "a larger " + option_name("batch");
@@ -74,8 +73,9 @@ std::string layer_with_one_value(Objective& objective, const data::Loader& loade
 
 }  // namespace
 
-void check_batch_norms(Objective& objective, const data::Loader& loader, Device device) {
-  const SingleImage single = single_image(loader);
+void check_batch_norms(Objective& objective, const data::Loader& loader, Device device,
+                       const char* part_option) {
+  const SingleImage single = single_image(loader, option_name(part_option));
   if (single.part.empty()) return;
   const std::string layer = layer_with_one_value(objective, loader, device);
   if (layer.empty()) return;

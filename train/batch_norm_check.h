@@ -10,6 +10,8 @@ namespace lamina::train {
 
 // Throws UsageError if some part of a batch, as the loader makes them, would give a batch normalisation of
 // the objective's module, in training mode now, a single value: which part, which layer, and what to change.
-void check_batch_norms(Objective& objective, const data::Loader& loader, Device device);
+// `part_option`: the option that says how large parts are.
+void check_batch_norms(Objective& objective, const data::Loader& loader, Device device,
+                       const char* part_option);
 
 }  // namespace lamina::train

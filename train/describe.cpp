@@ -37,8 +37,8 @@ std::string describe_batch(const Setup& setup) {
   const Recipe& recipe = setup.recipe.recipe;
   const std::int64_t together = normalised_together(recipe);
   std::string text = format_count(recipe.batch);
-  if (recipe.micro_batch > 0 && recipe.micro_batch < recipe.batch)
-    text += fmt::format(" in parts of {}", recipe.micro_batch);
+  if (part_size(recipe) > 0 && part_size(recipe) < recipe.batch)
+    text += fmt::format(" in parts of {}", part_size(recipe));
   if (together < recipe.batch)
     text += fmt::format(", every {} normalised with batch statistics of their own", together);
   text += fmt::format("; {} steps an epoch", format_count(setup.loader.batches()));
@@ -124,6 +124,8 @@ std::string describe(Setup& setup) {
   line("batch", describe_batch(setup));
   line("optimizer", fmt::format("{}:{} ({})", preset.optimizer, preset.name, preset.source));
   line("", describe_knobs(*setup.optimizer, std::string(11, ' ')));
+  if (const auto sam = sam_options(recipe))
+    line("gradients", fmt::format("{}: two for each step", describe(*sam)));
   line("schedule", setup.schedule.str());
   line("device", fmt::format("{}, {} threads, {}{}; seed {}", setup.device.str(), threads(), recipe.precision,
                              recipe.tf32 ? ", products in TF32" : "", recipe.seed));

@@ -21,7 +21,7 @@ std::string describe_non_finite(const ParamList& params) {
 }  // namespace
 
 std::string find_non_finite(Objective& objective, const data::Loader& loader, std::int64_t epoch,
-                            std::int64_t batch, Device device) {
+                            std::int64_t batch, Device device, SharpnessAware* sharpness_aware) {
   const std::string damaged = describe_non_finite(objective.module().parameters());
   if (!damaged.empty()) return damaged;
   const Tensor sums = Tensor::zeros({std::ssize(objective.metrics()) + 1}, {DType::f32, device});
@@ -29,7 +29,7 @@ std::string find_non_finite(Objective& objective, const data::Loader& loader, st
   const FiniteCheck check_every_op;
   try {
     for (const data::Part& part : loader.epoch(epoch, device, batch)) {
-      accumulate_gradients(objective, part, sums);
+      accumulate_gradients(objective, part, sums, sharpness_aware);
       if (part.completes_batch) break;
     }
   } catch (const Error& error) {

@@ -87,12 +87,13 @@ bool add_trial(LrRange& range, double lr, double loss, double smoothing, double&
 
 LrRange find_lr(Objective& objective, Optimizer& optimizer, const data::Loader& batches,
                 const FindLrOptions& given) {
-  const data::Loader loader = loader_for(objective, batches);
+  const data::Loader loader = loader_for(objective, batches, given.sharpness_aware);
   const FindLrOptions options = checked_options(given, peak_lr(optimizer));
   const PutBack put_back(objective.module(), optimizer);
   objective.module().train();
   optimizer.zero_grad();
-  train::TrainingStep step(objective, optimizer, {.capture = options.capture});
+  train::TrainingStep step(objective, optimizer,
+                           {.capture = options.capture, .sharpness_aware = options.sharpness_aware});
   LrRange range;
   double mean = 0;
   const double growth = std::log(options.to / options.from) / static_cast<double>(options.steps - 1);

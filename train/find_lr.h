@@ -10,6 +10,7 @@
 #include "data/loader.h"
 #include "optim/optimizer.h"
 #include "train/objective.h"
+#include "train/sharpness_aware.h"
 
 namespace lamina {
 
@@ -19,6 +20,7 @@ struct FindLrOptions {
   std::int64_t steps = 100;  // as many; over several epochs where one has fewer
   double smoothing = 0.9;    // of the loss: share of the running mean that a step keeps
   bool capture = true;       // on a GPU: steps as a graph
+  std::optional<SamOptions> sharpness_aware = {};  // as of the training to come; losses are those at w
 };
 
 struct LrTrial {

@@ -26,26 +26,25 @@ class KeepBuffers {
   std::vector<std::pair<std::shared_ptr<Param>, Tensor>> kept_;
 };
 
-// The buffers of a module, such as running statistics, as a first pass over a batch leaves them, while the
-// module itself keeps those that the second pass starts from. So each part finds the same ones in both
-// passes.
-class FirstPassBuffers {
+// A second set of a module's buffers, such as running statistics, at first with the same values. With one set
+// for each of two passes over a batch, both passes start from the same ones.
+class SpareBuffers {
  public:
-  explicit FirstPassBuffers(const Module& module) {
+  explicit SpareBuffers(const Module& module) {
     for (const auto& param : module.state())
       if (param->kind == ParamKind::buffer) buffers_.emplace_back(param, param->value.clone());
   }
 
-  // While alive, the module has the first pass's buffers.
+  // While alive, the module has these, and they are where its own were.
   class InUse {
    public:
-    explicit InUse(FirstPassBuffers& buffers) : buffers_(buffers) { buffers_.swap(); }
+    explicit InUse(SpareBuffers& buffers) : buffers_(buffers) { buffers_.swap(); }
     ~InUse() { buffers_.swap(); }
     InUse(const InUse&) = delete;
     InUse& operator=(const InUse&) = delete;
 
    private:
-    FirstPassBuffers& buffers_;
+    SpareBuffers& buffers_;
   };
 
  private:

@@ -178,7 +178,7 @@ Recipe with_resolved(Recipe recipe, const nlohmann::json& resolved) {
 
 std::int64_t normalised_together(const Recipe& recipe) {
   if (recipe.bn_batch > 0) return recipe.bn_batch;
-  return recipe.micro_batch > 0 ? recipe.micro_batch : recipe.batch;
+  return part_size(recipe) > 0 ? part_size(recipe) : recipe.batch;
 }
 
 nlohmann::json describe_online_knn(std::int64_t bank) {

@@ -147,6 +147,13 @@ DeviceOptions device_options(const Recipe& o) {
           .memory_limit = o.memory_limit};
 }
 
+std::optional<SamOptions> sam_options(const Recipe& o) {
+  if (o.sam == 0) return {};
+  return SamOptions{.rho = o.sam, .adaptive = o.sam_adaptive, .m = o.sam_m};
+}
+
+std::int64_t part_size(const Recipe& o) { return o.sam != 0 && o.sam_m > 0 ? o.sam_m : o.micro_batch; }
+
 Recipe pretraining_recipe() {
   Recipe recipe;
   recipe.method.emplace();
@@ -250,7 +257,9 @@ void check_recipe(const Recipe& o) {
     fail_usage("{}: no name; expected a weight file or a run directory", option_name("init_weights"));
   if (o.sharpness_bn != "eval" && o.sharpness_bn != "train")
     fail_usage("{} {}: expected eval or train", option_name("sharpness_bn"), o.sharpness_bn);
-  if (o.noise_scale) check_noise_scale(o.batch, o.micro_batch);
+  if (const std::optional<SamOptions> sam = sam_options(o))
+    check_sharpness_aware(*sam, {.batch = o.batch, .micro_batch = o.micro_batch}, o.method.has_value());
+  if (o.noise_scale) check_noise_scale(o.batch, part_size(o));
   if (!o.method) check_validation(o);
   check_options(device_options(o));
 }

@@ -15,6 +15,7 @@
 #include "data/images/image.h"
 #include "train/device_options.h"
 #include "train/recipe_options.h"
+#include "train/sharpness_aware.h"
 
 namespace lamina::train {
 
@@ -26,6 +27,9 @@ struct Recipe {
   std::string optimizer = "tvlars";
   std::vector<std::string> set;  // "knob=value" of the optimizer
   std::optional<double> lr, momentum, weight_decay, clip_norm;
+  double sam = 0;  // ρ of sharpness-aware minimisation (train/sharpness_aware.h); 0: none
+  bool sam_adaptive = false;
+  std::int64_t sam_m = 0;                  // samples with an ε of their own; 0: the batch has one
   std::vector<std::string> group, freeze;  // as parse_group_rule() and freeze() take them
   std::int64_t epochs = 20, batch = 128, micro_batch = 0;
   std::string lr_scaling = "none";
@@ -67,6 +71,9 @@ struct Recipe {
 Recipe pretraining_recipe();
 
 DeviceOptions device_options(const Recipe& recipe);
+std::optional<SamOptions> sam_options(const Recipe& recipe);  // unset: none
+// Images computed at once, by whichever option says so; 0: the whole batch.
+std::int64_t part_size(const Recipe& recipe);
 
 nlohmann::json to_json(const Recipe& recipe);      // unset ones as null
 nlohmann::json all_options(const Recipe& recipe);  // of both kinds

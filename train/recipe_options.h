@@ -93,6 +93,23 @@ void visit_model_options(Options& o, const Visit& visit) {
         o.milestones);
 }
 
+// The options of the gradients that the optimizer gets.
+template <typename Options, typename Visit>
+void visit_gradient_options(Options& o, const Visit& visit) {
+  visit(OptionInfo{"sam",
+                   "RHO: sharpness-aware minimisation, gradients a step of this length uphill (Foret et al. "
+                   "2021); 0: none"}
+            .within(between(0, 1e6)),
+        o.sam);
+  visit(OptionInfo{"sam_adaptive", "with a step that scales with the weights, ASAM (Kwon et al. 2021)"},
+        o.sam_adaptive);
+  visit(OptionInfo{"sam_m",
+                   "m-sharpness: parts of this many images, each with a step uphill of its own; 0: one step "
+                   "for the whole batch"}
+            .within(between(0, most_samples)),
+        o.sam_m);
+}
+
 // The options of what it is trained on, and how long.
 template <typename Options, typename Visit>
 void visit_training_options(Options& o, const Visit& visit) {
@@ -246,6 +263,7 @@ void visit_running_options(Options& o, const Visit& visit) {
 template <typename Options, typename Visit>
 void visit_options(Options& o, const Visit& visit) {
   visit_model_options(o, visit);
+  visit_gradient_options(o, visit);
   visit_training_options(o, visit);
   if (o.method)
     visit_pretraining_options(o, visit);
@@ -258,6 +276,7 @@ void visit_options(Options& o, const Visit& visit) {
 template <typename Options, typename Visit>
 void visit_all_options(Options& o, const Visit& visit) {
   visit_model_options(o, visit);
+  visit_gradient_options(o, visit);
   visit_training_options(o, visit);
   visit_supervised_options(o, visit);
   visit_pretraining_options(o, visit);

@@ -14,6 +14,7 @@ TrainerOptions trainer_options(const Setup& setup, const std::string& command) {
           .checkpoint_every = recipe.checkpoint_every,
           .checkpoint_steps = recipe.checkpoint_steps,
           .ema = recipe.ema,
+          .sharpness_aware = sam_options(recipe),
           .test_workers = recipe.workers,
           .capture = !recipe.eager,
           .weights = setup.info,

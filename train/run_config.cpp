@@ -115,6 +115,7 @@ nlohmann::json describe_run(const TrainingRun& run, const TrainerOptions& option
   for (const auto& [name, value] : run.objective.options()) objective[name] = value;
   nlohmann::json knobs = nlohmann::json::object();
   for (const auto& [name, value] : run.optimizer.knobs()) knobs[name] = value;
+  const SamOptions sam = perturbs(options.sharpness_aware) ? *options.sharpness_aware : SamOptions{.rho = 0};
   return {{"lamina", version()},
           {"options",
            {{"data", data_name(run.loader.split())},
@@ -138,6 +139,10 @@ nlohmann::json describe_run(const TrainingRun& run, const TrainerOptions& option
             {"keep", options.keep == Keep::best ? "best" : "last"},
             {"patience", options.patience},
             {"ema", options.ema},
+            {"sam", sam.rho},
+            {"sam_adaptive", sam.adaptive},
+            {"sam_eta", sam.adaptive ? nlohmann::json(sam.eta) : nlohmann::json()},
+            {"sam_m", sam.m},
             {"device", run.optimizer.arena().device().str()},
             {"seed", *loader.seed}}},
           {"resolved",

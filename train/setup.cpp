@@ -130,7 +130,7 @@ void set_augmentation(const std::string& name, data::LoaderOptions& loader) {
 
 data::LoaderOptions loader_options(const Recipe& recipe) {
   data::LoaderOptions loader{.batch = recipe.batch,
-                             .micro_batch = recipe.micro_batch,
+                             .micro_batch = part_size(recipe),
                              .drop_last = true,
                              .workers = recipe.workers,
                              .seed = recipe.seed};
@@ -142,7 +142,7 @@ data::LoaderOptions loader_options(const Recipe& recipe) {
 // What its views are drawn from may depend on the images, and is set once these are there.
 data::LoaderOptions view_loader_options(const Recipe& recipe) {
   return {.batch = recipe.batch,
-          .micro_batch = recipe.micro_batch,
+          .micro_batch = part_size(recipe),
           .views = 2,
           .drop_last = !recipe.official_last_batch,
           .workers = recipe.workers,
@@ -340,6 +340,7 @@ nlohmann::json make_config(const Setup& setup, const std::string& command) {
     if (measures_features(setup)) config["resolved"]["knn"] = describe_online_knn(setup.data.train.size());
   }
   if (setup.valid.size() > 0) config["resolved"]["valid_images"] = setup.valid.size();
+  if (const auto sam = sam_options(setup.recipe.recipe)) config["resolved"]["gradients"] = describe(*sam);
   const nlohmann::json& before = setup.recipe.initial_weights;
   if (setup.initial_weights) config["resolved"]["initial_weights"] = to_json(*setup.initial_weights);
   if (!before.is_null()) config["resolved"]["initial_weights"] = before;

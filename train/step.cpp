@@ -32,7 +32,10 @@ std::string loss_failure(const Objective& objective, std::span<const double> sum
 }  // namespace
 
 TrainingStep::TrainingStep(Objective& objective, Optimizer& optimizer, TrainingStepOptions options)
-    : objective_(objective), optimizer_(optimizer), options_(std::move(options)) {
+    : objective_(objective),
+      optimizer_(optimizer),
+      options_(std::move(options)),
+      sharpness_aware_(make_sharpness_aware(objective.module(), optimizer, options_.sharpness_aware)) {
   options_.capture =
       options_.capture && !options_.after_part && optimizer.arena().device().type != DeviceType::cpu;
   while (!optimizer.take_reports().empty()) {  // of steps that were not taken here
@@ -76,7 +79,7 @@ Captured& TrainingStep::work_for(const data::Part& part) {
 
 void TrainingStep::compute(const data::Part& part) {
   if (!failure_.empty()) return;
-  accumulate_gradients(objective_, part, sums_);
+  accumulate_gradients(objective_, part, sums_, sharpness_aware_.get());
   if (options_.after_part && part.is_of_last_pass()) options_.after_part(part);
   if (!part.completes_batch) return;
   if (sums_.device().type == DeviceType::cpu) {

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -12,6 +13,7 @@
 #include "data/loader.h"
 #include "optim/optimizer.h"
 #include "train/objective.h"
+#include "train/sharpness_aware.h"
 
 namespace lamina::train {
 
@@ -27,6 +29,9 @@ struct StepResults {
 
 struct TrainingStepOptions {
   bool capture = true;
+  // Its m is the loader's (loader_for()): here each part has an ε of its own, unless the loader has two
+  // passes.
+  std::optional<SamOptions> sharpness_aware = {};
   // Called when the gradients of a part have been handed to the device; steps are then not captured.
   std::function<void(const data::Part&)> after_part = {};
   // Called when a step has been handed to the device, unless it failed at once; not captured.
@@ -60,6 +65,7 @@ class TrainingStep {
   Objective& objective_;
   Optimizer& optimizer_;
   TrainingStepOptions options_;
+  std::unique_ptr<SharpnessAware> sharpness_aware_;  // null: gradients are those of the weights
   PartWork completing_, earlier_;
   Tensor sums_;         // [1 + metrics], of the batch so far
   Tensor unread_sums_;  // [most_unread, 1 + metrics], of the steps since the last results()

@@ -45,7 +45,7 @@ WeightInfo completed(WeightInfo info, Objective& objective, const data::Loader& 
 Trainer::Trainer(Objective& objective, Optimizer& optimizer, data::Loader loader, TrainerOptions options)
     : objective_(objective),
       optimizer_(optimizer),
-      loader_(loader_for(objective, std::move(loader))),
+      loader_(loader_for(objective, std::move(loader), options.sharpness_aware)),
       options_(std::move(options)) {
   options_.weights = completed(std::move(options_.weights), objective, loader_);
 }
@@ -134,7 +134,7 @@ void Trainer::start() {
   optimizer_.zero_grad();
   observers_.start(*run_);
   if (directory_ != nullptr) train::check_columns(*run_, observers_.columns(), observers_.epoch_columns());
-  train::check_batch_norms(objective_, loader_, device());
+  train::check_batch_norms(objective_, loader_, device(), part_option());
   if (directory_ != nullptr) {
     if (!is_longer_) directory_->write_config(nlohmann::json::parse(options_.config));
     logs_ = std::make_unique<train::RunLogs>(*run_, observers_.columns(), observers_.epoch_columns(),
@@ -147,6 +147,7 @@ void Trainer::start() {
       objective_, optimizer_,
       train::TrainingStepOptions{
           .capture = options_.capture,
+          .sharpness_aware = options_.sharpness_aware,
           .after_part = observers_.wants_parts() ? part : std::function<void(const data::Part&)>(),
           .after_step = average_ != nullptr ? [this] { average_->update(); } : std::function<void()>()});
 }

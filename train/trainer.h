@@ -25,6 +25,7 @@
 #include "train/objective.h"
 #include "train/observer.h"
 #include "train/observers.h"
+#include "train/sharpness_aware.h"
 #include "train/weight_average.h"
 
 namespace lamina {
@@ -60,6 +61,9 @@ struct TrainerOptions {
   // among epochs and written at the end, and what the module has after the last epoch. 0: the weights as they
   // are.
   double ema = 0;
+  // Gradients at w + ε (train/sharpness_aware.h), two for each step; losses and metrics of steps are those at
+  // w. Observers see the gradients that the optimizer does; in part() the weights may be w + ε. Unset: none.
+  std::optional<SamOptions> sharpness_aware = {};
   std::int64_t test_batch = 0;  // images at once; 0: as many as in training, 500 at most
   int test_workers = 2;         // threads that prepare them
   bool capture = true;          // on a GPU: steps as a graph (core/captured.h)
@@ -79,7 +83,7 @@ class Trainer {
  public:
   // The objective and the optimizer, which has taken no step yet, must outlive it. run() throws UsageError
   // unless the optimizer has just those parameters of the objective's module that are not frozen. Throws
-  // UsageError where the objective cannot do with the loader's batches.
+  // UsageError where the objective or sharpness_aware cannot do with the loader's batches.
   Trainer(Objective& objective, Optimizer& optimizer, data::Loader loader, TrainerOptions options = {});
   ~Trainer();
   Trainer(const Trainer&) = delete;
@@ -144,6 +148,7 @@ class Trainer {
   bool interrupted() const;
   bool test_due(bool better) const;
   Device device() const { return optimizer_.arena().device(); }
+  const char* part_option() const;  // that says how large parts of a batch are
 
   Objective& objective_;
   Optimizer& optimizer_;

@@ -126,8 +126,10 @@ std::string Trainer::last_checkpoint() const {
 }
 
 void Trainer::fail_diverged(const std::string& symptom) {
-  const std::string cause =
-      train::find_non_finite(objective_, loader_, position_.epoch, position_.batch, device());
+  const auto sharpness_aware =
+      make_sharpness_aware(objective_.module(), optimizer_, options_.sharpness_aware);
+  const std::string cause = train::find_non_finite(objective_, loader_, position_.epoch, position_.batch,
+                                                   device(), sharpness_aware.get());
   if (logs_ != nullptr) logs_->flush();
   throw Diverged(fmt::format(
       "training diverged in epoch {}, step {}: {}\n  first of all: {}\n  the step was not taken; {}\n"
@@ -148,6 +150,10 @@ void Trainer::fail_measured(const data::Split& split, double loss) {
       option_name("lr"), optimizer_.lr(), option_name("warmup_epochs"), option_name("batch")));
 }
 
+const char* Trainer::part_option() const {
+  return perturbs(options_.sharpness_aware) && options_.sharpness_aware->m > 0 ? "sam_m" : "micro_batch";
+}
+
 // Trying out what fits must leave nothing behind: whoever takes the advice starts from here.
 void Trainer::fail_out_of_memory(const OutOfMemory& error) {
   const train::KeepBuffers keep(objective_.module());
@@ -158,15 +164,18 @@ void Trainer::fail_out_of_memory(const OutOfMemory& error) {
     const train::BlankPart blank(loader_, device(), count);
     const Tensor sums =
         Tensor::zeros({std::ssize(objective_.metrics()) + 1}, {optimizer_.arena().dtype(), device()});
-    accumulate_gradients(objective_, blank.part, sums);
+    const auto sharpness_aware =
+        make_sharpness_aware(objective_.module(), optimizer_, options_.sharpness_aware);
+    accumulate_gradients(objective_, blank.part, sums, sharpness_aware.get());
   };
   step_.reset();
   const bool takes_parts =
-      !objective_.needs_whole_batch() || dynamic_cast<const TwoPassObjective*>(&objective_) != nullptr;
+      !objective_.needs_whole_batch() ||
+      (dynamic_cast<const TwoPassObjective*>(&objective_) != nullptr && !perturbs(options_.sharpness_aware));
   const train::ImageWork parts{
       .device = device(),
-      .request = fmt::format("{} {}", option_name(split ? "micro_batch" : "batch"), images),
-      .option = option_name(takes_parts ? "micro_batch" : "batch"),
+      .request = fmt::format("{} {}", option_name(split ? part_option() : "batch"), images),
+      .option = option_name(takes_parts ? part_option() : "batch"),
       .images = images,
       .batch = loader.batch,
       .run = work};

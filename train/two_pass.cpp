@@ -2,13 +2,20 @@
 
 namespace lamina {
 
-data::Loader loader_for(const Objective& objective, data::Loader loader) {
-  objective.check_loader(loader);
+data::Loader loader_for(const Objective& objective, data::Loader loader,
+                        const std::optional<SamOptions>& sharpness_aware) {
   data::LoaderOptions options = loader.options();
+  if (sharpness_aware) check_sharpness_aware(*sharpness_aware, options, objective.needs_whole_batch());
+  const bool perturbed = perturbs(sharpness_aware), by_part = perturbed && sharpness_aware->m > 0;
+  if (by_part) options.micro_batch = sharpness_aware->m;
   const bool in_parts = options.micro_batch > 0 && options.micro_batch < options.batch;
-  if (!in_parts || dynamic_cast<const TwoPassObjective*>(&objective) == nullptr) return loader;
-  options.passes = 2;
-  return data::Loader(loader.split(), options);
+  if (perturbed)
+    options.passes = in_parts && !by_part ? 2 : 1;
+  else if (in_parts && dynamic_cast<const TwoPassObjective*>(&objective) != nullptr)
+    options.passes = 2;
+  loader = data::Loader(loader.split(), options);
+  objective.check_loader(loader);
+  return loader;
 }
 
 }  // namespace lamina

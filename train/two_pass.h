@@ -9,7 +9,10 @@
 // all samples in every normalised layer, and each such layer would take a pass of its own.
 #pragma once
 
+#include <optional>
+
 #include "train/objective.h"
+#include "train/sharpness_aware.h"
 
 namespace lamina {
 
@@ -25,8 +28,11 @@ class TwoPassObjective : public Objective {
   virtual Tensor product_with_gradient(const data::Part& part) = 0;
 };
 
-// The loader as an objective needs it: where its batches come in parts that a TwoPassObjective compares, they
-// are handed out twice. Throws what the objective's check_loader() does. A Trainer does it itself.
-data::Loader loader_for(const Objective& objective, data::Loader loader);
+// The loader as a training needs it, which a Trainer makes itself. Batches in parts are handed out twice
+// where a TwoPassObjective compares them, or where they are to have one perturbation; parts are of
+// SamOptions::m samples, if those are given. Throws what the objective's check_loader() and
+// check_sharpness_aware() do.
+data::Loader loader_for(const Objective& objective, data::Loader loader,
+                        const std::optional<SamOptions>& sharpness_aware = {});
 
 }  // namespace lamina

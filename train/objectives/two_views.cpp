@@ -119,7 +119,7 @@ void TwoViewObjective::collect(const data::Part& part) {
         "objective {}: a part came that begins with sample {} of its batch; expected {}", name(), part.offset,
         collected_);
   {
-    const train::FirstPassBuffers::InUse in_use(*buffers_);
+    const train::SpareBuffers::InUse in_use(*buffers_);
     batch_->add(embed(part));
   }
   collected_ += part.size();

@@ -68,8 +68,8 @@ class TwoViewObjective : public TwoPassObjective {
   std::int64_t embedding_size_ = 0;
   // Of a batch that comes in two passes.
   std::unique_ptr<train::EmbeddingBatch> batch_;
-  std::optional<train::FirstPassBuffers> buffers_;
-  std::int64_t collected_ = 0;  // samples
+  std::optional<train::SpareBuffers> buffers_;  // as the first pass leaves them
+  std::int64_t collected_ = 0;                  // samples
 };
 
 }  // namespace lamina
