@@ -93,6 +93,7 @@ class Probing {
       loss.backward();
       optimizer_.step();
       sum += loss.item() * static_cast<double>(part.size());
+      if (options_.on_batch) options_.on_batch();
     }
     const double mean = sum / static_cast<double>(loader.samples());
     check(std::isfinite(mean), "linear: the loss of epoch {} is {}", epoch + 1, mean);
@@ -106,6 +107,7 @@ class Probing {
       const Tensor logits = head_(backbone_.features(part.images()));
       probe.correct += train::count_among_first(logits, part.labels, 1);
       among_five += train::count_among_first(logits, part.labels, 5);
+      if (options_.on_batch) options_.on_batch();
     }
     probe.samples = loader.samples();
     probe.top1 = static_cast<double>(probe.correct) / static_cast<double>(probe.samples);

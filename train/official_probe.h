@@ -29,6 +29,7 @@ struct OfficialProbeOptions {
   std::uint64_t seed = 1;  // of the last layer's start, the order and the crops
   int workers = 2;
   std::function<void(int epoch, double loss)> on_epoch = {};  // from 1; the mean over the epoch
+  std::function<void()> on_batch = {};                        // after each; what it throws is thrown on
 };
 
 struct OfficialProbe {
