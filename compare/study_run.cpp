@@ -4,10 +4,10 @@
 
 #include <algorithm>
 #include <array>
-#include <map>
 #include <optional>
-#include <tuple>
 
+#include "compare/study_data.h"
+#include "compare/study_evaluation.h"
 #include "core/base/atomic_file.h"
 #include "core/base/directory_entries.h"
 #include "core/base/error.h"
@@ -136,35 +136,6 @@ void check_same_knobs(const std::vector<Cell>& cells, const StudyDirectory& dire
       directory.path().string(), text, directory.file("runs").string(), option_name("directory"));
 }
 
-// Each data set is opened once, for all the runs that use it.
-class DataSets {
- public:
-  const train::TrainingData& of(const train::ResolvedRecipe& resolved) {
-    const train::Recipe& r = resolved.recipe;
-    const auto key =
-        std::tuple(r.data, r.limit_train, r.limit_test, r.image_size, r.skip_damaged, r.valid, r.normalise);
-    const auto found = opened_.find(key);
-    if (found != opened_.end()) return found->second;
-    const train::TrainingData& data = opened_.emplace(key, train::open_data(resolved)).first->second;
-    identities_.emplace(std::tuple(r.data, r.image_size, r.skip_damaged), data.set.identity);
-    return data;
-  }
-  // For runs that need no images any more: what is opened for this alone is not kept.
-  const data::DataIdentity& identity_of(const train::ResolvedRecipe& resolved) {
-    const train::Recipe& r = resolved.recipe;
-    const auto key = std::tuple(r.data, r.image_size, r.skip_damaged);
-    const auto found = identities_.find(key);
-    if (found != identities_.end()) return found->second;
-    return identities_.emplace(key, data::open(r.data, resolved.open).identity).first->second;
-  }
-
- private:
-  std::map<std::tuple<std::string, std::int64_t, std::int64_t, int, bool, double, std::string>,
-           train::TrainingData>
-      opened_;
-  std::map<std::tuple<std::string, int, bool>, data::DataIdentity> identities_;
-};
-
 // Data that are gone cannot be compared. A finished run that had the same name for them is then taken as it
 // is; one that had another might be of anything.
 std::vector<std::string> differences_of_data(const Cell& cell, const nlohmann::json& config,
@@ -188,8 +159,11 @@ std::vector<std::string> differences_of_data(const Cell& cell, const nlohmann::j
 
 std::string describe(const TrainingPosition& position) {
   const auto percent = [](const Metrics& m) { return m.samples > 0 ? 100 * m.mean(0) : 0; };
+  const std::string time = format_duration(position.seconds);
+  if (position.best.test.samples == 0)
+    return fmt::format("loss {:.4f}, {}", position.last.train.loss(), time);
   return fmt::format("best {:.2f} % after epoch {}, last {:.2f} %, {}", percent(position.best.test),
-                     position.best.epoch, percent(position.last.test), format_duration(position.seconds));
+                     position.best.epoch, percent(position.last.test), time);
 }
 
 std::string first_line(const std::string& text) { return text.substr(0, text.find('\n')); }
@@ -200,28 +174,45 @@ train::RunDirectory start_over(const fs::path& path) {
   return train::RunDirectory::create(path);
 }
 
-// Trains one run to its end or its failure; false: it was stopped before.
-bool run_cell(const Cell& cell, const fs::path& path, bool resume, DataSets& data,
-              const StudyRunOptions& options, StudyObserver& observer) {
-  train::RunDirectory run = resume ? train::RunDirectory::open(path) : start_over(path);
+// Trains one run to its end or its failure, and says which; nothing: it was stopped before.
+std::optional<std::string> run_cell(const Task& task, DataSets& data, const StudyRunOptions& options,
+                                    StudyObserver& observer) {
+  const Cell& cell = *task.cell;
+  train::RunDirectory run = task.resume ? train::RunDirectory::open(task.path) : start_over(task.path);
   run.lock();
   const fs::path failure = run.file(failure_file);
   Observer* const onlooker = observer.start_run(cell);
-  std::string result;
   try {
     const train::ResolvedRecipe recipe = train::resolve(cell.recipe, run);
     train::RecipeRun training(make_setup(recipe, data.of(recipe)), std::move(run),
                               options.command ? options.command(cell.recipe) : "");
     if (onlooker != nullptr) training.trainer().observe(*onlooker);
     const TrainingOutcome outcome = training.trainer().run();
-    if (!outcome.finished) return false;
-    result = describe(outcome.position);
+    if (!outcome.finished) return {};
+    return describe(outcome.position);
   } catch (const Diverged& error) {
     write_file_atomically(failure, std::string(error.what()) + "\n");
-    result = "failed: " + first_line(error.what());
+    return "failed: " + first_line(error.what());
   }
-  observer.end_run(cell, result);
-  return true;
+}
+
+// Trains and measures what is missing of a cell; false: a signal has stopped it.
+bool finish_cell(const Cell& cell, const Task* task, StudyEvaluation& evaluation, DataSets& data,
+                 const StudyRunOptions& options, StudyObserver& observer) {
+  if (InterruptHandler::signal() != 0) return false;
+  std::optional<std::string> trained = "";
+  if (task != nullptr) trained = run_cell(*task, data, options, observer);
+  if (!trained) return false;
+  const auto measured = evaluation.measure_run(cell);
+  if (task != nullptr)
+    observer.end_run(cell, *trained + (measured && !measured->empty() ? ", " + *measured : ""));
+  if (!measured) return false;
+  if (task == nullptr && !measured->empty()) observer.evaluated(cell.label, cell, *measured);
+  if (evaluation.baselines().empty()) return true;
+  const Baseline& baseline = baseline_of(cell, evaluation.baselines());
+  const auto of_baseline = evaluation.measure_baseline(baseline);
+  if (of_baseline && !of_baseline->empty()) observer.evaluated(baseline.label, cell, *of_baseline);
+  return of_baseline.has_value();
 }
 
 // Throws UsageError naming a run that is there and was made with other data than the study has now.
@@ -268,6 +259,7 @@ int run_cells(const Study& study, const std::vector<Cell>& cells, const StudyDir
     const train::ResolvedRecipe recipe = train::resolve(task.cell->recipe);
     const data::Loader loader(data.of(recipe).set.train, recipe.loader);
     images.push_back(static_cast<double>(recipe.recipe.epochs * loader.samples()));
+    check_measurable(study, *task.cell, data.of(recipe).set);
   }
   if (InterruptHandler::signal() != 0) return InterruptHandler::signal();
   check_same_data(cells, directory, tasks, data);
@@ -275,9 +267,11 @@ int run_cells(const Study& study, const std::vector<Cell>& cells, const StudyDir
   StudyObserver nobody;
   StudyObserver& observer = options.observer != nullptr ? *options.observer : nobody;
   observer.start(images, cells.size() - tasks.size());
-  for (const Task& task : tasks) {
-    if (InterruptHandler::signal() != 0 ||
-        !run_cell(*task.cell, task.path, task.resume, data, options, observer))
+  StudyEvaluation evaluation(study, cells, directory, data, observer);
+  for (const Cell& cell : cells) {
+    const auto task =
+        std::find_if(tasks.begin(), tasks.end(), [&](const Task& t) { return t.cell == &cell; });
+    if (!finish_cell(cell, task == tasks.end() ? nullptr : &*task, evaluation, data, options, observer))
       break;
   }
   return InterruptHandler::signal();
