@@ -115,23 +115,36 @@ std::optional<std::int64_t> steps_per_epoch_of(const nlohmann::json& config) {
   return whole_number<std::int64_t>(steps);
 }
 
-// Throws UsageError naming the runs that equal options of another version made with other knobs: their
-// results are not those of the rest.
-void check_same_knobs(const std::vector<Cell>& cells, const StudyDirectory& directory,
-                      const std::vector<Task>& tasks) {
+// In words, what the run has settled that its options do not come to any more.
+std::vector<std::string> settled_differences(const Cell& cell, const nlohmann::json& config,
+                                             const std::string& source) {
+  std::vector<std::string> differences;
+  if (const auto steps = steps_per_epoch_of(config))
+    differences = train::knob_differences(train::knobs_of_run(config),
+                                          optimizer_of(train::resolve(cell.recipe), *steps).knobs());
+  const nlohmann::json resolved = config.value("resolved", nlohmann::json::object());
+  for (std::string& difference :
+       train::pretraining_differences(resolved, cell.recipe, train::data_of_run(config, source).height))
+    differences.push_back(std::move(difference));
+  return differences;
+}
+
+// Throws UsageError naming the runs that equal options of another version made with other knobs, views or
+// losses: their results are not those of the rest.
+void check_same_settled(const std::vector<Cell>& cells, const StudyDirectory& directory,
+                        const std::vector<Task>& tasks) {
   std::string text;
   for (const Cell& cell : cells) {
     if (starts_over(cell, tasks)) continue;
-    const auto config = config_of(directory.run(cell));
-    const auto steps = config ? steps_per_epoch_of(*config) : std::nullopt;
-    if (!steps) continue;
-    const std::vector<std::string> differences = train::knob_differences(
-        train::knobs_of_run(*config), optimizer_of(train::resolve(cell.recipe), *steps).knobs());
+    const fs::path run = directory.run(cell);
+    const auto config = config_of(run);
+    if (!config) continue;
+    const auto differences = settled_differences(cell, *config, (run / "config.json").string());
     if (!differences.empty()) text += fmt::format("\n  {}: {}", cell.name, fmt::join(differences, "; "));
   }
   if (text.empty()) return;
   fail_usage(
-      "study directory {}: these runs were made with knobs that the same options do not give now, by another "
+      "study directory {}: these runs were made with what the same options do not give now, by another "
       "version's defaults:{}\nRemove them (in {}) to have them run again, or choose another {}",
       directory.path().string(), text, directory.file("runs").string(), option_name("directory"));
 }
@@ -252,7 +265,7 @@ int run_cells(const Study& study, const std::vector<Cell>& cells, const StudyDir
               const StudyRunOptions& options) {
   const InterruptHandler interrupts;
   const std::vector<Task> tasks = make_tasks(cells, directory, options.retry_failed);
-  check_same_knobs(cells, directory, tasks);
+  check_same_settled(cells, directory, tasks);
   DataSets data;
   std::vector<double> images;
   for (const Task& task : tasks) {  // which also tells whether the batches fit, before anything runs
