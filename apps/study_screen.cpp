@@ -16,7 +16,7 @@ void StudyScreen::start(const std::vector<double>& images, std::size_t done) { s
 Observer* StudyScreen::start_run(const compare::Cell& cell) {
   study_->start_run(title_of(cell.label, cell));
   progress_.set_heading(*study_);
-  return &run_.emplace(progress_, cell.recipe.eval_every);
+  return &run_.emplace(progress_, cell.recipe.eval_every, title_of(cell.label, cell));
 }
 
 void StudyScreen::evaluating(const std::string& what) { progress_.status("evaluating: " + what); }
