@@ -11,10 +11,13 @@
 #include "core/base/rounding.h"
 #include "core/ops/elementwise.h"
 #include "core/ops/loss.h"
+#include "core/ops/reduce.h"
 #include "data/loader.h"
 #include "layers/linear.h"
 #include "optim/optimizer.h"
+#include "train/batch_norm_check.h"
 #include "train/frozen_state.h"
+#include "train/objective.h"
 #include "train/top_count.h"
 
 namespace lamina {
@@ -70,6 +73,18 @@ void set_start(Linear& head, std::uint64_t seed) {
                    Tensor::randn(weight.shape(), {.device = weight.device(), .seed = seed, .draw = 0}));
   head.parameter("bias").value.fill(0);
 }
+
+// The backbone as what is computed of each part of a batch.
+class BackboneForward final : public Objective {
+ public:
+  explicit BackboneForward(ResNet& backbone) : backbone_(backbone) {}
+  std::string name() const override { return "linear"; }
+  Module& module() override { return backbone_; }
+  PartLoss loss(const data::Part& part) override { return sum(backbone_.features(part.images())); }
+
+ private:
+  ResNet& backbone_;
+};
 
 class Probing {
  public:
@@ -141,12 +156,15 @@ OfficialProbe official_probe(ResNet& backbone, const data::Split& train, const d
               LinearLayerOptions{.tensor = {.device = backbone.options().device}});
   set_start(head, options.seed);
   Probing probing(backbone, head, options);
-  const data::Loader loader = training_loader(train, options);
+  const data::Loader loader = training_loader(train, options), tests = test_loader(test, options);
+  BackboneForward forward(backbone);  // before hours of training, not after
+  for (const data::Loader* batches : {&loader, &tests})
+    train::check_batch_norms(forward, *batches, backbone.options().device);
   for (int epoch = 0; epoch < options.epochs; ++epoch) {
     const double loss = probing.train_epoch(loader, epoch);
     if (options.on_epoch) options.on_epoch(epoch + 1, loss);
   }
-  probing.test(test_loader(test, options), probe);
+  probing.test(tests, probe);
   frozen.check_unchanged("linear", backbone.kind());
   return probe;
 }
