@@ -11,6 +11,7 @@
 #include "tiny_training.h"
 #include "train/knn.h"
 #include "train/linear_probe.h"
+#include "train/minimise.h"
 
 namespace lamina::tests {
 namespace {
@@ -194,6 +195,29 @@ TEST_CASE("λ is the one that is right most often on a tenth that the seed alone
   CHECK(again.weight.to_vector<double>() == probe.weight.to_vector<double>());
   CHECK(again.held_out[3].accuracy == probe.held_out[3].accuracy);
   CHECK(other.held_out[3].gradient != probe.held_out[3].gradient);
+}
+
+TEST_CASE(
+    "a search that ends short of its bound tells a limit from rounding and from a line search that fails") {
+  const auto stopped_by = [](const train::SmoothFunction& function, const train::MinimiseOptions& options) {
+    std::vector<double> x{1, -2};
+    const train::Minimum found = train::minimise(function, x, options);
+    CHECK(!found.reached);
+    return found.stopped_by;
+  };
+  // Rosenbrock's function, whose gradient it is; with `sign` −1 what the values contradict.
+  const auto valley = [](double sign) {
+    return [sign](std::span<const double> x, std::span<double> gradient) {
+      const double off = x[1] - x[0] * x[0];
+      gradient[0] = sign * (-400 * x[0] * off - 2 * (1 - x[0]));
+      gradient[1] = sign * 200 * off;
+      return 100 * off * off + (1 - x[0]) * (1 - x[0]);
+    };
+  };
+  CHECK(stopped_by(valley(1), {.max_iterations = 2}) == "the limit of iterations");
+  const std::string failed = stopped_by(valley(-1), {.max_iterations = 100});
+  INFO(failed);
+  CHECK((failed.starts_with("the line search") || failed.starts_with("rounding")));
 }
 
 TEST_CASE("a fit that ends short of its bound says so") {
