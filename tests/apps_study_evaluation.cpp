@@ -78,8 +78,9 @@ TEST_CASE("a study keeps what lamina knn and linear measure of its runs, and of 
   CHECK(read_file(out / "results.csv").find(",knn_accuracy,linear_accuracy,linear_as_official_accuracy,") !=
         std::string::npos);
   const std::string page = read_file(out / "report.html");
-  for (const char* part : {"Linear probe, %", "Linear probe as official, %", ">random weights<",
-                           "k 9, temperature 0.2", "with L2 0.01", "training_mode=true"}) {
+  for (const char* part :
+       {"Linear probe, %", "Linear probe as official, %", ">random weights<", " points ", " random weights (",
+        "k 9, temperature 0.2", "with L2 0.01", "training_mode=true"}) {
     INFO("missing: " << part);
     CHECK((page.find(part) != std::string::npos));
   }

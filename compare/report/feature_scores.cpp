@@ -34,11 +34,13 @@ std::string how_neighbours_were_found(const std::vector<Group>& groups) {
 
 // What probes depend on: "L2 0.001 and 0.0001, 64 features"; as official, each part of the protocol.
 std::string how_probes_were_fitted(const std::vector<Group>& groups) {
-  std::set<std::string> l2, official;
+  std::set<double> l2;
+  std::set<std::string> official;
   for (const Group& group : groups) {
     for (const RunResult& run : group.runs) {
       const nlohmann::json linear = run.evaluations.value("linear", nlohmann::json());
-      if (linear.is_object()) l2.insert(as_text(linear.value("l2", nlohmann::json("unknown"))));
+      if (linear.is_object() && linear.contains("l2") && linear["l2"].is_number())
+        l2.insert(linear["l2"].get<double>());
       const nlohmann::json by_sgd = run.evaluations.value("linear_as_official", nlohmann::json());
       if (by_sgd.is_object())
         official.insert(settings_text(by_sgd.value("as_official", nlohmann::json::object())));

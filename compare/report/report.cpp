@@ -65,11 +65,11 @@ void write_report(const std::vector<RunResult>& all_runs, const std::vector<Grou
   folder.write("comparison.csv", comparison_csv(groups, baselines));
   const FiguresHtml figures = make_figures(groups, folder, options.all_layers);
   const std::string body =
-      figures.symbols + "<h1>" + escape_html(options.title) + "</h1>\n" + summary_paragraph(groups) +
-      paragraphs(options.introduction) + section("Comparison", comparison_table(groups, baselines)) +
-      section("Curves", figures.curves) + section("Classes", figures.classes) +
-      section("Layers over training", figures.maps) + section("Configurations", configurations(groups)) +
-      section("Runs", run_table(groups)) + footer(folder);
+      figures.symbols + "<h1>" + escape_html(options.title) + "</h1>\n" +
+      summary_paragraph(groups, baselines) + paragraphs(options.introduction) +
+      section("Comparison", comparison_table(groups, baselines)) + section("Curves", figures.curves) +
+      section("Classes", figures.classes) + section("Layers over training", figures.maps) +
+      section("Configurations", configurations(groups)) + section("Runs", run_table(groups)) + footer(folder);
   folder.publish(html_page(options.title, body));
 }
 

@@ -158,6 +158,20 @@ std::string what_it_came_to(const std::vector<Group>& groups) {
                             percent(second.*score), caution(best.*score, second.*score));
 }
 
+// Of the best, by what contenders are ranked by. Several baselines, of other models say, are left to the
+// table.
+std::string what_training_added(const std::vector<Group>& groups, const std::vector<Group>& baselines) {
+  Statistic Group::*const score = score_of(groups);
+  const std::vector<const Group*> ranked = ranking(groups);
+  if (ranked.empty() || !tested_alike(groups) || baselines.size() != 1 ||
+      (baselines.front().*score).count == 0)
+    return "";
+  const Group& baseline = baselines.front();
+  const double added = 100 * ((ranked.front()->*score).mean - (baseline.*score).mean);
+  return fmt::format(" The best is {:.2f} points {} {} ({} %).", std::abs(added),
+                     added < 0 ? "below" : "above", escape_html(baseline.label), percent(baseline.*score));
+}
+
 std::string what_is_missing(const std::vector<Group>& groups) {
   std::size_t missing = 0;
   for (const Group& group : groups) missing += group.runs.size() - group.complete();
@@ -218,9 +232,9 @@ std::string csv_cells(const Statistic& s) { return s.count == 0 ? "," : fmt::for
 
 }  // namespace
 
-std::string summary_paragraph(const std::vector<Group>& groups) {
+std::string summary_paragraph(const std::vector<Group>& groups, const std::vector<Group>& baselines) {
   return "<p class=\"lead\">" + what_was_compared(groups) + what_it_came_to(groups) +
-         what_is_missing(groups) + repeated_seeds(groups) + "</p>\n";
+         what_training_added(groups, baselines) + what_is_missing(groups) + repeated_seeds(groups) + "</p>\n";
 }
 
 std::string comparison_table(const std::vector<Group>& groups, const std::vector<Group>& baselines) {

@@ -9,8 +9,8 @@
 namespace lamina::compare {
 
 // All of it is HTML.
-std::string summary_paragraph(const std::vector<Group>& groups);
-// `baselines`: rows below the others, of what was never trained.
+// `baselines`: what was never trained, which has rows below the others.
+std::string summary_paragraph(const std::vector<Group>& groups, const std::vector<Group>& baselines = {});
 std::string comparison_table(const std::vector<Group>& groups, const std::vector<Group>& baselines = {});
 std::string run_table(const std::vector<Group>& groups);  // a row per run
 
