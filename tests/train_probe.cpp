@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <memory>
 #include <numeric>
 
 #include "catch.h"
@@ -205,19 +206,25 @@ TEST_CASE(
     CHECK(!found.reached);
     return found.stopped_by;
   };
-  // Rosenbrock's function, whose gradient it is; with `sign` −1 what the values contradict.
-  const auto valley = [](double sign) {
-    return [sign](std::span<const double> x, std::span<double> gradient) {
+  // Rosenbrock's function; its gradient has the sign, and its value is NaN after the first if `breaks`.
+  const auto valley = [](double sign, bool breaks) {
+    return [sign, breaks, calls = std::make_shared<int>(0)](std::span<const double> x,
+                                                            std::span<double> gradient) {
       const double off = x[1] - x[0] * x[0];
       gradient[0] = sign * (-400 * x[0] * off - 2 * (1 - x[0]));
       gradient[1] = sign * 200 * off;
+      if (breaks && ++*calls > 2) return std::nan("");  // the first two are of the start
       return 100 * off * off + (1 - x[0]) * (1 - x[0]);
     };
   };
-  CHECK(stopped_by(valley(1), {.max_iterations = 2}) == "the limit of iterations");
-  const std::string failed = stopped_by(valley(-1), {.max_iterations = 100});
-  INFO(failed);
-  CHECK((failed.starts_with("the line search") || failed.starts_with("rounding")));
+  const auto slope = [](std::span<const double> x, std::span<double> gradient) {
+    gradient[0] = -1, gradient[1] = 0;
+    return -x[0];
+  };
+  CHECK(stopped_by(valley(1, false), {.max_iterations = 2}) == "the limit of iterations");
+  CHECK(stopped_by(valley(-1, false), {}).starts_with("rounding"));
+  CHECK(stopped_by(valley(1, true), {}).starts_with("the line search, which found no step"));
+  CHECK(stopped_by(slope, {}) == "the line search, whose steps grew without end");
 }
 
 TEST_CASE("a fit that ends short of its bound says so") {

@@ -76,9 +76,10 @@ std::string reason_of(int status) {
     case LBFGSERR_ROUNDING_ERROR:
     case LBFGSERR_WIDTHTOOSMALL:
       return "rounding: no step along the search direction gains anything";
+    case LBFGSERR_MAXIMUMSTEP:
+      return "the line search, whose steps grew without end";
     case LBFGSERR_MAXIMUMLINESEARCH:
     case LBFGSERR_MINIMUMSTEP:
-    case LBFGSERR_MAXIMUMSTEP:
     case LBFGSERR_OUTOFINTERVAL:
     case LBFGSERR_INCORRECT_TMINMAX:
       return fmt::format("the line search, which found no step that gains enough (libLBFGS {})", status);
