@@ -227,6 +227,14 @@ std::string table_notes(const std::vector<Group>& groups) {
          "training alone, without tests.</p>\n";
 }
 
+// Also of runs that are not complete, which have no part in averages.
+bool any_tested(const std::vector<Group>& groups) {
+  return std::any_of(groups.begin(), groups.end(), [](const Group& group) {
+    return std::any_of(group.runs.begin(), group.runs.end(),
+                       [](const RunResult& run) { return run.last() != nullptr; });
+  });
+}
+
 // For a CSV cell: nothing where there is nothing.
 std::string csv_cells(const Statistic& s) { return s.count == 0 ? "," : fmt::format("{},{}", s.mean, s.std); }
 
@@ -269,7 +277,9 @@ std::string comparison_table(const std::vector<Group>& groups, const std::vector
 
 std::string run_table(const std::vector<Group>& groups) {
   const std::vector<FeatureColumn> features = feature_columns(groups);
-  HtmlTable table{{"Run", "Contender", "Seed", "Epochs done", "Best, %", "Last, %"}, {1}};
+  const bool tests = features.empty() || any_tested(groups);
+  HtmlTable table{{"Run", "Contender", "Seed", "Epochs done"}, {1}};
+  if (tests) append(table.header, {"Best, %", "Last, %"});
   for (const FeatureColumn& column : features) table.header.emplace_back(column.short_title);
   table.header.emplace_back("State");
   table.text_columns.push_back(table.header.size() - 1);
@@ -283,11 +293,9 @@ std::string run_table(const std::vector<Group>& groups) {
                                 : run.complete       ? "complete"
                                                      : "unfinished";
       std::vector<std::string> row{"<code>" + escape_html(run.path.string()) + "</code>",
-                                   html_label(i, groups[i].label),
-                                   std::to_string(run.seed()),
-                                   run.epochs.empty() ? "0" : std::to_string(run.epochs.back().epoch),
-                                   accuracy(tested(run.best())),
-                                   accuracy(tested(run.last()))};
+                                   html_label(i, groups[i].label), std::to_string(run.seed()),
+                                   run.epochs.empty() ? "0" : std::to_string(run.epochs.back().epoch)};
+      if (tests) append(row, {accuracy(tested(run.best())), accuracy(tested(run.last()))});
       for (const FeatureColumn& column : features) row.push_back(accuracy(accuracy_of(run, column)));
       row.push_back(escape_html(state));
       table.rows.push_back(std::move(row));
