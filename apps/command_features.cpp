@@ -19,8 +19,8 @@ struct FeaturesCommand : FeatureCommand {
 
 int run_features(const FeaturesCommand& command) {
   if (command.out.empty()) fail_usage("features: --out FILE.safetensors is missing: where to write them");
-  FeatureSource source = open_source(command);
-  const SplitFeatures features = features_of(command, source);
+  train::FeatureSource source = open_source(command);
+  const train::SplitFeatures features = features_of(command, source);
   TensorFile file;
   for (const auto& [name, split] : {std::pair("train", &features.train), std::pair("test", &features.test)}) {
     check_features(*split, fmt::format("features: those of the {} images", name));

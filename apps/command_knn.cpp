@@ -15,28 +15,16 @@ struct KnnCommand : FeatureCommand {
   KnnOptions options;
 };
 
-void print_json(const KnnCommand& command, const FeatureSource& source, const SplitFeatures& features,
-                const KnnResult& result) {
-  nlohmann::json json = describe(command, source);
-  json["accuracy"] = result.accuracy;
-  json["correct"] = result.correct;
-  json["samples"] = result.samples;
-  json["k"] = result.k;
-  json["temperature"] = result.temperature;
-  json["distance"] = "cosine";
-  json["bank"] = features.train.size();
-  json["features"] = features.train.width();
-  print_result_json(json);
-}
-
 int run_knn(const KnnCommand& command) {
-  FeatureSource source = open_source(command);
-  const SplitFeatures features = features_of(command, source);
+  train::FeatureSource source = open_source(command);
+  const train::SplitFeatures features = features_of(command, source);
   const KnnResult result = knn(features.train, features.test, command.options);
   if (result.k < command.options.k)
     note("--k {}: the bank has {} images, and so many are asked", command.options.k, result.k);
   if (command.json) {
-    print_json(command, source, features, result);
+    nlohmann::json json = describe(command, source);
+    json.update(train::to_json(result, features));
+    print_result_json(json);
   } else {
     print_result(
         "{}:\naccuracy {:.2f} % of {} test images; k {}, temperature {}, cosine, {} features of {} "

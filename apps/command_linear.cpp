@@ -40,37 +40,6 @@ void check_flags(const Command& parser, bool as_official) {
     if (parser.given(flag)) fail_usage("{} does nothing without --as-official", flag);
 }
 
-nlohmann::json to_json(const LinearFit& fit, double bound) {
-  nlohmann::json json{{"l2", fit.l2},
-                      {"iterations", fit.iterations},
-                      {"gradient", fit.gradient},
-                      {"gradient_bound", bound},
-                      {"converged", fit.converged}};
-  if (!fit.converged) json["stopped_by"] = fit.stopped_by;
-  return json;
-}
-
-void print_probe_json(const LinearCommand& command, const FeatureSource& source, const LinearProbe& probe) {
-  nlohmann::json json = describe(command, source);
-  json.update(to_json(probe.fit, command.probe.gradient_bound));
-  json["top1"] = probe.top1;
-  json["top5"] = probe.top5;
-  json["correct"] = probe.correct;
-  json["samples"] = probe.samples;
-  json["classes"] = probe.classes;
-  json["features"] = probe.width;
-  json["standardised"] = true;
-  json["train_accuracy"] = probe.fit.accuracy;
-  json["as_official"] = nullptr;
-  json["held_out"] = nlohmann::json::array();
-  for (const LinearFit& fit : probe.held_out) {
-    nlohmann::json row = to_json(fit, command.probe.gradient_bound);
-    row["accuracy"] = fit.accuracy;
-    json["held_out"].push_back(row);
-  }
-  print_result_json(json);
-}
-
 // On standard error, whatever the form of the result.
 void note_unconverged(const LinearCommand& command, const LinearFit& fit, const char* data) {
   if (fit.converged) return;
@@ -82,15 +51,17 @@ void note_unconverged(const LinearCommand& command, const LinearFit& fit, const 
 }
 
 int run_probe(LinearCommand command) {
-  FeatureSource source = open_source(command);
-  const SplitFeatures features = features_of(command, source);
+  train::FeatureSource source = open_source(command);
+  const train::SplitFeatures features = features_of(command, source);
   command.probe.l2 = command.l2;
   command.probe.seed = command.seed;
   const LinearProbe probe = linear_probe(features.train, features.test, command.probe);
   for (const LinearFit& fit : probe.held_out) note_unconverged(command, fit, "nine tenths");
   note_unconverged(command, probe.fit, "all training images");
   if (command.json) {
-    print_probe_json(command, source, probe);
+    nlohmann::json json = describe(command, source);
+    json.update(train::to_json(probe, command.probe));
+    print_result_json(json);
     return 0;
   }
   print_result("{}:\ntop-1 {:.2f} %, top-5 {:.2f} % of {} test images, {:.2f} % of the training images\n",
@@ -100,18 +71,6 @@ int run_probe(LinearCommand command) {
                probe.width, probe.classes, probe.fit.l2, probe.fit.iterations, probe.fit.gradient,
                probe.fit.converged ? "converged" : "not converged");
   return 0;
-}
-
-nlohmann::json to_json(const OfficialProbeOptions& options) {
-  return {{"training_mode", options.training_mode},
-          {"test_crops", options.test_crops},
-          {"cosine_by_iteration", options.cosine_by_iteration},
-          {"one_shard", options.one_shard},
-          {"epochs", options.epochs},
-          {"batch", options.batch},
-          {"lr", options.lr},
-          {"momentum", options.momentum},
-          {"weight_decay", options.weight_decay}};
 }
 
 std::string describe(const OfficialProbeOptions& options) {
@@ -124,7 +83,7 @@ std::string describe(const OfficialProbeOptions& options) {
 }
 
 int run_official(LinearCommand command) {
-  FeatureSource source = open_source(command);
+  const train::FeatureSource source = open_source(command);
   OfficialProbeOptions& options = command.official;
   options.seed = command.seed;
   options.batch = command.batch;
@@ -132,20 +91,10 @@ int run_official(LinearCommand command) {
   options.on_epoch = [&](int epoch, double loss) {
     print_note(stderr, "epoch {} of {}: loss {:.4f}\n", epoch, options.epochs, loss);
   };
-  const int classes = static_cast<int>(source.data.classes.size());
-  const OfficialProbe probe =
-      official_probe(source.backbone.net, source.data.train, source.data.test, classes, options);
+  const OfficialProbe probe = train::official_probe_of(source, options);
   if (command.json) {
     nlohmann::json json = describe(command, source);
-    json["view"] = options.test_crops ? "random crop and flip" : "test";
-    json.update({{"top1", probe.top1},
-                 {"top5", probe.top5},
-                 {"correct", probe.correct},
-                 {"samples", probe.samples},
-                 {"classes", probe.classes},
-                 {"features", probe.width},
-                 {"l2", nullptr},
-                 {"as_official", to_json(options)}});
+    json.update(train::to_json(probe, options));
     print_result_json(json);
     return 0;
   }

@@ -1,5 +1,6 @@
 #include <filesystem>
 #include <memory>
+#include <nlohmann/json.hpp>
 
 #include "analysis/curvature.h"
 #include "apps/commands.h"
@@ -23,7 +24,7 @@ struct StudyCommand {
   std::string file, out, progress = "auto";
   train::Recipe overrides;
   std::set<std::string> given;  // of the overrides
-  bool dry_run = false, retry_failed = false;
+  bool dry_run = false, retry_failed = false, json = false;
 };
 
 void print_plan(const std::vector<Cell>& cells) {
@@ -31,10 +32,12 @@ void print_plan(const std::vector<Cell>& cells) {
   print_result("{} runs\n", cells.size());
 }
 
-std::vector<RunResult> read_results(const std::vector<Cell>& cells, const StudyDirectory& directory) {
+std::vector<RunResult> read_results(const Study& study, const std::vector<Cell>& cells,
+                                    const StudyDirectory& directory) {
   std::vector<RunResult> results;
   results.reserve(cells.size());
-  for (const Cell& cell : cells) results.push_back(read_run_result(directory.run(cell), cell.label));
+  for (const Cell& cell : cells)
+    results.push_back(evaluated_as(study, read_run_result(directory.run(cell), cell.label)));
   return results;
 }
 
@@ -42,20 +45,38 @@ std::string joined(const std::string& a, const std::string& b) {
   return a + (a.empty() || b.empty() ? "" : "\n\n") + b;
 }
 
-// Every file but the report first: that needs gnuplot.
-void write_results(const Study& study, const std::vector<Cell>& cells, const StudyDirectory& directory) {
-  const std::vector<RunResult> results = read_results(cells, directory);
-  const StudyTable table = make_study_table(study, cells, results);
-  write_file_atomically(directory.file("results.csv"), runs_as_csv(cells, results));
-  write_file_atomically(directory.file("table.md"), as_markdown(table));
-  write_file_atomically(directory.file("table.tex"), as_latex(table));
-  print_note(stdout, "\n{}\n", as_text(table));
+StudyTable table_of(const Study& study, const std::vector<Cell>& cells, const StudyDirectory& directory,
+                    const std::vector<RunResult>& results) {
+  if (!study.baseline) return make_study_table(study, cells, results);
+  return make_study_table(study, cells, results, read_baselines(plan_baselines(cells), directory));
+}
+
+void write_study_report(const Study& study, const StudyTable& table, const fs::path& file) {
   std::vector<RunResult> shown;
   for (const StudyRow& row : table.rows)
     shown.insert(shown.end(), row.group.runs.begin(), row.group.runs.end());
-  write_report(shown, directory.file("report.html"),
+  std::vector<Group> baselines;
+  for (const StudyRow& row : table.baselines) baselines.push_back(row.group);
+  write_report(shown, baselines, file,
                {.title = study.title, .introduction = joined(study.introduction, table.note)});
-  print_note(stdout, "wrote {}/\n      results.csv  table.md  table.tex  report.html  runs/\n",
+}
+
+// Every file but the report first: that needs gnuplot.
+void write_results(const Study& study, const std::vector<Cell>& cells, const StudyDirectory& directory,
+                   bool json) {
+  const std::vector<RunResult> results = read_results(study, cells, directory);
+  const StudyTable table = table_of(study, cells, directory, results);
+  write_file_atomically(directory.file("results.csv"), runs_as_csv(cells, results));
+  write_file_atomically(directory.file("table.md"), as_markdown(table));
+  write_file_atomically(directory.file("table.tex"), as_latex(table));
+  if (json) {
+    print_result_json(as_json(table));
+  } else {
+    print_note(stdout, "\n{}\n", as_text(table));
+  }
+  write_study_report(study, table, directory.file("report.html"));
+  print_note(json ? stderr : stdout,
+             "wrote {}/\n      results.csv  table.md  table.tex  report.html  runs/\n",
              directory.path().string());
 }
 
@@ -86,7 +107,7 @@ int run_study(const StudyCommand& command) {
                directory.path().string());
     return 128 + signal;
   }
-  write_results(study, cells, directory);
+  write_results(study, cells, directory, command.json);
   return 0;
 }
 
@@ -103,6 +124,7 @@ void add_study_command(const Command& program) {
   study.option("--out", command->out, "directory of the study; default: runs/ and the file's name", "DIR");
   study.option("--dry-run", command->dry_run, "print the runs and their number; nothing else");
   study.option("--retry-failed", command->retry_failed, "run again, from the start, what diverged");
+  study.option("--json", command->json, "the table as one JSON object on standard output, nothing else");
   study.option("--progress", command->progress, "auto, plain or none");
   add_all_options(study, command->overrides);  // for all runs; these win
   study.runs([study, command] {

@@ -55,13 +55,6 @@ data::Dataset open_data(const FeatureCommand& command, int trained_size) {
   return data;
 }
 
-void normalise_for(const train::Backbone& backbone, data::Dataset& data) {
-  for (data::Split* split : {&data.train, &data.test}) {
-    if (!backbone.info.mean.empty()) split->mean = backbone.info.mean;
-    if (!backbone.info.std.empty()) split->std = backbone.info.std;
-  }
-}
-
 // A wrong normalisation costs accuracy that would be taken for the backbone's.
 void tell_of_statistics(const FeatureCommand& command, const train::Backbone& backbone) {
   if (!command.guesses_statistics)
@@ -73,10 +66,6 @@ void tell_of_statistics(const FeatureCommand& command, const train::Backbone& ba
       "{} does not say how its images were normalised; ImageNet's mean and deviation are taken. --mean and "
       "--std say others",
       backbone.name);
-}
-
-nlohmann::json or_null(const std::optional<std::int64_t>& value) {
-  return value ? nlohmann::json(*value) : nlohmann::json();
 }
 
 }  // namespace
@@ -98,7 +87,7 @@ void add_options(const Command& parser, FeatureCommand& command, const std::stri
       "--max-pixels", command.max_pixels,
       fmt::format("folders: refuse larger images; default: as in training, else {}", data::max_pixels),
       at_least(1));
-  add_options(parser, command.model);
+  add_options(parser, command.model, command.guesses_statistics);
 }
 
 void check_seed(const Command& parser, const FeatureCommand& command) {
@@ -108,48 +97,34 @@ void check_seed(const Command& parser, const FeatureCommand& command) {
     fail_usage("{}: --model does nothing: {} names the model", command.name, command.file);
 }
 
-FeatureSource open_source(const FeatureCommand& given) {
+train::FeatureSource open_source(const FeatureCommand& given) {
   const FeatureCommand command = with_data_of_run(given);
   if (is_random(command)) {
     data::Dataset data = open_data(command, 0);
     train::Backbone backbone =
         train::random_backbone(command.file.substr(random_prefix.size()), command.model, command.seed,
                                static_cast<int>(data.train.channels()));
-    normalise_for(backbone, data);
-    return {.backbone = std::move(backbone), .data = std::move(data)};
+    return train::feature_source(std::move(backbone), std::move(data));
   }
   train::Backbone backbone = train::load_backbone(command.file, command.model);
   data::Dataset data = open_data(command, backbone.info.image_size.value_or(0));
   check(data.train.channels() == backbone.channels, "{}: the images of {} have {} channels, {} wants {}",
         command.name, command.data, data.train.channels(), backbone.name, backbone.channels);
   if (!backbone.says_statistics) tell_of_statistics(command, backbone);
-  normalise_for(backbone, data);
-  return {.backbone = std::move(backbone), .data = std::move(data)};
+  return train::feature_source(std::move(backbone), std::move(data));
 }
 
-SplitFeatures features_of(const FeatureCommand& command, FeatureSource& source) {
-  const FeatureOptions options{.batch = command.batch, .workers = command.workers};
-  ResNet& net = source.backbone.net;
-  return {.train = lamina::features_of(net, source.data.train, options),
-          .test = lamina::features_of(net, source.data.test, options)};
+train::SplitFeatures features_of(const FeatureCommand& command, train::FeatureSource& source) {
+  return train::features_of(source, {.batch = command.batch, .workers = command.workers});
 }
 
-nlohmann::json describe(const FeatureCommand& command, const FeatureSource& source) {
-  const train::Backbone& backbone = source.backbone;
-  nlohmann::json json{{"file", backbone.name},
-                      {"model", backbone.net.model()},
-                      {"data", source.data.name},
-                      {"view", "test"},
-                      {"epoch", or_null(backbone.epoch)},
-                      {"bn_batch", or_null(backbone.bn_batch)},
-                      {"mean", source.data.train.mean},
-                      {"std", source.data.train.std}};
-  json["method"] = backbone.method.empty() ? nlohmann::json() : nlohmann::json(backbone.method);
-  json["seed"] = command.seed;
+nlohmann::json describe(const FeatureCommand& command, const train::FeatureSource& source) {
+  nlohmann::json json = train::describe(source);
+  if (is_random(command)) json["seed"] = command.seed;
   return json;
 }
 
-std::string title(const FeatureCommand& command, const FeatureSource& source) {
+std::string title(const FeatureCommand& command, const train::FeatureSource& source) {
   const train::Backbone& backbone = source.backbone;
   std::string what = backbone.net.model();
   if (!backbone.method.empty()) what += ", " + backbone.method;

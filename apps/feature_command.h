@@ -6,8 +6,7 @@
 #include <string>
 
 #include "apps/command.h"
-#include "data/dataset.h"
-#include "train/features.h"
+#include "train/frozen_evaluation.h"
 #include "train/load_model.h"
 
 namespace lamina::app {
@@ -31,23 +30,15 @@ void add_options(const Command& parser, FeatureCommand& command, const std::stri
 // Throws UsageError for a seed that nothing is drawn from: where it is of random weights alone.
 void check_seed(const Command& parser, const FeatureCommand& command);
 
-struct FeatureSource {
-  train::Backbone backbone;
-  data::Dataset data;  // both splits normalised as the backbone wants it
-};
 // Throws UsageError if there are no data to take, Error for a file without a backbone and data that do not
 // fit.
-FeatureSource open_source(const FeatureCommand& command);
+train::FeatureSource open_source(const FeatureCommand& command);
 
-struct SplitFeatures {
-  Features train, test;
-};
-SplitFeatures features_of(const FeatureCommand& command, FeatureSource& source);
+train::SplitFeatures features_of(const FeatureCommand& command, train::FeatureSource& source);
 
-// What stands beside every number: file, model, data, view, epoch, bn_batch, method, mean and std; null where
-// unknown.
-nlohmann::json describe(const FeatureCommand& command, const FeatureSource& source);
+// What stands beside every number, and of random weights their seed.
+nlohmann::json describe(const FeatureCommand& command, const train::FeatureSource& source);
 // "runs/a/weights.safetensors (resnet8, epoch 10) on cifar10"
-std::string title(const FeatureCommand& command, const FeatureSource& source);
+std::string title(const FeatureCommand& command, const train::FeatureSource& source);
 
 }  // namespace lamina::app

@@ -119,12 +119,14 @@ void add_precision(const Command& command, DeviceOptions& options) {
   command.option("--precision", options.precision, help_of("precision"));
 }
 
-void add_options(const Command& command, train::ModelOptions& options) {
+void add_options(const Command& command, train::ModelOptions& options, bool guesses_statistics) {
   command.option("--model", options.model, "for files that do not say it: resnet18, ...");
   command.option("--stem", options.stem, "cifar or imagenet");
   command.option("--shortcut", options.shortcut, "A or B");
   command.option("--mean", options.mean,
-                 "per channel, of pixels in 0 ... 1; default: the file's, else ImageNet's", between(0, 1));
+                 fmt::format("per channel, of pixels in 0 ... 1; default: the file's, {}",
+                             guesses_statistics ? "else ImageNet's" : "which has to say it"),
+                 between(0, 1));
   command.option("--std", options.std, "per channel",
                  NumberRange{.least = 0, .most = 1, .least_excluded = true});
   add_options(command, options.device);

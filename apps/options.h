@@ -30,6 +30,7 @@ std::string command_line(const train::Recipe& recipe);
 void add_options(const Command& command, train::DeviceOptions& options);  // all but --precision
 void add_precision(const Command& command, train::DeviceOptions& options);
 
-void add_options(const Command& command, train::ModelOptions& options);
+// guesses_statistics: whether ImageNet's mean and deviation stand in for what a file does not say.
+void add_options(const Command& command, train::ModelOptions& options, bool guesses_statistics = true);
 
 }  // namespace lamina::app

@@ -1,5 +1,6 @@
 #include "apps/study_progress.h"
 
+#include <algorithm>
 #include <numeric>
 
 #include "core/base/error.h"
@@ -19,6 +20,9 @@ void StudyProgress::start_run(std::string label) {
 void StudyProgress::finish_run() {
   images_done_ += share_done_ * images_[current_];
   ++current_;
+  label_.clear();
+  share_done_ = 0;
+  share_left_ = 1;
 }
 
 void StudyProgress::update(const ProgressState& state) {
@@ -29,10 +33,12 @@ void StudyProgress::update(const ProgressState& state) {
 }
 
 std::string StudyProgress::number() const {
-  return fmt::format("[{}/{}]", done_before_ + current_ + 1, done_before_ + images_.size());
+  return fmt::format("[{}/{}]", done_before_ + std::min(current_ + 1, images_.size()),
+                     done_before_ + images_.size());
 }
 
 std::optional<double> StudyProgress::seconds_left(double elapsed) const {
+  if (current_ == images_.size()) return 0;
   const double done = images_done_ + share_done_ * images_[current_];
   if (!(done > 0)) return {};
   const auto next = images_.begin() + static_cast<std::ptrdiff_t>(current_) + 1;

@@ -22,7 +22,7 @@ class StudyProgress final : public ProgressHeading {
   std::string text() const override;  // "[3/18] ETA 1:02:03  LARS, seed 2"
   std::string number() const;         // "[3/18]"
   // Every image is taken to cost what those of this session did on average, which took `elapsed` seconds.
-  // Nothing before the first.
+  // Nothing before the first; 0 once all are done, though something may still be evaluated.
   std::optional<double> seconds_left(double elapsed) const;
 
  private:

@@ -18,6 +18,8 @@ class StudyScreen final : public compare::StudyObserver {
 
   void start(const std::vector<double>& images, std::size_t done) override;
   Observer* start_run(const compare::Cell& cell) override;
+  void evaluating(const std::string& what) override;
+  void evaluated(const std::string& label, const compare::Cell& cell, const std::string& result) override;
   void end_run(const compare::Cell& cell, const std::string& result) override;
 
  private:

@@ -99,18 +99,25 @@ void TrainingScreen::epoch(const EpochResult& result) {
   warn_of_collapse(result);
 }
 
-// Once. An untrained network's embeddings may look collapsed, too, so the first epoch says nothing.
+// Once. An untrained network's embeddings may look collapsed, too: the first epoch is what others are
+// compared with.
 void TrainingScreen::warn_of_collapse(const EpochResult& result) {
   const auto* objective = dynamic_cast<const TwoViewObjective*>(&run_->objective);
-  if (objective == nullptr || warned_ || result.epoch == 1) return;
-  const std::string collapse = objective->collapse(result.train);
+  if (objective == nullptr || warned_) return;
+  if (!first_epoch_) {
+    first_epoch_ = result.train;
+    return;
+  }
+  const std::string collapse = objective->collapse(result.train, *first_epoch_);
   if (collapse.empty()) return;
   warned_ = true;
   progress_.clear();
-  print_note(stderr,
-             "warning: epoch {}: the embeddings seem to have collapsed: {}; try a lower {}, a longer {} or a "
-             "larger {}\n",
-             result.epoch, collapse, option_name("lr"), option_name("warmup_epochs"), option_name("batch"));
+  print_note(
+      stderr,
+      "warning: {}epoch {}: the embeddings seem to have collapsed: {}; try a lower {}, a longer {} or a "
+      "larger {}\n",
+      run_name_.empty() ? "" : run_name_ + ", ", result.epoch, collapse, option_name("lr"),
+      option_name("warmup_epochs"), option_name("batch"));
 }
 
 }  // namespace lamina::app

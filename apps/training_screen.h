@@ -4,6 +4,7 @@
 #include <chrono>
 #include <optional>
 #include <string>
+#include <utility>
 
 #include "apps/progress.h"
 #include "apps/watch.h"
@@ -17,8 +18,9 @@ std::string describe_metrics(const Objective& objective, const Metrics& metrics,
 class TrainingScreen final : public Observer {
  public:
   // eval_every: epochs between tests, for the time left.
-  TrainingScreen(Progress& progress, std::int64_t eval_every)
-      : progress_(progress), eval_every_(eval_every) {}
+  // `run_name`: of a run that is one of many, for what is told of it alone.
+  TrainingScreen(Progress& progress, std::int64_t eval_every, std::string run_name = "")
+      : progress_(progress), eval_every_(eval_every), run_name_(std::move(run_name)) {}
 
   std::string name() const override { return "progress"; }
   void start(const TrainingRun& run) override;
@@ -34,9 +36,11 @@ class TrainingScreen final : public Observer {
 
   Progress& progress_;
   std::int64_t eval_every_;
+  std::string run_name_;
   const TrainingRun* run_ = nullptr;
   std::int64_t first_step_ = 0;  // taken before this process took the run up
   std::optional<Watch> watch_;
+  std::optional<Metrics> first_epoch_;           // of those that this process has seen
   bool warned_ = false;                          // of a collapse
   double step_seconds_ = 0;                      // recent mean
   double test_seconds_ = 0;                      // of the last test

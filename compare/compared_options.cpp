@@ -30,14 +30,6 @@ bool is_chosen_by_run(const std::string& name) {
   return name == "views" || name == "set_loss" || name == "projector" || name == "bn_batch";
 }
 
-// "eps=1e-05 lambda=0.005"
-std::string settings_text(const nlohmann::json& settings) {
-  std::string text;
-  for (const auto& [name, value] : settings.items())
-    text += fmt::format("{}{}={}", text.empty() ? "" : " ", name, as_text(value));
-  return text;
-}
-
 // What an option that was not given became: "resolved" names it, or the optimizer's knob.
 std::string resolved_text(const RunResult& run, const std::string& name) {
   const nlohmann::json resolved = run.config.value("resolved", nlohmann::json::object());
@@ -89,6 +81,13 @@ std::string as_text(const nlohmann::json& value) {
   if (!value.is_array()) return value.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
   std::string text;
   for (const nlohmann::json& element : value) text += (text.empty() ? "" : " ") + as_text(element);
+  return text;
+}
+
+std::string settings_text(const nlohmann::json& settings) {
+  std::string text;
+  for (const auto& [name, value] : settings.items())
+    text += fmt::format("{}{}={}", text.empty() ? "" : " ", name, as_text(value));
   return text;
 }
 

@@ -27,5 +27,7 @@ nlohmann::json comparable_value(const RunResult& run, const std::string& name, c
 
 // An option's value for people: 0.5, resnet20, 1 2 3.
 std::string as_text(const nlohmann::json& value);
+// Of an object: "eps=1e-05 lambda=0.005".
+std::string settings_text(const nlohmann::json& settings);
 
 }  // namespace lamina::compare

@@ -11,6 +11,7 @@
 #include "core/base/file_kind.h"
 #include "core/base/json_number.h"
 #include "core/base/whole_file.h"
+#include "train/frozen_options.h"
 #include "train/recipe.h"
 #include "train/run_directory.h"
 
@@ -85,9 +86,31 @@ const EpochRow* RunResult::last() const {
 }
 
 double RunResult::knn_accuracy() const {
+  if (evaluations.contains("knn")) return evaluated_accuracy("knn");
   const auto row = std::find_if(epochs.rbegin(), epochs.rend(),
                                 [](const EpochRow& epoch) { return !std::isnan(epoch.knn_accuracy); });
   return row == epochs.rend() ? std::nan("") : row->knn_accuracy;
+}
+
+double RunResult::evaluated_accuracy(const std::string& evaluation) const {
+  for (const train::FrozenEvaluation& known : train::frozen_evaluations())
+    if (known.name == evaluation && evaluations.contains(evaluation))
+      return evaluations.at(evaluation).at(known.accuracy).get<double>();
+  return std::nan("");
+}
+
+nlohmann::json read_evaluations_in(const fs::path& folder) {
+  nlohmann::json evaluations = nlohmann::json::object();
+  for (const train::FrozenEvaluation& known : train::frozen_evaluations()) {
+    const fs::path file = folder / known.file;
+    if (!is_there(file)) continue;
+    const nlohmann::json json = nlohmann::json::parse(read_text(file), nullptr, /*allow_exceptions=*/false);
+    check(json.is_object() && json.value(known.accuracy, nlohmann::json()).is_number(),
+          "{}: holds no evaluation (\"{}\"); remove it, and its study measures it again", file.string(),
+          known.accuracy);
+    evaluations[known.name] = json;
+  }
+  return evaluations;
 }
 
 RunResult read_run_result(const fs::path& run, std::string label) {
@@ -106,6 +129,7 @@ RunResult read_run_result(const fs::path& run, std::string label) {
   check(option_of(result, "set").is_array(), "{}: \"set\" is not an array", source);
   result.quantities = quantities_in(directory.file("epochs.csv"));
   result.epochs = read_epochs(directory.file("epochs.csv"), result.quantities);
+  result.evaluations = read_evaluations_in(run);
   result.failure = read_failure(directory.file("failure.txt"));
   const auto epochs = option_of(result, "epochs").get<std::uint64_t>();
   // The final weights are there before the last epoch of a run that was out of patience.

@@ -39,6 +39,8 @@ struct RunResult {
   std::vector<std::string> quantities = {};  // what was measured in training beside loss and accuracy
   std::string failure;                       // what failure.txt says; empty where there is none
   bool complete = false;                     // it came to its end, and no failure is noted
+  nlohmann::json evaluations =
+      nlohmann::json::object();  // of its final features: what knn.json … hold, by name
 
   std::uint64_t seed() const;
   // Of the tested epochs the one of the highest accuracy in validation, or in the test without one; the first
@@ -46,8 +48,13 @@ struct RunResult {
   const EpochRow* best() const;
   bool validated() const;        // the best epoch was chosen by held-out training images
   const EpochRow* last() const;  // the last tested one; null if never tested
-  double knn_accuracy() const;   // after the last epoch that has one; NaN if none has
+  // Of the final weights where that was evaluated, else after the last epoch that has one; NaN if none has.
+  double knn_accuracy() const;
+  double evaluated_accuracy(const std::string& evaluation) const;  // "linear"; NaN if it was not
 };
+
+// The evaluations kept in a folder, by name. Throws Error for a file that holds none.
+nlohmann::json read_evaluations_in(const std::filesystem::path& folder);
 
 // Throws Error if the folder is no run directory or a file in it is damaged. A run that was stopped, or that
 // has not finished an epoch, is read as far as it got. Line ends in the label become spaces, and
@@ -59,11 +66,15 @@ struct Group {
   std::string label;            // never empty; no two groups have the same
   std::vector<RunResult> runs;  // in the order given
   // Over the complete runs: `best` is each run's best epoch, `last` its last tested one.
-  Statistic best_accuracy, best_epoch, last_accuracy, knn_accuracy, last_test_loss, last_train_loss, seconds;
+  Statistic best_accuracy, best_epoch, last_accuracy, knn_accuracy, linear_accuracy,
+      linear_as_official_accuracy, last_test_loss, last_train_loss, seconds;
 
   std::size_t complete() const;             // how many runs are
   const RunResult& representative() const;  // the first complete run, else the first
 };
+
+// The statistics of a group's complete runs.
+void average(Group& group);
 
 // Runs of equal label, options, but for the seed, and data, wherever those lie, make a group; groups and runs
 // keep the order given.

@@ -146,8 +146,13 @@ double last_test_loss(const RunResult& run) {
   return row == run.epochs.rend() ? std::nan("") : row->test_loss;
 }
 
+}  // namespace
+
 void average(Group& group) {
-  std::vector<double> best, best_epoch, last, knn, test_loss, loss, seconds;
+  std::vector<double> best, best_epoch, last, knn, linear, official, test_loss, loss, seconds;
+  const auto add = [](std::vector<double>& values, double value) {
+    if (!std::isnan(value)) values.push_back(value);
+  };
   for (const RunResult& run : group.runs) {
     if (!run.complete) continue;
     if (const EpochRow* row = run.best()) {
@@ -155,8 +160,11 @@ void average(Group& group) {
       best_epoch.push_back(static_cast<double>(row->epoch));
       last.push_back(run.last()->test_accuracy);
     }
-    if (const double accuracy = run.knn_accuracy(); !std::isnan(accuracy)) knn.push_back(accuracy);
-    if (const double tested = last_test_loss(run); !std::isnan(tested)) test_loss.push_back(tested);
+    add(knn, run.knn_accuracy());
+    add(linear, run.evaluated_accuracy("linear"));
+    add(official, run.evaluated_accuracy("linear_as_official"));
+    add(test_loss, last_test_loss(run));
+    if (run.epochs.empty()) continue;  // never trained
     loss.push_back(run.epochs.back().train_loss);
     double sum = 0;
     for (const EpochRow& row : run.epochs) sum += row.seconds;
@@ -166,12 +174,12 @@ void average(Group& group) {
   group.best_epoch = statistic(best_epoch);
   group.last_accuracy = statistic(last);
   group.knn_accuracy = statistic(knn);
+  group.linear_accuracy = statistic(linear);
+  group.linear_as_official_accuracy = statistic(official);
   group.last_test_loss = statistic(test_loss);
   group.last_train_loss = statistic(loss);
   group.seconds = statistic(seconds);
 }
-
-}  // namespace
 
 Statistic statistic(const std::vector<double>& values) {
   Statistic result{.count = values.size()};

@@ -183,8 +183,50 @@ std::optional<Criterion> read_criterion(const Section& section) {
   if (name == "best_accuracy") return Criterion::best_accuracy;
   if (name == "last_accuracy") return Criterion::last_accuracy;
   if (name == "knn_accuracy") return Criterion::knn_accuracy;
-  fail_usage("{}tuned_by: \"{}\"; expected \"last_accuracy\", \"best_accuracy\" or \"knn_accuracy\"",
-             section.place, name);
+  if (name == "linear_accuracy") return Criterion::linear_accuracy;
+  if (name == "linear_as_official_accuracy") return Criterion::linear_as_official_accuracy;
+  fail_usage(
+      "{}tuned_by: \"{}\"; expected \"last_accuracy\", \"best_accuracy\", \"knn_accuracy\", "
+      "\"linear_accuracy\" or \"linear_as_official_accuracy\"",
+      section.place, name);
+}
+
+bool read_switch(const Section& section, const std::string& key) {
+  const Json value = section.table.value(key, Json(false));
+  if (!value.is_boolean()) fail_usage("{}{}: {}; expected true or false", section.place, key, value.dump());
+  return value.get<bool>();
+}
+
+// true: as it is by default; a table: with other options.
+std::vector<train::FrozenEvaluation> read_evaluations(const Section& section) {
+  std::vector<std::string> known{"baseline"};
+  std::vector<train::FrozenEvaluation> evaluations;
+  for (train::FrozenEvaluation evaluation : train::frozen_evaluations()) {
+    known.push_back(evaluation.name);
+    const Json value = section.table.value(evaluation.name, Json(false));
+    if (value == Json(false)) continue;
+    const std::string place = section.place + evaluation.name;
+    if (!value.is_object() && value != Json(true))
+      fail_usage("{}: {}; expected true, false or a table of its options", place, value.dump());
+    const Json options = value.is_object() ? value : Json::object();
+    for (const auto& [option, setting] : options.items()) {
+      try {
+        set_option(evaluation, option, nlohmann::json(setting));
+      } catch (const UsageError& error) {
+        fail_usage("{}.{}", place, error.what());
+      }
+    }
+    evaluations.push_back(std::move(evaluation));
+  }
+  check_keys(section, known);
+  return evaluations;
+}
+
+void read_evaluation(const Section& section, Study& study) {
+  study.evaluations = read_evaluations(section);
+  study.baseline = read_switch(section, "baseline");
+  if (study.baseline && study.evaluations.empty())
+    fail_usage("{}baseline: nothing is evaluated; add knn, linear or linear_as_official", section.place);
 }
 
 // What a contender fixes, no grid for all can vary.
@@ -208,7 +250,7 @@ Study read_study(const std::filesystem::path& path) {
   const std::string file = path.string();
   const std::string contents = read_text(path);
   const Section root{parse_toml(contents, file), file + ": "};
-  check_keys(root, {"title", "introduction", "base", "grid", "contender", "tuned", "tuned_by"});
+  check_keys(root, {"title", "introduction", "base", "grid", "contender", "tuned", "tuned_by", "evaluate"});
   Study study{.file = path,
               .text = contents,
               .title = text(root, "title", path.stem().string()),
@@ -224,6 +266,7 @@ Study read_study(const std::filesystem::path& path) {
   check_fixed(study);
   study.tuned = read_tuned(root, study);
   study.tuned_by = read_criterion(root);
+  read_evaluation(subsection(root, "evaluate", file + ": [evaluate] "), study);
   return study;
 }
 

@@ -7,6 +7,8 @@
 #include <string>
 #include <vector>
 
+#include "train/frozen_options.h"
+
 namespace lamina::compare {
 
 // An option of `lamina train`, or with a method of `lamina pretrain`, by its name in config.json, or
@@ -32,7 +34,13 @@ struct Contender {
   std::vector<Grid> grids;  // one after the other
 };
 
-enum class Criterion { best_accuracy, last_accuracy, knn_accuracy };
+enum class Criterion {
+  best_accuracy,
+  last_accuracy,
+  knn_accuracy,
+  linear_accuracy,
+  linear_as_official_accuracy
+};
 
 struct Study {
   std::filesystem::path file;
@@ -43,6 +51,8 @@ struct Study {
   std::vector<Contender> contenders;
   std::vector<std::string> tuned;          // the table has only the best value of these, for each contender
   std::optional<Criterion> tuned_by = {};  // by default last_accuracy, or knn_accuracy of pretraining
+  std::vector<train::FrozenEvaluation> evaluations = {};  // of every finished run
+  bool baseline = false;                                  // and of the random weights that they start from
 };
 
 // Throws Error if the file cannot be read; UsageError naming the place of what is wrong in it: no TOML, keys

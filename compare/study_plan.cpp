@@ -65,21 +65,6 @@ Settings joined(const std::vector<Settings>& levels) {
   return all;
 }
 
-// For file names: "lars-warm-up" for "LARS + warm-up".
-std::string file_name_part(const std::string& text) {
-  std::string part;
-  for (const char c : text) {
-    const auto byte = static_cast<unsigned char>(c);
-    const bool keeps = byte >= 0x80 || std::isalnum(byte) != 0 || c == '.' || c == '_' || c == '-';
-    if (keeps) {
-      part += static_cast<char>(std::tolower(byte));
-    } else if (!part.empty() && part.back() != '-') {
-      part += '-';
-    }
-  }
-  return part.erase(part.find_last_not_of('-') + 1);
-}
-
 // The seed comes last, since cells that differ in it belong together.
 Cell make_cell(const Contender& contender, Settings point) {
   std::stable_partition(point.begin(), point.end(), [](const Setting& s) { return s.name != "seed"; });
@@ -159,6 +144,26 @@ void check_distinct(const std::vector<Cell>& cells) {
   }
 }
 
+bool evaluates(const Study& study, const char* name) {
+  return std::any_of(study.evaluations.begin(), study.evaluations.end(),
+                     [&](const train::FrozenEvaluation& evaluation) { return evaluation.name == name; });
+}
+
+bool is_measured(Criterion criterion, const Study& study, const Cell& cell) {
+  switch (criterion) {
+    case Criterion::best_accuracy:
+    case Criterion::last_accuracy:
+      return !cell.recipe.method;
+    case Criterion::linear_accuracy:
+      return evaluates(study, "linear");
+    case Criterion::linear_as_official_accuracy:
+      return evaluates(study, "linear_as_official");
+    case Criterion::knn_accuracy:
+      break;
+  }
+  return evaluates(study, "knn") || (cell.recipe.method && cell.recipe.knn_every > 0);
+}
+
 }  // namespace
 
 Criterion criterion_of(const Study& study, const std::vector<Cell>& cells) {
@@ -167,13 +172,12 @@ Criterion criterion_of(const Study& study, const std::vector<Cell>& cells) {
   const Criterion criterion =
       study.tuned_by.value_or(pretrains ? Criterion::knn_accuracy : Criterion::last_accuracy);
   for (const Cell& cell : cells) {
-    const bool is_measured = criterion == Criterion::knn_accuracy
-                                 ? cell.recipe.method && cell.recipe.knn_every > 0
-                                 : !cell.recipe.method;
-    if (is_measured) continue;
+    if (is_measured(criterion, study, cell)) continue;
     fail_usage(
         "{}: values are chosen by the {}, which {} does not measure: that of the nearest neighbours is of "
-        "pretraining, every {} epochs, the others of supervised training; choose another tuned_by",
+        "pretraining, every {} epochs, or of what [evaluate] names, as those of linear probes are, the "
+        "others "
+        "of supervised training; choose another tuned_by",
         study.file.string(), describe(criterion), cell.name, option_name("knn_every"));
   }
   return criterion;
@@ -185,10 +189,28 @@ const char* describe(Criterion criterion) {
       return "best accuracy";
     case Criterion::last_accuracy:
       return "last accuracy";
+    case Criterion::linear_accuracy:
+      return "accuracy of the linear probe";
+    case Criterion::linear_as_official_accuracy:
+      return "accuracy of the linear probe as official";
     case Criterion::knn_accuracy:
       break;
   }
   return "accuracy of the nearest neighbours";
+}
+
+std::string file_name_part(const std::string& text) {
+  std::string part;
+  for (const char c : text) {
+    const auto byte = static_cast<unsigned char>(c);
+    const bool keeps = byte >= 0x80 || std::isalnum(byte) != 0 || c == '.' || c == '_' || c == '-';
+    if (keeps) {
+      part += static_cast<char>(std::tolower(byte));
+    } else if (!part.empty() && part.back() != '-') {
+      part += '-';
+    }
+  }
+  return part.erase(part.find_last_not_of('-') + 1);
 }
 
 std::string short_name(const std::string& setting) {

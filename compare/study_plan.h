@@ -30,6 +30,9 @@ std::vector<Cell> plan_cells(const Study& study, const train::Recipe& overrides 
 Criterion criterion_of(const Study& study, const std::vector<Cell>& cells);
 const char* describe(Criterion criterion);  // "last accuracy"
 
+// For file names: "lars-warm-up" for "LARS + warm-up".
+std::string file_name_part(const std::string& text);
+
 // "lambda" for "set.lambda".
 std::string short_name(const std::string& setting);
 

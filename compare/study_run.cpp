@@ -4,10 +4,10 @@
 
 #include <algorithm>
 #include <array>
-#include <map>
 #include <optional>
-#include <tuple>
 
+#include "compare/study_data.h"
+#include "compare/study_evaluation.h"
 #include "core/base/atomic_file.h"
 #include "core/base/directory_entries.h"
 #include "core/base/error.h"
@@ -115,55 +115,39 @@ std::optional<std::int64_t> steps_per_epoch_of(const nlohmann::json& config) {
   return whole_number<std::int64_t>(steps);
 }
 
-// Throws UsageError naming the runs that equal options of another version made with other knobs: their
-// results are not those of the rest.
-void check_same_knobs(const std::vector<Cell>& cells, const StudyDirectory& directory,
-                      const std::vector<Task>& tasks) {
+// In words, what the run has settled that its options do not come to any more.
+std::vector<std::string> settled_differences(const Cell& cell, const nlohmann::json& config,
+                                             const std::string& source) {
+  std::vector<std::string> differences;
+  if (const auto steps = steps_per_epoch_of(config))
+    differences = train::knob_differences(train::knobs_of_run(config),
+                                          optimizer_of(train::resolve(cell.recipe), *steps).knobs());
+  const nlohmann::json resolved = config.value("resolved", nlohmann::json::object());
+  for (std::string& difference :
+       train::pretraining_differences(resolved, cell.recipe, train::data_of_run(config, source).height))
+    differences.push_back(std::move(difference));
+  return differences;
+}
+
+// Throws UsageError naming the runs that equal options of another version made with other knobs, views or
+// losses: their results are not those of the rest.
+void check_same_settled(const std::vector<Cell>& cells, const StudyDirectory& directory,
+                        const std::vector<Task>& tasks) {
   std::string text;
   for (const Cell& cell : cells) {
     if (starts_over(cell, tasks)) continue;
-    const auto config = config_of(directory.run(cell));
-    const auto steps = config ? steps_per_epoch_of(*config) : std::nullopt;
-    if (!steps) continue;
-    const std::vector<std::string> differences = train::knob_differences(
-        train::knobs_of_run(*config), optimizer_of(train::resolve(cell.recipe), *steps).knobs());
+    const fs::path run = directory.run(cell);
+    const auto config = config_of(run);
+    if (!config) continue;
+    const auto differences = settled_differences(cell, *config, (run / "config.json").string());
     if (!differences.empty()) text += fmt::format("\n  {}: {}", cell.name, fmt::join(differences, "; "));
   }
   if (text.empty()) return;
   fail_usage(
-      "study directory {}: these runs were made with knobs that the same options do not give now, by another "
+      "study directory {}: these runs were made with what the same options do not give now, by another "
       "version's defaults:{}\nRemove them (in {}) to have them run again, or choose another {}",
       directory.path().string(), text, directory.file("runs").string(), option_name("directory"));
 }
-
-// Each data set is opened once, for all the runs that use it.
-class DataSets {
- public:
-  const train::TrainingData& of(const train::ResolvedRecipe& resolved) {
-    const train::Recipe& r = resolved.recipe;
-    const auto key =
-        std::tuple(r.data, r.limit_train, r.limit_test, r.image_size, r.skip_damaged, r.valid, r.normalise);
-    const auto found = opened_.find(key);
-    if (found != opened_.end()) return found->second;
-    const train::TrainingData& data = opened_.emplace(key, train::open_data(resolved)).first->second;
-    identities_.emplace(std::tuple(r.data, r.image_size, r.skip_damaged), data.set.identity);
-    return data;
-  }
-  // For runs that need no images any more: what is opened for this alone is not kept.
-  const data::DataIdentity& identity_of(const train::ResolvedRecipe& resolved) {
-    const train::Recipe& r = resolved.recipe;
-    const auto key = std::tuple(r.data, r.image_size, r.skip_damaged);
-    const auto found = identities_.find(key);
-    if (found != identities_.end()) return found->second;
-    return identities_.emplace(key, data::open(r.data, resolved.open).identity).first->second;
-  }
-
- private:
-  std::map<std::tuple<std::string, std::int64_t, std::int64_t, int, bool, double, std::string>,
-           train::TrainingData>
-      opened_;
-  std::map<std::tuple<std::string, int, bool>, data::DataIdentity> identities_;
-};
 
 // Data that are gone cannot be compared. A finished run that had the same name for them is then taken as it
 // is; one that had another might be of anything.
@@ -188,8 +172,11 @@ std::vector<std::string> differences_of_data(const Cell& cell, const nlohmann::j
 
 std::string describe(const TrainingPosition& position) {
   const auto percent = [](const Metrics& m) { return m.samples > 0 ? 100 * m.mean(0) : 0; };
+  const std::string time = format_duration(position.seconds);
+  if (position.best.test.samples == 0)
+    return fmt::format("loss {:.4f}, {}", position.last.train.loss(), time);
   return fmt::format("best {:.2f} % after epoch {}, last {:.2f} %, {}", percent(position.best.test),
-                     position.best.epoch, percent(position.last.test), format_duration(position.seconds));
+                     position.best.epoch, percent(position.last.test), time);
 }
 
 std::string first_line(const std::string& text) { return text.substr(0, text.find('\n')); }
@@ -200,14 +187,14 @@ train::RunDirectory start_over(const fs::path& path) {
   return train::RunDirectory::create(path);
 }
 
-// Trains one run to its end or its failure; false: it was stopped before.
-bool run_cell(const Cell& cell, const fs::path& path, bool resume, DataSets& data,
-              const StudyRunOptions& options, StudyObserver& observer) {
-  train::RunDirectory run = resume ? train::RunDirectory::open(path) : start_over(path);
+// Trains one run to its end or its failure, and says which; nothing: it was stopped before.
+std::optional<std::string> run_cell(const Task& task, DataSets& data, const StudyRunOptions& options,
+                                    StudyObserver& observer) {
+  const Cell& cell = *task.cell;
+  train::RunDirectory run = task.resume ? train::RunDirectory::open(task.path) : start_over(task.path);
   run.lock();
   const fs::path failure = run.file(failure_file);
   Observer* const onlooker = observer.start_run(cell);
-  std::string result;
   try {
     const train::ResolvedRecipe recipe = train::resolve(cell.recipe, run);
     train::RecipeRun training(make_setup(recipe, data.of(recipe)), std::move(run),
@@ -216,14 +203,31 @@ bool run_cell(const Cell& cell, const fs::path& path, bool resume, DataSets& dat
     const auto curvature = options.curvature ? options.curvature(training.setup()) : nullptr;
     if (curvature) training.trainer().observe(*curvature);
     const TrainingOutcome outcome = training.trainer().run();
-    if (!outcome.finished) return false;
-    result = describe(outcome.position);
+    if (!outcome.finished) return {};
+    return describe(outcome.position);
   } catch (const Diverged& error) {
     write_file_atomically(failure, std::string(error.what()) + "\n");
-    result = "failed: " + first_line(error.what());
+    return "failed: " + first_line(error.what());
   }
-  observer.end_run(cell, result);
-  return true;
+}
+
+// Trains and measures what is missing of a cell; false: a signal has stopped it.
+bool finish_cell(const Cell& cell, const Task* task, StudyEvaluation& evaluation, DataSets& data,
+                 const StudyRunOptions& options, StudyObserver& observer) {
+  if (InterruptHandler::signal() != 0) return false;
+  std::optional<std::string> trained = "";
+  if (task != nullptr) trained = run_cell(*task, data, options, observer);
+  if (!trained) return false;
+  const auto measured = evaluation.measure_run(cell);
+  if (task != nullptr)
+    observer.end_run(cell, *trained + (measured && !measured->empty() ? ", " + *measured : ""));
+  if (!measured) return false;
+  if (task == nullptr && !measured->empty()) observer.evaluated(cell.label, cell, *measured);
+  if (evaluation.baselines().empty()) return true;
+  const Baseline& baseline = baseline_of(cell, evaluation.baselines());
+  const auto of_baseline = evaluation.measure_baseline(baseline);
+  if (of_baseline && !of_baseline->empty()) observer.evaluated(baseline.label, cell, *of_baseline);
+  return of_baseline.has_value();
 }
 
 // Throws UsageError naming a run that is there and was made with other data than the study has now.
@@ -263,13 +267,14 @@ int run_cells(const Study& study, const std::vector<Cell>& cells, const StudyDir
               const StudyRunOptions& options) {
   const InterruptHandler interrupts;
   const std::vector<Task> tasks = make_tasks(cells, directory, options.retry_failed);
-  check_same_knobs(cells, directory, tasks);
+  check_same_settled(cells, directory, tasks);
   DataSets data;
   std::vector<double> images;
   for (const Task& task : tasks) {  // which also tells whether the batches fit, before anything runs
     const train::ResolvedRecipe recipe = train::resolve(task.cell->recipe);
     const data::Loader loader(data.of(recipe).set.train, recipe.loader);
     images.push_back(static_cast<double>(recipe.recipe.epochs * loader.samples()));
+    check_measurable(study, *task.cell, data.of(recipe).set);
   }
   if (InterruptHandler::signal() != 0) return InterruptHandler::signal();
   check_same_data(cells, directory, tasks, data);
@@ -277,9 +282,11 @@ int run_cells(const Study& study, const std::vector<Cell>& cells, const StudyDir
   StudyObserver nobody;
   StudyObserver& observer = options.observer != nullptr ? *options.observer : nobody;
   observer.start(images, cells.size() - tasks.size());
-  for (const Task& task : tasks) {
-    if (InterruptHandler::signal() != 0 ||
-        !run_cell(*task.cell, task.path, task.resume, data, options, observer))
+  StudyEvaluation evaluation(study, cells, directory, data, observer);
+  for (const Cell& cell : cells) {
+    const auto task =
+        std::find_if(tasks.begin(), tasks.end(), [&](const Task& t) { return t.cell == &cell; });
+    if (!finish_cell(cell, task == tasks.end() ? nullptr : &*task, evaluation, data, options, observer))
       break;
   }
   return InterruptHandler::signal();

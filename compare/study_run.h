@@ -16,7 +16,8 @@
 namespace lamina::compare {
 
 // A study's folder: study.toml (a copy of its file), runs/NAME (what `lamina train` writes, and failure.txt
-// in a run that diverged), and what comes of them: results.csv, table.md, table.tex, report.html.
+// in a run that diverged), baselines/NAME (what was measured of random weights), and what comes of them:
+// results.csv, table.md, table.tex, report.html.
 class StudyDirectory {
  public:
   // Makes it if need be and locks it. Throws Error if it holds anything that is not a study, or if another
@@ -29,6 +30,7 @@ class StudyDirectory {
   const std::filesystem::path& path() const { return path_; }
   std::filesystem::path file(const std::string& name) const { return path_ / name; }
   std::filesystem::path run(const Cell& cell) const { return path_ / "runs" / cell.name; }
+  std::filesystem::path baseline(const std::string& name) const { return path_ / "baselines" / name; }
 
  private:
   MadeFolders made_;
@@ -47,7 +49,10 @@ class StudyObserver {
   // images: what each of the runs still to be done will train on, epochs counted; done: runs that are.
   virtual void start(const std::vector<double>& /*images*/, std::size_t /*done*/) {}
   virtual Observer* start_run(const Cell&) { return nullptr; }  // to look on; it must outlive the run
+  virtual void evaluating(const std::string& /*what*/) {}  // the run that has just ended, or an earlier one
   virtual void end_run(const Cell&, const std::string& /*result*/) {}
+  // Of a run that ended earlier, or of random weights.
+  virtual void evaluated(const std::string& /*label*/, const Cell&, const std::string& /*result*/) {}
 };
 
 struct StudyRunOptions {
@@ -60,7 +65,8 @@ struct StudyRunOptions {
 
 // Runs what is not finished of a study, whose file is kept beside the runs, one after the other: a run that
 // was stopped goes on from its newest checkpoint, one without a readable config.json starts over. A run that
-// diverges is noted in its failure.txt, and the next one follows. Returns 0, or the signal that stopped it;
+// diverges is noted in its failure.txt, and the next one follows. After each run what the study evaluates is
+// measured, of finished ones what is missing. Returns 0, or the signal that stopped it;
 // everything is saved then. Throws UsageError, before anything runs, if a run directory is of other options,
 // knobs or data, as far as that is known; Error for what would hit every run (no data, a full disk).
 int run_cells(const Study& study, const std::vector<Cell>& cells, const StudyDirectory& directory,

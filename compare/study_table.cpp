@@ -65,6 +65,27 @@ std::vector<StudyRow> all_rows(const Strings& columns, const std::vector<Cell>& 
   return rows;
 }
 
+// Of random weights: a column is theirs where they depend on its option.
+std::vector<StudyRow> baseline_rows(const Strings& columns, const std::vector<RunResult>& baselines) {
+  std::vector<StudyRow> rows;
+  for (const RunResult& baseline : baselines) {
+    auto row = std::find_if(rows.begin(), rows.end(),
+                            [&](const StudyRow& other) { return other.contender == baseline.label; });
+    if (row == rows.end()) {
+      StudyRow made{.contender = baseline.label, .values = {}, .group = {}};
+      made.group.label = baseline.label;
+      const nlohmann::json& options = baseline.config.at("options");
+      for (const std::string& column : columns)
+        made.values.push_back(
+            options.contains(column) && !options[column].is_null() ? plain_text(options[column]) : "-");
+      row = rows.insert(rows.end(), std::move(made));
+    }
+    row->group.runs.push_back(baseline);
+  }
+  for (StudyRow& row : rows) average(row.group);
+  return rows;
+}
+
 // Rows that agree in this compete.
 Strings competition(const StudyRow& row, const Strings& columns, const Strings& tuned) {
   Strings key{row.contender};
@@ -80,6 +101,10 @@ Statistic Group::*accuracy_by(Criterion criterion) {
       return &Group::best_accuracy;
     case Criterion::last_accuracy:
       return &Group::last_accuracy;
+    case Criterion::linear_accuracy:
+      return &Group::linear_accuracy;
+    case Criterion::linear_as_official_accuracy:
+      return &Group::linear_as_official_accuracy;
     case Criterion::knn_accuracy:
       break;
   }
@@ -118,80 +143,11 @@ std::string selection_note(const Study& study, Criterion criterion) {
       fmt::join(names, ", "), names.size() > 1 ? "were" : "was", describe(criterion));
 }
 
-std::string percent(const Statistic& s, const char* plus_minus) {
-  if (s.count == 0) return "-";
-  if (s.count == 1) return fmt::format("{:.2f}", 100 * s.mean);
-  return fmt::format("{:.2f}{}{:.2f}", 100 * s.mean, plus_minus, 100 * s.std);
-}
-
-// "3", or "2, 1 failed".
-std::string count_of(const Group& group) {
-  const auto failed = std::count_if(group.runs.begin(), group.runs.end(),
-                                    [](const RunResult& run) { return !run.failure.empty(); });
-  return fmt::format("{}{}", group.complete(), failed > 0 ? fmt::format(", {} failed", failed) : "");
-}
-
-struct Score {
-  const char* name;
-  Statistic Group::*accuracy;
-};
-
-// Of pretraining the nearest neighbours' after the last epoch measured; else the tests'.
-std::vector<Score> scores_of(const StudyTable& table) {
-  const bool pretrained = std::any_of(table.rows.begin(), table.rows.end(),
-                                      [](const StudyRow& row) { return row.group.knn_accuracy.count > 0; });
-  if (pretrained) return {{"kNN", &Group::knn_accuracy}};
-  return {{"best", &Group::best_accuracy}, {"last", &Group::last_accuracy}};
-}
-
-Strings headings(const StudyTable& table) {
-  Strings cells{"contender"};
-  for (const std::string& column : table.columns) cells.push_back(short_name(column));
-  for (const Score& score : scores_of(table)) cells.push_back(fmt::format("{} %", score.name));
-  cells.emplace_back("runs");
-  return cells;
-}
-
-Strings cells_of(const StudyTable& table, const StudyRow& row, const char* plus_minus) {
-  Strings cells{row.contender};
-  cells.insert(cells.end(), row.values.begin(), row.values.end());
-  for (const Score& score : scores_of(table)) cells.push_back(percent(row.group.*score.accuracy, plus_minus));
-  cells.push_back(count_of(row.group));
-  return cells;
-}
-
-std::string replaced(const std::string& text, const std::map<char, std::string>& by) {
-  std::string result;
-  for (const char c : text) result += by.contains(c) ? by.at(c) : std::string(1, c);
-  return result;
-}
-
-std::string latex_text(const std::string& text) {
-  return replaced(text, {{'\\', "\\textbackslash{}"},
-                         {'&', "\\&"},
-                         {'%', "\\%"},
-                         {'$', "\\$"},
-                         {'#', "\\#"},
-                         {'_', "\\_"},
-                         {'{', "\\{"},
-                         {'}', "\\}"},
-                         {'~', "\\textasciitilde{}"},
-                         {'^', "\\textasciicircum{}"}});
-}
-
-std::string latex_row(Strings cells) {
-  for (std::string& cell : cells) cell = latex_text(cell);
-  return fmt::format("  {} \\\\\n", fmt::join(cells, " & "));
-}
-
-std::string markdown_row(Strings cells) {
-  for (std::string& cell : cells) cell = replaced(cell, {{'|', "\\|"}});
-  return fmt::format("| {} |\n", fmt::join(cells, " | "));
-}
-
 std::string csv_cell(const std::string& text) {
   if (text.find_first_of(",\"\n") == std::string::npos) return text;
-  return '"' + replaced(text, {{'"', "\"\""}}) + '"';
+  std::string quoted = "\"";
+  for (const char c : text) quoted += c == '"' ? "\"\"" : std::string(1, c);
+  return quoted + "\"";
 }
 
 std::string csv_row(Strings cells) {
@@ -199,7 +155,21 @@ std::string csv_row(Strings cells) {
   return fmt::format("{}\n", fmt::join(cells, ","));
 }
 
-Strings csv_results(const RunResult& run, bool knn) {
+// The accuracies that runs_as_csv() has columns of beside those of tests.
+Strings csv_scores(const std::vector<Cell>& cells, const std::vector<RunResult>& results) {
+  const bool pretrained = std::any_of(cells.begin(), cells.end(),
+                                      [](const Cell& cell) { return cell.recipe.method.has_value(); });
+  Strings names;
+  for (const train::FrozenEvaluation& evaluation : train::frozen_evaluations()) {
+    const bool is_there = std::any_of(results.begin(), results.end(), [&](const RunResult& run) {
+      return run.evaluations.contains(evaluation.name);
+    });
+    if (is_there || (evaluation.name == "knn" && pretrained)) names.push_back(evaluation.name);
+  }
+  return names;
+}
+
+Strings csv_results(const RunResult& run, const Strings& scores) {
   const EpochRow *best = run.best(), *last = run.last();
   double seconds = 0;
   for (const EpochRow& row : run.epochs) seconds += row.seconds;
@@ -207,7 +177,10 @@ Strings csv_results(const RunResult& run, bool knn) {
   cells.push_back(best == nullptr ? "" : fmt::format("{}", best->test_accuracy));
   cells.push_back(best == nullptr ? "" : fmt::format("{}", best->epoch));
   cells.push_back(last == nullptr ? "" : fmt::format("{}", last->test_accuracy));
-  if (knn) cells.push_back(std::isnan(run.knn_accuracy()) ? "" : fmt::format("{}", run.knn_accuracy()));
+  for (const std::string& name : scores) {
+    const double accuracy = name == "knn" ? run.knn_accuracy() : run.evaluated_accuracy(name);
+    cells.push_back(std::isnan(accuracy) ? "" : fmt::format("{}", accuracy));
+  }
   cells.push_back(last == nullptr ? "" : fmt::format("{}", last->test_loss));
   cells.push_back(run.epochs.empty() ? "" : fmt::format("{}", run.epochs.back().train_loss));
   cells.push_back(fmt::format("{:.1f}", seconds));
@@ -216,10 +189,35 @@ Strings csv_results(const RunResult& run, bool knn) {
 
 }  // namespace
 
+std::vector<RunResult> read_baselines(const std::vector<Baseline>& baselines,
+                                      const StudyDirectory& directory) {
+  std::vector<RunResult> results;
+  for (const Baseline& baseline : baselines) {
+    RunResult result;
+    result.path = directory.baseline(baseline.name);
+    result.label = baseline.label;
+    result.config = {{"options", baseline.options}};
+    result.evaluations = read_evaluations_in(result.path);
+    result.complete = true;
+    results.push_back(std::move(result));
+  }
+  return results;
+}
+
+RunResult evaluated_as(const Study& study, RunResult result) {
+  nlohmann::json kept = nlohmann::json::object();
+  for (const train::FrozenEvaluation& evaluation : study.evaluations)
+    if (result.evaluations.contains(evaluation.name))
+      kept[evaluation.name] = result.evaluations[evaluation.name];
+  result.evaluations = std::move(kept);
+  return result;
+}
+
 StudyTable make_study_table(const Study& study, const std::vector<Cell>& cells,
-                            const std::vector<RunResult>& results) {
+                            const std::vector<RunResult>& results, const std::vector<RunResult>& baselines) {
   StudyTable table{.columns = varied_options(cells), .rows = {}, .note = {}};
   table.rows = all_rows(table.columns, cells, results);
+  table.baselines = baseline_rows(table.columns, baselines);
   if (study.tuned.empty()) return table;
   const Criterion criterion = criterion_of(study, cells);
   table.rows = best_rows(table.rows, table.columns, study.tuned, criterion);
@@ -227,53 +225,21 @@ StudyTable make_study_table(const Study& study, const std::vector<Cell>& cells,
   return table;
 }
 
-std::string as_text(const StudyTable& table) {
-  Table text(headings(table));
-  for (const StudyRow& row : table.rows) text.add(cells_of(table, row, " ± "));
-  return text.str() + (table.note.empty() ? "" : "\n" + table.note + "\n");
-}
-
-std::string as_markdown(const StudyTable& table) {
-  const Strings header = headings(table);
-  Strings rule(header.size(), "---:");
-  rule.front() = "---";
-  std::string text = markdown_row(header) + markdown_row(rule);
-  for (const StudyRow& row : table.rows) text += markdown_row(cells_of(table, row, " ± "));
-  return text + (table.note.empty() ? "" : "\n" + table.note + "\n");
-}
-
-std::string as_latex(const StudyTable& table) {
-  const std::size_t columns = headings(table).size() - 1;
-  std::string text = fmt::format("% \\usepackage{{booktabs}}\n\\begin{{tabular}}{{l{}}}\n  \\toprule\n",
-                                 std::string(columns, 'r'));
-  text += latex_row(headings(table)) + "  \\midrule\n";
-  for (const StudyRow& row : table.rows) {
-    std::string line = latex_row(cells_of(table, row, " ± "));
-    for (std::size_t at = 0; (at = line.find(" ± ", at)) != std::string::npos;) {
-      line.replace(at, std::string(" ± ").size(), " $\\pm$ ");
-    }
-    text += line;
-  }
-  text += "  \\bottomrule\n\\end{tabular}\n";
-  return text + (table.note.empty() ? "" : "% " + table.note + "\n");
-}
-
 std::string runs_as_csv(const std::vector<Cell>& cells, const std::vector<RunResult>& results) {
   const Strings columns = varied_options(cells);
   Strings header{"run", "contender"};
   for (const std::string& column : columns) header.push_back(short_name(column));
-  const bool pretrained = std::any_of(cells.begin(), cells.end(),
-                                      [](const Cell& cell) { return cell.recipe.method.has_value(); });
+  const Strings scores = csv_scores(cells, results);
   for (const char* name : {"seed", "state", "best_accuracy", "best_epoch", "last_accuracy"})
     header.emplace_back(name);
-  if (pretrained) header.emplace_back("knn_accuracy");
+  for (const std::string& name : scores) header.push_back(name + "_accuracy");
   for (const char* name : {"last_test_loss", "last_train_loss", "seconds"}) header.emplace_back(name);
   std::string text = csv_row(header);
   for (std::size_t i = 0; i < cells.size(); ++i) {
     Strings row{cells[i].name, cells[i].contender};
     for (std::string& value : values_of(cells[i], columns)) row.push_back(std::move(value));
     row.push_back(std::to_string(cells[i].recipe.seed));
-    for (std::string& value : csv_results(results[i], pretrained)) row.push_back(std::move(value));
+    for (std::string& value : csv_results(results[i], scores)) row.push_back(std::move(value));
     text += csv_row(row);
   }
   return text;

@@ -93,6 +93,9 @@ TEST_CASE("the time left of a study counts what was trained, whether or not it w
   study.start_run("last");
   CHECK(*study.seconds_left(30) == 10);
   CHECK(study.text().starts_with("[4/4] ETA "));
+  study.finish_run();  // what is still evaluated has a line, too
+  CHECK(*study.seconds_left(40) == 0);
+  CHECK(study.text().starts_with("[4/4] ETA 0:00"));
 }
 
 }  // namespace lamina::tests

@@ -1,4 +1,6 @@
 // lamina study and lamina report on runs of pretraining.
+#include <nlohmann/json.hpp>
+
 #include "catch.h"
 #include "program.h"
 #include "study_files.h"
@@ -50,6 +52,21 @@ TEST_CASE("a study of pretraining ends in a table and a report of its features",
   const Outcome other = run(command + Arguments{"--set-loss", "lambda=0.1"});
   CHECK(other.status == 2);
   CHECK(other.err.find("--set-loss: [\"lambda=0.1\"] here, [] there") != std::string::npos);
+
+  // As a version with other defaults would have made it.
+  const fs::path config = out / "runs/lars_seed=1/config.json";
+  nlohmann::json other_defaults = nlohmann::json::parse(read_file(config));
+  other_defaults["resolved"]["views"] = "tvlars";
+  other_defaults["resolved"]["loss"]["lambda"] = 0.5;
+  write_text(config, other_defaults.dump());
+  const Outcome mixed = run(command);
+  CHECK(mixed.status == 2);
+  for (const char* part : {"lars_seed=1: views: \"tvlars\" there, \"solo-learn-barlow\" here",
+                           "loss lambda: 0.5 there, 0.005 here"})
+    page_has(mixed.err, part);
+  for (const char* unknown : {"views", "loss", "projector"}) other_defaults["resolved"].erase(unknown);
+  write_text(config, other_defaults.dump());
+  CHECK(run(command).status == 0);
 }
 
 TEST_CASE("a report shows pretraining beside training, each by what it has", "[report]") {

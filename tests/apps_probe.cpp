@@ -74,6 +74,8 @@ TEST_CASE("lamina features writes what knn and linear measure") {
   CHECK(nearest["epoch"] == 2);
   CHECK(nearest["view"] == "test");
   CHECK(nearest["bn_batch"].is_null());
+  CHECK(!nearest.contains("seed"));  // nothing is drawn
+  CHECK(!file.metadata.contains("seed"));
   const auto probe = probe_json(Arguments{"linear", trained_run(), "--seed", "5"} + tiny_data);
   const LinearProbe expected = linear_probe(bank, queries, {.seed = 5});
   CHECK(probe["top1"] == expected.top1);
@@ -111,6 +113,8 @@ TEST_CASE("a backbone needs no last layer, and its projector is no part of it") 
     const auto json = probe_json(Arguments{"knn", file} + tiny_data + k + random);
     CHECK(json["accuracy"] == first["accuracy"]);
     CHECK(json["features"] == 64);
+    CHECK(json["weights"] == first["weights"]);  // of the backbone alone
+    CHECK(json.contains("seed") == file.starts_with("random:"));
   }
   CHECK(probe_json(Arguments{"linear", "random:resnet8", "--l2", "0.01"} + tiny_data)["epoch"] == 0);
 }

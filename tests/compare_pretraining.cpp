@@ -81,6 +81,7 @@ TEST_CASE("pretrained contenders are ranked by their nearest neighbours") {
   CHECK(table.find("Best test accuracy") == std::string::npos);
   CHECK(table.find("<b>52.00 ± 2.83</b>") != std::string::npos);
   CHECK(run_table(groups).find("54.00") != std::string::npos);
+  CHECK(run_table(groups).find("Best, %") == std::string::npos);
   std::vector<std::string> figures;
   for (const CurveFigure& figure : curve_figures(groups)) figures.push_back(figure.name);
   CHECK(figures == std::vector<std::string>{"knn-accuracy", "train-loss", "quantity-on-diagonal",

@@ -56,6 +56,22 @@ TEST_CASE("with every switch off, the official probe is a plain one: nothing of 
   CHECK(probe_tiny(net, options).correct == probe.correct);
 }
 
+TEST_CASE("a last batch that a batch normalisation cannot do with is refused before anything is trained") {
+  ResNet net("resnet18", {.head = false, .stem = Stem::imagenet, .seed = 3});  // 8 × 8 pixels become one
+  OfficialProbeOptions options{.one_shard = false, .epochs = 1, .workers = 0};
+  options.on_epoch = [](int, double) { FAIL("an epoch was trained"); };
+  for (const std::int64_t batch : {71, 39}) {  // of 72 training and 40 test images
+    CAPTURE(batch);
+    options.batch = batch;
+    CHECK(unexplained([&] { probe_tiny(net, options); },
+                      {"the last batch of an epoch", "single image", "layer", "another batch"}) == "nothing");
+  }
+  CHECK(net.training());
+  options.on_epoch = {};
+  options.training_mode = false;
+  CHECK(probe_tiny(net, options).samples == 40);
+}
+
 TEST_CASE("each switch of the official probe does what it says") {
   ResNet net = tiny_backbone();
   const std::string before = bits_of(net), parameters = parameter_bits(net);

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <memory>
 #include <numeric>
 
 #include "catch.h"
@@ -11,6 +12,7 @@
 #include "tiny_training.h"
 #include "train/knn.h"
 #include "train/linear_probe.h"
+#include "train/minimise.h"
 
 namespace lamina::tests {
 namespace {
@@ -194,6 +196,35 @@ TEST_CASE("λ is the one that is right most often on a tenth that the seed alone
   CHECK(again.weight.to_vector<double>() == probe.weight.to_vector<double>());
   CHECK(again.held_out[3].accuracy == probe.held_out[3].accuracy);
   CHECK(other.held_out[3].gradient != probe.held_out[3].gradient);
+}
+
+TEST_CASE(
+    "a search that ends short of its bound tells a limit from rounding and from a line search that fails") {
+  const auto stopped_by = [](const train::SmoothFunction& function, const train::MinimiseOptions& options) {
+    std::vector<double> x{1, -2};
+    const train::Minimum found = train::minimise(function, x, options);
+    CHECK(!found.reached);
+    return found.stopped_by;
+  };
+  // Rosenbrock's function; its gradient has the sign, and its value is NaN after the first if `breaks`.
+  const auto valley = [](double sign, bool breaks) {
+    return [sign, breaks, calls = std::make_shared<int>(0)](std::span<const double> x,
+                                                            std::span<double> gradient) {
+      const double off = x[1] - x[0] * x[0];
+      gradient[0] = sign * (-400 * x[0] * off - 2 * (1 - x[0]));
+      gradient[1] = sign * 200 * off;
+      if (breaks && ++*calls > 2) return std::nan("");  // the first two are of the start
+      return 100 * off * off + (1 - x[0]) * (1 - x[0]);
+    };
+  };
+  const auto slope = [](std::span<const double> x, std::span<double> gradient) {
+    gradient[0] = -1, gradient[1] = 0;
+    return -x[0];
+  };
+  CHECK(stopped_by(valley(1, false), {.max_iterations = 2}) == "the limit of iterations");
+  CHECK(stopped_by(valley(-1, false), {}).starts_with("rounding"));
+  CHECK(stopped_by(valley(1, true), {}).starts_with("the line search, which found no step"));
+  CHECK(stopped_by(slope, {}) == "the line search, whose steps grew without end");
 }
 
 TEST_CASE("a fit that ends short of its bound says so") {

@@ -241,8 +241,9 @@ TEST_CASE("metrics tell embeddings that have collapsed from healthy ones") {
       accumulate_gradients(objective, part, sums);
       break;
     }
-    return objective.collapse(
-        metrics_from_sums(sums.data<double>(), static_cast<std::size_t>(sums.elements()), 24));
+    const Metrics means =
+        metrics_from_sums(sums.data<double>(), static_cast<std::size_t>(sums.elements()), 24);
+    return objective.collapse(means, means);
   };
   PixelLinear healthy(6), constant(6), copies(6);
   constant.parameter("linear.weight").value.fill(0);
@@ -256,10 +257,38 @@ TEST_CASE("metrics tell embeddings that have collapsed from healthy ones") {
   };
   CHECK(texts(healthy) == std::vector<std::string>{"", "", ""});
   const std::vector<std::string> collapsed = texts(constant);
-  CHECK(collapsed[0].find("mean correlation C_ii of") != std::string::npos);
+  CHECK(collapsed[0].find(" at most (1 is that of features") != std::string::npos);
   CHECK(collapsed[1].find("uniformity of") != std::string::npos);
   CHECK(collapsed[2].find("below 0.1") != std::string::npos);
   CHECK(texts(copies)[0].find("copies of one feature") != std::string::npos);
+}
+
+TEST_CASE("embeddings that have not learnt yet, or get better, have not collapsed") {
+  // Two views that have nothing to do with one another: C_ij² is 1 / N on the mean, and the mean C_ii near 0.
+  PixelLinear net(6);
+  BarlowTwins barlow(net);
+  data::Part part{.views = {Tensor::randn({512, 8, 8, 3}, {.seed = 1, .draw = 0}),
+                            Tensor::randn({512, 8, 8, 3}, {.seed = 1, .draw = 1})},
+                  .labels = Tensor::from(std::vector<std::int32_t>(512), {512}),
+                  .batch_samples = 512};
+  const auto means_of = [](TwoViewObjective& objective, const data::Part& batch) {
+    const Tensor sums = Tensor::zeros({std::ssize(objective.metrics()) + 1}, {.dtype = DType::f64});
+    accumulate_gradients(objective, batch, sums);
+    return metrics_from_sums(sums.data<double>(), static_cast<std::size_t>(sums.elements()), 512);
+  };
+  const Metrics unrelated = means_of(barlow, part);
+  CHECK(unrelated.mean(2) < 0.05);
+  CHECK(barlow.collapse(unrelated, unrelated).empty());
+
+  const auto metrics = [](double on, double off, double correlation) {
+    return Metrics{.samples = 1, .sums = {on, off, correlation}};
+  };
+  const Metrics copies = metrics(1, 0.5 * 30, 0.7), fewer = metrics(1, 0.4 * 30, 0.7);
+  CHECK(!barlow.collapse(copies, fewer).empty());
+  CHECK(barlow.collapse(fewer, copies).empty());
+  SimClr simclr(net);
+  CHECK(!simclr.collapse({.samples = 1, .sums = {0, -0.05}}, {.samples = 1, .sums = {0, -0.06}}).empty());
+  CHECK(simclr.collapse({.samples = 1, .sums = {0, -0.05}}, {.samples = 1, .sums = {0, -0.04}}).empty());
 }
 
 TEST_CASE("two passes take the memory of a part") {

@@ -33,7 +33,8 @@ SingleImage single_image(const data::Loader& loader, const std::string& micro) {
   if (found.part.empty() && !options.drop_last && loader.samples() % options.batch != 0) {
     found = single_in_batch(loader.samples() % options.batch, options,
                             "the last batch of an epoch, with " + batch, micro);
-    if (!found.part.empty() && found.advice.empty()) found.advice = "drop_last, or another batch";
+    if (!found.part.empty() && found.advice.empty())
+      found.advice = (has_option("drop_last") ? "drop_last, or another " : "another ") + option_name("batch");
   }
   if (!found.part.empty() && found.advice.empty()) found.advice = "a larger " + option_name("batch");
   return found;

@@ -1,7 +1,6 @@
 #include "train/evaluation.h"
 
 #include <algorithm>
-#include <cmath>
 #include <numeric>
 #include <span>
 #include <utility>
@@ -13,6 +12,7 @@
 #include "core/math/argmax.h"
 #include "core/ops/elementwise.h"
 #include "train/objectives/classification.h"
+#include "train/top_count.h"
 
 namespace lamina {
 namespace {
@@ -102,18 +102,6 @@ class OpenClassification final : public Objective {
   Tensor logits_;
 };
 
-// How many classes come before the label's.
-std::int64_t rank_of(const double* logits, std::int64_t classes, std::int64_t label) {
-  const double own = logits[label];
-  std::int64_t rank = 0;
-  for (std::int64_t c = 0; c < classes; ++c) {
-    const bool is_equal = logits[c] == own || (std::isnan(logits[c]) && std::isnan(own));
-    const bool is_larger = logits[c] > own || (std::isnan(logits[c]) && !std::isnan(own));
-    rank += is_larger || (is_equal && c < label) ? 1 : 0;
-  }
-  return rank;
-}
-
 // What the logits of a split's samples, in their order, come to class by class. They are read from the device
 // when there are some of them, so that it seldom waits and little of its memory is taken.
 class ClassCounts {
@@ -148,7 +136,7 @@ class ClassCounts {
       const double* of_sample = rows.data() + row * classes;
       const std::int64_t label = labels_[counted_++];
       confusion_.add(label, math::argmax(of_sample, classes));
-      ++ranks_[static_cast<std::size_t>(rank_of(of_sample, classes, label))];
+      ++ranks_[static_cast<std::size_t>(train::rank_of(of_sample, classes, label))];
     }
   }
 

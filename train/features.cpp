@@ -15,7 +15,8 @@ namespace {
 using Forward = std::function<Tensor(const Tensor& images)>;
 
 // The batches' outputs below one another.
-Tensor outputs_of(const Forward& forward, const data::Loader& loader, Device device) {
+Tensor outputs_of(const Forward& forward, const data::Loader& loader, Device device,
+                  const FeatureOptions& options) {
   Tensor values;
   std::int64_t done = 0;
   for (const data::Part& part : loader.epoch(0, device)) {
@@ -25,6 +26,7 @@ Tensor outputs_of(const Forward& forward, const data::Loader& loader, Device dev
     if (!values.defined()) values = Tensor::empty({loader.samples(), output.size(1)});
     values.rows(done, part.size()).copy_from(output.detach());
     done += part.size();
+    if (options.on_batch) options.on_batch();
   }
   return values;
 }
@@ -37,7 +39,7 @@ Features features_by(const Forward& forward, Module& backbone, const data::Split
   const EvalMode eval_mode(backbone);
   const train::FrozenState frozen(state);
   const data::Loader loader = data::evaluation_loader(split, options.batch, options.workers);
-  Features features{.values = outputs_of(forward, loader, device),
+  Features features{.values = outputs_of(forward, loader, device, options),
                     .labels = split.labels.to_vector<std::int32_t>()};
   frozen.check_unchanged("features", backbone.kind());
   return features;

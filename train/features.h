@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <vector>
 
 #include "core/tensor.h"
@@ -23,6 +24,7 @@ struct Features {
 struct FeatureOptions {
   std::int64_t batch = 256;  // images at once; changes the features by rounding at most
   int workers = 2;
+  std::function<void()> on_batch = {};  // after each; what it throws is thrown on
 };
 
 // Of every image of the split once, without augmentation and normalised with the split's mean and std, which

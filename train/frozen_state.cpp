@@ -1,5 +1,7 @@
 #include "train/frozen_state.h"
 
+#include <fmt/format.h>
+
 #include <utility>
 
 #include "core/base/digest.h"
@@ -18,6 +20,14 @@ std::vector<std::uint64_t> digests_of(const ParamList& state) {
 }
 
 }  // namespace
+
+std::string digest_of(const ParamList& state) {
+  std::string all;
+  const std::vector<std::uint64_t> digests = digests_of(state);
+  for (std::size_t i = 0; i < digests.size(); ++i)
+    all += fmt::format("{} {:016x}\n", state[i]->name, digests[i]);
+  return fmt::format("{:016x}", digest_of_bytes(all.data(), all.size()));
+}
 
 FrozenState::FrozenState(ParamList state) : state_(std::move(state)), digests_(digests_of(state_)) {}
 

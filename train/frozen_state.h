@@ -9,6 +9,9 @@
 
 namespace lamina::train {
 
+// Of all names and values: 16 hexadecimal digits.
+std::string digest_of(const ParamList& state);
+
 // Digests of parameters and buffers, Module::state() or those of them that must not change, as they were when
 // this was made.
 class FrozenState {

@@ -111,6 +111,7 @@ double regression_loss(const Samples& samples, double l2, const Coefficients& la
 LinearFit fit_from(Coefficients& coefficients, const Samples& samples, double l2,
                    const LinearProbeOptions& options) {
   const auto loss = [&](std::span<const double> values, std::span<double> gradient) {
+    if (options.on_evaluation) options.on_evaluation();
     return regression_loss(samples, l2, coefficients, values, gradient);
   };
   const train::Minimum found =

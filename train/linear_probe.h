@@ -9,6 +9,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -21,8 +22,9 @@ struct LinearProbeOptions {
   std::optional<double> l2 = {};  // λ, above 0; unset: the best of linear_probe_grid() on held-out images
   // Which tenth of the training images is held out for that.
   std::uint64_t seed = 1;
-  double gradient_bound = 1e-5;  // on every element of ∂L/∂(W, b)
-  int max_iterations = 2000;     // of each fit
+  double gradient_bound = 1e-5;              // on every element of ∂L/∂(W, b)
+  int max_iterations = 2000;                 // of each fit
+  std::function<void()> on_evaluation = {};  // of L, each; what it throws is thrown on
 };
 
 // λ from 1 to 10⁻⁶, by powers of ten: from the strongest to the weakest.

@@ -256,14 +256,19 @@ Backbone random_backbone(const std::string& model, const ModelOptions& options, 
                             .seed = seed};
   if (options.stem) net_options.stem = parse_stem(*options.stem);
   if (options.shortcut) net_options.shortcut = parse_shortcut(*options.shortcut);
-  Backbone backbone{.name = "random:" + model,
-                    .net = ResNet(model, net_options),
-                    .info = {},
-                    .channels = channels,
-                    .epoch = 0};
-  backbone.info.model = model;
+  Backbone backbone = random_backbone(model, net_options);
   backbone.info.mean = options.mean;
   backbone.info.std = options.std;
+  return backbone;
+}
+
+Backbone random_backbone(const std::string& model, const ResNetOptions& options) {
+  Backbone backbone{.name = "random:" + model,
+                    .net = ResNet(model, options),
+                    .info = {},
+                    .channels = options.channels,
+                    .epoch = 0};
+  backbone.info.model = model;
   return backbone;
 }
 

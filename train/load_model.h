@@ -78,5 +78,6 @@ Backbone load_backbone(const std::filesystem::path& run_or_file, const ModelOpti
 // Throws UsageError for an unknown model.
 Backbone random_backbone(const std::string& model, const ModelOptions& options, std::uint64_t seed,
                          int channels);
+Backbone random_backbone(const std::string& model, const ResNetOptions& options);  // without a head
 
 }  // namespace lamina::train

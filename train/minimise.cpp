@@ -1,5 +1,6 @@
 #include "train/minimise.h"
 
+#include <fmt/core.h>
 #include <lbfgs.h>
 
 #include <algorithm>
@@ -65,10 +66,28 @@ class Search {
   Minimum result_;
 };
 
-const char* reason_of(int status) {
-  if (status == LBFGSERR_MAXIMUMITERATION) return "the limit of iterations";
-  if (status == LBFGSERR_OUTOFMEMORY) return "memory";
-  return "rounding: no step along the search direction gains anything";
+// Of the end of a search that did not come to the bound.
+std::string reason_of(int status) {
+  switch (status) {
+    case LBFGSERR_MAXIMUMITERATION:
+      return "the limit of iterations";
+    case LBFGSERR_OUTOFMEMORY:
+      return "memory";
+    case LBFGSERR_ROUNDING_ERROR:
+    case LBFGSERR_WIDTHTOOSMALL:
+      return "rounding: no step along the search direction gains anything";
+    case LBFGSERR_MAXIMUMSTEP:
+      return "the line search, whose steps grew without end";
+    case LBFGSERR_MAXIMUMLINESEARCH:
+    case LBFGSERR_MINIMUMSTEP:
+    case LBFGSERR_OUTOFINTERVAL:
+    case LBFGSERR_INCORRECT_TMINMAX:
+      return fmt::format("the line search, which found no step that gains enough (libLBFGS {})", status);
+    case LBFGSERR_INCREASEGRADIENT:
+      return "a search direction that leads upwards";
+    default:
+      return fmt::format("libLBFGS, status {}", status);
+  }
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 
 #include <functional>
 #include <span>
+#include <string>
 #include <vector>
 
 namespace lamina::train {
@@ -18,7 +19,7 @@ struct Minimum {
   double value = 0;
   double gradient = 0;          // the largest element of the gradient, without its sign
   bool reached = false;         // the bound
-  const char* stopped_by = "";  // what ended it where the bound was not reached
+  std::string stopped_by = {};  // what ended it where the bound was not reached
 };
 
 // The function's value at x; its gradient goes into `gradient`, which has as many elements.

@@ -11,10 +11,13 @@
 #include "core/base/rounding.h"
 #include "core/ops/elementwise.h"
 #include "core/ops/loss.h"
+#include "core/ops/reduce.h"
 #include "data/loader.h"
 #include "layers/linear.h"
 #include "optim/optimizer.h"
+#include "train/batch_norm_check.h"
 #include "train/frozen_state.h"
+#include "train/objective.h"
 #include "train/top_count.h"
 
 namespace lamina {
@@ -71,6 +74,18 @@ void set_start(Linear& head, std::uint64_t seed) {
   head.parameter("bias").value.fill(0);
 }
 
+// The backbone as what is computed of each part of a batch.
+class BackboneForward final : public Objective {
+ public:
+  explicit BackboneForward(ResNet& backbone) : backbone_(backbone) {}
+  std::string name() const override { return "linear"; }
+  Module& module() override { return backbone_; }
+  PartLoss loss(const data::Part& part) override { return sum(backbone_.features(part.images())); }
+
+ private:
+  ResNet& backbone_;
+};
+
 class Probing {
  public:
   Probing(ResNet& backbone, Linear& head, const OfficialProbeOptions& options)
@@ -93,6 +108,7 @@ class Probing {
       loss.backward();
       optimizer_.step();
       sum += loss.item() * static_cast<double>(part.size());
+      if (options_.on_batch) options_.on_batch();
     }
     const double mean = sum / static_cast<double>(loader.samples());
     check(std::isfinite(mean), "linear: the loss of epoch {} is {}", epoch + 1, mean);
@@ -106,6 +122,7 @@ class Probing {
       const Tensor logits = head_(backbone_.features(part.images()));
       probe.correct += train::count_among_first(logits, part.labels, 1);
       among_five += train::count_among_first(logits, part.labels, 5);
+      if (options_.on_batch) options_.on_batch();
     }
     probe.samples = loader.samples();
     probe.top1 = static_cast<double>(probe.correct) / static_cast<double>(probe.samples);
@@ -139,12 +156,15 @@ OfficialProbe official_probe(ResNet& backbone, const data::Split& train, const d
               LinearLayerOptions{.tensor = {.device = backbone.options().device}});
   set_start(head, options.seed);
   Probing probing(backbone, head, options);
-  const data::Loader loader = training_loader(train, options);
+  const data::Loader loader = training_loader(train, options), tests = test_loader(test, options);
+  BackboneForward forward(backbone);  // before hours of training, not after
+  for (const data::Loader* batches : {&loader, &tests})
+    train::check_batch_norms(forward, *batches, backbone.options().device);
   for (int epoch = 0; epoch < options.epochs; ++epoch) {
     const double loss = probing.train_epoch(loader, epoch);
     if (options.on_epoch) options.on_epoch(epoch + 1, loss);
   }
-  probing.test(test_loader(test, options), probe);
+  probing.test(tests, probe);
   frozen.check_unchanged("linear", backbone.kind());
   return probe;
 }

@@ -29,6 +29,7 @@ struct OfficialProbeOptions {
   std::uint64_t seed = 1;  // of the last layer's start, the order and the crops
   int workers = 2;
   std::function<void(int epoch, double loss)> on_epoch = {};  // from 1; the mean over the epoch
+  std::function<void()> on_batch = {};                        // after each; what it throws is thrown on
 };
 
 struct OfficialProbe {
@@ -41,8 +42,10 @@ struct OfficialProbe {
 // The last layer starts with N(0, 0.01) and bias 0. Training images are cropped (8 … 100 % of the area,
 // bilinear) and mirrored; all images are normalised with the split's mean and std. The learning rate of
 // iteration t is lr (1 + cos(2π t / period)) / 2.
-// Throws UsageError for options out of range, and Error for what a data::Loader refuses, for a loss that is
-// not finite, and if a parameter of the backbone has changed, or in evaluation mode a buffer.
+// Throws UsageError for options out of range and, before anything is trained, for a last batch of one image
+// that leaves a batch normalisation in training mode a single value; Error for what a data::Loader refuses,
+// for a loss that is not finite, and if a parameter of the backbone has changed, or in evaluation mode a
+// buffer.
 OfficialProbe official_probe(ResNet& backbone, const data::Split& train, const data::Split& test, int classes,
                              const OfficialProbeOptions& options = {});
 

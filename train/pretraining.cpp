@@ -176,6 +176,27 @@ Recipe with_resolved(Recipe recipe, const nlohmann::json& resolved) {
   return recipe;
 }
 
+std::vector<std::string> pretraining_differences(const nlohmann::json& resolved, const Recipe& recipe,
+                                                 std::int64_t height) {
+  std::vector<std::string> found;
+  if (!recipe.method || !resolved.is_object()) return found;
+  Pretraining pretraining = resolve_pretraining(recipe);
+  if (!pretraining.views && height > 0)
+    pretraining.views = data::default_view_recipe(pretraining.method, height);
+  const nlohmann::json here = to_json(pretraining);
+  const auto compare = [&](const std::string& name, const nlohmann::json& theirs,
+                           const nlohmann::json& ours) {
+    if (theirs.is_null() || ours.is_null() || theirs == ours) return;
+    found.push_back(fmt::format("{}: {} there, {} here", name, theirs.dump(), ours.dump()));
+  };
+  for (const char* name : {"views", "projector"})
+    compare(name, resolved.value(name, nlohmann::json()), here.value(name, nlohmann::json()));
+  const nlohmann::json loss = resolved.value("loss", nlohmann::json());
+  for (const auto& [name, value] : here["loss"].items())
+    if (loss.is_object()) compare("loss " + name, loss.value(name, nlohmann::json()), value);
+  return found;
+}
+
 std::int64_t normalised_together(const Recipe& recipe) {
   if (recipe.bn_batch > 0) return recipe.bn_batch;
   return part_size(recipe) > 0 ? part_size(recipe) : recipe.batch;

@@ -53,6 +53,12 @@ nlohmann::json to_json(const Pretraining& pretraining);
 // Error for widths that are no whole numbers.
 Recipe with_resolved(Recipe recipe, const nlohmann::json& resolved);
 
+// In words, "views: tvlars there, solo-learn-barlow here", where a run's "resolved" has other views, another
+// projector or loss than the recipe gives now on its images, of `height` pixels (0: unknown). What the run
+// does not name is unknown, and no difference.
+std::vector<std::string> pretraining_differences(const nlohmann::json& resolved, const Recipe& recipe,
+                                                 std::int64_t height);
+
 // Over how many samples batch normalisation takes its statistics: bn_batch, or all that are computed at once.
 std::int64_t normalised_together(const Recipe& recipe);
 

@@ -29,10 +29,15 @@ std::optional<std::int64_t> step_of(std::string_view name) {
   return step;
 }
 
+// What holds of the final weights alone.
+constexpr std::array<const char*, 5> end_files{"weights.safetensors", "evaluation.json", "knn.json",
+                                               "linear.json", "linear-as-official.json"};
+
 bool is_own(std::string_view name) {
-  constexpr std::array<std::string_view, 10> names{
-      "config.json",         "steps.csv",       "epochs.csv",  "trace.safetensors", "best.safetensors",
-      "weights.safetensors", "evaluation.json", "failure.txt", "curvature.csv",     "curvature.safetensors"};
+  constexpr std::array<std::string_view, 8> names{
+      "config.json",      "steps.csv",   "epochs.csv",    "trace.safetensors",
+      "best.safetensors", "failure.txt", "curvature.csv", "curvature.safetensors"};
+  if (std::find(end_files.begin(), end_files.end(), name) != end_files.end()) return true;
   return std::find(names.begin(), names.end(), name) != names.end() || step_of(name).has_value();
 }
 
@@ -114,7 +119,7 @@ void RunDirectory::keep_checkpoints(const std::vector<std::int64_t>& steps) cons
 void RunDirectory::remove_half_written() const { remove_temporaries(path_, is_own); }
 
 void RunDirectory::remove_end() const {
-  for (const char* name : {"weights.safetensors", "evaluation.json"}) {
+  for (const char* name : end_files) {
     std::error_code error;
     fs::remove(file(name), error);
     check(!error, "{}: of an earlier end of this run, cannot be removed: {}", file(name).string(),

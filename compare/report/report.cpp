@@ -51,21 +51,25 @@ std::string footer(const ReportFolder& folder) {
 
 }  // namespace
 
-void write_report(const std::vector<RunResult>& all_runs, const fs::path& output,
-                  const ReportOptions& options) {
+void write_report(const std::vector<RunResult>& runs, const fs::path& output, const ReportOptions& options) {
+  write_report(runs, {}, output, options);
+}
+
+void write_report(const std::vector<RunResult>& all_runs, const std::vector<Group>& baselines,
+                  const fs::path& output, const ReportOptions& options) {
   const std::vector<RunResult> runs = without_repetitions(all_runs);
   check(!runs.empty(), "report: there are no runs to report on");
   const std::vector<Group> groups = group_runs(runs);
   const InterruptHandler interrupts;  // Ctrl-C is an error like any other: what is half made goes
   ReportFolder folder(output);
-  folder.write("comparison.csv", comparison_csv(groups));
+  folder.write("comparison.csv", comparison_csv(groups, baselines));
   const FiguresHtml figures = make_figures(groups, folder, options.all_layers);
   const std::string body =
-      figures.symbols + "<h1>" + escape_html(options.title) + "</h1>\n" + summary_paragraph(groups) +
-      paragraphs(options.introduction) + section("Comparison", comparison_table(groups)) +
-      section("Curves", figures.curves) + section("Classes", figures.classes) +
-      section("Layers over training", figures.maps) + section("Configurations", configurations(groups)) +
-      section("Runs", run_table(groups)) + footer(folder);
+      figures.symbols + "<h1>" + escape_html(options.title) + "</h1>\n" +
+      summary_paragraph(groups, baselines) + paragraphs(options.introduction) +
+      section("Comparison", comparison_table(groups, baselines)) + section("Curves", figures.curves) +
+      section("Classes", figures.classes) + section("Layers over training", figures.maps) +
+      section("Configurations", configurations(groups)) + section("Runs", run_table(groups)) + footer(folder);
   folder.publish(html_page(options.title, body));
 }
 

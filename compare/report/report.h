@@ -9,6 +9,7 @@
 namespace lamina::compare {
 
 struct RunResult;  // compare/comparison.h
+struct Group;
 
 struct ReportOptions {
   std::string title = "Comparison of training runs";
@@ -21,6 +22,10 @@ struct ReportOptions {
 // missing or fails, or something cannot be written. A run that occurs twice counts once.
 void write_report(const std::vector<RunResult>& runs, const std::filesystem::path& output,
                   const ReportOptions& options = {});
+
+// With rows below the others' of what runs started from: groups without epochs, but with accuracies.
+void write_report(const std::vector<RunResult>& runs, const std::vector<Group>& baselines,
+                  const std::filesystem::path& output, const ReportOptions& options);
 
 // The same on run directories: report_on({"runs/mine"}, "report.html").
 void report_on(const std::vector<std::filesystem::path>& runs, const std::filesystem::path& output,

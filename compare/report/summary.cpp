@@ -9,6 +9,7 @@
 #include <set>
 
 #include "compare/compared_options.h"
+#include "compare/report/feature_scores.h"
 #include "compare/report/folder.h"
 #include "compare/report/html.h"
 #include "core/base/error.h"
@@ -90,11 +91,6 @@ std::string what_was_compared(const std::vector<Group>& groups) {
                      groups.size() == 1 ? "" : fmt::format(" each; {} runs in all", runs));
 }
 
-bool any_has(const std::vector<Group>& groups, Statistic Group::*score) {
-  return std::any_of(groups.begin(), groups.end(),
-                     [&](const Group& group) { return (group.*score).count > 0; });
-}
-
 // What contenders are told apart by: the test accuracy, or if none has one, that of the nearest neighbours.
 Statistic Group::*score_of(const std::vector<Group>& groups) {
   const bool pretrained = !any_has(groups, &Group::best_accuracy) && any_has(groups, &Group::knn_accuracy);
@@ -162,6 +158,20 @@ std::string what_it_came_to(const std::vector<Group>& groups) {
                             percent(second.*score), caution(best.*score, second.*score));
 }
 
+// Of the best, by what contenders are ranked by. Several baselines, of other models say, are left to the
+// table.
+std::string what_training_added(const std::vector<Group>& groups, const std::vector<Group>& baselines) {
+  Statistic Group::*const score = score_of(groups);
+  const std::vector<const Group*> ranked = ranking(groups);
+  if (ranked.empty() || !tested_alike(groups) || baselines.size() != 1 ||
+      (baselines.front().*score).count == 0)
+    return "";
+  const Group& baseline = baselines.front();
+  const double added = 100 * ((ranked.front()->*score).mean - (baseline.*score).mean);
+  return fmt::format(" The best is {:.2f} points {} {} ({} %).", std::abs(added),
+                     added < 0 ? "below" : "above", escape_html(baseline.label), percent(baseline.*score));
+}
+
 std::string what_is_missing(const std::vector<Group>& groups) {
   std::size_t missing = 0;
   for (const Group& group : groups) missing += group.runs.size() - group.complete();
@@ -203,80 +213,74 @@ std::string how_best_was_chosen(const std::vector<Group>& groups) {
          "free of that.";
 }
 
-// "k 200, temperature 0.1, batch statistics over 512 samples", as runs of pretraining say it.
-std::string how_neighbours_were_found(const std::vector<Group>& groups) {
-  std::set<std::string> ways;
-  for (const Group& group : groups) {
-    const auto resolved = group.representative().config.value("resolved", nlohmann::json::object());
-    const nlohmann::json knn = resolved.value("knn", nlohmann::json());
-    if (group.knn_accuracy.count == 0 || !knn.is_object()) continue;
-    const auto text = [](const nlohmann::json& in, const char* name) {
-      return as_text(in.value(name, nlohmann::json("unknown")));
-    };
-    ways.insert(
-        fmt::format("k {}, temperature {}, {} training images, batch statistics over {} samples in training",
-                    text(knn, "k"), text(knn, "temperature"), text(knn, "bank"), text(resolved, "bn_batch")));
-  }
-  return fmt::format(
-      " kNN: the test images classified by their nearest training images, by cosine of the backbone’s "
-      "features, after the last epoch measured ({}).",
-      escape_html(fmt::format("{}", fmt::join(ways, "; "))));
-}
-
 void append(std::vector<std::string>& cells, const std::vector<std::string>& more) {
   cells.insert(cells.end(), more.begin(), more.end());
 }
 
 std::string duration(const Statistic& s) { return s.count == 0 ? no_value : format_duration(s.mean); }
 
+std::string table_notes(const std::vector<Group>& groups) {
+  return "<p class=\"note\">Means over the complete runs, ± the sample standard deviation over their "
+         "seeds. " +
+         how_best_was_chosen(groups) + how_features_were_measured(groups) +
+         " The training loss is the mean over the last epoch while the weights moved; the time is that of "
+         "training alone, without tests.</p>\n";
+}
+
+// Also of runs that are not complete, which have no part in averages.
+bool any_tested(const std::vector<Group>& groups) {
+  return std::any_of(groups.begin(), groups.end(), [](const Group& group) {
+    return std::any_of(group.runs.begin(), group.runs.end(),
+                       [](const RunResult& run) { return run.last() != nullptr; });
+  });
+}
+
 // For a CSV cell: nothing where there is nothing.
 std::string csv_cells(const Statistic& s) { return s.count == 0 ? "," : fmt::format("{},{}", s.mean, s.std); }
 
 }  // namespace
 
-std::string summary_paragraph(const std::vector<Group>& groups) {
+std::string summary_paragraph(const std::vector<Group>& groups, const std::vector<Group>& baselines) {
   return "<p class=\"lead\">" + what_was_compared(groups) + what_it_came_to(groups) +
-         what_is_missing(groups) + repeated_seeds(groups) + "</p>\n";
+         what_training_added(groups, baselines) + what_is_missing(groups) + repeated_seeds(groups) + "</p>\n";
 }
 
-std::string comparison_table(const std::vector<Group>& groups) {
-  const bool neighbours = any_has(groups, &Group::knn_accuracy);
-  const bool tested = any_has(groups, &Group::best_accuracy) || !neighbours;
+std::string comparison_table(const std::vector<Group>& groups, const std::vector<Group>& baselines) {
+  const std::vector<FeatureColumn> features = feature_columns(groups);
+  const bool tested = any_has(groups, &Group::best_accuracy) || features.empty();
   HtmlTable table{{"Contender"}, {}};
   if (tested)
     append(table.header, {"Best test accuracy, %", "at epoch", "Last test accuracy, %", "Last test loss"});
-  if (neighbours) append(table.header, {"kNN accuracy, %"});
+  for (const FeatureColumn& column : features) append(table.header, {column.title});
   append(table.header, {"Final training loss", "Training time", "Seeds"});
   table.text_columns = {table.header.size() - 1};
   const std::vector<const Group*> ranked = ranking(groups);
-  for (std::size_t i = 0; i < groups.size(); ++i) {
-    const Group& group = groups[i];
+  const auto add_row = [&](const std::string& label, const Group& group, const std::string& seeds) {
     const bool is_best = tested_alike(groups) && !ranked.empty() && ranked.front() == &group;
     const auto accuracy = [&](Statistic Group::*which) {
       const std::string text = percent(group.*which);
       return is_best && which == score_of(groups) ? "<b>" + text + "</b>" : text;
     };
-    std::vector<std::string> row{html_label(i, group.label)};
+    std::vector<std::string> row{label};
     if (tested)
       append(row, {accuracy(&Group::best_accuracy), best_epoch(group.best_epoch),
                    percent(group.last_accuracy), with_std(group.last_test_loss, 1, 4)});
-    if (neighbours) append(row, {accuracy(&Group::knn_accuracy)});
-    append(row, {with_std(group.last_train_loss, 1, 4), duration(group.seconds),
-                 escape_html(describe_runs(group))});
+    for (const FeatureColumn& column : features) append(row, {accuracy(column.accuracy)});
+    append(row, {with_std(group.last_train_loss, 1, 4), duration(group.seconds), escape_html(seeds)});
     table.rows.push_back(std::move(row));
-  }
-  return table.str() +
-         "<p class=\"note\">Means over the complete runs, ± the sample standard deviation over their "
-         "seeds. " +
-         how_best_was_chosen(groups) + (neighbours ? how_neighbours_were_found(groups) : "") +
-         " The training loss is the mean over the last epoch while the weights moved; the time is that of "
-         "training alone, without tests.</p>\n";
+  };
+  for (std::size_t i = 0; i < groups.size(); ++i)
+    add_row(html_label(i, groups[i].label), groups[i], describe_runs(groups[i]));
+  for (const Group& group : baselines) add_row(escape_html(group.label), group, describe_runs(group));
+  return table.str() + table_notes(groups);
 }
 
 std::string run_table(const std::vector<Group>& groups) {
-  const bool neighbours = any_has(groups, &Group::knn_accuracy);
-  HtmlTable table{{"Run", "Contender", "Seed", "Epochs done", "Best, %", "Last, %"}, {1}};
-  if (neighbours) table.header.emplace_back("kNN, %");
+  const std::vector<FeatureColumn> features = feature_columns(groups);
+  const bool tests = features.empty() || any_tested(groups);
+  HtmlTable table{{"Run", "Contender", "Seed", "Epochs done"}, {1}};
+  if (tests) append(table.header, {"Best, %", "Last, %"});
+  for (const FeatureColumn& column : features) table.header.emplace_back(column.short_title);
   table.header.emplace_back("State");
   table.text_columns.push_back(table.header.size() - 1);
   const auto accuracy = [](double value) {
@@ -289,12 +293,10 @@ std::string run_table(const std::vector<Group>& groups) {
                                 : run.complete       ? "complete"
                                                      : "unfinished";
       std::vector<std::string> row{"<code>" + escape_html(run.path.string()) + "</code>",
-                                   html_label(i, groups[i].label),
-                                   std::to_string(run.seed()),
-                                   run.epochs.empty() ? "0" : std::to_string(run.epochs.back().epoch),
-                                   accuracy(tested(run.best())),
-                                   accuracy(tested(run.last()))};
-      if (neighbours) row.push_back(accuracy(run.knn_accuracy()));
+                                   html_label(i, groups[i].label), std::to_string(run.seed()),
+                                   run.epochs.empty() ? "0" : std::to_string(run.epochs.back().epoch)};
+      if (tests) append(row, {accuracy(tested(run.best())), accuracy(tested(run.last()))});
+      for (const FeatureColumn& column : features) row.push_back(accuracy(accuracy_of(run, column)));
       row.push_back(escape_html(state));
       table.rows.push_back(std::move(row));
     }
@@ -302,18 +304,22 @@ std::string run_table(const std::vector<Group>& groups) {
   return table.str();
 }
 
-std::string comparison_csv(const std::vector<Group>& groups) {
+std::string comparison_csv(const std::vector<Group>& groups, const std::vector<Group>& baselines) {
   std::string csv =
       "contender,runs,complete,best_accuracy,best_accuracy_std,best_epoch,best_epoch_std,last_accuracy,"
       "last_accuracy_std,knn_accuracy,knn_accuracy_std,last_test_loss,last_test_loss_std,last_train_loss,"
-      "last_train_loss_std,seconds,seconds_std,label\n";
-  for (std::size_t i = 0; i < groups.size(); ++i) {
-    const Group& g = groups[i];
-    csv += fmt::format("{},{},{},{},{},{},{},{},{},{},{}\n", i + 1, g.runs.size(), g.complete(),
+      "last_train_loss_std,seconds,seconds_std,linear_accuracy,linear_accuracy_std,linear_as_official_"
+      "accuracy,"
+      "linear_as_official_accuracy_std,label\n";
+  const auto add = [&](std::size_t contender, const Group& g) {
+    csv += fmt::format("{},{},{},{},{},{},{},{},{},{},{},{},{}\n", contender, g.runs.size(), g.complete(),
                        csv_cells(g.best_accuracy), csv_cells(g.best_epoch), csv_cells(g.last_accuracy),
                        csv_cells(g.knn_accuracy), csv_cells(g.last_test_loss), csv_cells(g.last_train_loss),
-                       csv_cells(g.seconds), csv_text(g.label));
-  }
+                       csv_cells(g.seconds), csv_cells(g.linear_accuracy),
+                       csv_cells(g.linear_as_official_accuracy), csv_text(g.label));
+  };
+  for (std::size_t i = 0; i < groups.size(); ++i) add(i + 1, groups[i]);
+  for (std::size_t i = 0; i < baselines.size(); ++i) add(groups.size() + i + 1, baselines[i]);
   return csv;
 }
 

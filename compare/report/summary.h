@@ -9,11 +9,12 @@
 namespace lamina::compare {
 
 // All of it is HTML.
-std::string summary_paragraph(const std::vector<Group>& groups);
-std::string comparison_table(const std::vector<Group>& groups);
+// `baselines`: what was never trained, which has rows below the others.
+std::string summary_paragraph(const std::vector<Group>& groups, const std::vector<Group>& baselines = {});
+std::string comparison_table(const std::vector<Group>& groups, const std::vector<Group>& baselines = {});
 std::string run_table(const std::vector<Group>& groups);  // a row per run
 
 // The comparison as CSV; accuracies in 0 … 1, seconds of training.
-std::string comparison_csv(const std::vector<Group>& groups);
+std::string comparison_csv(const std::vector<Group>& groups, const std::vector<Group>& baselines = {});
 
 }  // namespace lamina::compare

@@ -145,6 +145,7 @@ std::vector<Case> study_cases(const Maker& make) {
       {"study.toml",
        "[base]\ndata = \"synthetic:8x8x3x4\"\nmodel = \"resnet8\"\nlimit_train = 16\nlimit_test = 8\n"
        "batch = 8\nepochs = 1\nthreads = 1\nworkers = 1\nlr = 0.1\ntrace = true\n"
+       "[evaluate]\nknn = true\nbaseline = true\n"
        "[[contender]]\nlabel = \"SGD\"\noptimizer = \"sgd\"\n"
        "[[contender]]\nlabel = \"LARS\"\noptimizer = \"lars\"\n"}};
   const Arguments study{"study", "study.toml", "--out", "st", "--progress", "none"};
@@ -153,13 +154,14 @@ std::vector<Case> study_cases(const Maker& make) {
                    .before = file,
                    .results = {"st/results.csv", "st/table.", "st/study.toml", "st/runs/lars/weights.",
                                "st/runs/lars/trace.", "st/runs/lars/steps.csv", "st/runs/sgd/weights.",
-                               "st/runs/sgd/epochs.csv", "st/runs/sgd/config.", "st/runs/sgd/evaluation."},
+                               "st/runs/sgd/epochs.csv", "st/runs/sgd/config.", "st/runs/sgd/evaluation.",
+                               "st/runs/lars/knn.", "st/baselines/resnet8_seed=1/knn."},
                    .changes = {"st/"},
                    .cleans = {"st/runs/"}};
   Case again = first;
   again.name = "study again";
   again.before = make(file, study);
-  for (const char* name : {"weights.safetensors", "evaluation.json"})
+  for (const char* name : {"weights.safetensors", "evaluation.json", "knn.json"})
     std::erase_if(again.before, [&](const auto& entry) {
       return entry.first.starts_with("st/runs/lars") && entry.first.ends_with(name);
     });

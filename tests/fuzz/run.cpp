@@ -3,13 +3,14 @@
 
 namespace lamina::fuzz {
 
-// A run directory as reports read it: config.json, epochs.csv and failure.txt, between bytes of 0.
+// A run directory as reports read it: config.json, epochs.csv, failure.txt and knn.json, between bytes of 0.
 FUZZ_TARGET(run) {
   const std::filesystem::path folder = empty_folder();
-  const std::vector<std::string> pieces = pieces_of(input, 3);
+  const std::vector<std::string> pieces = pieces_of(input, 4);
   put(folder / "config.json", pieces[0]);
   if (!pieces[1].empty()) put(folder / "epochs.csv", pieces[1]);
   if (!pieces[2].empty()) put(folder / "failure.txt", pieces[2]);
+  if (!pieces[3].empty()) put(folder / "knn.json", pieces[3]);
   compare::RunResult run;
   if (!accepts([&] { run = compare::read_run_result(folder, "run"); })) return;
   accepts([&] {

@@ -120,16 +120,22 @@ std::vector<std::pair<std::string, std::string>> BarlowTwins::options() const {
   return options;
 }
 
-std::string BarlowTwins::collapse(const Metrics& means) const {
+// C_ij of features that have nothing to do with one another is not 0: over N samples their products of
+// standardised values, of standard deviation s each, leave E[C_ij²] = s⁴ / N. So s ≤ (N · mean C_ij²)^¼,
+// which is 1 or more while features vary by more than ε, learnt or not, and near 0 once they are constant.
+std::string BarlowTwins::collapse(const Metrics& means, const Metrics& start) const {
   const auto d = static_cast<double>(embedding_size());
-  const double correlation = means.mean(2), squared = means.mean(1) / (d * (d - 1));
-  if (correlation < 0.05) {
+  if (d < 2) return {};
+  const double squared = means.mean(1) / (d * (d - 1)), squared_at_start = start.mean(1) / (d * (d - 1));
+  const double deviation = std::pow(divisor(options_, batch_samples()) * squared, 0.25);
+  const double correlation = means.mean(2);
+  if (correlation < 0.05 && deviation < 0.3) {
     return fmt::format(
-        "the views' features have a mean correlation C_ii of {:.3g} (1 is the aim, 0 what "
-        "constant features have)",
-        correlation);
+        "the standardised features have a standard deviation of {:.3g} at most (1 is that of features which "
+        "vary, 0 of constant ones), and the views' a mean correlation C_ii of {:.3g}",
+        deviation, correlation);
   }
-  if (d > 1 && squared > 0.25) {
+  if (squared > 0.25 && squared >= squared_at_start) {
     return fmt::format(
         "different features have a root mean square correlation C_ij of {:.3g} (0 is the aim, "
         "1 what copies of one feature have)",

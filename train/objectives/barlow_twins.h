@@ -40,7 +40,7 @@ class BarlowTwins final : public TwoViewObjective {
   // C_ii.
   std::vector<MetricInfo> metrics() const override;
   std::vector<std::pair<std::string, std::string>> options() const override;
-  std::string collapse(const Metrics& means) const override;
+  std::string collapse(const Metrics& means, const Metrics& start) const override;
 
  private:
   PartLoss whole_loss(const train::Embeddings& z) const override;

@@ -151,9 +151,9 @@ std::vector<std::pair<std::string, std::string>> SimClr::options() const {
   return options;
 }
 
-std::string SimClr::collapse(const Metrics& means) const {
+std::string SimClr::collapse(const Metrics& means, const Metrics& start) const {
   const double uniform = means.mean(1);
-  if (uniform <= -0.1) return {};
+  if (uniform <= -0.1 || uniform < start.mean(1)) return {};
   return fmt::format("the embeddings have a uniformity of {:.3g} (−4 is spread over the sphere, 0 one point)",
                      uniform);
 }

@@ -41,7 +41,7 @@ class SimClr final : public TwoViewObjective {
   std::string name() const override { return "simclr"; }
   std::vector<MetricInfo> metrics() const override;  // alignment, and the mean uniformity of the views
   std::vector<std::pair<std::string, std::string>> options() const override;
-  std::string collapse(const Metrics& means) const override;
+  std::string collapse(const Metrics& means, const Metrics& start) const override;
 
  private:
   PartLoss whole_loss(const train::Embeddings& z) const override;

@@ -82,6 +82,7 @@ train::Embeddings TwoViewObjective::embed(const data::Part& part) {
   train::Embeddings z{a.size() > 1 ? concat(a, 0) : a[0], b.size() > 1 ? concat(b, 0) : b[0]};
   if (z.a.dtype() == DType::bf16) z = {cast(z.a, DType::f32), cast(z.b, DType::f32)};
   embedding_size_ = z.a.size(-1);
+  batch_samples_ = part.batch_samples;
   return z;
 }
 

@@ -48,8 +48,8 @@ class TwoViewObjective : public TwoPassObjective {
 
   // Whether these means over an epoch are those of embeddings that have collapsed, to a point or to few
   // directions: a sentence with the values, or nothing. Embeddings of an untrained network may look collapsed
-  // too: ask after the first epochs.
-  virtual std::string collapse(const Metrics& means) const = 0;
+  // too: what is better than at the run's `start`, the means over its first epoch, is none.
+  virtual std::string collapse(const Metrics& means, const Metrics& start) const = 0;
 
  protected:
   // Throws UsageError for options out of range.
@@ -58,6 +58,7 @@ class TwoViewObjective : public TwoPassObjective {
   virtual PartLoss whole_loss(const train::Embeddings& z) const = 0;     // of a whole batch, with a history
   virtual std::unique_ptr<train::EmbeddingBatch> new_batch() const = 0;  // of one that comes in parts
   std::int64_t embedding_size() const { return embedding_size_; }        // D of the last batch; 0 before it
+  std::int64_t batch_samples() const { return batch_samples_; }          // N of it
 
  private:
   train::Embeddings embed(const data::Part& part);
@@ -65,7 +66,7 @@ class TwoViewObjective : public TwoPassObjective {
 
   Module& net_;
   TwoViewOptions options_;
-  std::int64_t embedding_size_ = 0;
+  std::int64_t embedding_size_ = 0, batch_samples_ = 0;
   // Of a batch that comes in two passes.
   std::unique_ptr<train::EmbeddingBatch> batch_;
   std::optional<train::SpareBuffers> buffers_;  // as the first pass leaves them

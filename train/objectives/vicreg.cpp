@@ -131,9 +131,9 @@ std::vector<std::pair<std::string, std::string>> VicReg::options() const {
   return options;
 }
 
-std::string VicReg::collapse(const Metrics& means) const {
+std::string VicReg::collapse(const Metrics& means, const Metrics& start) const {
   const double hinge = means.mean(1) / (2 * per_variance(options_) * options_.gamma);
-  if (hinge <= 0.9) return {};
+  if (hinge <= 0.9 || means.mean(1) < start.mean(1)) return {};
   return fmt::format(
       "the features' standard deviations are {:.0f} % below {} on the mean (0 is the aim, 100 "
       "what constant features have)",

@@ -40,7 +40,7 @@ class VicReg final : public TwoViewObjective {
   // invariance s; variance, which μ multiplies; covariance c(Zᵃ) + c(Zᵇ): without their weights.
   std::vector<MetricInfo> metrics() const override;
   std::vector<std::pair<std::string, std::string>> options() const override;
-  std::string collapse(const Metrics& means) const override;
+  std::string collapse(const Metrics& means, const Metrics& start) const override;
 
  private:
   PartLoss whole_loss(const train::Embeddings& z) const override;
