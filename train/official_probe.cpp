@@ -159,7 +159,7 @@ OfficialProbe official_probe(ResNet& backbone, const data::Split& train, const d
   const data::Loader loader = training_loader(train, options), tests = test_loader(test, options);
   BackboneForward forward(backbone);  // before hours of training, not after
   for (const data::Loader* batches : {&loader, &tests})
-    train::check_batch_norms(forward, *batches, backbone.options().device);
+    train::check_batch_norms(forward, *batches, backbone.options().device, "micro_batch");
   for (int epoch = 0; epoch < options.epochs; ++epoch) {
     const double loss = probing.train_epoch(loader, epoch);
     if (options.on_epoch) options.on_epoch(epoch + 1, loss);

@@ -37,6 +37,21 @@ void check_batch_norm(const Tensor& x, const BatchNormParams& params, const Batc
         x, rows);
 }
 
+struct Normalised {
+  Tensor y, mean, inv_std;
+};
+
+Normalised normalise(const Tensor& x, const BatchNormParams& params, const BatchNormOptions& options,
+                     const Tensor& residual) {
+  Normalised out{Tensor::empty_like(x), Tensor::empty_like(params.weight), Tensor::empty_like(params.weight)};
+  Backend& backend = backend_for(x.device());
+  if (options.training)
+    backend.batch_norm(x, params, residual, options, out.y, out.mean, out.inv_std);
+  else
+    backend.batch_norm_inference(x, params, residual, options, out.y, out.mean, out.inv_std);
+  return out;
+}
+
 // What the backward pass reads again.
 struct BatchNormInputs {
   Saved x, weight, bias, residual;
@@ -49,29 +64,70 @@ struct BatchNormInputs {
     if (!options.training) running_mean = params.running_mean, running_var = params.running_var;
   }
 
-  void differentiate_composed(const Tensor& grad, Grads& grads, const BatchNormOptions& options) const {
-    const std::vector<Tensor> inputs{grads.get(x), grads.get(weight), grads.get(bias), grads.get(residual)};
-    const Tensor mean = grads.get(running_mean), var = grads.get(running_var);
-    differentiate_composition(inputs, grad, grads, [&](std::span<const Tensor> in) {
-      return batch_norm_composed(in[0], {in[1], in[2], mean, var}, options, in[3]);
-    });
+  // Running statistics are those of evaluation, or may be moved.
+  BatchNormParams params(const Grads& grads, const BatchNormOptions& options) const {
+    const Tensor& w = grads.get(weight);
+    if (options.training) return {w, grads.get(bias), Tensor::zeros_like(w), Tensor::zeros_like(w)};
+    return {w, grads.get(bias), grads.get(running_mean), grads.get(running_var)};
   }
 };
+
+// x̂ = (x − mean) inv_std and inv_std, each a function of x that can be differentiated.
+struct Standardised {
+  Tensor x, inv_std;
+};
+
+// In training ∂inv_std/∂x = −inv_std² x̂/m.
+Standardised standardise(const Tensor& x, const BatchNormParams& params, const BatchNormOptions& options,
+                         const Tensor& mean, const Tensor& inv_std) {
+  if (!options.training) return {(x - mean) * inv_std, inv_std};
+  const Tensor one = Tensor::full(mean.shape(), 1, mean.options()), zero = Tensor::zeros_like(one);
+  const Tensor x_hat =
+      batch_norm(x, {one, zero, params.running_mean, params.running_var}, {.eps = options.eps});
+  const double rows = static_cast<double>(x.elements() / mean.elements());
+  const Tensor recorded = record(
+      "inv_std", inv_std.clone(), {x},
+      [saved = Saved(x_hat), inv_std = Saved(inv_std.clone()), rows](const Tensor& grad, Grads& grads) {
+        grads.set(0, grads.get(saved) * (grad * square(grads.attach_output(inv_std)) / -rows));
+      });
+  return {x_hat, recorded};
+}
+
+// The gradient from ops, which can be differentiated again.
+void differentiate_recorded(const BatchNormInputs& inputs, const Tensor& grad, const Tensor& mean,
+                            const Tensor& inv_std, const BatchNormOptions& options, Grads& grads) {
+  const Tensor &x = grads.get(inputs.x), &weight = grads.get(inputs.weight);
+  check(x.dtype() == statistics_dtype(x), "batch_norm: second derivatives of {} are not there; use f32", x);
+  const BatchNormParams params = inputs.params(grads, options);
+  Tensor g = grad;
+  if (options.relu) {
+    const NoGrad no_grad;
+    const Tensor mask =
+        greater(normalise(x, params, options, grads.get(inputs.residual)).y, scalar_like(x, 0));
+    const GradMode recorded(true);
+    g = grad * mask;
+  }
+  const auto [x_hat, deviation] = standardise(x, params, options, mean, inv_std);
+  const Tensor grad_bias = sum_to(g, mean.shape()), grad_weight = sum_to(g * x_hat, mean.shape());
+  if (grads.wanted(0)) {
+    const double rows = static_cast<double>(x.elements() / mean.elements());
+    const Tensor centred = options.training ? g - grad_bias / rows - x_hat * (grad_weight / rows) : g;
+    grads.set(0, centred * (weight * deviation));
+  }
+  grads.set(1, grad_weight);
+  grads.set(2, grad_bias);
+  if (inputs.has_residual && grads.wanted(3)) grads.set(3, g);
+}
 
 }  // namespace
 
 Tensor batch_norm(const Tensor& x, const BatchNormParams& params, const BatchNormOptions& options,
                   const Tensor& residual) {
   check_batch_norm(x, params, options, residual);
-  Tensor y = Tensor::empty_like(x), mean = Tensor::empty_like(params.weight),
-         inv_std = Tensor::empty_like(params.weight);
-  Backend& backend = backend_for(x.device());
+  const auto [y, mean, inv_std] = normalise(x, params, options, residual);
   if (options.training) {
-    backend.batch_norm(x, params, residual, options, y, mean, inv_std);
     params.running_mean.bump_version();
     params.running_var.bump_version();
-  } else {
-    backend.batch_norm_inference(x, params, residual, options, y, mean, inv_std);
   }
 
   // With x̂ = (x - mean) inv_std, g the gradient masked by the ReLU and m rows (Ioffe & Szegedy 2015, §3):
@@ -79,8 +135,10 @@ Tensor batch_norm(const Tensor& x, const BatchNormParams& params, const BatchNor
   const BatchNormInputs inputs(x, params, residual, options);
   const Tensor masks = options.relu && residual.defined() ? y : Tensor();
   return record("batch_norm", y, {x, params.weight, params.bias, residual},
-                [inputs, masks = Saved(masks), mean, inv_std, options](const Tensor& grad, Grads& grads) {
-                  if (grad_enabled()) return inputs.differentiate_composed(grad, grads, options);
+                [inputs, masks = Saved(masks), mean = mean, inv_std = inv_std, options](const Tensor& grad,
+                                                                                        Grads& grads) {
+                  if (grad_enabled())
+                    return differentiate_recorded(inputs, grad, mean, inv_std, options, grads);
                   const Tensor& in = grads.get(inputs.x);
                   const BatchNormParams parameters{grads.get(inputs.weight), grads.get(inputs.bias), {}, {}};
                   Tensor grad_x = Tensor::empty_like(in), grad_weight = Tensor::empty_like(parameters.weight),
@@ -99,7 +157,6 @@ Tensor batch_norm(const Tensor& x, const BatchNormParams& params, const BatchNor
 
 Tensor batch_norm_composed(const Tensor& x, const BatchNormParams& params, const BatchNormOptions& options,
                            const Tensor& residual) {
-  check(x.dtype() == statistics_dtype(x), "batch_norm: second derivatives of {} are not there; use f32", x);
   const Shape channels = params.weight.shape();
   const auto rows = static_cast<double>(x.shape().elements(0, x.rank() - 1));
   const Tensor center = options.training ? sum_to(x, channels) / rows : params.running_mean;
