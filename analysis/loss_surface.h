@@ -59,6 +59,7 @@ class LossSurface {
   BatchNormMode batch_norm() const { return mode_; }
   const std::vector<ParameterRange>& parameters() const { return parameters_; }
   Objective& objective() const { return objective_; }
+  const std::vector<data::Part>& parts() const { return parts_; }
 
   // w [size()] on the CPU: a copy of the parameters, and the way back. Buffers stay as they are.
   Tensor position() const;

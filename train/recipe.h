@@ -50,7 +50,7 @@ struct Recipe {
   bool tf32 = false, deterministic = true;
   double memory_limit = 0;
   bool trace = false, noise_scale = false, eager = false;
-  std::int64_t eval_every = 1, checkpoint_every = 1, checkpoint_steps = 0;
+  std::int64_t eval_every = 1, checkpoint_every = 1, checkpoint_steps = 0, keep_checkpoints = 2;
   int threads = 0, workers = 2;
   // Self-supervised training (train/pretraining.h). With a method these count, and what is supervised does
   // not.

@@ -121,6 +121,26 @@ double tic_step(double extent) {
   return 10 * power;
 }
 
+std::string logarithmic_tics(double low, double high) {
+  const double decades = std::log10(high / low);
+  const int first = static_cast<int>(std::floor(std::log10(low)));
+  const int stride = std::max(1, static_cast<int>(decades / 6));
+  std::vector<double> tics;
+  for (int power = first; power <= first + decades + 1; power += stride) {
+    for (const double multiple : {1.0, 2.0, 5.0}) {
+      const double tic = multiple * std::pow(10.0, power);
+      if ((multiple == 1 || decades < 2) && tic >= low && tic <= high) tics.push_back(tic);
+    }
+  }
+  if (tics.size() < 2) tics = {low, high};
+  std::string text;
+  for (const double tic : tics) {
+    const std::string label = gnuplot_tic_label(fmt::format("{:.3g}", tic));
+    text += fmt::format("{}{} {:.6g}", text.empty() ? "" : ", ", label, tic);
+  }
+  return text;
+}
+
 std::string script_head(const std::string& name, const std::string& what, int width, int height,
                         std::size_t legend_rows) {
   return fmt::format(R"(# {what}, of {name}.csv:

@@ -23,6 +23,10 @@ std::string palette(int exponent);
 // The step between about five tics over an extent: 1, 2 or 5 times a power of ten, at least 1.
 double tic_step(double extent);
 
+// A list of tics over a positive range: powers of ten; over less than two decades their 2- and 5-folds as
+// well; its ends where that is too few.
+std::string logarithmic_tics(double low, double high);
+
 // What a script begins with, so that `gnuplot -e "picture='NAME.pdf'" NAME.gp` makes the figure for a paper:
 // size in points of an SVG; legend_rows are added below when the legend is shown.
 std::string script_head(const std::string& name, const std::string& what, int width, int height,
