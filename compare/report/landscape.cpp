@@ -75,7 +75,6 @@ std::string ways_csv(const Landscape& landscape) {
     for (std::size_t k = 0; k < losses.size(); ++k)
       text += fmt::format("{},{},{}\n", i + 1,
                           static_cast<double>(k) / static_cast<double>(losses.size() - 1), cell(losses[k]));
-    text += "\n\n";  // a data set of its own, for `index`
   }
   return text;
 }
@@ -87,22 +86,43 @@ std::string axis_labels(const Landscape& landscape) {
   return script;
 }
 
-// x, y and colour of the range, of a plane.
-std::string plane_ranges(const Landscape& landscape, const LossRange& range) {
-  const LandscapeAxis &x = landscape.axes[0], &y = landscape.axes[1];
-  return fmt::format(
-      "set xrange [{} : {}]\nset yrange [{} : {}]\nset logscale zcb\nset zrange [{} : {}]\n"
-      "set cbrange [{} : {}]\n{}\nunset grid\nunset key\n",
-      x.first, x.last, y.first, y.last, range.low, range.high, range.low, range.high, palette(1));
+// Half a step beyond the points at either end, so that a point is a cell.
+std::string cell_range(const LandscapeAxis& axis) {
+  const double half = (axis.last - axis.first) / (axis.points - 1) / 2;
+  return fmt::format("[{} : {}]", axis.first - half, axis.last + half);
 }
 
-// Levels at equal steps of the logarithm, without the ends, where a line would be a dot.
+// Of planes, heights and colours are logarithms.
+std::string plane_style(const LossRange& range) {
+  return fmt::format("unset grid\nunset key\nset zrange [{0} : {1}]\nset cbrange [{0} : {1}]\n{2}\n",
+                     std::log10(range.low), std::log10(range.high), palette(1));
+}
+
+std::string loss_tics(const LossRange& range) {
+  return logarithmic_tics(range.low, range.high, TicPlaces::of_logarithms);
+}
+
+// Seen from above, each point a cell, with room for a scale of colours.
+std::string map_style(const Landscape& landscape) {
+  return fmt::format(R"(set border 15
+set view map
+set xrange {}
+set yrange {}
+set lmargin at screen 0.12
+set rmargin at screen 0.83
+set bmargin at screen 0.15
+set tmargin at screen 0.97
+set colorbox noborder
+set contour base
+set cntrlabel onecolor
+)",
+                     cell_range(landscape.axes[0]), cell_range(landscape.axes[1]));
+}
+
+// Without the ends, where a line would be a dot.
 std::string levels(const LossRange& range) {
-  std::string text;
-  for (int i = 1; i < contour_lines; ++i)
-    text += fmt::format("{}{:.6g}", i == 1 ? "" : ", ",
-                        range.low * std::pow(range.high / range.low, static_cast<double>(i) / contour_lines));
-  return text;
+  const double low = std::log10(range.low), step = (std::log10(range.high) - low) / contour_lines;
+  return fmt::format("{}, {}, {}", low + step, step, low + (contour_lines - 0.5) * step);
 }
 
 // White rings below the points, whose colours are the map's own.
@@ -111,94 +131,79 @@ std::string plot_of_marks(const Landscape& landscape, const std::string& name) {
   const std::string file = gnuplot_string(name + "-marks.csv") + " using (column(\"a\")):(column(\"b\"))";
   std::string plot;
   if (landscape.joined)
-    plot += fmt::format(", \\\n  {}:(column(\"loss\")) with lines lc rgb \"#ffffff\" lw 1.5 nocontour", file);
+    plot += fmt::format(", \\\n  {}:(log10(column(\"loss\"))) with lines lc rgb \"#ffffff\" lw 1.5 nocontour",
+                        file);
   plot += fmt::format(
-      ", \\\n  {0}:(column(\"loss\")) with points pt 7 ps 1.1 lc rgb \"#ffffff\" nocontour, \\\n  "
-      "{0}:(column(\"loss\")) with points pt 7 ps 0.8 lc palette nocontour",
+      ", \\\n  {0}:(log10(column(\"loss\"))) with points pt 7 ps 1.1 lc rgb \"#ffffff\" nocontour, \\\n  "
+      "{0}:(log10(column(\"loss\"))) with points pt 7 ps 0.8 lc palette nocontour",
       file);
   if (landscape.marks.size() <= most_named_marks)
     plot += fmt::format(
-        ", \\\n  {}:(column(\"loss\")):(stringcolumn(\"label\")) with labels left offset 0.8, 0.5 tc rgb "
+        ", \\\n  {}:(log10(column(\"loss\"))):(stringcolumn(\"label\")) with labels left offset 0.8, 0.5 tc "
+        "rgb "
         "\"#ffffff\" nocontour",
         file);
   return plot;
 }
 
 std::string contour_script(const Landscape& landscape, const LossRange& range, const std::string& name) {
-  return script_head(name, "loss over a plane, contours at equal steps of its logarithm", 560, 470) +
-         axis_labels(landscape) + plane_ranges(landscape, range) +
-         fmt::format(R"(set border 15
-set view map
-set lmargin at screen 0.11
-set rmargin at screen 0.83
-set bmargin at screen 0.12
-set tmargin at screen 0.97
-set cblabel "loss" offset 0.6, 0
+  return script_head(name, "loss over a plane, contours at equal steps of its logarithm", 560, 480) +
+         axis_labels(landscape) + plane_style(range) + map_style(landscape) +
+         fmt::format(R"(set cblabel "loss" offset 0.6, 0
 set cbtics scale 0.4 ({0})
-set colorbox noborder
-set contour base
-set cntrparam levels discrete {1}
-set cntrlabel onecolor
-set pm3d corners2color mean
-splot '{2}.csv' using (column("a")):(column("b")):(column("loss")) with pm3d nocontour, \
-  '{2}.csv' using (column("a")):(column("b")):(column("loss")) with lines lc rgb "#ffffff" lw 0.6 nosurface{3}
+set cntrparam levels incremental {1}
+splot '{2}.csv' using (column("a")):(column("b")):(log10(column("loss"))) with image nocontour, \
+  '{2}.csv' using (column("a")):(column("b")):(log10(column("loss"))) with lines lc rgb "#ffffff" lw 0.6 nosurface{3}
 unset output
 )",
-                     logarithmic_tics(range.low, range.high), levels(range), name,
-                     plot_of_marks(landscape, name));
+                     loss_tics(range), levels(range), name, plot_of_marks(landscape, name));
 }
 
 std::string surface_script(const Landscape& landscape, const LossRange& range, const std::string& name,
                            const std::string& data) {
-  std::string marks = plot_of_marks(landscape, data);
-  return script_head(name, "loss over a plane as a surface", 560, 470) + axis_labels(landscape) +
-         plane_ranges(landscape, range) +
+  const LandscapeAxis &x = landscape.axes[0], &y = landscape.axes[1];
+  return script_head(name, "loss over a plane as a surface", 560, 480) + plane_style(range) +
          fmt::format(R"(set border 4095 lw 0.5
-set view 58, 32, 1, 1
+set view 55, 35, 1.1, 1
+set xrange [{0} : {1}]
+set yrange [{2} : {3}]
+set xtics {4}
+set ytics {5}
+set xlabel "a"
+set ylabel "b"
+set zlabel "loss" rotate parallel
+set ztics scale 0.4 ({6})
 set xyplane 0
-set ticslevel 0
 unset colorbox
-set zlabel "loss" rotate parallel offset 1, 0
-set ztics scale 0.4 ({0})
 set pm3d depthorder border lc rgb "#40000000" lw 0.3
-splot '{1}.csv' using (column("a")):(column("b")):(column("loss")) with pm3d{2}
+splot '{7}.csv' using (column("a")):(column("b")):(log10(column("loss"))) with pm3d
 unset output
 )",
-                     logarithmic_tics(range.low, range.high), data, marks);
+                     x.first, x.last, y.first, y.last, tic_step(x.last - x.first, 0),
+                     tic_step(y.last - y.first, 0), loss_tics(range), data);
 }
 
 std::string accuracy_script(const Landscape& landscape, const std::string& name, const std::string& data) {
-  const LandscapeAxis &x = landscape.axes[0], &y = landscape.axes[1];
-  return script_head(name, "accuracy over a plane", 560, 470) + axis_labels(landscape) +
-         fmt::format(R"(set border 15
-set view map
-unset grid
+  return script_head(name, "accuracy over a plane", 560, 480) + axis_labels(landscape) +
+         map_style(landscape) +
+         fmt::format(R"gp(unset grid
 unset key
-set xrange [{0} : {1}]
-set yrange [{2} : {3}]
-set lmargin at screen 0.11
-set rmargin at screen 0.83
-set bmargin at screen 0.12
-set tmargin at screen 0.97
 set cbrange [0 : 100]
 set cblabel "accuracy (%)" offset 0.6, 0
 set cbtics scale 0.4 20
-set colorbox noborder
-{4}
-set contour base
+{0}
 set cntrparam levels incremental 10, 10, 90
-set cntrlabel onecolor
-splot '{5}.csv' using (column("a")):(column("b")):(100 * column("accuracy")) with pm3d nocontour, \
-  '{5}.csv' using (column("a")):(column("b")):(100 * column("accuracy")) with lines lc rgb "#ffffff" lw 0.6 nosurface
+splot '{1}.csv' using (column("a")):(column("b")):(100 * column("accuracy")) with image nocontour, \
+  '{1}.csv' using (column("a")):(column("b")):(100 * column("accuracy")) with lines lc rgb "#ffffff" lw 0.6 nosurface
 unset output
-)",
-                     x.first, x.last, y.first, y.last, palette(1), data);
+)gp",
+                     palette(1), data);
 }
 
 // Loss on the left, accuracy on the right.
 std::string line_script(const Landscape& landscape, const LossRange& range, const std::string& name) {
   const bool both = !landscape.accuracies.empty();
-  std::string script = script_head(name, "loss and accuracy along a line", 620, 380, both ? 1 : 0) +
+  std::string script = script_head(name, "loss and accuracy along a line", 560, 360, both ? 2 : 0) +
                        axis_labels(landscape) + "set ylabel \"loss\" offset 1, 0\n";
   if (range.high > 50 * range.low) script += "set logscale y\nset format y \"%g\"\n";
   script +=
@@ -206,8 +211,7 @@ std::string line_script(const Landscape& landscape, const LossRange& range, cons
       (both
            ? "set border 11\nset ytics nomirror\nset y2label \"accuracy (%)\" offset -1, 0\nset y2range [0 : "
              "100]\nset y2tics scale 0.6 textcolor rgb \"#333333\"\nset key below left Left reverse samplen "
-             "2 "
-             "font \",11\"\nif (!legend) set key off\n"
+             "2 font \",11\"\nif (!legend) set key off\n"
            : "unset key\n");
   script += fmt::format(
       "plot '{}.csv' using (column(\"a\")):(column(\"loss\")) with lines lc rgb \"{}\" lw 2 "
@@ -235,8 +239,10 @@ std::string ways_script(const Landscape& landscape, const std::string& name) {
       "key off\nplot ";
   for (std::size_t i = 0; i < landscape.ways.size(); ++i)
     script += fmt::format(
-        "{}'{}.csv' using (column(\"t\")):(column(\"loss\")) index {} with lines lc rgb \"{}\" lw 2 title {}",
-        i == 0 ? "" : ", \\\n  ", name, i, line_style(i).colour,
+        "{}'{}.csv' using (column(\"way\") == {} ? column(\"t\") : NaN):(column(\"loss\")) with lines lc rgb "
+        "\"{}\" "
+        "lw 2 title {}",
+        i == 0 ? "" : ", \\\n  ", name, i + 1, line_style(i).colour,
         gnuplot_string(shortened(landscape.ways[i].label, 60)));
   return script + "\nunset output\n";
 }
