@@ -51,7 +51,9 @@ LandscapeFolder::LandscapeFolder(fs::path path, const nlohmann::json& identity) 
   lock_.emplace(path_, fmt::format("landscape: {}: another process works in it; wait for it, or choose "
                                    "another {}",
                                    path_.string(), option_name("output")));
-  if (!is_there(json)) write_file_atomically(json, nlohmann::json{{"identity", identity}}.dump(2) + "\n");
+  // Before it has a plane it has no points, and nothing is lost if it becomes another landscape's.
+  if (!is_there(json) || !is_there(file(plane_file)))
+    write_file_atomically(json, nlohmann::json{{"identity", identity}}.dump(2) + "\n");
   json_ = nlohmann::json::parse(read_text(json), nullptr, /*allow_exceptions=*/false);
   check(json_.is_object() && json_.contains("identity") && json_["identity"].is_object(),
         "{}: it does not say what the landscape is of; remove the folder to start over", json.string());

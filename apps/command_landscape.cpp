@@ -135,9 +135,12 @@ MeasuredLandscape measure_landscape(const LandscapeCommand& command, LandscapeSc
                                                      [&](const std::string& text) { screen.tell(text); }),
                               .axes = {},
                               .grid = {},
+                              .has_accuracy = false,
                               .ways = {}};
   for (const OwnPoint& point : own) landscape.labels.push_back(point.label);
   landscape.axes = axes_of(command, landscape.chosen);
+  const std::vector<MetricInfo> metrics = opened.surface().objective().metrics();
+  landscape.has_accuracy = !metrics.empty() && metrics.front().name == "accuracy";
   folder.keep(landscape.chosen.plane, landscape.chosen.notes);
   Measuring(opened, folder, screen).measure(own, landscape);
   return landscape;

@@ -28,10 +28,12 @@ double cosine(const MeasuredLandscape& landscape) {
   return std::abs(cosine) < 1e-6 ? 0 : cosine;  // rounding, of directions that were made orthogonal
 }
 
-std::vector<double> accuracies_of(const std::vector<LandscapePoint>& points) {
+// Empty where the accuracy is not measured.
+std::vector<double> accuracies_of(const MeasuredLandscape& landscape,
+                                  const std::vector<LandscapePoint>& points) {
   std::vector<double> accuracies;
-  for (const LandscapePoint& point : points)
-    if (!point.metrics.empty()) accuracies.push_back(point.metrics.front());
+  if (landscape.has_accuracy)
+    for (const LandscapePoint& point : points) accuracies.push_back(point.metrics.front());
   return accuracies;
 }
 
@@ -135,7 +137,7 @@ compare::Landscape page_of(const MeasuredLandscape& landscape) {
                 {"command", command_to_repeat(command)}},
       .axes = {},
       .losses = losses_of(landscape.grid),
-      .accuracies = accuracies_of(landscape.grid),
+      .accuracies = accuracies_of(landscape, landscape.grid),
       .marks = {},
       .joined = trained,
       .ways = {}};
@@ -181,6 +183,17 @@ std::string command_to_repeat(const LandscapeCommand& command) {
   if (command.range) text += fmt::format(" --range {}", *command.range);
   if (command.micro_batch != LandscapeCommand().micro_batch)
     text += fmt::format(" --micro-batch {}", command.micro_batch);
+  const auto add = [&](const char* flag, const std::optional<std::string>& value) {
+    if (value) text += fmt::format(" {} {}", flag, quoted(*value));
+  };
+  add("--model", command.model.model);
+  add("--stem", command.model.stem);
+  add("--shortcut", command.model.shortcut);
+  if (!command.model.mean.empty()) text += fmt::format(" --mean {}", fmt::join(command.model.mean, ","));
+  if (!command.model.std.empty()) text += fmt::format(" --std {}", fmt::join(command.model.std, ","));
+  if (command.model.device.device != "cpu") text += " --device " + quoted(command.model.device.device);
+  if (command.image_size) text += fmt::format(" --image-size {}", *command.image_size);
+  if (command.skip_damaged) text += " --skip-damaged";
   if (command.seed != LandscapeCommand().seed) text += fmt::format(" --seed {}", command.seed);
   return text + " -o " + quoted(command.output);
 }
@@ -225,11 +238,14 @@ nlohmann::json json_of(const MeasuredLandscape& landscape) {
   if (landscape.axes.size() == 2) json["cosine"] = cosine(landscape);
   for (const char* name : {"eigenvalues", "residuals", "explained"})
     if (const auto values = notes_of(landscape, name); !values.empty()) json[name] = values;
-  for (std::size_t i = 0; i < landscape.own.size(); ++i)
-    json["points"].push_back({{"label", landscape.labels[i]},
-                              {"coordinates", landscape.own[i].coordinates},
-                              {"loss", json_number(landscape.own[i].loss)},
-                              {"accuracy", json_number(landscape.own[i].metrics.at(0))}});
+  for (std::size_t i = 0; i < landscape.own.size(); ++i) {
+    const LandscapePoint& point = landscape.own[i];
+    nlohmann::json own{{"label", landscape.labels[i]},
+                       {"coordinates", point.coordinates},
+                       {"loss", json_number(point.loss)}};
+    if (landscape.has_accuracy) own["accuracy"] = json_number(point.metrics.front());
+    json["points"].push_back(own);
+  }
   for (const MeasuredWay& way : landscape.ways)
     json["barriers"].push_back({{"from", landscape.labels[way.from]},
                                 {"to", landscape.labels[way.to]},
@@ -237,7 +253,7 @@ nlohmann::json json_of(const MeasuredLandscape& landscape) {
                                 {"t", way.barrier.t},
                                 {"loss", numbers(losses_of(way.points))}});
   json["loss"] = rows_of(landscape, losses_of(landscape.grid));
-  json["accuracy"] = rows_of(landscape, accuracies_of(landscape.grid));
+  if (landscape.has_accuracy) json["accuracy"] = rows_of(landscape, accuracies_of(landscape, landscape.grid));
   return json;
 }
 

@@ -26,6 +26,7 @@ struct MeasuredLandscape {
   ChosenPlane chosen;
   std::vector<analysis::Axis> axes;
   std::vector<analysis::LandscapePoint> grid;  // the first axis fastest
+  bool has_accuracy = false;                   // as the first metric
   std::vector<MeasuredWay> ways;
 };
 

@@ -95,10 +95,11 @@ std::vector<OwnPoint> points_of_training(const LandscapeCommand& command, Opened
     if (points.empty() || digest_of(points.back().state) != digest_of(last.state))
       points.push_back(std::move(last));
   }
-  check(std::ssize(points) > *command.dimensions,
-        "landscape: {}: {} states of the training are kept ({} checkpoints); expected {} or more for "
-        "{} principal components. Train with --keep-checkpoints 1000, or take --plane random",
-        command.file, points.size(), steps.size(), *command.dimensions + 1, *command.dimensions);
+  check(
+      std::ssize(points) > *command.dimensions,
+      "landscape: {}: it keeps {} of the training's states; expected {} or more for {} principal components. "
+      "Train with --keep-checkpoints 1000, which keeps one of every epoch, or take --plane random",
+      command.file, points.size(), *command.dimensions + 1, *command.dimensions);
   return points;
 }
 
