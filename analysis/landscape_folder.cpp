@@ -51,6 +51,9 @@ LandscapeFolder::LandscapeFolder(fs::path path, const nlohmann::json& identity) 
   lock_.emplace(path_, fmt::format("landscape: {}: another process works in it; wait for it, or choose "
                                    "another {}",
                                    path_.string(), option_name("output")));
+  remove_temporaries(path_, [](std::string_view name) {
+    return name == landscape_file || name == plane_file || name.ends_with(".csv");
+  });
   // Before it has a plane it has no points, and nothing is lost if it becomes another landscape's.
   if (!is_there(json) || !is_there(file(plane_file)))
     write_file_atomically(json, nlohmann::json{{"identity", identity}}.dump(2) + "\n");
