@@ -105,13 +105,15 @@ State Plane::at(std::span<const double> coordinates) const {
 
 void normalise_filters(const LossSurface& surface, const Tensor& direction) {
   const Tensor weights = surface.position();
-  for (const auto& [name, kind, first, size] : surface.parameters()) {
-    const Shape shape = surface.objective().module().parameter(name).value.shape();
-    if (kind != ParamKind::weight || shape.rank() < 2) {
+  auto range = surface.parameters().begin();
+  for (const auto& param : surface.objective().module().parameters()) {
+    if (!param->trainable()) continue;
+    const auto& [name, kind, first, size] = *range++;
+    if (kind != ParamKind::weight || param->value.rank() < 2) {
       direction.flat(first, {size}).fill(0);
       continue;
     }
-    const std::int64_t elements = size / shape[0];
+    const std::int64_t elements = size / param->value.size(0);
     for (std::int64_t at = first; at < first + size; at += elements) {
       const Tensor d_f = direction.flat(at, {elements}), w_f = weights.flat(at, {elements});
       if (const double before = length(d_f); before > 0) scale(d_f, length(w_f) / before);

@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "catch.h"
+#include "core/files/safetensors.h"
 #include "program.h"
 
 namespace lamina::tests {
@@ -194,6 +195,12 @@ TEST_CASE("landscapes that make no sense are refused before the first point") {
   CHECK(refuses(
       {"landscape", (folder / "other").string(), "--plane", "pca", "--limit", "8", "-o", page.string()}, 1,
       "--keep-checkpoints 1000"));
+  TensorFile file = read_tensors(run1 / "weights.safetensors");
+  file.tensors.back().second.data<float>()[0] = std::nanf("");
+  write_tensors(folder / "nan.safetensors", file);
+  CHECK(refuses({"landscape", run1.string(), (folder / "nan.safetensors").string(), "--limit", "8", "-o",
+                 page.string()},
+                1, "nan.safetensors: "));
   CHECK(!fs::exists(page));
 }
 
