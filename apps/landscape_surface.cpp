@@ -33,10 +33,10 @@ SurfaceOptions with_data_trained_on(SurfaceOptions options) {
   return options;
 }
 
-// Training images with labels that are numbers of the model's outputs, normalised as its weights want it.
-data::Split open_images(const SurfaceOptions& options, const train::LoadedModel& model) {
+// With training images whose labels are numbers of the model's outputs, normalised as its weights want it.
+data::Dataset open_images(const SurfaceOptions& options, const train::LoadedModel& model) {
   const int trained = data::reads_image_files(options.data) ? model.info.image_size.value_or(0) : 0;
-  const data::Dataset data =
+  data::Dataset data =
       data::open(options.data, {.image_size = options.image_size.value_or(trained),
                                 .skip_damaged = options.skip_damaged,
                                 .max_pixels = options.max_pixels.value_or(data::max_pixels)});
@@ -47,18 +47,19 @@ data::Split open_images(const SurfaceOptions& options, const train::LoadedModel&
                data.train.size());
   const train::ClassMatch match = train::match_classes(model, data, /*by_position=*/false);
   if (!match.note.empty()) note("{}", match.note);
-  data::Split split = train::with_labels_of(match, data::limit(data.train, options.samples));
-  split.mean = model.info.mean;
-  split.std = model.info.std;
-  return split;
+  data.train = train::with_labels_of(match, data::limit(data.train, options.samples));
+  data.train.mean = model.info.mean;
+  data.train.std = model.info.std;
+  return data;
 }
 
 }  // namespace
 
 OpenedSurface::OpenedSurface(SurfaceOptions options) : options_(with_data_trained_on(std::move(options))) {
   model_ = train::load_model(options_.file, options_.model);
-  const data::Loader loader =
-      data::evaluation_loader(open_images(options_, *model_), options_.micro_batch, options_.workers);
+  const data::Dataset data = open_images(options_, *model_);
+  data_ = data.name;
+  const data::Loader loader = data::evaluation_loader(data.train, options_.micro_batch, options_.workers);
   objective_ = std::make_unique<Classification>(model_->net);
   surface_ = std::make_unique<analysis::LossSurface>(
       *objective_, analysis::fixed_parts(loader, model_->net.options().device),
@@ -66,14 +67,17 @@ OpenedSurface::OpenedSurface(SurfaceOptions options) : options_(with_data_traine
 }
 
 nlohmann::json OpenedSurface::describe() const {
-  return {{"file", model_->file.string()},  {"model", model_->info.model},
-          {"data", options_.data},          {"split", "train"},
-          {"samples", surface_->samples()}, {"micro_batch", options_.micro_batch}};
+  return {{"file", model_->file.string()},
+          {"model", model_->info.model},
+          {"data", data_},
+          {"split", "train"},
+          {"samples", surface_->samples()},
+          {"micro_batch", options_.micro_batch}};
 }
 
 std::string OpenedSurface::title() const {
   return fmt::format("{} ({}) on {} training images of {}", model_->file.string(), model_->info.model,
-                     format_count(surface_->samples()), options_.data);
+                     format_count(surface_->samples()), data_);
 }
 
 }  // namespace lamina::app

@@ -39,6 +39,7 @@ class OpenedSurface {
 
  private:
   SurfaceOptions options_;
+  std::string data_;  // their name, without a folder
   std::optional<train::LoadedModel> model_;
   std::unique_ptr<Classification> objective_;
   std::unique_ptr<analysis::LossSurface> surface_;

@@ -17,7 +17,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr int contour_lines = 16;
-constexpr std::size_t most_named_marks = 6;  // more names would hide the picture
+constexpr std::size_t most_named_marks = 6;  // of more the first and the last: names hide the picture
 
 // The positive finite losses' extent: axes and colours are logarithmic.
 struct LossRange {
@@ -137,12 +137,14 @@ std::string plot_of_marks(const Landscape& landscape, const std::string& name) {
       ", \\\n  {0}:(log10(column(\"loss\"))) with points pt 7 ps 1.1 lc rgb \"#ffffff\" nocontour, \\\n  "
       "{0}:(log10(column(\"loss\"))) with points pt 7 ps 0.8 lc palette nocontour",
       file);
-  if (landscape.marks.size() <= most_named_marks)
-    plot += fmt::format(
-        ", \\\n  {}:(log10(column(\"loss\"))):(stringcolumn(\"label\")) with labels left offset 0.8, 0.5 tc "
-        "rgb "
-        "\"#ffffff\" nocontour",
-        file);
+  const std::string named =
+      landscape.marks.size() <= most_named_marks
+          ? "1"
+          : fmt::format("column(0) == 0 || column(0) == {}", landscape.marks.size() - 1);
+  plot += fmt::format(
+      ", \\\n  '{}-marks.csv' using (({}) ? column(\"a\") : NaN):(column(\"b\")):(log10(column(\"loss\"))):"
+      "(stringcolumn(\"label\")) with labels left offset 0.8, 0.5 tc rgb \"#ffffff\" nocontour",
+      name, named);
   return plot;
 }
 
