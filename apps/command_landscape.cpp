@@ -212,7 +212,10 @@ void add_landscape_command(const Command& program) {
                    "the page; its figures and its points go to folders beside it", "FILE.html");
   landscape.option("--progress", command->progress, "auto, plain or none");
   landscape.option("--json", command->json, "one JSON object on standard output, nothing else");
-  landscape.runs([command] { return run_landscape(*command); });
+  landscape.runs([command, landscape] {
+    command->seed_given = landscape.given("--seed");
+    return run_landscape(*command);
+  });
 }
 
 }  // namespace lamina::app

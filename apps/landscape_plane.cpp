@@ -145,11 +145,13 @@ LandscapeCommand completed(LandscapeCommand command) {
   if (!command.dimensions) command.dimensions = command.plane == "runs" && command.runs.size() == 2 ? 1 : 2;
   check_number_of_runs(command);
   if (command.bn_stats.empty()) command.bn_stats = command.plane == "runs" ? "estimated" : "kept";
-  const bool has_none = command.plane == "random" || command.plane == "eigen";
-  if (analysis::parse_statistics_mode(command.bn_stats) == analysis::StatisticsMode::moved && has_none)
+  const bool is_of_one_point = command.plane == "random" || command.plane == "eigen";
+  if (analysis::parse_statistics_mode(command.bn_stats) == analysis::StatisticsMode::moved && is_of_one_point)
     fail_usage(
         "--bn-stats moved: with --plane {} there are no statistics to move along; expected kept or estimated",
         command.plane);
+  if (command.seed_given && !is_of_one_point)
+    fail_usage("--seed: nothing is drawn for --plane {}", command.plane);
   command.file = command.runs.front();
   return command;
 }

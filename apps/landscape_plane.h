@@ -22,6 +22,7 @@ struct LandscapeCommand : SurfaceOptions {
   int size = 25;                  // points along each axis
   std::optional<double> range;    // the axes go from −range to range
   std::uint64_t seed = 1;
+  bool seed_given = false;
   std::string bn_stats;  // empty: kept, of several runs estimated
   std::string output = "landscape.html", progress = "auto";
   bool json = false;

@@ -177,6 +177,7 @@ TEST_CASE("landscapes that make no sense are refused before the first point") {
   const fs::path page = folder / "page.html", run1 = trained().path(1);
   CHECK(refuses(landscape(page, 1, {"--plane", "egen"}), 2, "did you mean eigen?"));
   CHECK(refuses(landscape(page, 1, {"--bn-stats", "moved"}), 2, "expected kept or estimated"));
+  CHECK(refuses(landscape(page, 2, {"--seed", "2"}), 2, "nothing is drawn for --plane runs"));
   CHECK(refuses(landscape(page, 1, {"--bn-stats", "est"}), 2, "--bn-stats est"));
   CHECK(refuses(landscape(page, 2, {"--plane", "pca"}), 2, "2 runs given; expected 1"));
   CHECK(refuses(landscape(page, 1, {"--plane", "runs"}), 2, "expected 2"));
