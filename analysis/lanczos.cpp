@@ -51,7 +51,7 @@ void Lanczos::advance(const Tensor& product) {
 
 RitzPairs Lanczos::ritz() const {
   check(steps() > 0, "Lanczos: no step was taken; expected one before Ritz values are asked for");
-  TridiagonalEigen found = eigen(matrix_);
+  SymmetricEigen found = eigen(matrix_);
   RitzPairs pairs;
   for (const std::vector<double>& s : found.vectors) {
     pairs.residuals.push_back(std::abs(last_beta_ * s.back()));

@@ -1,4 +1,4 @@
-// Symmetric tridiagonal matrices, which Lanczos makes of large ones.
+// Small symmetric matrices: tridiagonal ones, which Lanczos makes of large ones, and dense ones.
 #pragma once
 
 #include <vector>
@@ -10,12 +10,14 @@ struct Tridiagonal {
   std::vector<double> off_diagonal;  // β₁ … β_{m−1}
 };
 
-struct TridiagonalEigen {
+struct SymmetricEigen {
   std::vector<double> values;                // ascending
   std::vector<std::vector<double>> vectors;  // of each value, of length 1
 };
 
 // Throws Error unless there is one off-diagonal element less than diagonal ones, all finite.
-TridiagonalEigen eigen(const Tridiagonal& matrix);
+SymmetricEigen eigen(const Tridiagonal& matrix);
+// Of a dense one, row after row. Throws Error unless it is square and finite.
+SymmetricEigen eigen(const std::vector<double>& matrix);
 
 }  // namespace lamina::analysis

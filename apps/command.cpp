@@ -223,6 +223,7 @@ int run_command(int argc, char** argv) {
   add_knn_command(commands);
   add_linear_command(commands);
   add_sharpness_command(commands);
+  add_landscape_command(commands);
   add_find_lr_command(commands);
   add_augment_command(commands);
   add_info_command(commands);

@@ -16,6 +16,7 @@ void add_sharpness_command(const Command& program);
 void add_features_command(const Command& program);
 void add_knn_command(const Command& program);
 void add_linear_command(const Command& program);
+void add_landscape_command(const Command& program);
 void add_find_lr_command(const Command& program);
 void add_augment_command(const Command& program);
 void add_info_command(const Command& program);

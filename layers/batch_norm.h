@@ -25,6 +25,8 @@ class BatchNormLayer : public Module {
   // relu?(batch_norm(x) + residual?) in one kernel; `residual` undefined or shaped like x.
   Tensor normalise(const Tensor& x, const Tensor& residual, bool relu);
 
+  double momentum() const { return options_.momentum; }
+
   // The layer then outputs its bias: a residual block starts as the identity. Throws Error without a weight.
   void zero_weight();
 

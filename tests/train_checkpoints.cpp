@@ -20,7 +20,7 @@ namespace fs = std::filesystem;
 struct SavedRun {
   std::int64_t epochs = 2, stop_after = 0, fail_in = 0;  // steps; 0: never
   bool traces = false;
-  std::int64_t checkpoint_steps = 1;
+  std::int64_t checkpoint_steps = 1, keep_checkpoints = 2;
 };
 
 TrainingOutcome save_often(const fs::path& directory, const SavedRun& of = {}) {
@@ -31,7 +31,8 @@ TrainingOutcome save_often(const fs::path& directory, const SavedRun& of = {}) {
                   {.epochs = of.epochs,
                    .directory = directory,
                    .checkpoint_every = 0,
-                   .checkpoint_steps = of.checkpoint_steps});
+                   .checkpoint_steps = of.checkpoint_steps,
+                   .keep_checkpoints = of.keep_checkpoints});
   look.on_step = [&](TrainedStep& step) {
     if (step.report.step == of.stop_after) trainer.stop();
     if (step.report.step == of.fail_in) parts.net.parameter("conv1.weight").value.fill(1e38f);
@@ -72,6 +73,21 @@ TEST_CASE("a damaged checkpoint is not one of the two that are kept, wherever it
     CHECK(checkpoints_in(run) == Steps{6, 5});
     CHECK(differing(whole, run).empty());
   }
+}
+
+TEST_CASE("as many checkpoints stay as are asked for, whether the run was stopped or not") {
+  const Directory directory;
+  const fs::path whole = directory.file("whole"), run = directory.file("run");
+  REQUIRE(save_often(whole, {.keep_checkpoints = 4}).finished);
+  CHECK(checkpoints_in(whole) == Steps{6, 5, 4, 3});
+  REQUIRE(!save_often(run, {.stop_after = 4, .keep_checkpoints = 4}).finished);
+  put(run / "checkpoint-5.safetensors", "torn");
+  REQUIRE(save_often(run, {.keep_checkpoints = 4}).finished);
+  CHECK(checkpoints_in(run) == Steps{6, 5, 4, 3});
+  for (const std::int64_t step : checkpoints_in(run)) CHECK(can_be_read(run, step));
+  CHECK(differing(whole, run).empty());
+  CHECK(unexplained([&] { save_often(directory.file("other"), {.keep_checkpoints = 1}); },
+                    {"keep_checkpoints 1", "at least 2"}) == "nothing");
 }
 
 TEST_CASE("the only whole checkpoint stays until there is another") {

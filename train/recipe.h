@@ -56,7 +56,7 @@ struct Recipe {
   bool trace = false, noise_scale = false, eager = false;
   std::int64_t sharpness_every = 0, sharpness_limit = 1024;  // epochs, 0: never; training images
   std::string sharpness_bn = "eval";
-  std::int64_t eval_every = 1, checkpoint_every = 1, checkpoint_steps = 0;
+  std::int64_t eval_every = 1, checkpoint_every = 1, checkpoint_steps = 0, keep_checkpoints = 2;
   int threads = 0, workers = 2;
   // Self-supervised training (train/pretraining.h). With a method these count, and what is supervised does
   // not.

@@ -250,6 +250,8 @@ void visit_running_options(Options& o, const Visit& visit) {
         o.checkpoint_every);
   visit(OptionInfo{"checkpoint_steps", "also every N steps; 0: never", true}.within(at_least(0)),
         o.checkpoint_steps);
+  visit(OptionInfo{"keep_checkpoints", "the newest ones stay, so many of them", true}.within(at_least(2)),
+        o.keep_checkpoints);
   visit(OptionInfo{"threads",
                    "of computation; 0: all cores that the process may use; does not change results", true}
             .within(thread_range),

@@ -13,6 +13,7 @@ TrainerOptions trainer_options(const Setup& setup, const std::string& command) {
           .test_every = recipe.eval_every,
           .checkpoint_every = recipe.checkpoint_every,
           .checkpoint_steps = recipe.checkpoint_steps,
+          .keep_checkpoints = recipe.keep_checkpoints,
           .ema = recipe.ema,
           .sharpness_aware = sam_options(recipe),
           .test_workers = recipe.workers,

@@ -1,5 +1,5 @@
 // The folder a training run writes: config.json (everything needed to repeat it), steps.csv, epochs.csv,
-// trace.safetensors, checkpoint-<step>.safetensors (the last two), weights.safetensors (the final ones),
+// trace.safetensors, checkpoint-<step>.safetensors (the last ones), weights.safetensors (the final ones),
 // evaluation.json (of these), and where a study has measured their features, knn.json, linear.json and
 // linear-as-official.json.
 #pragma once

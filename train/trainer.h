@@ -57,6 +57,8 @@ struct TrainerOptions {
   std::int64_t test_every = 1;  // epochs; 0: only after the last
   std::int64_t checkpoint_every = 1;  // epochs; 0: only at the end
   std::int64_t checkpoint_steps = 0;  // also every so many steps; 0: never
+  // The newest ones stay, so many of them: 2 or more, since the last one may turn out to be damaged.
+  std::int64_t keep_checkpoints = 2;
   // Decay of an average of the weights (train/weight_average.h), below 1. It is what is measured, chosen
   // among epochs and written at the end, and what the module has after the last epoch. 0: the weights as they
   // are.
@@ -163,7 +165,7 @@ class Trainer {
   std::unique_ptr<WeightAverage> average_;  // null: none
   TensorFile best_;                         // weights of the best epoch, where they are kept
   TrainingPosition position_;
-  std::vector<std::int64_t> checkpoints_;  // steps of the last two that were read or written whole
+  std::vector<std::int64_t> checkpoints_;  // steps of the last ones that are known or taken to be whole
   bool is_longer_ = false;                 // than the run that the directory holds was to be
   bool begun_ = false;                     // has taken a step here
   bool saved_ = false;                     // the newest checkpoint is of this position

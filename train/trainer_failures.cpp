@@ -45,6 +45,7 @@ void Trainer::check_options() const {
   at_least("test_every", options_.test_every, 0);
   at_least("checkpoint_every", options_.checkpoint_every, 0);
   at_least("checkpoint_steps", options_.checkpoint_steps, 0);
+  at_least("keep_checkpoints", options_.keep_checkpoints, 2);
   at_least("test_batch", options_.test_batch, 0);
   at_least("test_workers", options_.test_workers, 0);
   if (!(options_.ema >= 0 && options_.ema < 1))

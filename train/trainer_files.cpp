@@ -1,4 +1,6 @@
 // Trainer: its directory, what it takes up there and what it leaves.
+#include <algorithm>
+
 #include "core/base/option_name.h"
 #include "train/checkpoint.h"
 #include "train/logs.h"
@@ -43,7 +45,9 @@ void Trainer::resume(const train::Checkpoint& checkpoint) {
   restore(checkpoint, objective_.module(), optimizer_, average_.get());
   position_ = checkpoint.position;
   run_->checkpoint = checkpoint.path;
-  checkpoints_ = {position_.step};
+  checkpoints_ = directory_->checkpoint_steps();  // newest first; those beyond this one are damaged
+  std::erase_if(checkpoints_, [&](std::int64_t step) { return step > position_.step; });
+  std::reverse(checkpoints_.begin(), checkpoints_.end());
   saved_ = true;
   if (is_longer_ && out_of_patience()) {
     fail_usage(
@@ -81,8 +85,8 @@ void Trainer::keep_best() {
   if (directory_ != nullptr) write_tensors(directory_->file("best.safetensors"), best_);
 }
 
-// The logs and the observers' files first: no checkpoint may be ahead of them. Kept are the last two that are
-// known to be whole; others are older, or damaged, or of steps that this run has yet to take.
+// The logs and the observers' files first: no checkpoint may be ahead of them. Kept are the last ones; others
+// are older, or damaged, or of steps that this run has yet to take.
 void Trainer::save() {
   if (saved_ || directory_ == nullptr || unsaved_) return;
   logs_->sync();
@@ -91,7 +95,7 @@ void Trainer::save() {
                   options_.config);
   saved_ = true;
   if (checkpoints_.empty() || checkpoints_.back() != position_.step) checkpoints_.push_back(position_.step);
-  if (checkpoints_.size() > 2) checkpoints_.erase(checkpoints_.begin());
+  while (std::ssize(checkpoints_) > options_.keep_checkpoints) checkpoints_.erase(checkpoints_.begin());
   directory_->keep_checkpoints(checkpoints_);
 }
 

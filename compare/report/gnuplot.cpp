@@ -113,12 +113,38 @@ std::string palette(int exponent) {
   return fmt::format("set palette maxcolors {} defined \\\n  ({})", exponent == 1 ? 64 : 256, colours);
 }
 
-double tic_step(double extent) {
-  const double least = std::max(extent / 5, 1.0), power = std::pow(10.0, std::floor(std::log10(least)));
+double tic_step(double extent, double least) {
+  const double smallest = std::max(extent / 5, least),
+               power = std::pow(10.0, std::floor(std::log10(smallest)));
   for (const double multiple : {1.0, 2.0, 5.0}) {
-    if (multiple * power >= least) return multiple * power;
+    if (multiple * power >= smallest) return multiple * power;
   }
   return 10 * power;
+}
+
+std::string logarithmic_tics(double low, double high, TicPlaces places) {
+  const double decades = std::log10(high / low);
+  const int first = static_cast<int>(std::floor(std::log10(low)));
+  const int stride = std::max(1, static_cast<int>(decades / 6));
+  std::vector<double> tics;
+  for (int power = first; power <= first + decades + 1; power += stride) {
+    for (const double multiple : {1.0, 2.0, 5.0}) {
+      const double tic = multiple * std::pow(10.0, power);
+      if ((multiple == 1 || decades < 2) && tic >= low && tic <= high) tics.push_back(tic);
+    }
+  }
+  if (tics.size() < 2) {
+    const double step = tic_step(high - low, 0);
+    tics.clear();
+    for (double k = std::ceil(low / step); k * step <= high; ++k) tics.push_back(k * step);
+  }
+  std::string text;
+  for (const double tic : tics) {
+    const std::string label = gnuplot_tic_label(fmt::format("{:.3g}", tic));
+    text += fmt::format("{}{} {:.6g}", text.empty() ? "" : ", ", label,
+                        places == TicPlaces::of_logarithms ? std::log10(tic) : tic);
+  }
+  return text;
 }
 
 std::string script_head(const std::string& name, const std::string& what, int width, int height,

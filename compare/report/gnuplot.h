@@ -20,8 +20,13 @@ std::string shortened(const std::string& text, std::size_t characters);
 // small values more finely than large ones.
 std::string palette(int exponent);
 
-// The step between about five tics over an extent: 1, 2 or 5 times a power of ten, at least 1.
-double tic_step(double extent);
+// The step between about five tics over an extent: 1, 2 or 5 times a power of ten, at least `least`.
+double tic_step(double extent, double least = 1);
+
+// A list of tics over a positive range: powers of ten; over less than two decades their 2- and 5-folds as
+// well; in equal steps where that is too few. On an axis that is logarithmic, or of logarithms.
+enum class TicPlaces { of_values, of_logarithms };
+std::string logarithmic_tics(double low, double high, TicPlaces places = TicPlaces::of_values);
 
 // What a script begins with, so that `gnuplot -e "picture='NAME.pdf'" NAME.gp` makes the figure for a paper:
 // size in points of an SVG; legend_rows are added below when the legend is shown.

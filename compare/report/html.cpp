@@ -46,6 +46,7 @@ table .label span{overflow-wrap:break-word}
 figure{margin:0;min-width:0;break-inside:avoid}
 figure>svg{display:block;width:100%;height:auto}
 figure>svg text{fill:var(--ink);font-family:var(--sans)}
+figure>svg g[fill="rgb(255,255,255)"] text{fill:#fff;stroke:#0009;stroke-width:3px;paint-order:stroke}
 figure>svg [stroke="rgb(221, 221, 221)"]{stroke:var(--grid)}
 figure>svg image{image-rendering:pixelated}
 figcaption{margin-top:.3rem}

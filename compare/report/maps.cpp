@@ -142,27 +142,6 @@ std::string layer_tics(const LayerMap& map) {
   return "set ytics scale 0 font \",10\" (" + tics + ")\n";
 }
 
-// Powers of ten; over less than two decades their 2- and 5-folds as well.
-std::string colour_tics(const ColourRange& range) {
-  const double decades = std::log10(range.high / range.low);
-  const int first = static_cast<int>(std::floor(std::log10(range.low)));
-  const int stride = std::max(1, static_cast<int>(decades / 6));
-  std::vector<double> tics;
-  for (int power = first; power <= first + decades + 1; power += stride) {
-    for (const double multiple : {1.0, 2.0, 5.0}) {
-      const double tic = multiple * std::pow(10.0, power);
-      if ((multiple == 1 || decades < 2) && tic >= range.low && tic <= range.high) tics.push_back(tic);
-    }
-  }
-  if (tics.size() < 2) tics = {range.low, range.high};
-  std::string text;
-  for (const double tic : tics) {
-    const std::string label = gnuplot_tic_label(fmt::format("{:.3g}", tic));
-    text += fmt::format("{}{} {:.6g}", text.empty() ? "" : ", ", label, tic);
-  }
-  return text;
-}
-
 int left_margin(const LayerMap& map) {
   std::size_t longest = 0;
   for (const std::string& layer : map.layers) longest = std::max(longest, layer.size());
@@ -252,7 +231,8 @@ unset output
                                fmt::arg("right", 1 - 100.0 / width), fmt::arg("bottom", 56.0 / height),
                                fmt::arg("top", 1 - 8.0 / height), fmt::arg("title", gnuplot_string(q.symbol)),
                                fmt::arg("first", map.first_step), fmt::arg("last", map.last_step),
-                               fmt::arg("rows", map.layers.size()), fmt::arg("cbtics", colour_tics(range)),
+                               fmt::arg("rows", map.layers.size()),
+                               fmt::arg("cbtics", logarithmic_tics(range.low, range.high)),
                                fmt::arg("palette", palette(1)), fmt::arg("low", range.low),
                                fmt::arg("high", range.high), fmt::arg("tics", layer_tics(map)),
                                fmt::arg("name", name), fmt::arg("step_tics", tic_step(steps)),

@@ -190,6 +190,19 @@ std::vector<Case> report_cases(const Maker& make) {
   return {first, over};
 }
 
+// A page, its figures, and the points that a killed process leaves for the next.
+Case landscape_case(const Maker& make) {
+  const Arguments train{"train", "--data", "synthetic:8x8x3x4", "--epochs", "1", "--out", "run"};
+  return {.name = "landscape",
+          .arguments =
+              Arguments{"landscape", "run", "--limit", "8", "--size", "2", "-o", "out/page.html"} + quiet,
+          .before = make({}, train + tiny + quiet),
+          .results = {"out/page.html", "out/page-files/", "out/page-points/"},
+          .changes = {"out/"},
+          .together = {"out/page.html", "out/page-files/"},
+          .cleans = {"out/page-points/"}};
+}
+
 }  // namespace
 
 bool starts_with_any(const std::string& path, const std::vector<std::string>& beginnings) {
@@ -210,7 +223,8 @@ Environment environment_in(const fs::path& folder) {
 std::vector<Case> make_cases(const fs::path& program, const fs::path& scratch) {
   const Maker make(program, scratch / "made");
   std::vector<Case> cases = training_cases(make);
-  for (const auto& more : {reading_cases(make), {replay_case()}, study_cases(make), report_cases(make)})
+  for (const auto& more :
+       {reading_cases(make), {replay_case()}, study_cases(make), report_cases(make), {landscape_case(make)}})
     cases.insert(cases.end(), more.begin(), more.end());
   for (Case& c : cases) add_folders(c.before);
   return cases;

@@ -91,7 +91,8 @@ class Judgement {
   // Logs may end in the middle of a line: what goes on with them is compared.
   bool is_whole(const std::string& path) const {
     const fs::path file = laboratory_.folder() / path;
-    if (path.ends_with("steps.csv") || path.ends_with("epochs.csv")) return true;
+    for (const char* log : {"/steps.csv", "/epochs.csv", "-points/own.csv", "-points/points.csv"})
+      if (path.ends_with(log)) return true;
     if (path.ends_with(".json")) return nlohmann::json::accept(read_file(file));
     if (!path.ends_with(".safetensors")) return false;
     try {
