@@ -52,7 +52,7 @@ class Sum {
   std::int64_t at_ = 0;
 };
 
-void check_finite(const char* what, const Tensor& vector) {
+void check_numbers(const char* what, const Tensor& vector) {
   check(std::isfinite(length(vector)),
         "{}: it is not finite; the weights or the loss are too large, or hold a NaN", what);
 }
@@ -160,7 +160,7 @@ double LossSurface::gradient(const Tensor& gradient) const {
     Sum sum(gradient);
     for (const Tensor& g : grad(share, leaves(all))) sum.add(g);
   }
-  check_finite("gradient", gradient);
+  check_numbers("gradient", gradient);
   return loss;
 }
 
@@ -174,7 +174,7 @@ void LossSurface::products(std::span<BlockProduct> blocks) const {
     block.product = Tensor::zeros_like(block.vector);
   }
   for (const data::Part& part : parts_) add_products(part, blocks);
-  for (const BlockProduct& block : blocks) check_finite("Hessian product", block.product);
+  for (const BlockProduct& block : blocks) check_numbers("Hessian product", block.product);
 }
 
 // H_kk v = ∂⟨∂L/∂w_k, v⟩/∂w_k.

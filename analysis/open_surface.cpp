@@ -10,6 +10,7 @@
 #include "core/base/note.h"
 #include "core/base/option_name.h"
 #include "data/dataset.h"
+#include "layers/foreign_weights.h"
 #include "layers/weights.h"
 #include "train/checkpoint.h"
 #include "train/match_classes.h"
@@ -63,7 +64,9 @@ void OpenedSurface::open_run(const SurfaceOptions& options, const train::FoundWe
                              const nlohmann::json& config) {
   const train::ResolvedRecipe recipe = train::resolve(recipe_of(options, config, options.file));
   run_.emplace(train::make_setup(recipe));
-  load_weights(train::weights_of(weights.file), run_->net->state(), true, file_);
+  const TensorFile values = train::weights_of(weights.file);
+  load_weights(values, run_->net->state(), true, file_);
+  check_finite(values, file_);
   objective_ = run_->objective.get();
   model_ = run_->net->model();
   data_ = run_->data.name;

@@ -50,7 +50,7 @@ class LandscapeScreen {
 };
 
 // What the points depend on.
-nlohmann::json identity_of(const LandscapeCommand& command, OpenedSurface& opened,
+nlohmann::json identity_of(const LandscapeCommand& command, analysis::OpenedSurface& opened,
                            const std::vector<OwnPoint>& own) {
   nlohmann::json json = opened.describe();
   json.erase("file");
@@ -69,7 +69,7 @@ fs::path points_folder(fs::path page) { return page.replace_filename(page.stem()
 
 class Measuring {
  public:
-  Measuring(OpenedSurface& opened, const analysis::LandscapeFolder& folder, LandscapeScreen& screen)
+  Measuring(analysis::OpenedSurface& opened, const analysis::LandscapeFolder& folder, LandscapeScreen& screen)
       : surface_(opened.surface()), folder_(folder), screen_(screen) {}
 
   void measure(const std::vector<OwnPoint>& own, MeasuredLandscape& landscape) const {
@@ -123,7 +123,7 @@ class Measuring {
 };
 
 MeasuredLandscape measure_landscape(const LandscapeCommand& command, LandscapeScreen& screen) {
-  OpenedSurface opened(command);
+  analysis::OpenedSurface opened(command);
   const std::vector<OwnPoint> own = own_points(command, opened);
   const analysis::LandscapeFolder folder(points_folder(command.output), identity_of(command, opened, own));
   MeasuredLandscape landscape{.command = command,
@@ -170,11 +170,11 @@ int run_landscape(const LandscapeCommand& given) {
 void add_surface_options(const Command& landscape, LandscapeCommand& command) {
   landscape.argument("runs", command.runs, "RUN|FILE, two or three for --plane runs");
   landscape.option("--data", command.data, "NAME[:DIR]; default: what the first run was trained on");
-  landscape.option("--limit", command.samples, "measure on N training images, always the same; 0: all",
-                   at_least(0));
-  landscape.option("--micro-batch", command.micro_batch,
+  landscape.option("--limit", command.samples.samples,
+                   "measure on N training images, always the same; 0: all", at_least(0));
+  landscape.option("--micro-batch", command.samples.micro_batch,
                    "images computed at once; --bn-stats estimated depends on it", between(1, 1e9));
-  landscape.option("--workers", command.workers, "threads that prepare images",
+  landscape.option("--workers", command.samples.workers, "threads that prepare images",
                    between(0, data::most_workers));
   landscape.option("--image-size", command.image_size,
                    "folders: resize and crop to a square; 0: keep; default: as in training",

@@ -63,8 +63,8 @@ std::string statistics_text(const LandscapeCommand& command) {
   const std::string mode = "batch norm in evaluation mode, running statistics ";
   if (command.bn_stats == "kept") return mode + "kept as at the origin (each marked point has its own)";
   if (command.bn_stats == "moved") return mode + "moved along with the weights";
-  return mode +
-         fmt::format("estimated anew at each point, from these samples in parts of {}", command.micro_batch);
+  return mode + fmt::format("estimated anew at each point, from these samples in parts of {}",
+                            command.samples.micro_batch);
 }
 
 std::vector<double> notes_of(const MeasuredLandscape& landscape, const char* name) {
@@ -178,11 +178,12 @@ std::string command_to_repeat(const LandscapeCommand& command) {
   std::string text = "lamina landscape";
   for (const std::string& run : command.runs) text += " " + quoted(run);
   if (!command.data.empty()) text += " --data " + quoted(command.data);
-  text += fmt::format(" --limit {} --plane {} --dimensions {} --size {} --bn-stats {}", command.samples,
-                      command.plane, *command.dimensions, command.size, command.bn_stats);
+  text +=
+      fmt::format(" --limit {} --plane {} --dimensions {} --size {} --bn-stats {}", command.samples.samples,
+                  command.plane, *command.dimensions, command.size, command.bn_stats);
   if (command.range) text += fmt::format(" --range {}", *command.range);
-  if (command.micro_batch != LandscapeCommand().micro_batch)
-    text += fmt::format(" --micro-batch {}", command.micro_batch);
+  if (command.samples.micro_batch != LandscapeCommand().samples.micro_batch)
+    text += fmt::format(" --micro-batch {}", command.samples.micro_batch);
   const auto add = [&](const char* flag, const std::optional<std::string>& value) {
     if (value) text += fmt::format(" {} {}", flag, quoted(*value));
   };

@@ -32,7 +32,7 @@ void check_number_of_runs(const LandscapeCommand& command) {
     fail_usage("--dimensions {}: {} runs span {}", *command.dimensions, runs, spanned);
 }
 
-State state_in(OpenedSurface& opened, const TensorFile& file, const std::string& source) {
+State state_in(analysis::OpenedSurface& opened, const TensorFile& file, const std::string& source) {
   const TensorFile weights = train::weights_of(file);
   load_weights(weights, opened.net().state(), true, source);
   check_finite(weights, source);
@@ -55,7 +55,7 @@ void check_alike(const std::string& a, const WeightInfo& of_a, const std::string
         "landscape: {} and {} were trained on images that were normalised differently", a, b);
 }
 
-std::vector<OwnPoint> points_of_runs(const LandscapeCommand& command, OpenedSurface& opened) {
+std::vector<OwnPoint> points_of_runs(const LandscapeCommand& command, analysis::OpenedSurface& opened) {
   std::vector<OwnPoint> points;
   WeightInfo first;
   for (const std::string& run : command.runs) {
@@ -76,7 +76,7 @@ std::string label_of(const TrainingPosition& position) {
                              : fmt::format("step {}", position.step);
 }
 
-std::vector<OwnPoint> points_of_training(const LandscapeCommand& command, OpenedSurface& opened) {
+std::vector<OwnPoint> points_of_training(const LandscapeCommand& command, analysis::OpenedSurface& opened) {
   check(train::RunDirectory::holds_run(command.file),
         "landscape: {}: no run directory; --plane pca draws the way of a training, from its checkpoints",
         command.file);
@@ -103,7 +103,7 @@ std::vector<OwnPoint> points_of_training(const LandscapeCommand& command, Opened
   return points;
 }
 
-ChosenPlane eigen_plane_of(const LandscapeCommand& command, OpenedSurface& opened,
+ChosenPlane eigen_plane_of(const LandscapeCommand& command, analysis::OpenedSurface& opened,
                            const analysis::LandscapeFolder& folder,
                            const std::function<void(const std::string&)>& progress) {
   if (auto found = folder.plane()) return {.plane = found->plane, .coordinates = {}, .notes = found->notes};
@@ -156,7 +156,7 @@ LandscapeCommand completed(LandscapeCommand command) {
   return command;
 }
 
-std::vector<OwnPoint> own_points(const LandscapeCommand& command, OpenedSurface& opened) {
+std::vector<OwnPoint> own_points(const LandscapeCommand& command, analysis::OpenedSurface& opened) {
   const State start = state_of(opened.surface());
   std::vector<OwnPoint> points;
   if (command.plane == "runs")
@@ -169,7 +169,7 @@ std::vector<OwnPoint> own_points(const LandscapeCommand& command, OpenedSurface&
   return points;
 }
 
-ChosenPlane choose_plane(const LandscapeCommand& command, OpenedSurface& opened,
+ChosenPlane choose_plane(const LandscapeCommand& command, analysis::OpenedSurface& opened,
                          const std::vector<OwnPoint>& own, const analysis::LandscapeFolder& folder,
                          const std::function<void(const std::string&)>& progress) {
   std::vector<State> states;

@@ -10,12 +10,12 @@
 
 #include "analysis/landscape.h"
 #include "analysis/landscape_folder.h"
+#include "analysis/open_surface.h"
 #include "analysis/plane.h"
-#include "apps/landscape_surface.h"
 
 namespace lamina::app {
 
-struct LandscapeCommand : SurfaceOptions {
+struct LandscapeCommand : analysis::SurfaceOptions {
   std::vector<std::string> runs;
   std::string plane;              // random, eigen, pca or runs; empty: random of one run, else runs
   std::optional<int> dimensions;  // 1 or 2; unset: 2, of the line through two runs 1
@@ -39,7 +39,7 @@ struct OwnPoint {
 // The runs, the first as opened, or of a PCA plane the states that the run's checkpoints hold, the final
 // weights last; of other planes the run alone. Throws Error for runs of different models and for too few
 // checkpoints.
-std::vector<OwnPoint> own_points(const LandscapeCommand& command, OpenedSurface& opened);
+std::vector<OwnPoint> own_points(const LandscapeCommand& command, analysis::OpenedSurface& opened);
 
 struct ChosenPlane {
   analysis::Plane plane;
@@ -47,7 +47,7 @@ struct ChosenPlane {
   nlohmann::json notes;  // of eigen planes: eigenvalues, residuals, converged; of PCA: explained
 };
 // An eigen plane that the folder has is not looked for again. `progress` is told how far Lanczos is.
-ChosenPlane choose_plane(const LandscapeCommand& command, OpenedSurface& opened,
+ChosenPlane choose_plane(const LandscapeCommand& command, analysis::OpenedSurface& opened,
                          const std::vector<OwnPoint>& own, const analysis::LandscapeFolder& folder,
                          const std::function<void(const std::string& text)>& progress);
 
