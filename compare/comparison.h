@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <limits>
 #include <nlohmann/json.hpp>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -27,7 +28,8 @@ struct EpochRow {
   double valid_loss = std::numeric_limits<double>::quiet_NaN();
   // Of the test images by their nearest neighbours, in pretraining.
   double knn_accuracy = std::numeric_limits<double>::quiet_NaN();
-  std::vector<double> quantities = {};  // as RunResult::quantities names them
+  double lambda_1 = std::numeric_limits<double>::quiet_NaN();  // the largest eigenvalue of the loss's Hessian
+  std::vector<double> quantities = {};                         // as RunResult::quantities names them
 };
 
 struct RunResult {
@@ -38,6 +40,7 @@ struct RunResult {
   std::vector<EpochRow> epochs;              // through the last whole row
   std::vector<std::string> quantities = {};  // what was measured in training beside loss and accuracy
   std::string failure;                       // what failure.txt says; empty where there is none
+  std::string curvature;                     // how it was measured (describe_curvature()); empty: it was not
   bool complete = false;                     // it came to its end, and no failure is noted
 
   std::uint64_t seed() const;
@@ -47,6 +50,7 @@ struct RunResult {
   bool validated() const;        // the best epoch was chosen by held-out training images
   const EpochRow* last() const;  // the last tested one; null if never tested
   double knn_accuracy() const;   // after the last epoch that has one; NaN if none has
+  double lambda_1() const;       // likewise
 };
 
 // Throws Error if the folder is no run directory or a file in it is damaged. A run that was stopped, or that
@@ -60,9 +64,16 @@ struct Group {
   std::vector<RunResult> runs;  // in the order given
   // Over the complete runs: `best` is each run's best epoch, `last` its last tested one.
   Statistic best_accuracy, best_epoch, last_accuracy, knn_accuracy, last_test_loss, last_train_loss, seconds;
+  Statistic lambda_1;  // the last one measured; none where the runs measured it in different ways
 
   std::size_t complete() const;             // how many runs are
   const RunResult& representative() const;  // the first complete run, else the first
+  // The complete runs; without any, all.
+  std::vector<const RunResult*> averaged_runs() const;
+  // The first complete run with such a file, else the first that has it; null if none has.
+  const RunResult* first_with(const std::string& file) const;
+  // How the averaged runs measured their curvature: of more than one way no mean would make sense.
+  std::set<std::string> curvatures() const;
 };
 
 // Runs of equal label, options, but for the seed, and data, wherever those lie, make a group; groups and runs

@@ -147,7 +147,7 @@ double last_test_loss(const RunResult& run) {
 }
 
 void average(Group& group) {
-  std::vector<double> best, best_epoch, last, knn, test_loss, loss, seconds;
+  std::vector<double> best, best_epoch, last, knn, lambda_1, test_loss, loss, seconds;
   for (const RunResult& run : group.runs) {
     if (!run.complete) continue;
     if (const EpochRow* row = run.best()) {
@@ -156,6 +156,7 @@ void average(Group& group) {
       last.push_back(run.last()->test_accuracy);
     }
     if (const double accuracy = run.knn_accuracy(); !std::isnan(accuracy)) knn.push_back(accuracy);
+    if (const double largest = run.lambda_1(); std::isfinite(largest)) lambda_1.push_back(largest);
     if (const double tested = last_test_loss(run); !std::isnan(tested)) test_loss.push_back(tested);
     loss.push_back(run.epochs.back().train_loss);
     double sum = 0;
@@ -166,6 +167,7 @@ void average(Group& group) {
   group.best_epoch = statistic(best_epoch);
   group.last_accuracy = statistic(last);
   group.knn_accuracy = statistic(knn);
+  if (group.curvatures().size() == 1) group.lambda_1 = statistic(lambda_1);
   group.last_test_loss = statistic(test_loss);
   group.last_train_loss = statistic(loss);
   group.seconds = statistic(seconds);

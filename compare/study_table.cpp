@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
+#include <set>
 
 #include "compare/toml_file.h"
 #include "core/base/error.h"
@@ -144,10 +145,35 @@ std::vector<Score> scores_of(const StudyTable& table) {
   return {{"best", &Group::best_accuracy}, {"last", &Group::last_accuracy}};
 }
 
+// How λ₁ was measured; empty if it never was.
+std::string curvature_of(const StudyTable& table) {
+  std::set<std::string> ways;
+  for (const StudyRow& row : table.rows) ways.merge(row.group.curvatures());
+  if (ways.size() < 2) return ways.empty() ? "" : *ways.begin();
+  return fmt::format("in different ways, so that rows do not compare: {}", fmt::join(ways, "; "));
+}
+
+std::string lambda_1_cell(const Statistic& s, const char* plus_minus) {
+  if (s.count == 0) return "-";
+  return s.count == 1 ? fmt::format("{:.4g}", s.mean)
+                      : fmt::format("{:.4g}{}{:.2g}", s.mean, plus_minus, s.std);
+}
+
+// Below the table, a line each.
+Strings notes_of(const StudyTable& table) {
+  Strings notes;
+  if (const std::string how = curvature_of(table); !how.empty())
+    notes.push_back("lambda_1: the largest eigenvalue of the training loss's Hessian, measured last, " + how +
+                    ".");
+  if (!table.note.empty()) notes.push_back(table.note);
+  return notes;
+}
+
 Strings headings(const StudyTable& table) {
   Strings cells{"contender"};
   for (const std::string& column : table.columns) cells.push_back(short_name(column));
   for (const Score& score : scores_of(table)) cells.push_back(fmt::format("{} %", score.name));
+  if (!curvature_of(table).empty()) cells.emplace_back("lambda_1");
   cells.emplace_back("runs");
   return cells;
 }
@@ -156,6 +182,7 @@ Strings cells_of(const StudyTable& table, const StudyRow& row, const char* plus_
   Strings cells{row.contender};
   cells.insert(cells.end(), row.values.begin(), row.values.end());
   for (const Score& score : scores_of(table)) cells.push_back(percent(row.group.*score.accuracy, plus_minus));
+  if (!curvature_of(table).empty()) cells.push_back(lambda_1_cell(row.group.lambda_1, plus_minus));
   cells.push_back(count_of(row.group));
   return cells;
 }
@@ -199,7 +226,7 @@ std::string csv_row(Strings cells) {
   return fmt::format("{}\n", fmt::join(cells, ","));
 }
 
-Strings csv_results(const RunResult& run, bool knn) {
+Strings csv_results(const RunResult& run, bool knn, bool curvature) {
   const EpochRow *best = run.best(), *last = run.last();
   double seconds = 0;
   for (const EpochRow& row : run.epochs) seconds += row.seconds;
@@ -208,6 +235,7 @@ Strings csv_results(const RunResult& run, bool knn) {
   cells.push_back(best == nullptr ? "" : fmt::format("{}", best->epoch));
   cells.push_back(last == nullptr ? "" : fmt::format("{}", last->test_accuracy));
   if (knn) cells.push_back(std::isnan(run.knn_accuracy()) ? "" : fmt::format("{}", run.knn_accuracy()));
+  if (curvature) cells.push_back(std::isnan(run.lambda_1()) ? "" : fmt::format("{}", run.lambda_1()));
   cells.push_back(last == nullptr ? "" : fmt::format("{}", last->test_loss));
   cells.push_back(run.epochs.empty() ? "" : fmt::format("{}", run.epochs.back().train_loss));
   cells.push_back(fmt::format("{:.1f}", seconds));
@@ -230,7 +258,9 @@ StudyTable make_study_table(const Study& study, const std::vector<Cell>& cells,
 std::string as_text(const StudyTable& table) {
   Table text(headings(table));
   for (const StudyRow& row : table.rows) text.add(cells_of(table, row, " ± "));
-  return text.str() + (table.note.empty() ? "" : "\n" + table.note + "\n");
+  std::string notes;
+  for (const std::string& note : notes_of(table)) notes += "\n" + note + "\n";
+  return text.str() + notes;
 }
 
 std::string as_markdown(const StudyTable& table) {
@@ -239,7 +269,8 @@ std::string as_markdown(const StudyTable& table) {
   rule.front() = "---";
   std::string text = markdown_row(header) + markdown_row(rule);
   for (const StudyRow& row : table.rows) text += markdown_row(cells_of(table, row, " ± "));
-  return text + (table.note.empty() ? "" : "\n" + table.note + "\n");
+  for (const std::string& note : notes_of(table)) text += "\n" + note + "\n";
+  return text;
 }
 
 std::string as_latex(const StudyTable& table) {
@@ -255,7 +286,8 @@ std::string as_latex(const StudyTable& table) {
     text += line;
   }
   text += "  \\bottomrule\n\\end{tabular}\n";
-  return text + (table.note.empty() ? "" : "% " + table.note + "\n");
+  for (const std::string& note : notes_of(table)) text += "% " + note + "\n";
+  return text;
 }
 
 std::string runs_as_csv(const std::vector<Cell>& cells, const std::vector<RunResult>& results) {
@@ -264,16 +296,19 @@ std::string runs_as_csv(const std::vector<Cell>& cells, const std::vector<RunRes
   for (const std::string& column : columns) header.push_back(short_name(column));
   const bool pretrained = std::any_of(cells.begin(), cells.end(),
                                       [](const Cell& cell) { return cell.recipe.method.has_value(); });
+  const bool curvature = std::any_of(cells.begin(), cells.end(),
+                                     [](const Cell& cell) { return cell.recipe.sharpness_every > 0; });
   for (const char* name : {"seed", "state", "best_accuracy", "best_epoch", "last_accuracy"})
     header.emplace_back(name);
   if (pretrained) header.emplace_back("knn_accuracy");
+  if (curvature) header.emplace_back("lambda_1");
   for (const char* name : {"last_test_loss", "last_train_loss", "seconds"}) header.emplace_back(name);
   std::string text = csv_row(header);
   for (std::size_t i = 0; i < cells.size(); ++i) {
     Strings row{cells[i].name, cells[i].contender};
     for (std::string& value : values_of(cells[i], columns)) row.push_back(std::move(value));
     row.push_back(std::to_string(cells[i].recipe.seed));
-    for (std::string& value : csv_results(results[i], pretrained)) row.push_back(std::move(value));
+    for (std::string& value : csv_results(results[i], pretrained, curvature)) row.push_back(std::move(value));
     text += csv_row(row);
   }
   return text;

@@ -30,9 +30,10 @@ std::optional<std::int64_t> step_of(std::string_view name) {
 }
 
 bool is_own(std::string_view name) {
-  constexpr std::array<std::string_view, 10> names{
+  constexpr std::array<std::string_view, 11> names{
       "config.json",         "steps.csv",       "epochs.csv",  "trace.safetensors", "best.safetensors",
-      "weights.safetensors", "evaluation.json", "failure.txt", "curvature.csv",     "curvature.safetensors"};
+      "weights.safetensors", "evaluation.json", "failure.txt", "curvature.csv",     "curvature.safetensors",
+      "sharpness.json"};
   return std::find(names.begin(), names.end(), name) != names.end() || step_of(name).has_value();
 }
 
