@@ -9,6 +9,7 @@
 #include <set>
 
 #include "compare/compared_options.h"
+#include "compare/report/curvature.h"
 #include "compare/report/folder.h"
 #include "compare/report/html.h"
 #include "core/base/error.h"
@@ -227,6 +228,11 @@ void append(std::vector<std::string>& cells, const std::vector<std::string>& mor
   cells.insert(cells.end(), more.begin(), more.end());
 }
 
+std::string curvature(const Statistic& s) {
+  if (s.count == 0) return no_value;
+  return s.count == 1 ? fmt::format("{:.4g}", s.mean) : fmt::format("{:.4g} ± {:.2g}", s.mean, s.std);
+}
+
 std::string duration(const Statistic& s) { return s.count == 0 ? no_value : format_duration(s.mean); }
 
 // For a CSV cell: nothing where there is nothing.
@@ -242,10 +248,12 @@ std::string summary_paragraph(const std::vector<Group>& groups) {
 std::string comparison_table(const std::vector<Group>& groups) {
   const bool neighbours = any_has(groups, &Group::knn_accuracy);
   const bool tested = any_has(groups, &Group::best_accuracy) || !neighbours;
+  const std::string how_curved = how_curvature_was_measured(groups);
   HtmlTable table{{"Contender"}, {}};
   if (tested)
     append(table.header, {"Best test accuracy, %", "at epoch", "Last test accuracy, %", "Last test loss"});
   if (neighbours) append(table.header, {"kNN accuracy, %"});
+  if (!how_curved.empty()) append(table.header, {"λ₁"});
   append(table.header, {"Final training loss", "Training time", "Seeds"});
   table.text_columns = {table.header.size() - 1};
   const std::vector<const Group*> ranked = ranking(groups);
@@ -261,6 +269,7 @@ std::string comparison_table(const std::vector<Group>& groups) {
       append(row, {accuracy(&Group::best_accuracy), best_epoch(group.best_epoch),
                    percent(group.last_accuracy), with_std(group.last_test_loss, 1, 4)});
     if (neighbours) append(row, {accuracy(&Group::knn_accuracy)});
+    if (!how_curved.empty()) append(row, {curvature(group.lambda_1)});
     append(row, {with_std(group.last_train_loss, 1, 4), duration(group.seconds),
                  escape_html(describe_runs(group))});
     table.rows.push_back(std::move(row));
@@ -269,14 +278,20 @@ std::string comparison_table(const std::vector<Group>& groups) {
          "<p class=\"note\">Means over the complete runs, ± the sample standard deviation over their "
          "seeds. " +
          how_best_was_chosen(groups) + (neighbours ? how_neighbours_were_found(groups) : "") +
+         (how_curved.empty() ? ""
+                             : " λ₁: the largest eigenvalue of the training loss’s Hessian, after the last "
+                               "epoch measured. " +
+                                   how_curved) +
          " The training loss is the mean over the last epoch while the weights moved; the time is that of "
          "training alone, without tests.</p>\n";
 }
 
 std::string run_table(const std::vector<Group>& groups) {
   const bool neighbours = any_has(groups, &Group::knn_accuracy);
+  const bool curved = !how_curvature_was_measured(groups).empty();
   HtmlTable table{{"Run", "Contender", "Seed", "Epochs done", "Best, %", "Last, %"}, {1}};
   if (neighbours) table.header.emplace_back("kNN, %");
+  if (curved) table.header.emplace_back("λ₁");
   table.header.emplace_back("State");
   table.text_columns.push_back(table.header.size() - 1);
   const auto accuracy = [](double value) {
@@ -295,6 +310,8 @@ std::string run_table(const std::vector<Group>& groups) {
                                    accuracy(tested(run.best())),
                                    accuracy(tested(run.last()))};
       if (neighbours) row.push_back(accuracy(run.knn_accuracy()));
+      if (curved)
+        row.push_back(std::isnan(run.lambda_1()) ? no_value : fmt::format("{:.4g}", run.lambda_1()));
       row.push_back(escape_html(state));
       table.rows.push_back(std::move(row));
     }
@@ -305,14 +322,15 @@ std::string run_table(const std::vector<Group>& groups) {
 std::string comparison_csv(const std::vector<Group>& groups) {
   std::string csv =
       "contender,runs,complete,best_accuracy,best_accuracy_std,best_epoch,best_epoch_std,last_accuracy,"
-      "last_accuracy_std,knn_accuracy,knn_accuracy_std,last_test_loss,last_test_loss_std,last_train_loss,"
+      "last_accuracy_std,knn_accuracy,knn_accuracy_std,lambda_1,lambda_1_std,last_test_loss,last_test_loss_"
+      "std,last_train_loss,"
       "last_train_loss_std,seconds,seconds_std,label\n";
   for (std::size_t i = 0; i < groups.size(); ++i) {
     const Group& g = groups[i];
-    csv += fmt::format("{},{},{},{},{},{},{},{},{},{},{}\n", i + 1, g.runs.size(), g.complete(),
+    csv += fmt::format("{},{},{},{},{},{},{},{},{},{},{},{}\n", i + 1, g.runs.size(), g.complete(),
                        csv_cells(g.best_accuracy), csv_cells(g.best_epoch), csv_cells(g.last_accuracy),
-                       csv_cells(g.knn_accuracy), csv_cells(g.last_test_loss), csv_cells(g.last_train_loss),
-                       csv_cells(g.seconds), csv_text(g.label));
+                       csv_cells(g.knn_accuracy), csv_cells(g.lambda_1), csv_cells(g.last_test_loss),
+                       csv_cells(g.last_train_loss), csv_cells(g.seconds), csv_text(g.label));
   }
   return csv;
 }
