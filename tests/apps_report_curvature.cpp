@@ -71,6 +71,14 @@ TEST_CASE("the report draws the curvature over the epochs", "[report]") {
     CHECK(map.at("bn1") == Cells{"1", "1", "1"});
     CHECK(map.count("conv1.weight") == 1);
   }
+  SECTION("a band that reaches below zero ends with the logarithmic axis") {
+    write_curvature(study.run("lars-2"), {.scale = 99});
+    study.report();  // 4 and 396: 200 ± 277
+    const std::string script = read_file(study.files / "lambda-1.gp");
+    CHECK(contains(script, "set yrange [100 : *]"));
+    CHECK(
+        contains(script, "(column(\"mean\") > column(\"std\") ? column(\"mean\") - column(\"std\") : 100)"));
+  }
   SECTION("contenders measured in different ways are said to be so") {
     write_curvature(study.run("tvlars-2"), {.bn = "train", .samples = "64"});
     CHECK(
