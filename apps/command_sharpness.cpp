@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <filesystem>
 #include <memory>
 #include <nlohmann/json.hpp>
 
@@ -11,13 +12,17 @@
 #include "apps/options.h"
 #include "apps/output.h"
 #include "apps/progress.h"
+#include "core/base/atomic_file.h"
 #include "core/base/error.h"
+#include "core/base/file_kind.h"
 #include "core/base/note.h"
 #include "core/base/table.h"
 #include "data/loader.h"
 
 namespace lamina::app {
 namespace {
+
+namespace fs = std::filesystem;
 
 struct SharpnessCommand {
   analysis::SurfaceOptions surface;
@@ -26,7 +31,7 @@ struct SharpnessCommand {
   analysis::DensityOptions density;
   analysis::LayerOptions layers;
   analysis::PerturbationOptions perturbation;
-  std::string bn = "eval", journal, progress = "auto";
+  std::string bn = "eval", out, journal, progress = "auto";
   std::uint64_t seed = 0;
   bool with_trace = false, with_density = false, with_layers = false, with_perturbation = false, json = false;
 };
@@ -88,14 +93,40 @@ void print_text(const analysis::OpenedSurface& opened, const analysis::Sharpness
                  found.rises->average.mean, found.rises->average.standard_error, found.rises->worst);
   if (!found.layers.empty()) print_result("\n{}", layer_table(found));
   if (!found.density.empty())
-    print_result("\ndensity: {} nodes from {:.4g} to {:.4g}; --json has them\n", found.density.size(),
-                 found.density.front().value, found.density.back().value);
+    print_result("\ndensity: {} nodes from {:.4g} to {:.4g}; --json and --out have them\n",
+                 found.density.size(), found.density.front().value, found.density.back().value);
   print_result("\n{} products with the Hessian\n", found.products);
 }
 
+nlohmann::json describe(const analysis::OpenedSurface& opened, const analysis::Sharpness& found,
+                        const SharpnessCommand& command) {
+  nlohmann::json json = opened.describe();
+  json.update(analysis::to_json(found));
+  json["seed"] = command.seed;
+  json["tolerance"] = command.sharpness.eigenvalues.tolerance;
+  return json;
+}
+
+// Before minutes of products, not after them.
+void check_out(const SharpnessCommand& command) {
+  if (command.out.empty()) return;
+  const fs::path out = command.out;
+  if (is_there(out) && kind_at(out) != fs::file_type::regular)
+    fail_usage("sharpness: --out {}: it is {}; expected the name of a file", command.out,
+               kind_at(out) == fs::file_type::directory ? "a folder" : "no regular file");
+  const fs::path folder = out.has_parent_path() ? out.parent_path() : ".";
+  if (!is_there(folder) || kind_at(folder) != fs::file_type::directory)
+    fail_usage("sharpness: --out {}: there is no folder {}; make it, or choose another name", command.out,
+               folder.string());
+}
+
 int run_sharpness(SharpnessCommand command) {
+  check_out(command);
   complete(command);
   analysis::OpenedSurface opened(command.surface);
+  std::error_code none;
+  if (fs::equivalent(command.out, opened.describe()["file"].get<std::string>(), none))
+    fail_usage("sharpness: --out {} would replace what is measured", command.out);
   Progress progress(parse_progress(command.progress));
   command.sharpness.progress = [&progress](const std::string& line) { progress.status(line); };
   const analysis::Sharpness found = analysis::measure_sharpness(opened.surface(), command.sharpness);
@@ -103,15 +134,16 @@ int run_sharpness(SharpnessCommand command) {
   if (!found.eigenvalues.converged)
     note("the residuals are above {} of the largest eigenvalue after {} steps; --max-steps allows more",
          command.sharpness.eigenvalues.tolerance, command.sharpness.eigenvalues.max_steps);
-  if (!command.json) {
-    print_text(opened, found);
+  const nlohmann::json json = describe(opened, found, command);
+  if (!command.out.empty())
+    write_file_atomically(command.out,
+                          json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
+  if (command.json) {
+    print_result_json(json);
     return 0;
   }
-  nlohmann::json json = opened.describe();
-  json.update(analysis::to_json(found));
-  json["seed"] = command.seed;
-  json["tolerance"] = command.sharpness.eigenvalues.tolerance;
-  print_result_json(json);
+  print_text(opened, found);
+  if (!command.out.empty()) print_result("wrote {}\n", command.out);
   return 0;
 }
 
@@ -181,6 +213,9 @@ void add_sharpness_command(const Command& program) {
       fmt::format("folders: refuse larger images; default: as in training, else {}", data::max_pixels),
       at_least(1));
   add_options(parser, surface.model);
+  parser.option("--out", command->out,
+                "FILE.json for what --json prints; RUN/sharpness.json is drawn by reports of the run",
+                "FILE.json");
   parser.option("--json", command->json, "one JSON object on standard output, nothing else");
   parser.runs([command, parser] {
     check_effects(parser);

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "compare/compared_options.h"
+#include "compare/measured_curvature.h"
 #include "compare/on_one_line.h"
 #include "core/base/csv.h"
 #include "core/base/error.h"
@@ -39,8 +40,8 @@ std::vector<std::string> quantities_in(const fs::path& epochs) {
 
 std::vector<EpochRow> read_epochs(const fs::path& path, const std::vector<std::string>& quantities) {
   if (!is_there(path)) return {};
-  std::vector<std::string> optional{"train_accuracy", "test_accuracy", "valid_accuracy", "valid_loss",
-                                    "knn_accuracy"};
+  std::vector<std::string> optional{"train_accuracy", "test_accuracy", "valid_accuracy",
+                                    "valid_loss",     "knn_accuracy",  "lambda_1"};
   for (const std::string& name : quantities) optional.push_back("train_" + name);
   std::vector<EpochRow> epochs;
   for (const auto& row :
@@ -55,9 +56,17 @@ std::vector<EpochRow> read_epochs(const fs::path& path, const std::vector<std::s
                       .valid_accuracy = row[7],
                       .valid_loss = row[8],
                       .knn_accuracy = row[9],
-                      .quantities = {row.begin() + 10, row.end()}});
+                      .lambda_1 = row[10],
+                      .quantities = {row.begin() + 11, row.end()}});
   }
   return epochs;
+}
+
+// NaN if it never was.
+double last_measured(const std::vector<EpochRow>& epochs, double EpochRow::*value) {
+  const auto row = std::find_if(epochs.rbegin(), epochs.rend(),
+                                [&](const EpochRow& epoch) { return !std::isnan(epoch.*value); });
+  return row == epochs.rend() ? std::nan("") : (*row).*value;
 }
 
 }  // namespace
@@ -87,10 +96,10 @@ const EpochRow* RunResult::last() const {
 
 double RunResult::knn_accuracy() const {
   if (evaluations.contains("knn")) return evaluated_accuracy("knn");
-  const auto row = std::find_if(epochs.rbegin(), epochs.rend(),
-                                [](const EpochRow& epoch) { return !std::isnan(epoch.knn_accuracy); });
-  return row == epochs.rend() ? std::nan("") : row->knn_accuracy;
+  return last_measured(epochs, &EpochRow::knn_accuracy);
 }
+
+double RunResult::lambda_1() const { return last_measured(epochs, &EpochRow::lambda_1); }
 
 double RunResult::evaluated_accuracy(const std::string& evaluation) const {
   for (const train::FrozenEvaluation& known : train::frozen_evaluations())
@@ -130,6 +139,8 @@ RunResult read_run_result(const fs::path& run, std::string label) {
   result.quantities = quantities_in(directory.file("epochs.csv"));
   result.epochs = read_epochs(directory.file("epochs.csv"), result.quantities);
   result.evaluations = read_evaluations_in(run);
+  if (is_there(directory.file("curvature.csv")) || !std::isnan(result.lambda_1()))
+    result.curvature = curvature_of_run(run);
   result.failure = read_failure(directory.file("failure.txt"));
   const auto epochs = option_of(result, "epochs").get<std::uint64_t>();
   // The final weights are there before the last epoch of a run that was out of patience.
@@ -148,6 +159,29 @@ const RunResult& Group::representative() const {
   const auto found =
       std::find_if(runs.begin(), runs.end(), [](const RunResult& run) { return run.complete; });
   return found == runs.end() ? runs.front() : *found;
+}
+
+std::vector<const RunResult*> Group::averaged_runs() const {
+  std::vector<const RunResult*> averaged;
+  for (const RunResult& run : runs)
+    if (run.complete || complete() == 0) averaged.push_back(&run);
+  return averaged;
+}
+
+const RunResult* Group::first_with(const std::string& file) const {
+  const RunResult* first = nullptr;
+  for (const RunResult& run : runs) {
+    const bool better = first == nullptr || (run.complete && !first->complete);
+    if (better && is_there(run.path / file)) first = &run;
+  }
+  return first;
+}
+
+std::set<std::string> Group::curvatures() const {
+  std::set<std::string> ways;
+  for (const RunResult* run : averaged_runs())
+    if (!run->curvature.empty()) ways.insert(run->curvature);
+  return ways;
 }
 
 std::string describe_runs(const Group& group) {

@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <limits>
 #include <nlohmann/json.hpp>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -27,7 +28,8 @@ struct EpochRow {
   double valid_loss = std::numeric_limits<double>::quiet_NaN();
   // Of the test images by their nearest neighbours, in pretraining.
   double knn_accuracy = std::numeric_limits<double>::quiet_NaN();
-  std::vector<double> quantities = {};  // as RunResult::quantities names them
+  double lambda_1 = std::numeric_limits<double>::quiet_NaN();  // the largest eigenvalue of the loss's Hessian
+  std::vector<double> quantities = {};                         // as RunResult::quantities names them
 };
 
 struct RunResult {
@@ -38,6 +40,7 @@ struct RunResult {
   std::vector<EpochRow> epochs;              // through the last whole row
   std::vector<std::string> quantities = {};  // what was measured in training beside loss and accuracy
   std::string failure;                       // what failure.txt says; empty where there is none
+  std::string curvature;                     // how it was measured (describe_curvature()); empty: it was not
   bool complete = false;                     // it came to its end, and no failure is noted
   nlohmann::json evaluations =
       nlohmann::json::object();  // of its final features: what knn.json … hold, by name
@@ -51,6 +54,7 @@ struct RunResult {
   // Of the final weights where that was evaluated, else after the last epoch that has one; NaN if none has.
   double knn_accuracy() const;
   double evaluated_accuracy(const std::string& evaluation) const;  // "linear"; NaN if it was not
+  double lambda_1() const;  // after the last epoch that has one; NaN if none has
 };
 
 // The evaluations kept in a folder, by name. Throws Error for a file that holds none.
@@ -68,9 +72,16 @@ struct Group {
   // Over the complete runs: `best` is each run's best epoch, `last` its last tested one.
   Statistic best_accuracy, best_epoch, last_accuracy, knn_accuracy, linear_accuracy,
       linear_as_official_accuracy, last_test_loss, last_train_loss, seconds;
+  Statistic lambda_1;  // the last one measured; none where the runs measured it in different ways
 
   std::size_t complete() const;             // how many runs are
   const RunResult& representative() const;  // the first complete run, else the first
+  // The complete runs; without any, all.
+  std::vector<const RunResult*> averaged_runs() const;
+  // The first complete run with such a file, else the first that has it; null if none has.
+  const RunResult* first_with(const std::string& file) const;
+  // How the averaged runs measured their curvature: of more than one way no mean would make sense.
+  std::set<std::string> curvatures() const;
 };
 
 // The statistics of a group's complete runs.

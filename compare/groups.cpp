@@ -149,7 +149,7 @@ double last_test_loss(const RunResult& run) {
 }  // namespace
 
 void average(Group& group) {
-  std::vector<double> best, best_epoch, last, knn, linear, official, test_loss, loss, seconds;
+  std::vector<double> best, best_epoch, last, knn, linear, official, lambda_1, test_loss, loss, seconds;
   const auto add = [](std::vector<double>& values, double value) {
     if (!std::isnan(value)) values.push_back(value);
   };
@@ -163,6 +163,7 @@ void average(Group& group) {
     add(knn, run.knn_accuracy());
     add(linear, run.evaluated_accuracy("linear"));
     add(official, run.evaluated_accuracy("linear_as_official"));
+    if (const double largest = run.lambda_1(); std::isfinite(largest)) lambda_1.push_back(largest);
     add(test_loss, last_test_loss(run));
     if (run.epochs.empty()) continue;  // never trained
     loss.push_back(run.epochs.back().train_loss);
@@ -176,6 +177,7 @@ void average(Group& group) {
   group.knn_accuracy = statistic(knn);
   group.linear_accuracy = statistic(linear);
   group.linear_as_official_accuracy = statistic(official);
+  if (group.curvatures().size() == 1) group.lambda_1 = statistic(lambda_1);
   group.last_test_loss = statistic(test_loss);
   group.last_train_loss = statistic(loss);
   group.seconds = statistic(seconds);

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
+#include <set>
 
 #include "compare/toml_file.h"
 #include "core/base/error.h"
@@ -169,7 +170,7 @@ Strings csv_scores(const std::vector<Cell>& cells, const std::vector<RunResult>&
   return names;
 }
 
-Strings csv_results(const RunResult& run, const Strings& scores) {
+Strings csv_results(const RunResult& run, const Strings& scores, bool curvature) {
   const EpochRow *best = run.best(), *last = run.last();
   double seconds = 0;
   for (const EpochRow& row : run.epochs) seconds += row.seconds;
@@ -181,6 +182,7 @@ Strings csv_results(const RunResult& run, const Strings& scores) {
     const double accuracy = name == "knn" ? run.knn_accuracy() : run.evaluated_accuracy(name);
     cells.push_back(std::isnan(accuracy) ? "" : fmt::format("{}", accuracy));
   }
+  if (curvature) cells.push_back(std::isnan(run.lambda_1()) ? "" : fmt::format("{}", run.lambda_1()));
   cells.push_back(last == nullptr ? "" : fmt::format("{}", last->test_loss));
   cells.push_back(run.epochs.empty() ? "" : fmt::format("{}", run.epochs.back().train_loss));
   cells.push_back(fmt::format("{:.1f}", seconds));
@@ -230,16 +232,19 @@ std::string runs_as_csv(const std::vector<Cell>& cells, const std::vector<RunRes
   Strings header{"run", "contender"};
   for (const std::string& column : columns) header.push_back(short_name(column));
   const Strings scores = csv_scores(cells, results);
+  const bool curvature = std::any_of(cells.begin(), cells.end(),
+                                     [](const Cell& cell) { return cell.recipe.sharpness_every > 0; });
   for (const char* name : {"seed", "state", "best_accuracy", "best_epoch", "last_accuracy"})
     header.emplace_back(name);
   for (const std::string& name : scores) header.push_back(name + "_accuracy");
+  if (curvature) header.emplace_back("lambda_1");
   for (const char* name : {"last_test_loss", "last_train_loss", "seconds"}) header.emplace_back(name);
   std::string text = csv_row(header);
   for (std::size_t i = 0; i < cells.size(); ++i) {
     Strings row{cells[i].name, cells[i].contender};
     for (std::string& value : values_of(cells[i], columns)) row.push_back(std::move(value));
     row.push_back(std::to_string(cells[i].recipe.seed));
-    for (std::string& value : csv_results(results[i], scores)) row.push_back(std::move(value));
+    for (std::string& value : csv_results(results[i], scores, curvature)) row.push_back(std::move(value));
     text += csv_row(row);
   }
   return text;

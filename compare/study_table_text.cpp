@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
 
 #include "compare/study_table.h"
 #include "core/base/table.h"
@@ -58,10 +59,41 @@ std::vector<StudyRow> all_rows_of(const StudyTable& table) {
   return rows;
 }
 
+// How λ₁ was measured; empty if it never was.
+std::string curvature_of(const StudyTable& table) {
+  std::set<std::string> ways;
+  for (const StudyRow& row : table.rows) ways.merge(row.group.curvatures());
+  if (ways.size() < 2) return ways.empty() ? "" : *ways.begin();
+  return fmt::format("in different ways, so that rows do not compare: {}", fmt::join(ways, "; "));
+}
+
+std::string lambda_1_cell(const Statistic& s, const char* plus_minus) {
+  if (s.count == 0) return "-";
+  return s.count == 1 ? fmt::format("{:.4g}", s.mean)
+                      : fmt::format("{:.4g}{}{:.2g}", s.mean, plus_minus, s.std);
+}
+
+// Below the table, a line each.
+Strings notes_of(const StudyTable& table) {
+  Strings notes;
+  if (const std::string how = curvature_of(table); !how.empty())
+    notes.push_back("lambda_1: the largest eigenvalue of the training loss's Hessian, measured last, " + how +
+                    ".");
+  if (!table.note.empty()) notes.push_back(table.note);
+  return notes;
+}
+
+std::string notes_below(const StudyTable& table) {
+  std::string text;
+  for (const std::string& note : notes_of(table)) text += "\n" + note + "\n";
+  return text;
+}
+
 Strings headings(const StudyTable& table) {
   Strings cells{"contender"};
   for (const std::string& column : table.columns) cells.push_back(short_name(column));
   for (const Score& score : scores_of(table)) cells.push_back(fmt::format("{} %", score.title));
+  if (!curvature_of(table).empty()) cells.emplace_back("lambda_1");
   cells.emplace_back("runs");
   return cells;
 }
@@ -70,6 +102,7 @@ Strings cells_of(const StudyTable& table, const StudyRow& row, const char* plus_
   Strings cells{row.contender};
   cells.insert(cells.end(), row.values.begin(), row.values.end());
   for (const Score& score : scores_of(table)) cells.push_back(percent(row.group.*score.accuracy, plus_minus));
+  if (!curvature_of(table).empty()) cells.push_back(lambda_1_cell(row.group.lambda_1, plus_minus));
   cells.push_back(count_of(row.group));
   return cells;
 }
@@ -85,6 +118,8 @@ nlohmann::json row_json(const StudyTable& table, const StudyRow& row) {
     const Statistic& s = row.group.*score.accuracy;
     if (s.count > 0) json[score.name] = {{"mean", s.mean}, {"std", s.std}, {"count", s.count}};
   }
+  if (const Statistic& s = row.group.lambda_1; s.count > 0)
+    json["lambda_1"] = {{"mean", s.mean}, {"std", s.std}, {"count", s.count}};
   return json;
 }
 
@@ -122,7 +157,7 @@ std::string markdown_row(Strings cells) {
 std::string as_text(const StudyTable& table) {
   Table text(headings(table));
   for (const StudyRow& row : all_rows_of(table)) text.add(cells_of(table, row, " ± "));
-  return text.str() + (table.note.empty() ? "" : "\n" + table.note + "\n");
+  return text.str() + notes_below(table);
 }
 
 std::string as_markdown(const StudyTable& table) {
@@ -131,7 +166,7 @@ std::string as_markdown(const StudyTable& table) {
   rule.front() = "---";
   std::string text = markdown_row(header) + markdown_row(rule);
   for (const StudyRow& row : all_rows_of(table)) text += markdown_row(cells_of(table, row, " ± "));
-  return text + (table.note.empty() ? "" : "\n" + table.note + "\n");
+  return text + notes_below(table);
 }
 
 std::string as_latex(const StudyTable& table) {
@@ -147,7 +182,8 @@ std::string as_latex(const StudyTable& table) {
     text += line;
   }
   text += "  \\bottomrule\n\\end{tabular}\n";
-  return text + (table.note.empty() ? "" : "% " + table.note + "\n");
+  for (const std::string& note : notes_of(table)) text += "% " + note + "\n";
+  return text;
 }
 
 nlohmann::json as_json(const StudyTable& table) {

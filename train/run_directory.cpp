@@ -30,8 +30,9 @@ std::optional<std::int64_t> step_of(std::string_view name) {
 }
 
 // What holds of the final weights alone.
-constexpr std::array<const char*, 5> end_files{"weights.safetensors", "evaluation.json", "knn.json",
-                                               "linear.json", "linear-as-official.json"};
+constexpr std::array<const char*, 6> end_files{"weights.safetensors", "evaluation.json",
+                                               "sharpness.json",      "knn.json",
+                                               "linear.json",         "linear-as-official.json"};
 
 bool is_own(std::string_view name) {
   constexpr std::array<std::string_view, 8> names{

@@ -6,7 +6,6 @@
 #include <functional>
 #include <map>
 
-#include "compare/report/gnuplot.h"
 #include "compare/report/html.h"
 #include "core/base/csv.h"
 #include "core/base/error.h"
@@ -24,29 +23,16 @@ constexpr std::size_t most_marked_points = 30;      // beyond it the marks run t
 constexpr std::size_t most_legend_characters = 50;  // as the figure is wide; the page's tables have the whole
 constexpr const char* dash_patterns[] = {"solid", "(14,6)", "(4,6)", "(18,6,4,6)"};
 
-// Over the complete runs; without any, over what there is. There is a point where every run that was measured
-// then or later was: of runs that were tested in other epochs the mean would jump from one to another.
 using Value = std::function<double(const RunResult&, const EpochRow&)>;
 
 Curve epoch_curve(const Group& group, const Value& value_of, double scale) {
-  std::map<std::int64_t, std::vector<double>> values;
-  std::vector<std::int64_t> last;  // epochs measured, of each run
-  for (const RunResult& run : group.runs) {
-    if (group.complete() > 0 && !run.complete) continue;
-    std::int64_t& last_of_run = last.emplace_back(0);
-    for (const EpochRow& row : run.epochs) {
-      const double value = value_of(run, row);
-      if (!std::isfinite(value)) continue;
-      values[row.epoch].push_back(scale * value);
-      last_of_run = row.epoch;
-    }
+  std::vector<Series> measured;
+  for (const RunResult* run : group.averaged_runs()) {
+    Series& series = measured.emplace_back();
+    for (const EpochRow& row : run->epochs)
+      series.emplace_back(static_cast<double>(row.epoch), scale * value_of(*run, row));
   }
-  Curve curve;
-  for (const auto& [epoch, of_runs] : values) {
-    const auto due = std::count_if(last.begin(), last.end(), [e = epoch](std::int64_t l) { return l >= e; });
-    if (std::ssize(of_runs) == due) curve.push_back({static_cast<double>(epoch), statistic(of_runs)});
-  }
-  return curve;
+  return mean_curve(measured);
 }
 
 CurveFigure figure_of(const std::vector<Group>& groups, const Value& value, double scale,
@@ -147,12 +133,21 @@ std::vector<Point> points_of(const CurveFigure& figure) {
   return points;
 }
 
-// A diverging loss would press all others to the axis.
-bool needs_log_scale(const CurveFigure& figure) {
+std::pair<double, double> extremes(const CurveFigure& figure) {
   const std::vector<Point> points = points_of(figure);
   const auto [least, most] = std::minmax_element(
       points.begin(), points.end(), [](const Point& a, const Point& b) { return a.y.mean < b.y.mean; });
-  return figure.name.ends_with("loss") && least->y.mean > 0 && most->y.mean > 50 * least->y.mean;
+  return {least->y.mean, most->y.mean};
+}
+
+bool needs_log_scale(const CurveFigure& figure) {
+  const auto [least, most] = extremes(figure);
+  return (least > 0 || figure.least_drawn) && most > figure.log_scale_beyond * least;
+}
+
+// Where a band ends that would reach below zero, which a logarithmic axis has no place for.
+double least_of_axis(const CurveFigure& figure) {
+  return figure.least_drawn.value_or(extremes(figure).first / 2);
 }
 
 std::string csv(const CurveFigure& figure, const std::vector<Group>& groups) {
@@ -180,15 +175,24 @@ std::string axes(const CurveFigure& figure) {
                                    gnuplot_string(figure.x_label), gnuplot_string(figure.y_label));
   double last = 0;
   for (const Point& point : points_of(figure)) last = std::max(last, point.x);
-  if (last <= 1) script += "set xrange [0 : 2]\n";
-  script += fmt::format("set xtics {}\n", last <= 12 ? 1 : tic_step(last));
-  if (needs_log_scale(figure)) script += "set logscale y\nset format y \"%g\"\n";
+  if (figure.x_counts) {
+    if (last <= 1) script += "set xrange [0 : 2]\n";
+    script += fmt::format("set xtics {}\n", last <= 12 ? 1 : tic_step(last));
+  }
+  if (needs_log_scale(figure))
+    script +=
+        fmt::format("set logscale y\nset format y \"%g\"\nset yrange [{:.6g} : *]\n", least_of_axis(figure));
   return script;
 }
 
 // A contender's rows of the CSV; the bands of all lie below the lines.
 std::string plot(const CurveFigure& figure, const std::vector<Group>& groups) {
   const std::string file = gnuplot_string(figure.name + ".csv");
+  const std::string low =
+      needs_log_scale(figure)
+          ? fmt::format("(column(\"mean\") > column(\"std\") ? column(\"mean\") - column(\"std\") : {:.6g})",
+                        least_of_axis(figure))
+          : "(column(\"mean\") - column(\"std\"))";
   std::string bands, lines;
   for (std::size_t i = 0; i < groups.size(); ++i) {
     const Curve& curve = figure.curves[i];
@@ -197,24 +201,58 @@ std::string plot(const CurveFigure& figure, const std::vector<Group>& groups) {
         fmt::format("(column(\"contender\") == {} ? column(\"{}\") : NaN)", i + 1, figure.x_label);
     if (std::any_of(curve.begin(), curve.end(), [](const Point& point) { return point.y.std > 0; })) {
       bands += fmt::format(
-          "  {} using {}:(column(\"mean\") - column(\"std\")):(column(\"mean\") + column(\"std\")) \\\n"
+          "  {} using {}:{}:(column(\"mean\") + column(\"std\")) \\\n"
           "    with filledcurves fc rgb \"{}\" fs transparent solid 0.15 noborder notitle, \\\n",
-          file, x, line_style(i).colour);
+          file, x, low, line_style(i).colour);
     }
     lines += fmt::format("  {} using {}:(column(\"mean\")) with {} ls {} title {}, \\\n", file, x,
                          curve.size() <= most_marked_points ? "linespoints" : "lines", i + 1,
                          gnuplot_string(shortened(groups[i].label, most_legend_characters)));
   }
+  if (figure.level)
+    lines += fmt::format("  {} with lines lc rgb \"#777777\" lw 1.5 dt (6,5) notitle, \\\n", *figure.level);
   lines.erase(lines.size() - 4);  // the last comma and continuation
   return "plot \\\n" + bands + lines + "\n";
 }
 
+// The curves as the page shows them: without legends, which it has once for all.
+std::string page_picture(const std::string& name) { return name + ".page.tmp"; }
+
+std::string curve_html(const CurveFigure& figure, const ReportFolder& folder) {
+  return "<figure>\n" + inline_svg(folder.path() / page_picture(figure.name), figure.y_label) +
+         "\n<figcaption>" + figure.caption + figure_links(folder.name(), figure.name) +
+         "</figcaption>\n</figure>\n";
+}
+
 }  // namespace
 
-std::vector<CurveFigure> curve_figures(const std::vector<Group>& groups) {
+Curve mean_curve(const std::vector<Series>& runs) {
+  std::map<double, std::vector<double>> values;
+  std::vector<double> last;  // x, of each run
+  for (const Series& series : runs) {
+    last.push_back(-std::numeric_limits<double>::infinity());
+    for (const auto& [x, value] : series) {
+      if (!std::isfinite(value)) continue;
+      values[x].push_back(value);
+      last.back() = x;
+    }
+  }
+  Curve curve;
+  for (const auto& [x, of_runs] : values) {
+    const auto due = std::count_if(last.begin(), last.end(), [at = x](double l) { return l >= at; });
+    if (std::ssize(of_runs) == due) curve.push_back({x, statistic(of_runs)});
+  }
+  return curve;
+}
+
+std::string band_caption(const std::vector<Group>& groups) {
   const bool spread =
       std::any_of(groups.begin(), groups.end(), [](const Group& g) { return g.complete() > 1; });
-  const std::string band = spread ? " Line: mean over the seeds; band: ± their standard deviation." : "";
+  return spread ? " Line: mean over the seeds; band: ± their standard deviation." : "";
+}
+
+std::vector<CurveFigure> curve_figures(const std::vector<Group>& groups) {
+  const std::string band = band_caption(groups);
   std::vector<CurveFigure> figures{
       epoch_figure(groups, &EpochRow::test_accuracy, 100, "test-accuracy", "test accuracy (%)",
                    "Test accuracy after each epoch, in %." + band),
@@ -233,6 +271,8 @@ std::vector<CurveFigure> curve_figures(const std::vector<Group>& groups) {
                    "Training loss: mean over each epoch, while the weights move." + band)};
   for (const CurveFigure& figure : quantity_figures(groups, band)) figures.push_back(figure);
   for (const CurveFigure& figure : schedule_figures(groups)) figures.push_back(figure);
+  for (CurveFigure& figure : figures)  // a diverging loss would press all others to the axis
+    if (figure.name.ends_with("loss")) figure.log_scale_beyond = 50;
   std::erase_if(figures, [](const CurveFigure& figure) { return points_of(figure).empty(); });
   return figures;
 }
@@ -246,6 +286,24 @@ void write_curves(const CurveFigure& figure, const std::vector<Group>& groups, c
                    "if (legend) set key below left Left reverse maxcols 1 samplen 2 font \",11\"; else set "
                    "key off\n\n" +
                    plot(figure, groups) + "unset output\n");
+}
+
+std::vector<Drawing> drawings_of(const std::vector<CurveFigure>& figures) {
+  std::vector<Drawing> drawings;
+  for (const CurveFigure& figure : figures) {
+    drawings.push_back({figure.name, figure.name + ".svg", true});
+    drawings.push_back({figure.name, page_picture(figure.name), false});
+  }
+  return drawings;
+}
+
+std::string curve_figures_html(const std::vector<CurveFigure>& figures, const std::vector<Group>& groups,
+                               const ReportFolder& folder) {
+  std::string html = "<div class=\"keys\">";
+  for (std::size_t i = 0; i < groups.size(); ++i) html += html_label(i, groups[i].label) + "\n";
+  html += "</div>\n<div class=\"figures\">\n";
+  for (const CurveFigure& figure : figures) html += curve_html(figure, folder);
+  return html + "</div>\n";
 }
 
 }  // namespace lamina::compare

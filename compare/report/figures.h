@@ -10,8 +10,8 @@
 namespace lamina::compare {
 
 struct FiguresHtml {
-  std::string symbols;                // once on the page, before any figure; may be empty
-  std::string curves, classes, maps;  // classes: empty where no run tells
+  std::string symbols;                           // once on the page, before any figure; may be empty
+  std::string curves, classes, curvature, maps;  // classes, curvature: empty where no run tells
 };
 
 // Throws Error if gnuplot is missing or fails.

@@ -10,6 +10,7 @@
 #include "core/base/file_kind.h"
 #include "core/base/option_name.h"
 #include "core/base/regular_file.h"
+#include "core/base/rounding.h"
 #include "core/files/safetensors.h"
 
 namespace lamina::compare {
@@ -18,17 +19,9 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::int64_t most_columns = 300;
+constexpr std::size_t most_epoch_tics = 10, most_separate_epochs = 32;
 constexpr int width = 460, character_width = 7;
 constexpr std::size_t most_layer_characters = 30;  // beside a map
-
-std::vector<std::string> strings_in(const TensorFile& trace, const std::string& key) {
-  const auto found = trace.metadata.find(key);
-  if (found == trace.metadata.end()) return {};
-  const nlohmann::json list = nlohmann::json::parse(found->second, nullptr, /*allow_exceptions=*/false);
-  check(list.is_array() && std::all_of(list.begin(), list.end(), [](const auto& s) { return s.is_string(); }),
-        "its metadata's \"{}\" is not a list of names", key);
-  return list.get<std::vector<std::string>>();
-}
 
 struct Layers {
   std::vector<std::string> names;
@@ -40,7 +33,8 @@ bool ends_with_weight(const std::string& name) { return name.ends_with(".weight"
 
 // Traces that do not tell the kinds of parameters are shown whole.
 Layers choose_layers(const TensorFile& trace, bool all_layers) {
-  const std::vector<std::string> names = strings_in(trace, "layers"), kinds = strings_in(trace, "kinds");
+  const std::vector<std::string> names = metadata_names(trace.metadata, "layers"),
+                                 kinds = metadata_names(trace.metadata, "kinds");
   check(!names.empty(), "its metadata names no layers");
   Layers layers;
   layers.weights_only = !all_layers && kinds.size() == names.size() &&
@@ -92,7 +86,7 @@ LayerMap read_trace(const fs::path& path, bool all_layers) {
   map.last_step = steps.back();
   const auto rows = static_cast<std::int64_t>(steps.size());
   map.columns = std::min(rows, most_columns);
-  const auto traced = static_cast<std::int64_t>(strings_in(trace, "layers").size());
+  const auto traced = static_cast<std::int64_t>(metadata_names(trace.metadata, "layers").size());
   for (const Quantity& quantity : traced_quantities()) {
     const Tensor& tensor = trace.at(quantity.tensor);
     check(tensor.shape() == Shape{rows, traced}, "{} is {}, expected {} steps × {} layers", quantity.tensor,
@@ -104,8 +98,9 @@ LayerMap read_trace(const fs::path& path, bool all_layers) {
   return map;
 }
 
-// The step in the middle of a column.
+// The step in the middle of a column, or its epoch.
 double step_of(const LayerMap& map, std::int64_t column) {
+  if (!map.epochs.empty()) return static_cast<double>(map.epochs[static_cast<std::size_t>(column)]);
   const auto steps = static_cast<double>(map.last_step - map.first_step + 1);
   return static_cast<double>(map.first_step) - 0.5 +
          (static_cast<double>(column) + 0.5) * steps / static_cast<double>(map.columns);
@@ -142,6 +137,33 @@ std::string layer_tics(const LayerMap& map) {
   return "set ytics scale 0 font \",10\" (" + tics + ")\n";
 }
 
+// Columns of epochs are equally wide, however far the epochs lie apart; about ten have their number below.
+std::string column_axis(const LayerMap& map) {
+  if (map.epochs.empty()) {
+    const auto steps = static_cast<double>(map.last_step - map.first_step + 1);
+    return fmt::format(
+        "first = {} - 0.5; step = {}\nset xlabel \"step\" offset 0, 0.4\n"
+        "set xrange [first : {} + 0.5]\nset xtics {}\n",
+        map.first_step, steps / static_cast<double>(map.columns), map.last_step, tic_step(steps));
+  }
+  std::string tics;
+  for (std::size_t i = 0; i < map.epochs.size(); i += ceil_div(map.epochs.size(), most_epoch_tics))
+    tics += fmt::format("{}\"{}\" {}", tics.empty() ? "" : ", ", map.epochs[i], i);
+  return fmt::format(
+      "first = -0.5; step = 1\nset xlabel \"epoch\" offset 0, 0.4\nset xrange [first : {} - 0.5]\n"
+      "set xtics ({})\n",
+      map.epochs.size(), tics);
+}
+
+// An image is small, but needs two rows and two columns, and viewers blur it where its cells are large: few
+// cells are drawn one by one.
+const char* plot_columns(const LayerMap& map) {
+  const bool few = !map.epochs.empty() && map.epochs.size() <= most_separate_epochs;
+  return few || map.columns < 2 || map.layers.size() < 2
+             ? "(0.5 * step):(0.5):3 with boxxyerror lc palette fs solid noborder"
+             : "3 with image";
+}
+
 int left_margin(const LayerMap& map) {
   std::size_t longest = 0;
   for (const std::string& layer : map.layers) longest = std::max(longest, layer.size());
@@ -162,12 +184,18 @@ const std::vector<Quantity>& traced_quantities() {
   return quantities;
 }
 
+std::vector<std::string> metadata_names(const std::map<std::string, std::string>& metadata,
+                                        const std::string& key) {
+  const auto found = metadata.find(key);
+  if (found == metadata.end()) return {};
+  const nlohmann::json list = nlohmann::json::parse(found->second, nullptr, /*allow_exceptions=*/false);
+  check(list.is_array() && std::all_of(list.begin(), list.end(), [](const auto& s) { return s.is_string(); }),
+        "its metadata's \"{}\" is not a list of names", key);
+  return list.get<std::vector<std::string>>();
+}
+
 LayerMap read_layer_map(const Group& group, bool all_layers) {
-  const RunResult* traced = nullptr;
-  for (const RunResult& run : group.runs) {
-    const bool better = traced == nullptr || (run.complete && !traced->complete);
-    if (better && is_there(run.path / "trace.safetensors")) traced = &run;
-  }
+  const RunResult* traced = group.first_with("trace.safetensors");
   LayerMap map;
   if (traced == nullptr) {
     map.problem =
@@ -199,24 +227,22 @@ ColourRange colour_range(const std::vector<LayerMap>& maps, std::size_t quantity
   return range;
 }
 
-std::string write_map(const LayerMap& map, std::size_t quantity, const ColourRange& range,
+std::string write_map(const LayerMap& map, std::size_t quantity, const Quantity& q, const ColourRange& range,
                       std::size_t contender, const std::string& label, const ReportFolder& folder) {
-  const Quantity& q = traced_quantities()[quantity];
   std::string name = fmt::format("{}-{}", q.tensor, contender + 1);
   std::replace(name.begin(), name.end(), '_', '-');
   const auto rows = static_cast<double>(map.layers.size());
   const int height = static_cast<int>(rows * row_height(map)) + 64, left = left_margin(map);
-  const double steps = static_cast<double>(map.last_step - map.first_step + 1);
   folder.write(name + ".csv", csv(map, quantity));
-  folder.write(name + ".gp",
-               script_head(name, fmt::format("{} of {}, layer × step", q.symbol, label), width, height) +
-                   fmt::format(R"(unset grid
+  folder.write(
+      name + ".gp",
+      script_head(name,
+                  fmt::format("{} of {}, layer × {}", q.symbol, label, map.epochs.empty() ? "step" : "epoch"),
+                  width, height) +
+          fmt::format(R"(unset grid
 unset key
 set margins at screen {left}, at screen {right}, at screen {bottom}, at screen {top}
-set xlabel "step" offset 0, 0.4
-set cblabel {title} offset 0.5, 0
-set xrange [{first} - 0.5 : {last} + 0.5]
-set xtics {step_tics}
+{columns}set cblabel {title} offset 0.5, 0
 set yrange [{rows} - 0.5 : -0.5]
 set logscale cb
 set cbrange [{low} : {high}]
@@ -224,19 +250,17 @@ set cbtics font ",11" scale 0.4 ({cbtics})
 set colorbox user origin {right} + 0.014, {bottom} size 0.03, {top} - {bottom} noborder
 {palette}
 {tics}
-plot '{name}.csv' matrix every 1:1:1:1 using ({first} - 0.5 + ($1 - 0.5) * {step}):($2 - 1):3 with image notitle
+plot '{name}.csv' matrix every 1:1:1:1 using (first + ($1 - 0.5) * step):($2 - 1):{with} notitle
 unset output
 )",
-                               fmt::arg("left", static_cast<double>(left) / width),
-                               fmt::arg("right", 1 - 100.0 / width), fmt::arg("bottom", 56.0 / height),
-                               fmt::arg("top", 1 - 8.0 / height), fmt::arg("title", gnuplot_string(q.symbol)),
-                               fmt::arg("first", map.first_step), fmt::arg("last", map.last_step),
-                               fmt::arg("rows", map.layers.size()),
-                               fmt::arg("cbtics", logarithmic_tics(range.low, range.high)),
-                               fmt::arg("palette", palette(1)), fmt::arg("low", range.low),
-                               fmt::arg("high", range.high), fmt::arg("tics", layer_tics(map)),
-                               fmt::arg("name", name), fmt::arg("step_tics", tic_step(steps)),
-                               fmt::arg("step", steps / static_cast<double>(map.columns))));
+                      fmt::arg("left", static_cast<double>(left) / width),
+                      fmt::arg("right", 1 - 100.0 / width), fmt::arg("bottom", 56.0 / height),
+                      fmt::arg("top", 1 - 8.0 / height), fmt::arg("title", gnuplot_string(q.symbol)),
+                      fmt::arg("columns", column_axis(map)), fmt::arg("rows", map.layers.size()),
+                      fmt::arg("cbtics", logarithmic_tics(range.low, range.high)),
+                      fmt::arg("palette", palette(1)), fmt::arg("low", range.low),
+                      fmt::arg("high", range.high), fmt::arg("tics", layer_tics(map)),
+                      fmt::arg("with", plot_columns(map)), fmt::arg("name", name)));
   return name;
 }
 

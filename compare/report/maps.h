@@ -2,6 +2,7 @@
 // quantity, with one colour scale a quantity, so that contenders can be compared.
 #pragma once
 
+#include <map>
 #include <string>
 #include <vector>
 
@@ -11,16 +12,17 @@
 namespace lamina::compare {
 
 struct Quantity {
-  const char* tensor;  // in trace.safetensors
+  const char* tensor;  // in trace.safetensors; "weight_norm" makes files "weight-norm-1.csv"
   const char* symbol;
   const char* meaning;
 };
 const std::vector<Quantity>& traced_quantities();
 
-// What one run recorded, averaged over neighbouring steps to a few hundred columns.
+// What one run recorded: of steps, averaged over neighbouring ones to a few hundred columns, or of epochs.
 struct LayerMap {
   std::vector<std::string> layers;
   std::int64_t first_step = 0, last_step = 0, columns = 0;
+  std::vector<std::int64_t> epochs = {};  // of each column; empty: columns are of steps
   // [quantity][layer * columns + column]; NaN where nothing is finite. Trust ratios that are 1 throughout, of
   // an optimizer that adapts no layer, are left out: none.
   std::vector<std::vector<float>> values;
@@ -40,8 +42,13 @@ struct ColourRange {
 // Of the positive values of a quantity over all maps.
 ColourRange colour_range(const std::vector<LayerMap>& maps, std::size_t quantity);
 
-// NAME.csv and NAME.gp of one contender's map; returns NAME.
-std::string write_map(const LayerMap& map, std::size_t quantity, const ColourRange& range,
+// NAME.csv and NAME.gp of one contender's map, values[quantity]; returns NAME.
+std::string write_map(const LayerMap& map, std::size_t quantity, const Quantity& q, const ColourRange& range,
                       std::size_t contender, const std::string& label, const ReportFolder& folder);
+
+// The names in a list of metadata, "[\"conv1.weight\", …]"; none if there is no such key. Throws Error for
+// what is no such list.
+std::vector<std::string> metadata_names(const std::map<std::string, std::string>& metadata,
+                                        const std::string& key);
 
 }  // namespace lamina::compare

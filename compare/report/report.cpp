@@ -68,8 +68,9 @@ void write_report(const std::vector<RunResult>& all_runs, const std::vector<Grou
       figures.symbols + "<h1>" + escape_html(options.title) + "</h1>\n" +
       summary_paragraph(groups, baselines) + paragraphs(options.introduction) +
       section("Comparison", comparison_table(groups, baselines)) + section("Curves", figures.curves) +
-      section("Classes", figures.classes) + section("Layers over training", figures.maps) +
-      section("Configurations", configurations(groups)) + section("Runs", run_table(groups)) + footer(folder);
+      section("Classes", figures.classes) + section("Curvature", figures.curvature) +
+      section("Layers over training", figures.maps) + section("Configurations", configurations(groups)) +
+      section("Runs", run_table(groups)) + footer(folder);
   folder.publish(html_page(options.title, body));
 }
 

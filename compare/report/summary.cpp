@@ -9,6 +9,7 @@
 #include <set>
 
 #include "compare/compared_options.h"
+#include "compare/report/curvature.h"
 #include "compare/report/feature_scores.h"
 #include "compare/report/folder.h"
 #include "compare/report/html.h"
@@ -217,12 +218,23 @@ void append(std::vector<std::string>& cells, const std::vector<std::string>& mor
   cells.insert(cells.end(), more.begin(), more.end());
 }
 
+std::string curvature(const Statistic& s) {
+  if (s.count == 0) return no_value;
+  return s.count == 1 ? fmt::format("{:.4g}", s.mean) : fmt::format("{:.4g} ± {:.2g}", s.mean, s.std);
+}
+
 std::string duration(const Statistic& s) { return s.count == 0 ? no_value : format_duration(s.mean); }
+
+std::string what_lambda_1_is(const std::vector<Group>& groups) {
+  const std::string how = how_curvature_was_measured(groups);
+  if (how.empty()) return "";
+  return " λ₁: the largest eigenvalue of the training loss’s Hessian, after the last epoch measured. " + how;
+}
 
 std::string table_notes(const std::vector<Group>& groups) {
   return "<p class=\"note\">Means over the complete runs, ± the sample standard deviation over their "
          "seeds. " +
-         how_best_was_chosen(groups) + how_features_were_measured(groups) +
+         how_best_was_chosen(groups) + how_features_were_measured(groups) + what_lambda_1_is(groups) +
          " The training loss is the mean over the last epoch while the weights moved; the time is that of "
          "training alone, without tests.</p>\n";
 }
@@ -247,11 +259,13 @@ std::string summary_paragraph(const std::vector<Group>& groups, const std::vecto
 
 std::string comparison_table(const std::vector<Group>& groups, const std::vector<Group>& baselines) {
   const std::vector<FeatureColumn> features = feature_columns(groups);
+  const std::string how_curved = how_curvature_was_measured(groups);
   const bool tested = any_has(groups, &Group::best_accuracy) || features.empty();
   HtmlTable table{{"Contender"}, {}};
   if (tested)
     append(table.header, {"Best test accuracy, %", "at epoch", "Last test accuracy, %", "Last test loss"});
   for (const FeatureColumn& column : features) append(table.header, {column.title});
+  if (!how_curved.empty()) append(table.header, {"λ₁"});
   append(table.header, {"Final training loss", "Training time", "Seeds"});
   table.text_columns = {table.header.size() - 1};
   const std::vector<const Group*> ranked = ranking(groups);
@@ -266,6 +280,7 @@ std::string comparison_table(const std::vector<Group>& groups, const std::vector
       append(row, {accuracy(&Group::best_accuracy), best_epoch(group.best_epoch),
                    percent(group.last_accuracy), with_std(group.last_test_loss, 1, 4)});
     for (const FeatureColumn& column : features) append(row, {accuracy(column.accuracy)});
+    if (!how_curved.empty()) append(row, {curvature(group.lambda_1)});
     append(row, {with_std(group.last_train_loss, 1, 4), duration(group.seconds), escape_html(seeds)});
     table.rows.push_back(std::move(row));
   };
@@ -277,10 +292,12 @@ std::string comparison_table(const std::vector<Group>& groups, const std::vector
 
 std::string run_table(const std::vector<Group>& groups) {
   const std::vector<FeatureColumn> features = feature_columns(groups);
+  const bool curved = !how_curvature_was_measured(groups).empty();
   const bool tests = features.empty() || any_tested(groups);
   HtmlTable table{{"Run", "Contender", "Seed", "Epochs done"}, {1}};
   if (tests) append(table.header, {"Best, %", "Last, %"});
   for (const FeatureColumn& column : features) table.header.emplace_back(column.short_title);
+  if (curved) table.header.emplace_back("λ₁");
   table.header.emplace_back("State");
   table.text_columns.push_back(table.header.size() - 1);
   const auto accuracy = [](double value) {
@@ -297,6 +314,8 @@ std::string run_table(const std::vector<Group>& groups) {
                                    run.epochs.empty() ? "0" : std::to_string(run.epochs.back().epoch)};
       if (tests) append(row, {accuracy(tested(run.best())), accuracy(tested(run.last()))});
       for (const FeatureColumn& column : features) row.push_back(accuracy(accuracy_of(run, column)));
+      if (curved)
+        row.push_back(std::isnan(run.lambda_1()) ? no_value : fmt::format("{:.4g}", run.lambda_1()));
       row.push_back(escape_html(state));
       table.rows.push_back(std::move(row));
     }
@@ -307,15 +326,16 @@ std::string run_table(const std::vector<Group>& groups) {
 std::string comparison_csv(const std::vector<Group>& groups, const std::vector<Group>& baselines) {
   std::string csv =
       "contender,runs,complete,best_accuracy,best_accuracy_std,best_epoch,best_epoch_std,last_accuracy,"
-      "last_accuracy_std,knn_accuracy,knn_accuracy_std,last_test_loss,last_test_loss_std,last_train_loss,"
-      "last_train_loss_std,seconds,seconds_std,linear_accuracy,linear_accuracy_std,linear_as_official_"
+      "last_accuracy_std,knn_accuracy,knn_accuracy_std,lambda_1,lambda_1_std,last_test_loss,"
+      "last_test_loss_std,last_train_loss,last_train_loss_std,seconds,seconds_std,linear_accuracy,linear_"
+      "accuracy_std,linear_as_official_"
       "accuracy,"
       "linear_as_official_accuracy_std,label\n";
   const auto add = [&](std::size_t contender, const Group& g) {
-    csv += fmt::format("{},{},{},{},{},{},{},{},{},{},{},{},{}\n", contender, g.runs.size(), g.complete(),
+    csv += fmt::format("{},{},{},{},{},{},{},{},{},{},{},{},{},{}\n", contender, g.runs.size(), g.complete(),
                        csv_cells(g.best_accuracy), csv_cells(g.best_epoch), csv_cells(g.last_accuracy),
-                       csv_cells(g.knn_accuracy), csv_cells(g.last_test_loss), csv_cells(g.last_train_loss),
-                       csv_cells(g.seconds), csv_cells(g.linear_accuracy),
+                       csv_cells(g.knn_accuracy), csv_cells(g.lambda_1), csv_cells(g.last_test_loss),
+                       csv_cells(g.last_train_loss), csv_cells(g.seconds), csv_cells(g.linear_accuracy),
                        csv_cells(g.linear_as_official_accuracy), csv_text(g.label));
   };
   for (std::size_t i = 0; i < groups.size(); ++i) add(i + 1, groups[i]);

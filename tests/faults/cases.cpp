@@ -171,9 +171,12 @@ std::vector<Case> study_cases(const Maker& make) {
 std::vector<Case> report_cases(const Maker& make) {
   Tree runs;
   for (const char* name : {"a", "b"})
-    runs = make(runs, Arguments{"train", "--data", "synthetic:8x8x3x4", "--epochs", "1", "--trace", "--out",
-                                name, "--seed", name[0] == 'a' ? "1" : "2"} +
+    runs = make(runs, Arguments{"train", "--data", "synthetic:8x8x3x4", "--epochs", "1", "--trace",
+                                "--sharpness-every", "1", "--sharpness-limit", "16", "--out", name, "--seed",
+                                name[0] == 'a' ? "1" : "2"} +
                           tiny + quiet);
+  runs = make(runs, {"sharpness", "a", "--limit", "16", "--density", "--density-steps", "2", "--progress",
+                     "none", "--out", "a/sharpness.json"});
   const Case first{.name = "report",
                    .arguments = {"report", "A=a", "B=b", "-o", "out/report.html"},
                    .before = runs,

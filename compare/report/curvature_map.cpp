@@ -1,0 +1,118 @@
+#include "compare/report/curvature_map.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "compare/report/html.h"
+#include "core/base/error.h"
+#include "core/base/file_kind.h"
+#include "core/base/option_name.h"
+#include "core/files/safetensors.h"
+
+namespace lamina::compare {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::string_view weight_ending = ".weight";
+
+// [rows, layers] of the file.
+std::vector<float> layer_values(const TensorFile& file, const char* name, std::int64_t rows,
+                                std::size_t layers) {
+  const Tensor& tensor = file.at(name);
+  check(tensor.shape() == Shape{rows, static_cast<std::int64_t>(layers)},
+        "{} is {}, expected {} measurements × {} layers", name, tensor.shape().str(), rows, layers);
+  return tensor.to_vector<float>();
+}
+
+// An infinite value would leave the others no colours.
+float finite_or_nan(float value) {
+  return std::isfinite(value) ? value : std::numeric_limits<float>::quiet_NaN();
+}
+
+// The weights' columns; those of all where none is called a weight.
+std::vector<std::size_t> chosen_layers(const std::vector<std::string>& names, bool all_layers) {
+  std::vector<std::size_t> chosen, all;
+  for (std::size_t k = 0; k < names.size(); ++k) {
+    all.push_back(k);
+    if (!all_layers && names[k].ends_with(weight_ending)) chosen.push_back(k);
+  }
+  return chosen.empty() ? all : chosen;
+}
+
+LayerMap read_layers(const fs::path& path, bool all_layers) {
+  const TensorFile file = read_tensors(path);
+  const std::vector<std::string> names = metadata_names(file.metadata, "layers");
+  check(!names.empty(), "its metadata names no layers");
+  const std::vector<std::int32_t> epochs = file.at("epoch").to_vector<std::int32_t>();
+  check(!epochs.empty(), "it holds no measurements yet");
+  const std::vector<float> norms = layer_values(file, "weight_norm", std::ssize(epochs), names.size()),
+                           traces = layer_values(file, "trace", std::ssize(epochs), names.size());
+  LayerMap map;
+  map.epochs.assign(epochs.begin(), epochs.end());
+  map.columns = std::ssize(epochs);
+  const std::vector<std::size_t> layers = chosen_layers(names, all_layers);
+  map.weights_only = !all_layers && names[layers.front()].ends_with(weight_ending);
+  map.values.resize(mapped_curvatures().size());
+  for (const std::size_t k : layers) {
+    map.layers.push_back(map.weights_only ? names[k].substr(0, names[k].size() - weight_ending.size())
+                                          : names[k]);
+    for (std::size_t row = 0; row < epochs.size(); ++row) {
+      const float norm = norms[row * names.size() + k], trace = traces[row * names.size() + k];
+      map.values[0].push_back(finite_or_nan(norm * norm * trace));
+      map.values[1].push_back(finite_or_nan(trace));
+    }
+  }
+  return map;
+}
+
+}  // namespace
+
+const std::vector<Quantity>& mapped_curvatures() {
+  static const std::vector<Quantity> quantities{
+      {"scaled_layer_trace", "‖w‖² tr(H_kk)",
+       "Trace of the layer’s block of the Hessian times the squared norm of its weights: a normalised layer "
+       "has the same one however long its weights are, so that optimizers compare"},
+      {"layer_trace", "tr(H_kk)",
+       "Trace of the layer’s block of the Hessian: it falls as a normalised layer’s weights grow, though the "
+       "network stays the same"}};
+  return quantities;
+}
+
+LayerMap read_curvature_map(const Group& group, bool all_layers) {
+  LayerMap map;
+  const RunResult* measured = group.first_with("curvature.safetensors");
+  if (measured == nullptr) {
+    map.problem = fmt::format("trained without {}, or stopped before the first checkpoint",
+                              option_name("sharpness_every"));
+    return map;
+  }
+  const fs::path path = measured->path / "curvature.safetensors";
+  try {  // what is wrong with the bytes is told on the page; a disk that fails ends the report
+    return read_layers(path, all_layers);
+  } catch (const ReadError&) {
+    throw;
+  } catch (const Error& error) {
+    map.problem = fmt::format("{}: {}", path.string(), error.what());
+    return map;
+  }
+}
+
+std::string curvature_maps_introduction(const std::vector<LayerMap>& maps) {
+  const bool weights_only =
+      std::any_of(maps.begin(), maps.end(), [](const LayerMap& map) { return map.weights_only; });
+  return fmt::format(
+      "<p>Layer by layer: a row is a layer, the first at the top; a column is an epoch that was measured, "
+      "equally wide however far these lie apart. Colours are logarithmic and the same for all contenders of "
+      "a "
+      "quantity; blank is an estimate that is negative or zero, or not finite. Shown is the first measured "
+      "run of each contender. {}",
+      weights_only ? fmt::format("Only weights are shown; <code>{}</code> adds biases and normalisation. ",
+                                 escape_html(option_name("all_layers")))
+                   : "");
+}
+
+}  // namespace lamina::compare
