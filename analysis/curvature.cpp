@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "analysis/vectors.h"
+#include "core/base/csv.h"
 #include "core/base/error.h"
 #include "core/base/file_kind.h"
 #include "core/base/interrupt.h"
@@ -34,6 +35,12 @@ Curvature::Curvature(std::vector<data::Part> samples, const CurvatureOptions& op
     fail_usage("{} {}: expected at least 1", option_name("sharpness_every"), options.every);
 }
 
+struct Curvature::Log {
+  CsvFile csv;
+};
+
+Curvature::~Curvature() = default;
+
 void Curvature::start(const TrainingRun& run) {
   run_ = &run;
   epochs_ = run.epochs;
@@ -43,7 +50,7 @@ void Curvature::start(const TrainingRun& run) {
   const bool goes_on = run.position.step > 0;
   if (goes_on && !directory_.empty()) resume(run.position);
   if (!directory_.empty())
-    csv_.emplace(directory_ / "curvature.csv", csv_header, goes_on ? run.position.epoch : -1);
+    log_.reset(new Log{CsvFile(directory_ / "curvature.csv", csv_header, goes_on ? run.position.epoch : -1)});
   if (!goes_on) measure_at(0);
 }
 
@@ -67,12 +74,12 @@ void Curvature::measure_at(std::int64_t epoch) {
   warm_start_ = warm_start(eigen);
   lambda_1_ = eigen.values.front();
   add_layers(epoch, found);
-  if (csv_)
-    csv_->add(fmt::format("{},{},{},{},{},{},{},{},{},{},{},{}", epoch, run_->position.step,
-                          number(found.loss), number(found.gradient_norm), number(lambda_1_),
-                          number(eigen.residuals.front()), number(eigen.smallest),
-                          number(found.trace->trace.mean), number(found.trace->trace.standard_error),
-                          number(found.trace->frobenius), number(rate(0)), found.products));
+  if (log_)
+    log_->csv.add(fmt::format("{},{},{},{},{},{},{},{},{},{},{},{}", epoch, run_->position.step,
+                              number(found.loss), number(found.gradient_norm), number(lambda_1_),
+                              number(eigen.residuals.front()), number(eigen.smallest),
+                              number(found.trace->trace.mean), number(found.trace->trace.standard_error),
+                              number(found.trace->frobenius), number(rate(0)), found.products));
 }
 
 // lr · trust of each layer's weights in the last step: TVLARS' φ is within the trust ratio.
@@ -132,7 +139,7 @@ void Curvature::save() {
   write_tensors(directory_ / "curvature.safetensors", file);
   saved_step_ = step;
   saved_start_ = warm_start_, saved_rates_ = rates_;
-  if (csv_) csv_->sync();
+  if (log_) log_->csv.sync();
 }
 
 void Curvature::resume(const TrainingPosition& position) {
@@ -163,16 +170,6 @@ void Curvature::resume(const TrainingPosition& position) {
   warm_start_ = saved_start_ = *start;
   if (const Tensor* rates = file.find(fmt::format("rates.{}", position.step))) rates_ = saved_rates_ = *rates;
   saved_step_ = position.step;
-}
-
-std::unique_ptr<Observer> curvature_of(const train::Setup& setup) {
-  const train::Recipe& recipe = setup.recipe.recipe;
-  if (recipe.sharpness_every == 0) return nullptr;
-  const FixedSamples samples{.samples = recipe.sharpness_limit, .workers = recipe.workers};
-  return std::make_unique<Curvature>(
-      fixed_samples(*setup.objective, setup.data.train, setup.recipe.loader.recipe, samples, setup.device),
-      CurvatureOptions{.every = recipe.sharpness_every,
-                       .batch_norm = parse_batch_norm_mode(recipe.sharpness_bn)});
 }
 
 }  // namespace lamina::analysis

@@ -17,10 +17,8 @@
 #include "analysis/fixed_samples.h"
 #include "analysis/loss_surface.h"
 #include "analysis/sharpness.h"
-#include "core/base/csv.h"
 #include "core/files/safetensors.h"
 #include "train/observer.h"
-#include "train/setup.h"
 
 namespace lamina::analysis {
 
@@ -37,6 +35,7 @@ class Curvature final : public Observer {
  public:
   // Throws UsageError for an `every` below 1.
   explicit Curvature(std::vector<data::Part> samples, const CurvatureOptions& options = {});
+  ~Curvature() override;
 
   std::string name() const override { return "curvature"; }
   void start(const TrainingRun& run) override;
@@ -46,6 +45,7 @@ class Curvature final : public Observer {
   void save() override;
 
  private:
+  struct Log;  // curvature.csv
   struct LayerColumns {
     std::vector<float> weight_norm, trace, trace_stderr, lr;  // [measurements, layers]
   };
@@ -58,7 +58,7 @@ class Curvature final : public Observer {
   std::vector<data::Part> samples_;
   CurvatureOptions options_;
   std::optional<LossSurface> surface_;
-  std::optional<CsvFile> csv_;
+  std::unique_ptr<Log> log_;  // null: nothing is written
   std::filesystem::path directory_;
   const TrainingRun* run_ = nullptr;
   std::int64_t epochs_ = 0;
@@ -72,8 +72,5 @@ class Curvature final : public Observer {
   std::int64_t saved_step_ = -1;  // when both were last saved
   Tensor saved_rates_, saved_start_;
 };
-
-// The observer that a run's recipe asks for; null if it asks for none.
-std::unique_ptr<Observer> curvature_of(const train::Setup& setup);
 
 }  // namespace lamina::analysis

@@ -7,16 +7,23 @@
 #include "core/base/option_name.h"
 
 namespace lamina::analysis {
+namespace {
+
+constexpr std::int64_t default_samples = 1024;
+
+}  // namespace
 
 std::vector<data::Part> fixed_samples(const Objective& objective, const data::Split& split,
                                       const std::optional<data::ViewRecipe>& views,
                                       const FixedSamples& options, Device device) {
-  if (options.samples < 0 || options.micro_batch < 1)
-    fail_usage("fixed samples: {} of them, {} at once; expected 0 (all) or more, and 1 or more",
-               options.samples, options.micro_batch);
-  if (options.samples > split.size())
-    fail_usage("{} {}: there are {} images", option_name("limit"), options.samples, split.size());
-  const data::Split chosen = data::limit(split, options.samples);
+  const std::int64_t samples =
+      options.samples.value_or(std::min<std::int64_t>(default_samples, split.size()));
+  if (samples < 0 || options.micro_batch < 1)
+    fail_usage("fixed samples: {} of them, {} at once; expected 0 (all) or more, and 1 or more", samples,
+               options.micro_batch);
+  if (samples > split.size())
+    fail_usage("{} {}: there are {} images; expected no more", option_name("limit"), samples, split.size());
+  const data::Split chosen = data::limit(split, samples);
   const std::int64_t at_once = std::min(options.micro_batch, chosen.size());
   const bool whole = objective.needs_whole_batch();
   return fixed_parts(data::Loader(chosen, {.batch = whole ? at_once : chosen.size(),

@@ -11,7 +11,8 @@
 namespace lamina::analysis {
 
 struct FixedSamples {
-  std::int64_t samples = 1024;  // the first of a fixed random order (data::limit()); 0: all
+  // The first of a fixed random order (data::limit()); 0: all; unset: 1,024, or all if there are fewer.
+  std::optional<std::int64_t> samples = {};
   // Samples that are computed at once. In training mode they are normalised together, and losses over whole
   // batches are of so many.
   std::int64_t micro_batch = 256;

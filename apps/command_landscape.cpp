@@ -171,7 +171,8 @@ void add_surface_options(const Command& landscape, LandscapeCommand& command) {
   landscape.argument("runs", command.runs, "RUN|FILE, two or three for --plane runs");
   landscape.option("--data", command.data, "NAME[:DIR]; default: what the first run was trained on");
   landscape.option("--limit", command.samples.samples,
-                   "measure on N training images, always the same; 0: all", at_least(0));
+                   "measure on N training images, always the same; 0: all; default: 1024, or all",
+                   at_least(0));
   landscape.option("--micro-batch", command.samples.micro_batch,
                    "images computed at once; --bn-stats estimated depends on it", between(1, 1e9));
   landscape.option("--workers", command.samples.workers, "threads that prepare images",

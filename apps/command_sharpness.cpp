@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -42,6 +43,7 @@ void complete(SharpnessCommand& command) {
   analysis::SharpnessOptions& options = command.sharpness;
   options.eigenvalues.seed = command.trace.seed = command.density.seed = command.layers.seed =
       command.perturbation.seed = command.seed;
+  command.trace.least_probes = std::min(command.trace.least_probes, command.trace.most_probes);
   if (command.with_trace) options.trace = command.trace;
   if (command.with_density) options.density = command.density;
   if (command.with_layers) options.layers = command.layers;
@@ -192,8 +194,8 @@ void add_sharpness_command(const Command& program) {
   parser.argument("file", surface.file, "RUN|FILE");
   parser.option("--data", surface.data, "NAME[:DIR]; default: what the run was trained on");
   parser.option("--split", surface.split, "train or test");
-  parser.option("--limit", surface.samples.samples, "use so many images, the same ones each time; 0: all",
-                at_least(0));
+  parser.option("--limit", surface.samples.samples,
+                "use so many images, the same ones each time; 0: all; default: 1024, or all", at_least(0));
   parser.option("--bn", command->bn, "batch norm: eval (running statistics) or train (of each micro-batch)");
   parser.option("--micro-batch", surface.samples.micro_batch, "images at once", between(1, 1e9));
   add_measures(parser, *command);

@@ -2,7 +2,7 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 
-#include "analysis/curvature.h"
+#include "analysis/recipe_curvature.h"
 #include "apps/commands.h"
 #include "apps/options.h"
 #include "apps/output.h"

@@ -178,9 +178,9 @@ std::string command_to_repeat(const LandscapeCommand& command) {
   std::string text = "lamina landscape";
   for (const std::string& run : command.runs) text += " " + quoted(run);
   if (!command.data.empty()) text += " --data " + quoted(command.data);
-  text +=
-      fmt::format(" --limit {} --plane {} --dimensions {} --size {} --bn-stats {}", command.samples.samples,
-                  command.plane, *command.dimensions, command.size, command.bn_stats);
+  if (command.samples.samples) text += fmt::format(" --limit {}", *command.samples.samples);
+  text += fmt::format(" --plane {} --dimensions {} --size {} --bn-stats {}", command.plane,
+                      *command.dimensions, command.size, command.bn_stats);
   if (command.range) text += fmt::format(" --range {}", *command.range);
   if (command.samples.micro_batch != LandscapeCommand().samples.micro_batch)
     text += fmt::format(" --micro-batch {}", command.samples.micro_batch);

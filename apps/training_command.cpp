@@ -6,7 +6,7 @@
 #include <filesystem>
 #include <optional>
 
-#include "analysis/curvature.h"
+#include "analysis/recipe_curvature.h"
 #include "apps/options.h"
 #include "apps/output.h"
 #include "apps/training_screen.h"

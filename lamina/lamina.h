@@ -10,7 +10,6 @@
 
 #include "analysis/curvature.h"
 #include "analysis/lanczos.h"
-#include "analysis/open_surface.h"
 #include "analysis/sharpness.h"
 #include "compare/report/report.h"
 #include "core/autograd.h"

@@ -182,7 +182,7 @@ TEST_CASE("landscapes that make no sense are refused before the first point") {
   CHECK(refuses(landscape(page, 2, {"--plane", "pca"}), 2, "2 runs given; expected 1"));
   CHECK(refuses(landscape(page, 1, {"--plane", "runs"}), 2, "expected 2"));
   CHECK(refuses(landscape(page, 3, {"--dimensions", "1"}), 2, "3 runs span 2"));
-  CHECK(refuses(landscape(page, 1, {"--limit", "20000"}), 2, "10000 training images; expected no more"));
+  CHECK(refuses(landscape(page, 1, {"--limit", "20000"}), 2, "there are 200 images; expected no more"));
   CHECK(refuses({"landscape", (folder / "none").string()}, 1, "no such file or run directory"));
   CHECK(refuses({"landscape", (run1 / "weights.safetensors").string()}, 2, "--data NAME[:DIR] is missing"));
   CHECK(refuses({"landscape", run1.string(), run1.string(), "--limit", "8", "-o", page.string()}, 1,

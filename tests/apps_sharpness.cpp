@@ -86,7 +86,7 @@ TEST_CASE("lamina sharpness refuses what makes no sense") {
     return std::to_string(outcome.status) + ": " + outcome.err;
   };
   const std::string path = measured_run();
-  CHECK(complaint({path, "--limit", "100000"}, 2, "--limit 100000: there are") == "nothing");
+  CHECK(complaint({path, "--limit", "100000"}, 2, "--limit 100000: there are 200 images") == "nothing");
   CHECK(complaint({path, "--bn", "batch"}, 2, "expected eval") == "nothing");
   CHECK(complaint({path, "--bn", "train", "--micro-batch", "1", "--limit", "8"}, 2,
                   "statistics of one sample") == "nothing");

@@ -54,7 +54,8 @@ struct Recipe {
   bool tf32 = false, deterministic = true;
   double memory_limit = 0;
   bool trace = false, noise_scale = false, eager = false;
-  std::int64_t sharpness_every = 0, sharpness_limit = 1024;  // epochs, 0: never; training images
+  std::int64_t sharpness_every = 0;             // epochs; 0: never
+  std::optional<std::int64_t> sharpness_limit;  // training images
   std::string sharpness_bn = "eval";
   std::int64_t eval_every = 1, checkpoint_every = 1, checkpoint_steps = 0, keep_checkpoints = 2;
   int threads = 0, workers = 2;

@@ -235,9 +235,11 @@ void visit_running_options(Options& o, const Visit& visit) {
       OptionInfo{"sharpness_every", "epochs between measurements of the curvature, in curvature.csv; 0: none"}
           .within(between(0, most_epochs)),
       o.sharpness_every);
-  visit(OptionInfo{"sharpness_limit", "sharpness_every: of so many training images, the same ones; 0: all"}
-            .within(between(0, most_samples)),
-        o.sharpness_limit);
+  visit(
+      OptionInfo{"sharpness_limit",
+                 "sharpness_every: of so many training images, the same ones; 0: all; default: 1024, or all"}
+          .within(between(0, most_samples)),
+      o.sharpness_limit);
   visit(
       OptionInfo{
           "sharpness_bn",

@@ -86,7 +86,7 @@ Standardised standardise(const Tensor& x, const BatchNormParams& params, const B
       batch_norm(x, {one, zero, params.running_mean, params.running_var}, {.eps = options.eps});
   const double rows = static_cast<double>(x.elements() / mean.elements());
   const Tensor recorded = record(
-      "inv_std", inv_std.clone(), {x},
+      "batch_norm", inv_std.clone(), {x},
       [saved = Saved(x_hat), inv_std = Saved(inv_std.clone()), rows](const Tensor& grad, Grads& grads) {
         grads.set(0, grads.get(saved) * (grad * square(grads.attach_output(inv_std)) / -rows));
       });
