@@ -127,11 +127,11 @@ nlohmann::json OpenedSurface::describe() const {
 }
 
 std::string OpenedSurface::title() const {
-  return fmt::format(
-      "{} ({}{}), {} on {} {} images of {}, batch norm {}{}", file_, model_,
-      epoch_ ? fmt::format(", epoch {}", *epoch_) : "", objective_->name(), surface_->samples(), split_,
-      data_, surface_->batch_norm() == BatchNormMode::eval ? "by running statistics" : "of the batch",
-      surface_->batch_norm() == BatchNormMode::train ? fmt::format(" ({} together)", micro_batch_) : "");
+  const bool own = surface_->batch_norm() == BatchNormMode::train;
+  return fmt::format("{} ({}{}), {} on {} {} images of {}, batch norm {}", file_, model_,
+                     epoch_ ? fmt::format(", epoch {}", *epoch_) : "", objective_->name(),
+                     surface_->samples(), split_ == "train" ? "training" : "test", data_,
+                     own ? fmt::format("of the batch ({} together)", micro_batch_) : "by running statistics");
 }
 
 }  // namespace lamina::analysis

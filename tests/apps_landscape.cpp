@@ -32,11 +32,11 @@ const Trained& trained() {
   return runs;
 }
 
-// Of the first runs, on few images.
+// Of the first runs, on all images that they were trained on.
 Arguments landscape(const fs::path& page, int runs, const Arguments& options = {}) {
   Arguments arguments{"landscape"};
   for (int seed = 1; seed <= runs; ++seed) arguments.push_back(trained().path(seed).string());
-  return arguments + Arguments{"--limit", "64",          "--size", "5",          "--threads", "1",
+  return arguments + Arguments{"--limit", "200",         "--size", "5",          "--threads", "1",
                                "-o",      page.string(), "--json", "--progress", "none"} +
          options;
 }
@@ -50,8 +50,8 @@ json result_of(const Arguments& arguments) {
 
 // The loss of a weight file, or of a run's, on the same images.
 double loss_of(const fs::path& file) {
-  return result_of({"eval", file.string(), "--data", "synthetic:8x8x3x4", "--split", "train", "--limit", "64",
-                    "--json"})["loss"];
+  return result_of({"eval", file.string(), "--data", "synthetic:8x8x3x4", "--split", "train", "--limit",
+                    "200", "--json"})["loss"];
 }
 
 bool refuses(const Arguments& arguments, int status, const std::string& part) {
@@ -76,14 +76,14 @@ TEST_CASE("a random plane has the run's own loss in its middle, and a page that 
   CHECK(found["loss"][2][2] != found["loss"][2][3]);
   CHECK(found["plane"] == "random");
   CHECK(found["bn_stats"] == "kept");
-  CHECK(found["samples"] == 64);
+  CHECK(found["samples"] == 200);
   CHECK(std::abs(found["cosine"].get<double>()) < 0.1);
   CHECK(found["axes"][0]["first"] == -1);
   // Filters are as long as the network's; what does not move makes the weights a little longer.
   CHECK(found["axes"][1]["direction_norm"] < found["weight_norm"]);
   CHECK(found["axes"][1]["direction_norm"] > 0.5 * found["weight_norm"].get<double>());
   const std::string page = read_file(folder / "page.html");
-  for (const char* part : {"Li et al. 2018", "64 training images of synthetic", "cosine between them",
+  for (const char* part : {"Li et al. 2018", "200 training images of synthetic", "cosine between them",
                            "running statistics kept", "a from -1 to 1", "--plane random"})
     CHECK(holds(page, part));
   CHECK_FALSE(holds(page, "src="));
@@ -212,7 +212,7 @@ TEST_CASE("a page's points are of one landscape; the folder of another is not to
   (void)result_of(landscape(page, 1));
   const std::string points = read_file(folder / "page-points/points.csv");
   CHECK(refuses(landscape(page, 1, {"--seed", "2"}), 1, "(seed 1 there, 2 here)"));
-  CHECK(refuses(landscape(page, 1, {"--limit", "32"}), 1, "samples 64 there, 32 here"));
+  CHECK(refuses(landscape(page, 1, {"--limit", "32"}), 1, "samples 200 there, 32 here"));
   CHECK(read_file(folder / "page-points/points.csv") == points);
   fs::create_directory(folder / "mine-points");
   std::ofstream(folder / "mine-points/notes.txt") << "mine";
