@@ -14,6 +14,7 @@ void add_bench_command(const Command& program) {
   add_bench_ops(bench);
   add_bench_optimizer(bench);
   add_bench_views(bench);
+  add_bench_hessian(bench);
 }
 
 void add_options(const Command& command, BenchModel& options) {
