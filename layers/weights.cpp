@@ -3,6 +3,8 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <cmath>
+#include <limits>
 #include <map>
 #include <nlohmann/json.hpp>
 
@@ -45,7 +47,9 @@ std::vector<T> parse_list(const std::map<std::string, std::string>& metadata, co
   const json list = json::parse(found->second, nullptr, /*allow_exceptions=*/false);
   const auto fits = [](const json& element) {
     if constexpr (std::is_integral_v<T>) return whole_number<T>(element).has_value();
-    return texts ? element.is_string() : element.is_number();
+    if constexpr (texts) return element.is_string();
+    // What overflows a float would be an infinity, which no list in a file can say.
+    return element.is_number() && std::abs(element.get<double>()) <= std::numeric_limits<float>::max();
   };
   if (list.is_array() && std::all_of(list.begin(), list.end(), fits)) return list.get<std::vector<T>>();
   notes.push_back(fmt::format("\"{}\" in the metadata is \"{}{}\", not a list of {}: ignored", key,

@@ -124,6 +124,11 @@ TEST_CASE("Another program's words in the metadata are ignored, and noted") {
                                  "\"mean\" in the metadata is \"imagenet\", not a list of numbers: ignored",
                                  "\"std\" in the metadata is \"[\"a\"]\", not a list of numbers: ignored"});
   CHECK(info_from_metadata({{"classes", std::string(100, 'x')}}).classes.empty());
+  // No float: it would be infinite.
+  std::vector<std::string> large;
+  CHECK(info_from_metadata({{"mean", "[0.5,2e92]"}}, &large).mean.empty());
+  CHECK(large == std::vector<std::string>{
+                     "\"mean\" in the metadata is \"[0.5,2e92]\", not a list of numbers: ignored"});
 }
 
 TEST_CASE("ResNets that are not here are named") {
