@@ -19,6 +19,8 @@ namespace {
 constexpr const char* csv_header =
     "epoch,step,loss,grad_norm,lambda_1,residual,lambda_min,trace,trace_stderr,frobenius,lr,products";
 
+struct Interrupted {};  // by a signal, between products
+
 std::string number(double x) { return std::isnan(x) ? "" : fmt::format("{:.9g}", x); }
 
 // Both ends of the spectrum at once: what the next measurement starts from.
@@ -44,7 +46,7 @@ Curvature::~Curvature() = default;
 void Curvature::start(const TrainingRun& run) {
   run_ = &run;
   epochs_ = run.epochs;
-  surface_.emplace(run.objective, std::move(samples_), options_.batch_norm);
+  surface_.emplace(run.objective, samples_, options_.batch_norm);
   layers_ = layers_of(*surface_);
   directory_ = run.directory;
   const bool goes_on = run.position.step > 0;
@@ -59,16 +61,23 @@ bool Curvature::measure(EpochResult& result) {
     result.measured.push_back(no_measurement);
     return true;
   }
-  if (InterruptHandler::signal() != 0) return false;
-  measure_at(result.epoch);
+  if (!measure_at(result.epoch)) return false;
   result.measured.push_back(lambda_1_);
   return true;
 }
 
-void Curvature::measure_at(std::int64_t epoch) {
+bool Curvature::measure_at(std::int64_t epoch) {
   SharpnessOptions options{.eigenvalues = options_.eigenvalues, .trace = options_.trace};
   options.eigenvalues.start = warm_start_;
-  const Sharpness found = measure_sharpness(*surface_, options);
+  options.progress = [](const std::string&) {
+    if (InterruptHandler::signal() != 0) throw Interrupted();
+  };
+  Sharpness found;
+  try {
+    found = measure_sharpness(*surface_, options);
+  } catch (const Interrupted&) {
+    return false;
+  }
   take_rates();
   const EigenResult& eigen = found.eigenvalues;
   warm_start_ = warm_start(eigen);
@@ -80,6 +89,7 @@ void Curvature::measure_at(std::int64_t epoch) {
                               number(eigen.residuals.front()), number(eigen.smallest),
                               number(found.trace->trace.mean), number(found.trace->trace.standard_error),
                               number(found.trace->frobenius), number(rate(0)), found.products));
+  return true;
 }
 
 // lr · trust of each layer's weights in the last step: TVLARS' φ is within the trust ratio.
@@ -135,7 +145,7 @@ void Curvature::save() {
     if (rates.defined()) file.tensors.emplace_back(fmt::format("rates.{}", at), rates);
   };
   if (saved_start_.defined() && saved_step_ != step) add_state(saved_step_, saved_start_, saved_rates_);
-  add_state(step, warm_start_, rates_);
+  if (warm_start_.defined()) add_state(step, warm_start_, rates_);
   write_tensors(directory_ / "curvature.safetensors", file);
   saved_step_ = step;
   saved_start_ = warm_start_, saved_rates_ = rates_;

@@ -49,7 +49,7 @@ class Curvature final : public Observer {
   struct LayerColumns {
     std::vector<float> weight_norm, trace, trace_stderr, lr;  // [measurements, layers]
   };
-  void measure_at(std::int64_t epoch);
+  bool measure_at(std::int64_t epoch);  // false: a signal came in between
   void add_layers(std::int64_t epoch, const Sharpness& found);
   void resume(const TrainingPosition& position);
   void take_rates();

@@ -12,7 +12,7 @@ std::vector<DensityNode> spectral_density(const Operator& h, std::int64_t n, DTy
                                           const DensityOptions& options) {
   if (options.steps < 1 || options.starts < 1)
     fail_usage("density: {} steps from {} starts; expected 1 or more of both", options.steps, options.starts);
-  check_basis_fits("density", n, dtype, options.steps * options.starts);
+  check_basis_fits("density", n, dtype, options.steps * options.starts, "Take fewer steps or starts");
   std::vector<Lanczos> runs;
   for (int i = 0; i < options.starts; ++i)
     runs.emplace_back(random_signs(n, dtype, options.seed, static_cast<std::uint32_t>(i)));

@@ -68,7 +68,10 @@ void measure_residuals(const Operator& h, EigenResult& result, double tolerance)
 
 EigenResult by_lanczos(const Operator& h, std::int64_t n, DType dtype, const EigenOptions& options) {
   const int most = static_cast<int>(std::min<std::int64_t>(options.max_steps, n));
-  check_basis_fits("eigenvalues", n, dtype, most + options.top + 3);
+  check_basis_fits(
+      "eigenvalues", n, dtype, most + options.top + 3,
+      "Take fewer steps, or, for the largest eigenvalue alone, power iteration, which is slow but "
+      "needs 4");
   Lanczos lanczos(first_vector(n, dtype, options));
   RitzPairs pairs;
   while (lanczos.steps() < most && !lanczos.complete()) {
@@ -99,8 +102,8 @@ Tensor power_iteration(const Operator& h, Tensor y, double shift, const EigenOpt
     add_scaled(product, -theta, y);
     const double residual = length(product);
     if (options.progress && step % steps_between_checks == 0) options.progress(step, theta, residual);
-    // Of a shift, |θ + shift| is the largest; the tolerance is a part of |θ| at the outer end.
-    if (residual <= options.tolerance * std::max(std::abs(theta), std::abs(shift) / 2)) break;
+    // The shift is the outermost |λ|, of which the tolerance is a part.
+    if (residual <= options.tolerance * std::max(std::abs(theta), std::abs(shift))) break;
     add_scaled(next, shift, y);
     y = next;
     scale(y, 1 / length(y));
@@ -135,15 +138,13 @@ Operator hessian_of(const LossSurface& surface, Products products) {
   };
 }
 
-void check_basis_fits(const char* operation, std::int64_t n, DType dtype, int vectors) {
+void check_basis_fits(const char* operation, std::int64_t n, DType dtype, std::int64_t vectors,
+                      const char* advice) {
   const double each = static_cast<double>(n) * static_cast<double>(size_of(dtype));
-  const double available = static_cast<double>(available_memory());
-  if (each * vectors <= available) return;
-  fail(
-      "{}: {} vectors of {} elements take {:.1f} GiB, but {}; {} would fit. Take fewer steps, or, for the "
-      "largest eigenvalue alone, power iteration, which is slow but needs 4",
-      operation, vectors, n, each * vectors / (1 << 30), describe_available_memory(),
-      static_cast<int>(available / each));
+  const double all = each * static_cast<double>(vectors), available = static_cast<double>(available_memory());
+  check(all <= available, "{}: {} vectors of {} elements take {:.1f} GiB, but {}; {} would fit. {}",
+        operation, vectors, n, all / (1 << 30), describe_available_memory(),
+        static_cast<std::int64_t>(available / each), advice);
 }
 
 EigenResult extreme_eigenvalues(const Operator& h, std::int64_t n, DType dtype, const EigenOptions& options) {

@@ -19,8 +19,10 @@ using Operator = std::function<std::vector<Tensor>(std::span<const Tensor> vecto
 // The whole Hessian of a surface, whose products come from `products`, or from itself.
 Operator hessian_of(const LossSurface& surface, Products products = {});
 
-// Throws Error unless a basis of so many vectors of n elements fits into memory, naming how many would.
-void check_basis_fits(const char* operation, std::int64_t n, DType dtype, int vectors);
+// Throws Error unless so many vectors of n elements fit into memory, naming how many would. `advice`: what to
+// do then, "Take fewer steps".
+void check_basis_fits(const char* operation, std::int64_t n, DType dtype, std::int64_t vectors,
+                      const char* advice);
 
 struct EigenOptions {
   int top = 1;              // the largest so many

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "analysis/loss_surface.h"
+#include "core/base/digest.h"
 #include "core/base/error.h"
 #include "core/base/option_name.h"
 
@@ -33,6 +34,19 @@ std::vector<data::Part> fixed_samples(const Objective& objective, const data::Sp
                                            .shuffle = false,
                                            .workers = options.workers}),
                      device);
+}
+
+std::uint64_t digest_of_samples(const std::vector<data::Part>& parts) {
+  std::vector<std::uint64_t> digests;
+  const auto add = [&](const Tensor& tensor) {
+    const Tensor here = tensor.to(Device{});
+    digests.push_back(digest_of_bytes(here.raw(), here.bytes()));
+  };
+  for (const data::Part& part : parts) {
+    for (const Tensor& view : part.views) add(view);
+    if (part.labels.defined()) add(part.labels);
+  }
+  return digest_of_bytes(digests.data(), digests.size() * sizeof(std::uint64_t));
 }
 
 }  // namespace lamina::analysis

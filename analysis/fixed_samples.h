@@ -25,4 +25,7 @@ std::vector<data::Part> fixed_samples(const Objective& objective, const data::Sp
                                       const std::optional<data::ViewRecipe>& views,
                                       const FixedSamples& options, Device device);
 
+// Of what they show and of their labels, part by part.
+std::uint64_t digest_of_samples(const std::vector<data::Part>& parts);
+
 }  // namespace lamina::analysis

@@ -39,6 +39,12 @@ bool is_landscape_or_empty(const fs::path& folder) {
          });
 }
 
+bool has_points(const fs::path& folder) {
+  const std::vector<fs::path> entries = entries_of(folder);
+  return std::any_of(entries.begin(), entries.end(),
+                     [](const fs::path& entry) { return entry.extension() == ".csv"; });
+}
+
 }  // namespace
 
 LandscapeFolder::LandscapeFolder(fs::path path, const nlohmann::json& identity) : path_(std::move(path)) {
@@ -54,8 +60,8 @@ LandscapeFolder::LandscapeFolder(fs::path path, const nlohmann::json& identity) 
   remove_temporaries(path_, [](std::string_view name) {
     return name == landscape_file || name == plane_file || name.ends_with(".csv");
   });
-  // Before it has a plane it has no points, and nothing is lost if it becomes another landscape's.
-  if (!is_there(json) || !is_there(file(plane_file)))
+  // Before it has a plane or points nothing is lost if it becomes another landscape's.
+  if (!is_there(json) || (!is_there(file(plane_file)) && !has_points(path_)))
     write_file_atomically(json, nlohmann::json{{"identity", identity}}.dump(2) + "\n");
   json_ = nlohmann::json::parse(read_text(json), nullptr, /*allow_exceptions=*/false);
   check(json_.is_object() && json_.contains("identity") && json_["identity"].is_object(),
@@ -75,19 +81,6 @@ void LandscapeFolder::keep(const Plane& plane, const nlohmann::json& notes) cons
   nlohmann::json json = json_;
   json["plane"] = notes;
   write_file_atomically(file(landscape_file), json.dump(2) + "\n");
-}
-
-std::uint64_t digest_of_samples(const LossSurface& surface) {
-  std::vector<std::uint64_t> digests;
-  const auto add = [&](const Tensor& tensor) {
-    const Tensor here = tensor.to(Device{});
-    digests.push_back(digest_of_bytes(here.raw(), here.bytes()));
-  };
-  for (const data::Part& part : surface.parts()) {
-    for (const Tensor& view : part.views) add(view);
-    if (part.labels.defined()) add(part.labels);
-  }
-  return digest_of_bytes(digests.data(), digests.size() * sizeof(std::uint64_t));
 }
 
 }  // namespace lamina::analysis

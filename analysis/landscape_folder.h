@@ -37,7 +37,4 @@ class LandscapeFolder {
   nlohmann::json json_;
 };
 
-// Of the samples that a surface is measured on.
-std::uint64_t digest_of_samples(const LossSurface& surface);
-
 }  // namespace lamina::analysis

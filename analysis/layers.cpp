@@ -69,7 +69,7 @@ std::vector<LayerEigenvalue> layer_eigenvalues(const LossSurface& surface, const
     fail_usage("layers: {} steps, {} at once, tolerance {}; expected 1 or more, 0 or more, and more than 0",
                options.max_steps, options.at_once, options.tolerance);
   const std::size_t at_once = options.at_once > 0 ? static_cast<std::size_t>(options.at_once) : layers.size();
-  check_basis_fits("layers", surface.size(), surface.dtype(), options.max_steps);
+  check_basis_fits("layers", surface.size(), surface.dtype(), options.max_steps, "Take fewer steps");
   std::vector<LayerEigenvalue> found;
   for (std::size_t first = 0; first < layers.size(); first += at_once) {
     std::vector<LayerSearch> searches;

@@ -94,7 +94,7 @@ LossSurface::LossSurface(Objective& objective, std::vector<data::Part> parts, Ba
     if (mode == BatchNormMode::train && part.size() == 1 && normalises_batches(objective.module()))
       fail_usage(
           "loss surface: batch normalisation in training mode would have the statistics of one sample; "
-          "expected parts of 2 or more: choose another number of samples ({} now)",
+          "expected parts of 2 or more: {} parts came, one of them of a single sample",
           parts_.size());
     samples_ += part.size();
   }

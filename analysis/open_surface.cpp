@@ -1,6 +1,6 @@
 #include "analysis/open_surface.h"
 
-#include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
@@ -16,6 +16,7 @@
 #include "train/match_classes.h"
 #include "train/objectives/classification.h"
 #include "train/recipe.h"
+#include "train/run_config.h"
 
 namespace lamina::analysis {
 namespace {
@@ -37,6 +38,8 @@ train::Recipe recipe_of(const SurfaceOptions& options, const nlohmann::json& con
   if (options.max_pixels) recipe.max_pixels = *options.max_pixels;
   recipe.skip_damaged = recipe.skip_damaged || options.skip_damaged;
   recipe.init_weights.reset();  // its weights have come from there long ago
+  recipe.mixup = 0;             // images are as they are in tests
+  recipe.sharpness_every = 0;
   const train::DeviceOptions& device = options.model.device;
   recipe.device = device.device, recipe.threads = device.threads, recipe.precision = device.precision;
   recipe.tf32 = device.tf32, recipe.deterministic = device.deterministic;
@@ -62,6 +65,9 @@ OpenedSurface::OpenedSurface(const SurfaceOptions& options)
 
 void OpenedSurface::open_run(const SurfaceOptions& options, const train::FoundWeights& weights,
                              const nlohmann::json& config) {
+  if (options.model.model || options.model.stem || options.model.shortcut)
+    fail_usage("{}: it says itself what its model is; leave out {}, {} and {}", options.file,
+               option_name("model"), option_name("stem"), option_name("shortcut"));
   const train::ResolvedRecipe recipe = train::resolve(recipe_of(options, config, options.file));
   run_.emplace(train::make_setup(recipe));
   const TensorFile values = train::weights_of(weights.file);
@@ -75,9 +81,15 @@ void OpenedSurface::open_run(const SurfaceOptions& options, const train::FoundWe
   check(said.classes.empty() || said.classes == run_->data.classes,
         "{}: its classes are not those of {}, in names or order; expected the data that it was trained on",
         file_, recipe.recipe.data);
+  const std::vector<std::string> differences =
+      data::data_differences(train::data_of_run(config, options.file), run_->data.identity);
+  if (!differences.empty())
+    note("{}: the data are not what they were in training (there):\n  {}", file_,
+         fmt::join(differences, "\n  "));
   data::Split split = chosen_split(run_->data, options.split);
-  if (!said.mean.empty()) split.mean = said.mean;
-  if (!said.std.empty()) split.std = said.std;
+  const std::vector<float>&mean = options.model.mean, &std = options.model.std;
+  if (!mean.empty() || !said.mean.empty()) split.mean = mean.empty() ? said.mean : mean;
+  if (!std.empty() || !said.std.empty()) split.std = std.empty() ? said.std : std;
   make_surface(options, split, run_->device);
 }
 

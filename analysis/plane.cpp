@@ -136,13 +136,9 @@ Plane random_plane(const LossSurface& surface, int dimensions, std::uint64_t see
 EigenPlane eigen_plane(const LossSurface& surface, int dimensions, EigenOptions options) {
   check_dimensions(dimensions);
   options.top = dimensions;
-  const Operator hessian = [&](std::span<const Tensor> vectors) {
-    std::vector<Tensor> products;
-    for (const Tensor& v : vectors) products.push_back(surface.product(v));
-    return products;
-  };
-  EigenPlane result{.plane = {.centre = state_of(surface), .directions = {}},
-                    .found = extreme_eigenvalues(hessian, surface.size(), surface.dtype(), options)};
+  EigenPlane result{
+      .plane = {.centre = state_of(surface), .directions = {}},
+      .found = extreme_eigenvalues(hessian_of(surface), surface.size(), surface.dtype(), options)};
   for (const Tensor& y : result.found.vectors)
     result.plane.directions.push_back({.weights = y, .statistics = {}});
   check(std::ssize(result.plane.directions) == dimensions,
@@ -181,7 +177,7 @@ FittedPlane principal_plane(std::span<const State> points, int dimensions) {
                dimensions, dimensions + 1);
   const Tensor& weights = points.front().weights;
   check_basis_fits("principal components", weights.elements(), weights.dtype(),
-                   static_cast<int>(points.size()) + dimensions);
+                   static_cast<int>(points.size()) + dimensions, "Take fewer points");
   std::vector<State> x;  // wₜ − w_T
   for (const State& point : points) x.push_back(difference(point, points.back()));
   const std::vector<double> products = centred(inner_products(x), x.size());

@@ -1,11 +1,16 @@
 #include "analysis/product_journal.h"
 
+#include <fmt/format.h>
+
 #include <array>
 #include <utility>
 #include <vector>
 
+#include "analysis/fixed_samples.h"
 #include "core/base/digest.h"
 #include "core/base/error.h"
+#include "core/base/file_kind.h"
+#include "core/base/regular_file.h"
 
 namespace lamina::analysis {
 namespace {
@@ -32,17 +37,18 @@ std::uint64_t request_digest(const BlockProduct& block) {
 
 ProductJournal::ProductJournal(const std::filesystem::path& path, std::uint64_t function) : path_(path) {
   const std::array<std::uint64_t, 2> expected{file_format, function};
-  std::error_code error;
-  const bool is_new = !std::filesystem::exists(path, error);
+  // One of no length was killed before it had begun.
+  const bool is_new = !is_there(path) || RegularFile(path).size() == 0;
   auto mode = std::ios::binary | std::ios::in | std::ios::out;
   file_.open(path, is_new ? mode | std::ios::trunc : mode);
   check(file_.is_open(), "{}: cannot be opened for reading and writing", path.string());
   std::array<std::uint64_t, 2> found{};
   file_.read(reinterpret_cast<char*>(found.data()), sizeof(found));
-  if (!is_new && file_)
-    check(found == expected,
-          "{}: holds products of other weights, samples or options; remove it, or choose another folder",
-          path.string());
+  check(is_new || found[0] == file_format,
+        "{}: it is there, and no journal of products; choose another name, or remove it", path.string());
+  check(is_new || found == expected,
+        "{}: holds products of other weights, samples or options; remove it, or choose another name",
+        path.string());
   file_.clear();
   file_.seekp(0);
   file_.write(reinterpret_cast<const char*>(expected.data()), sizeof(expected));
@@ -94,15 +100,16 @@ void ProductJournal::remove() {
 }
 
 std::uint64_t function_digest(const LossSurface& surface) {
-  std::vector<std::uint64_t> digests{static_cast<std::uint64_t>(surface.batch_norm())};
+  std::vector<std::uint64_t> digests{static_cast<std::uint64_t>(surface.batch_norm()),
+                                     digest_of_samples(surface.parts())};
+  const auto add = [&digests](const std::string& text) {
+    digests.push_back(digest_of_bytes(text.data(), text.size()));
+  };
   for (const auto& param : surface.objective().module().state()) digests.push_back(digest_of(param->value));
-  for (const data::Part& part : surface.parts()) {
-    digests.push_back(static_cast<std::uint64_t>(part.batch_samples));
-    for (const Tensor& view : part.views) digests.push_back(digest_of(view));
-    if (part.labels.defined()) digests.push_back(digest_of(part.labels));
-  }
-  for (const auto& [name, value] : surface.objective().options())
-    digests.push_back(digest_of_bytes((name + "=" + value).data(), name.size() + value.size() + 1));
+  for (const data::Part& part : surface.parts())  // which are normalised together, and of which batch
+    add(fmt::format("{} of {}", part.size(), part.batch_samples));
+  add(surface.objective().name());
+  for (const auto& [name, value] : surface.objective().options()) add(name + "=" + value);
   return digest_of(digests);
 }
 

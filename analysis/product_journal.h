@@ -13,8 +13,8 @@ namespace lamina::analysis {
 class ProductJournal {
  public:
   // Takes up the file if it is there. `function`: what tells the surface apart from others
-  // (function_digest()). Throws Error, naming the file, for one of another function and where it cannot be
-  // read or written.
+  // (function_digest()). Throws Error, naming the file, where it cannot be read or written, and for one of
+  // another function or that is no journal, which stays as it is.
   ProductJournal(const std::filesystem::path& path, std::uint64_t function);
 
   // Products from the file as long as it has the next ones; from `compute` after that, which it then has. A

@@ -1,5 +1,7 @@
 #include "analysis/running_statistics.h"
 
+#include <cmath>
+
 #include "analysis/vectors.h"
 #include "core/autograd.h"
 #include "core/base/error.h"
@@ -12,14 +14,16 @@ namespace {
 
 struct Statistic {
   Tensor values;  // the buffer itself
+  Tensor calls;   // i32 [], how often its layer has measured
   bool variance = false;
   double momentum = 0;
 };
 
 void collect_statistics(const Module& module, std::vector<Statistic>& found) {
   if (const auto* layer = dynamic_cast<const BatchNormLayer*>(&module)) {
-    found.push_back({layer->parameter("running_mean").value, false, layer->momentum()});
-    found.push_back({layer->parameter("running_var").value, true, layer->momentum()});
+    const Tensor calls = layer->parameter("num_batches_tracked").value;
+    found.push_back({layer->parameter("running_mean").value, calls, false, layer->momentum()});
+    found.push_back({layer->parameter("running_var").value, calls, true, layer->momentum()});
   }
   for (const auto& child : module.children()) collect_statistics(*child, found);
 }
@@ -36,12 +40,28 @@ std::int64_t elements_of(const std::vector<Statistic>& statistics) {
   return elements;
 }
 
-// sum ← sum + factor · the statistics, each by what its layer's momentum left of it.
-void add_measured(const Tensor& sum, double factor, const std::vector<Statistic>& statistics) {
+// From 0, with m the momentum, k calls leave Σᵢ m (1 − m)^(k−i) sᵢ of their statistics: weights that add up
+// to 1 − (1 − m)^k.
+void measure_from_zero(const std::vector<Statistic>& statistics) {
+  for (const Statistic& statistic : statistics) {
+    Tensor(statistic.values).fill(0);
+    Tensor(statistic.calls).fill(0);
+  }
+}
+
+// sum ← sum + factor · what was measured; of a layer that was not called, what it had `before`.
+void add_measured(const Tensor& sum, double factor, const std::vector<Statistic>& statistics,
+                  const Tensor& before) {
   std::int64_t at = 0;
-  for (const auto& [values, variance, momentum] : statistics) {
-    add_scaled(sum.flat(at, {values.elements()}), factor / momentum, values.to(Device{}));
-    at += values.elements();
+  for (const Statistic& statistic : statistics) {
+    const std::int64_t elements = statistic.values.elements();
+    const Tensor there = sum.flat(at, {elements});
+    if (const double calls = statistic.calls.item(); calls > 0)
+      add_scaled(there, factor / (1 - std::pow(1 - statistic.momentum, calls)),
+                 statistic.values.to(Device{}));
+    else
+      add_scaled(there, factor, before.flat(at, {elements}));
+    at += elements;
   }
 }
 
@@ -79,19 +99,17 @@ void estimate_running_statistics(const LossSurface& surface) {
   if (statistics.empty()) return;
   for (const Statistic& statistic : statistics)
     check(statistic.momentum > 0, "running statistics: a layer with momentum 0 measures none");
-  const Tensor measured =
-      Tensor::zeros({elements_of(statistics)}, {.dtype = statistics.front().values.dtype()});
+  const Tensor before = running_statistics(module), measured = Tensor::zeros_like(before);
   {
     const train::KeepBuffers buffers(module);
     const EvalMode previous(module);
     const NoGrad no_grad;
     module.train();
     for (const data::Part& part : surface.parts()) {
-      // From 0 a pass leaves momentum · the part's own statistics.
-      for (const Statistic& statistic : statistics) Tensor(statistic.values).fill(0);
+      measure_from_zero(statistics);
       (void)surface.objective().loss(part);
       add_measured(measured, static_cast<double>(part.size()) / static_cast<double>(surface.samples()),
-                   statistics);
+                   statistics, before);
     }
   }
   set_running_statistics(module, measured);

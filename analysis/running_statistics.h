@@ -15,9 +15,11 @@ Tensor running_statistics(const Module& module);
 // The way back. Variances below 0, as extrapolated ones may be, become 0. Throws Error for another size.
 void set_running_statistics(const Module& module, const Tensor& statistics);
 
-// Sets them to those of the surface's samples where it stands: each part goes through the module once in
-// training mode, and its mean and (unbiased) variance count by its samples, as in PyTorch's update_bn(). So
-// they depend on the size of the parts. Throws Error for a momentum of 0, which measures nothing.
+// Sets them to those of the surface's samples where it stands: each part's loss is computed once in training
+// mode, and its mean and (unbiased) variance count by its samples (PyTorch's update_bn() weighs all parts
+// alike). So they depend on the size of the parts. Where a loss calls the module several times, for two views
+// say, later calls weigh more, by the momentum; a layer that is not called keeps what it has. Throws Error
+// for a momentum of 0, which measures nothing.
 void estimate_running_statistics(const LossSurface& surface);
 
 }  // namespace lamina::analysis

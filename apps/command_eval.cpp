@@ -201,15 +201,7 @@ void add_eval_command(const Command& program) {
   eval.option("--batch", command->batch, "images at once; changes the result by rounding at most",
               between(1, 1e9));
   eval.option("--workers", command->workers, "threads that prepare batches", between(0, data::most_workers));
-  eval.option("--image-size", command->image_size,
-              "folders: resize and crop to a square; 0: keep; default: as in training",
-              between(0, data::most_image_size));
-  eval.option("--skip-damaged", command->skip_damaged,
-              "folders: go on without images that cannot be decoded");
-  eval.option(
-      "--max-pixels", command->max_pixels,
-      fmt::format("folders: refuse larger images; default: as in training, else {}", data::max_pixels),
-      at_least(1));
+  add_image_options(eval, command->image_size, command->skip_damaged, command->max_pixels);
   eval.option("--classes-by-position", command->by_position,
               "take the data's classes for the model's in their order, whatever their names");
   add_options(eval, command->model);

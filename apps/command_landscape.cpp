@@ -10,6 +10,7 @@
 #include "apps/options.h"
 #include "apps/output.h"
 #include "apps/progress.h"
+#include "compare/report/landscape.h"
 #include "core/base/error.h"
 #include "core/base/interrupt.h"
 
@@ -60,7 +61,11 @@ nlohmann::json identity_of(const LandscapeCommand& command, analysis::OpenedSurf
   json["range"] = command.range ? nlohmann::json(*command.range) : nlohmann::json();
   json["bn_stats"] = command.bn_stats;
   json["seed"] = command.seed;
-  json["images"] = fmt::format("{:016x}", digest_of_samples(opened.surface()));
+  const train::DeviceOptions& device = command.model.device;
+  json["device"] = device.device.substr(0, device.device.find(':'));
+  json["precision"] = device.precision;
+  json["tf32"] = device.tf32;
+  json["images"] = fmt::format("{:016x}", analysis::digest_of_samples(opened.surface().parts()));
   for (const OwnPoint& point : own) json["weights"].push_back(fmt::format("{:016x}", digest_of(point.state)));
   return json;
 }
@@ -150,6 +155,7 @@ int run_landscape(const LandscapeCommand& given) {
   const LandscapeCommand command = completed(given);
   const InterruptHandler interrupts;
   LandscapeScreen screen(command);
+  compare::check_landscape_output(command.output);
   try {
     const MeasuredLandscape landscape = measure_landscape(command, screen);
     screen.clear();
@@ -177,15 +183,7 @@ void add_surface_options(const Command& landscape, LandscapeCommand& command) {
                    "images computed at once; --bn-stats estimated depends on it", between(1, 1e9));
   landscape.option("--workers", command.samples.workers, "threads that prepare images",
                    between(0, data::most_workers));
-  landscape.option("--image-size", command.image_size,
-                   "folders: resize and crop to a square; 0: keep; default: as in training",
-                   between(0, data::most_image_size));
-  landscape.option("--skip-damaged", command.skip_damaged,
-                   "folders: go on without images that cannot be decoded");
-  landscape.option(
-      "--max-pixels", command.max_pixels,
-      fmt::format("folders: refuse larger images; default: as in training, else {}", data::max_pixels),
-      at_least(1));
+  add_image_options(landscape, command.image_size, command.skip_damaged, command.max_pixels);
   add_options(landscape, command.model);
 }
 

@@ -205,15 +205,7 @@ void add_sharpness_command(const Command& program) {
   parser.option("--progress", command->progress, "auto, plain or none");
   parser.option("--workers", surface.samples.workers, "threads that prepare batches",
                 between(0, data::most_workers));
-  parser.option("--image-size", surface.image_size,
-                "folders: resize and crop to a square; 0: keep; default: as in training",
-                between(0, data::most_image_size));
-  parser.option("--skip-damaged", surface.skip_damaged,
-                "folders: go on without images that cannot be decoded");
-  parser.option(
-      "--max-pixels", surface.max_pixels,
-      fmt::format("folders: refuse larger images; default: as in training, else {}", data::max_pixels),
-      at_least(1));
+  add_image_options(parser, surface.image_size, surface.skip_damaged, surface.max_pixels);
   add_options(parser, surface.model);
   parser.option("--out", command->out,
                 "FILE.json for what --json prints; RUN/sharpness.json is drawn by reports of the run",

@@ -48,7 +48,9 @@ std::string joined(const std::string& a, const std::string& b) {
 StudyTable table_of(const Study& study, const std::vector<Cell>& cells, const StudyDirectory& directory,
                     const std::vector<RunResult>& results) {
   if (!study.baseline) return make_study_table(study, cells, results);
-  return make_study_table(study, cells, results, read_baselines(plan_baselines(cells), directory));
+  std::vector<RunResult> baselines = read_baselines(plan_baselines(cells), directory);
+  for (RunResult& baseline : baselines) baseline = evaluated_as(study, std::move(baseline));
+  return make_study_table(study, cells, results, baselines);
 }
 
 void write_study_report(const Study& study, const StudyTable& table, const fs::path& file) {
@@ -84,6 +86,8 @@ int run_study(const StudyCommand& command) {
   const ProgressMode progress = parse_progress(command.progress);
   const Study study = read_study(command.file);
   const std::vector<Cell> cells = plan_cells(study, command.overrides, command.given);
+  if (command.dry_run && command.json)
+    fail_usage("study: --json does nothing with --dry-run: there is no table");
   if (command.dry_run) {
     print_plan(cells);
     return 0;

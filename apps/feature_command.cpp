@@ -78,15 +78,7 @@ void add_options(const Command& parser, FeatureCommand& command, const std::stri
   parser.option("--seed", command.seed, "of random:MODEL's weights" + seed_help);
   parser.option("--batch", command.batch, "images at once", between(1, 1e9));
   parser.option("--workers", command.workers, "threads that prepare batches", between(0, data::most_workers));
-  parser.option("--image-size", command.image_size,
-                "folders: resize and crop to a square; 0: keep; default: as in training",
-                between(0, data::most_image_size));
-  parser.option("--skip-damaged", command.skip_damaged,
-                "folders: go on without images that cannot be decoded");
-  parser.option(
-      "--max-pixels", command.max_pixels,
-      fmt::format("folders: refuse larger images; default: as in training, else {}", data::max_pixels),
-      at_least(1));
+  add_image_options(parser, command.image_size, command.skip_damaged, command.max_pixels);
   add_options(parser, command.model, command.guesses_statistics);
 }
 

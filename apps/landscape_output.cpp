@@ -192,9 +192,15 @@ std::string command_to_repeat(const LandscapeCommand& command) {
   add("--shortcut", command.model.shortcut);
   if (!command.model.mean.empty()) text += fmt::format(" --mean {}", fmt::join(command.model.mean, ","));
   if (!command.model.std.empty()) text += fmt::format(" --std {}", fmt::join(command.model.std, ","));
-  if (command.model.device.device != "cpu") text += " --device " + quoted(command.model.device.device);
+  const train::DeviceOptions& device = command.model.device;
+  if (device.device != "cpu") text += " --device " + quoted(device.device);
+  if (device.precision != train::DeviceOptions().precision)
+    text += " --precision " + quoted(device.precision);
+  if (device.tf32) text += " --tf32";
+  if (!device.deterministic) text += " --no-deterministic";
   if (command.image_size) text += fmt::format(" --image-size {}", *command.image_size);
   if (command.skip_damaged) text += " --skip-damaged";
+  if (command.max_pixels) text += fmt::format(" --max-pixels {}", *command.max_pixels);
   if (command.seed != LandscapeCommand().seed) text += fmt::format(" --seed {}", command.seed);
   return text + " -o " + quoted(command.output);
 }

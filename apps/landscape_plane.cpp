@@ -83,6 +83,9 @@ std::vector<OwnPoint> points_of_training(const LandscapeCommand& command, analys
   const auto run = train::RunDirectory::open(command.file);
   std::vector<std::int64_t> steps = run.checkpoint_steps();
   std::reverse(steps.begin(), steps.end());
+  const analysis::LossSurface& surface = opened.surface();  // each state twice, the second time centred
+  analysis::check_basis_fits("landscape", surface.size(), surface.dtype(), 2 * std::ssize(steps) + 4,
+                             "Remove some of the run's checkpoints");
   std::vector<OwnPoint> points;
   for (const std::int64_t step : steps) {
     const train::Checkpoint checkpoint = train::read_checkpoint(run.checkpoint(step));
@@ -210,8 +213,7 @@ std::vector<analysis::Axis> axes_of(const LandscapeCommand& command, const Chose
 std::string convention_of(const LandscapeCommand& command) {
   if (command.plane == "random")
     return "random normal directions, each filter (and each row of the last layer) scaled to the length of "
-           "the "
-           "network's own (Li et al. 2018); biases and normalisation do not move; not made orthogonal";
+           "the network's own (Li et al. 2018); biases and normalisation do not move; not made orthogonal";
   if (command.plane == "eigen")
     return "eigenvectors of the largest eigenvalues of the Hessian, of length 1; all parameters move";
   if (command.plane == "pca")

@@ -119,6 +119,18 @@ void add_precision(const Command& command, DeviceOptions& options) {
   command.option("--precision", options.precision, help_of("precision"));
 }
 
+void add_image_options(const Command& command, std::optional<int>& image_size, bool& skip_damaged,
+                       std::optional<std::int64_t>& max_pixels) {
+  command.option("--image-size", image_size,
+                 "folders: resize and crop to a square; 0: keep; default: as in training",
+                 between(0, data::most_image_size));
+  command.option("--skip-damaged", skip_damaged, "folders: go on without images that cannot be decoded");
+  command.option(
+      "--max-pixels", max_pixels,
+      fmt::format("folders: refuse larger images; default: as in training, else {}", data::max_pixels),
+      at_least(1));
+}
+
 void add_options(const Command& command, train::ModelOptions& options, bool guesses_statistics) {
   command.option("--model", options.model, "for files that do not say it: resnet18, ...");
   command.option("--stem", options.stem, "cifar or imagenet");

@@ -1,6 +1,8 @@
 // The options that several commands have, on the command line.
 #pragma once
 
+#include <cstdint>
+#include <optional>
 #include <set>
 #include <string>
 #include <string_view>
@@ -29,6 +31,10 @@ std::string command_line(const train::Recipe& recipe);
 
 void add_options(const Command& command, train::DeviceOptions& options);  // all but --precision
 void add_precision(const Command& command, train::DeviceOptions& options);
+
+// How the images of a folder are read: as in training where they are not given.
+void add_image_options(const Command& command, std::optional<int>& image_size, bool& skip_damaged,
+                       std::optional<std::int64_t>& max_pixels);
 
 // guesses_statistics: whether ImageNet's mean and deviation stand in for what a file does not say.
 void add_options(const Command& command, train::ModelOptions& options, bool guesses_statistics = true);

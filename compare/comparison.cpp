@@ -99,6 +99,11 @@ double RunResult::knn_accuracy() const {
   return last_measured(epochs, &EpochRow::knn_accuracy);
 }
 
+std::string lambda_1_text(const Statistic& s, const char* plus_minus) {
+  return s.count == 1 ? fmt::format("{:.4g}", s.mean)
+                      : fmt::format("{:.4g}{}{:.2g}", s.mean, plus_minus, s.std);
+}
+
 double RunResult::lambda_1() const { return last_measured(epochs, &EpochRow::lambda_1); }
 
 double RunResult::evaluated_accuracy(const std::string& evaluation) const {

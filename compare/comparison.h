@@ -32,6 +32,8 @@ struct EpochRow {
   std::vector<double> quantities = {};                         // as RunResult::quantities names them
 };
 
+std::string lambda_1_text(const Statistic& s, const char* plus_minus);  // "12.34 ± 0.56"
+
 struct RunResult {
   std::filesystem::path path;
   std::string label;  // the caller's name for the contender; empty: how its options differ from the others'

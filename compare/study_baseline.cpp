@@ -45,9 +45,9 @@ void set_names(Baseline& baseline, const std::vector<std::string>& differing) {
 }  // namespace
 
 const std::vector<std::string>& baseline_options() {
-  static const std::vector<std::string> names{"data",        "model",      "stem",       "shortcut",
-                                              "init",        "normalise",  "image_size", "skip_damaged",
-                                              "limit_train", "limit_test", "valid",      "seed"};
+  static const std::vector<std::string> names{
+      "data",         "model",       "stem",       "shortcut", "init",      "normalise", "image_size",
+      "skip_damaged", "limit_train", "limit_test", "valid",    "precision", "seed"};
   return names;
 }
 

@@ -70,10 +70,12 @@ std::optional<std::string> StudyEvaluation::measure_run(const Cell& cell) {
 
 std::optional<std::string> StudyEvaluation::measure_baseline(const Baseline& baseline) {
   const fs::path path = directory_.baseline(baseline.name);
-  const nlohmann::json identity{{"options", baseline.options}};
+  const train::ResolvedRecipe recipe = train::resolve(baseline.cell->recipe);
+  nlohmann::json options = baseline.options;
+  options.erase("data");  // where they lie: what they are counts
+  const nlohmann::json identity{{"options", options}, {"data_identity", to_json(data_.identity_of(recipe))}};
   const auto missing = missing_in(path, identity);
   if (missing.empty()) return "";
-  const train::ResolvedRecipe recipe = train::resolve(baseline.cell->recipe);
   const MadeFolders made(path);  // goes again if nothing comes of it
   remove_temporaries(path, [](std::string_view) { return true; });
   return measure(missing, train::untrained_source(recipe, data_.of(recipe).set), *baseline.cell, path,

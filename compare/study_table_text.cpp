@@ -67,12 +67,6 @@ std::string curvature_of(const StudyTable& table) {
   return fmt::format("in different ways, so that rows do not compare: {}", fmt::join(ways, "; "));
 }
 
-std::string lambda_1_cell(const Statistic& s, const char* plus_minus) {
-  if (s.count == 0) return "-";
-  return s.count == 1 ? fmt::format("{:.4g}", s.mean)
-                      : fmt::format("{:.4g}{}{:.2g}", s.mean, plus_minus, s.std);
-}
-
 // Below the table, a line each.
 Strings notes_of(const StudyTable& table) {
   Strings notes;
@@ -102,7 +96,8 @@ Strings cells_of(const StudyTable& table, const StudyRow& row, const char* plus_
   Strings cells{row.contender};
   cells.insert(cells.end(), row.values.begin(), row.values.end());
   for (const Score& score : scores_of(table)) cells.push_back(percent(row.group.*score.accuracy, plus_minus));
-  if (!curvature_of(table).empty()) cells.push_back(lambda_1_cell(row.group.lambda_1, plus_minus));
+  if (!curvature_of(table).empty())
+    cells.push_back(row.group.lambda_1.count > 0 ? lambda_1_text(row.group.lambda_1, plus_minus) : "-");
   cells.push_back(count_of(row.group));
   return cells;
 }
@@ -195,6 +190,7 @@ nlohmann::json as_json(const StudyTable& table) {
   return {{"columns", table.columns},
           {"rows", rows_json(table.rows)},
           {"baselines", rows_json(table.baselines)},
+          {"curvature", curvature_of(table)},
           {"note", table.note}};
 }
 

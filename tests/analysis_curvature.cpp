@@ -86,6 +86,21 @@ TEST_CASE("a run that goes on finds the curvature of one that was never stopped"
   CHECK(rates[4 * 16] < 0.5f);
 }
 
+TEST_CASE("a run whose curvature was lost goes on, and saves it again") {
+  const Directory directory;
+  const fs::path run = directory.file("run");
+  train(run, 1);
+  fs::remove(run / "curvature.safetensors");
+  TinyParts parts;
+  Trainer trainer(parts.objective, *parts.optimizer, parts.loader,
+                  {.epochs = 2, .directory = run, .checkpoint_steps = 1});  // before the next measurement
+  analysis::Curvature curvature(tiny_samples(parts.objective), quick());
+  CHECK(trainer.observe(curvature).run().finished);
+  CHECK(read_csv(run / "curvature.csv", {"epoch"}).size() == 3);
+  CHECK(read_tensors(run / "curvature.safetensors").at("epoch").to_vector<std::int32_t>() ==
+        std::vector<std::int32_t>{2});
+}
+
 TEST_CASE("every epochs below 1 are refused") {
   TinyParts parts;
   CHECK(unexplained([&] { analysis::Curvature curvature(tiny_samples(parts.objective), {.every = 0}); },
@@ -148,6 +163,17 @@ TEST_CASE("a journal gives back the products it has, and computes those it has n
   std::ofstream(path, std::ios::binary) << bytes;
   CHECK(products_of(4) == all);
   CHECK(computed == 8);
+}
+
+TEST_CASE("a file that is no journal is refused, and stays as it is") {
+  const Directory directory;
+  const fs::path path = directory.file("notes.txt");
+  for (const std::string text : {"short", "a text of more than sixteen bytes"}) {
+    std::ofstream(path, std::ios::binary) << text;
+    CHECK(unexplained([&] { const analysis::ProductJournal journal(path, 1); }, {"no journal of products"}) ==
+          "nothing");
+    CHECK(contents_of(path) == text);
+  }
 }
 
 TEST_CASE("a journal of another function is refused") {

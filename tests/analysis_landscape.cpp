@@ -8,9 +8,11 @@
 #include "analysis/vectors.h"
 #include "catch.h"
 #include "core/backend.h"
+#include "core/ops/loss.h"
 #include "golden_net.h"
 #include "message_of.h"
 #include "temporary_directory.h"
+#include "tiny_training.h"
 #include "train/objectives/classification.h"
 
 namespace lamina::tests {
@@ -96,6 +98,27 @@ TEST_CASE("statistics that are estimated are those of the samples, whatever they
   // A second time from these: nothing of them is left in the new ones.
   analysis::estimate_running_statistics(of.surface);
   CHECK(of.net.parameter("bn1.running_mean").value.to_vector<double>() == mean);
+}
+
+TEST_CASE("parts count by their samples, and calls by what the momentum leaves of them") {
+  GoldenNet net;
+  Classification objective(net);
+  const auto mean_of = [&](const std::vector<data::Part>& parts) {
+    const analysis::LossSurface surface(objective, parts, analysis::BatchNormMode::eval);
+    analysis::estimate_running_statistics(surface);
+    return net.parameter("bn1.running_mean").value.to_vector<double>();
+  };
+  const auto whole = mean_of(golden_parts(8)), parted = mean_of(golden_parts(3));  // 3, 3 and 2 samples
+  for (std::size_t c = 0; c < 4; ++c) CHECK(parted[c] == Approx(whole[c]).epsilon(1e-12));
+
+  OwnObjective twice(net, [&](const data::Part& part) {
+    (void)net(part.images());
+    return part.mean(cross_entropy_per_sample(net(part.images()), part.labels));
+  });
+  const analysis::LossSurface surface(twice, golden_parts(8), analysis::BatchNormMode::eval);
+  analysis::estimate_running_statistics(surface);
+  const auto called_twice = net.parameter("bn1.running_mean").value.to_vector<double>();
+  for (std::size_t c = 0; c < 4; ++c) CHECK(called_twice[c] == Approx(whole[c]).epsilon(1e-12));
 }
 
 TEST_CASE("variances that moved below 0 are 0") {

@@ -212,8 +212,14 @@ TEST_CASE("a page's points are of one landscape; the folder of another is not to
   (void)result_of(landscape(page, 1));
   const std::string points = read_file(folder / "page-points/points.csv");
   CHECK(refuses(landscape(page, 1, {"--seed", "2"}), 1, "(seed 1 there, 2 here)"));
+  CHECK(refuses(landscape(page, 1, {"--bn-stats", "estimated"}), 1, "bn_stats"));
+  CHECK(refuses(landscape(page, 1, {"--size", "4"}), 1, "size 5 there, 4 here"));
+  CHECK(refuses(landscape(page, 1, {"--range", "2"}), 1, "range"));
+  CHECK(refuses(landscape(folder.path(), 1), 1, "it is a folder"));
   CHECK(refuses(landscape(page, 1, {"--limit", "32"}), 1, "samples 200 there, 32 here"));
   CHECK(read_file(folder / "page-points/points.csv") == points);
+  fs::remove(folder / "page-points/plane.safetensors");  // large; the points are still those of seed 1
+  CHECK(refuses(landscape(page, 1, {"--seed", "2"}), 1, "(seed 1 there, 2 here)"));
   fs::create_directory(folder / "mine-points");
   std::ofstream(folder / "mine-points/notes.txt") << "mine";
   CHECK(refuses(landscape(folder / "mine.html", 1), 1, "not the folder of a landscape"));

@@ -61,12 +61,21 @@ TEST_CASE("lamina sharpness prints what was asked for, and what it depends on") 
   CHECK(all["perturbation"]["worst"] >= all["perturbation"]["one_step"]);
 }
 
-TEST_CASE("a sharpness that was interrupted goes on from its journal, and removes it at the end") {
+TEST_CASE("a sharpness that was killed goes on from its journal, and removes it at the end") {
   const TemporaryFolder folder;
   const std::string journal = (folder / "products").string();
-  const nlohmann::json whole = sharpness_json({"--limit", "16"});
-  const nlohmann::json kept = sharpness_json({"--limit", "16", "--journal", journal});
-  CHECK(kept == whole);
+  const Arguments density{"--limit", "32", "--density", "--density-steps", "60"};
+  const nlohmann::json whole = sharpness_json(density);
+  const Arguments with_journal = density + Arguments{"--journal", journal};
+  const auto size = [&] { return fs::exists(journal) ? fs::file_size(journal) : 0; };
+  {
+    Program program(Arguments{"sharpness", measured_run(), "--json"} + with_journal);
+    REQUIRE(wait_until([&] { return size() > 20 * 4 * 74000; }));  // twenty products of all weights
+    program.kill(SIGKILL);
+    CHECK(program.wait().status == 128 + SIGKILL);
+  }
+  CHECK(size() > 20 * 4 * 74000);
+  CHECK(sharpness_json(with_journal) == whole);
   CHECK(!fs::exists(journal));
 }
 
@@ -94,7 +103,25 @@ TEST_CASE("lamina sharpness refuses what makes no sense") {
   CHECK(complaint({path, "--split", "valid"}, 2, "expected train or test") == "nothing");
   CHECK(complaint({path + "/nowhere"}, 1, "no such file") == "nothing");
   CHECK(complaint({path + "/weights.safetensors"}, 2, "--data NAME[:DIR] is missing") == "nothing");
+  CHECK(complaint({path, "--model", "resnet20"}, 2, "says itself what its model is") == "nothing");
   CHECK(complaint({path, "--power", "--top", "2"}, 2, "one at either end") == "nothing");
+}
+
+TEST_CASE("mixed images have no curvature of their own") {
+  const TemporaryFolder folder;
+  const Outcome refused =
+      run(tiny_training(folder / "a") + Arguments{"--mixup", "1", "--sharpness-every", "1"});
+  CHECK(refused.status == 2);
+  CHECK(refused.err.find("--mixup 1 would mix them") != std::string::npos);
+  CHECK(!fs::exists(folder / "a"));
+  REQUIRE(run(tiny_training(folder / "b", 1) + Arguments{"--mixup", "1"}).status == 0);
+  const std::string path = (folder / "b").string();
+  const Outcome measured = run({"sharpness", path, "--json", "--limit", "0"});
+  REQUIRE(measured.status == 0);
+  const Outcome tested = run({"eval", path, "--split", "train", "--limit", "200", "--json"});
+  REQUIRE(tested.status == 0);
+  const double loss = nlohmann::json::parse(tested.out)["loss"];
+  CHECK(std::abs(nlohmann::json::parse(measured.out)["loss"].get<double>() - loss) < 1e-5 * loss);
 }
 
 }  // namespace lamina::tests

@@ -4,6 +4,7 @@
 #include "catch.h"
 #include "compare/comparison.h"
 #include "compare/report/curves.h"
+#include "compare/report/result_tables.h"
 #include "compare/report/summary.h"
 #include "compare/study_plan.h"
 #include "compare/study_table.h"

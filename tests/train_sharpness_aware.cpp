@@ -250,4 +250,31 @@ TEST_CASE("a range test of learning rates is sharpness-aware, too, and puts back
   CHECK(bits_of(parts.net) == before);
 }
 
+TEST_CASE("ASAM scales its step by the weights, and not by the biases") {
+  PixelLinear net(4, DType::f64);
+  net.parameter("linear.bias").value.detach().fill(3);
+  Sgd optimizer(net.parameters(), {.lr = 0.1});
+  const SamOptions options{.rho = 0.5, .adaptive = true};
+  SharpnessAware sharpness_aware(net, optimizer, options);
+  const auto weight = [&] { return net.parameter("linear.weight").value.to_vector<double>(); };
+  const auto bias = [&] { return net.parameter("linear.bias").value.to_vector<double>(); };
+  const std::vector<double> w = weight(), b = bias();
+  sharpness_aware.begin();
+  const Tensor x = Tensor::randn({5, 8, 8, 3}, {.dtype = DType::f64, .seed = 1, .draw = 0});
+  sum(square(net(x))).backward();
+  const auto g = net.parameter("linear.weight").grad().to_vector<double>();
+  const auto h = net.parameter("linear.bias").grad().to_vector<double>();
+  double squares = 0;  // ‖T g‖²
+  for (std::size_t i = 0; i < g.size(); ++i) squares += std::pow((std::abs(w[i]) + options.eta) * g[i], 2);
+  for (const double x_i : h) squares += x_i * x_i;
+  sharpness_aware.perturb();
+  const std::vector<double> moved = weight(), moved_bias = bias();
+  const double scale = options.rho / std::sqrt(squares);
+  for (std::size_t i = 0; i < 9; ++i)
+    CHECK(std::abs(moved[i] - w[i] - scale * std::pow(std::abs(w[i]) + options.eta, 2) * g[i]) < 1e-13);
+  for (std::size_t i = 0; i < b.size(); ++i) CHECK(std::abs(moved_bias[i] - b[i] - scale * h[i]) < 1e-13);
+  sharpness_aware.restore();
+  CHECK(weight() == w);
+}
+
 }  // namespace lamina::tests

@@ -255,6 +255,9 @@ void check_recipe(const Recipe& o) {
   }
   if (o.init_weights && o.init_weights->empty())
     fail_usage("{}: no name; expected a weight file or a run directory", option_name("init_weights"));
+  if (o.sharpness_every > 0 && o.mixup > 0)
+    fail_usage("{} {}: measures images as they are, and {} {} would mix them; leave one of them out",
+               option_name("sharpness_every"), o.sharpness_every, option_name("mixup"), o.mixup);
   if (o.sharpness_bn != "eval" && o.sharpness_bn != "train")
     fail_usage("{} {}: expected eval or train", option_name("sharpness_bn"), o.sharpness_bn);
   if (const std::optional<SamOptions> sam = sam_options(o))

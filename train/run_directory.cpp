@@ -30,14 +30,14 @@ std::optional<std::int64_t> step_of(std::string_view name) {
 }
 
 // What holds of the final weights alone.
-constexpr std::array<const char*, 6> end_files{"weights.safetensors", "evaluation.json",
-                                               "sharpness.json",      "knn.json",
-                                               "linear.json",         "linear-as-official.json"};
+constexpr std::array<const char*, 5> end_files{"weights.safetensors", "evaluation.json", "knn.json",
+                                               "linear.json", "linear-as-official.json"};
 
 bool is_own(std::string_view name) {
-  constexpr std::array<std::string_view, 8> names{
+  constexpr std::array<std::string_view, 9> names{
       "config.json",      "steps.csv",   "epochs.csv",    "trace.safetensors",
-      "best.safetensors", "failure.txt", "curvature.csv", "curvature.safetensors"};
+      "best.safetensors", "failure.txt", "curvature.csv", "curvature.safetensors",
+      "sharpness.json"};
   if (std::find(end_files.begin(), end_files.end(), name) != end_files.end()) return true;
   return std::find(names.begin(), names.end(), name) != names.end() || step_of(name).has_value();
 }

@@ -1,7 +1,7 @@
 // The folder a training run writes: config.json (everything needed to repeat it), steps.csv, epochs.csv,
 // trace.safetensors, checkpoint-<step>.safetensors (the last ones), weights.safetensors (the final ones),
-// evaluation.json (of these), and where a study has measured their features, knn.json, linear.json and
-// linear-as-official.json.
+// evaluation.json (of these), where a study has measured their features, knn.json, linear.json and
+// linear-as-official.json, and of its curvature curvature.csv, curvature.safetensors and sharpness.json.
 #pragma once
 
 #include <cstdint>

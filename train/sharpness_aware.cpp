@@ -109,10 +109,11 @@ void SharpnessAware::perturb() {
   check(buffers_ && !is_perturbed(), "sharpness-aware: perturb() without a begin() before it");
   const NoGrad no_grad;
   const Arena& arena = optimizer_.arena();
+  const Tensor perturbed = arena.values() + perturbation();
   weights_.copy_from(arena.values());
-  Tensor(arena.values()).copy_from(weights_ + perturbation());
+  in_second_pass_.emplace(*buffers_);  // from here on restore() puts things right, whatever is thrown
+  Tensor(arena.values()).copy_from(perturbed);
   Tensor(arena.grads()).copy_from(gathered_);
-  in_second_pass_.emplace(*buffers_);
 }
 
 // From the copy: subtracting ε would round.

@@ -108,6 +108,7 @@ TrainingOutcome Trainer::run() {
   } catch (...) {
     save_what_is_known();
     remove_unstarted();
+    step_.reset();  // weights that it had perturbed are the caller's again
     throw;
   }
   if (position_.step == 0 && !run_->resumed) {  // interrupted before there is anything to save

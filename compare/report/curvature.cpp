@@ -99,8 +99,10 @@ bool has_nesterov(const RunResult& run) {
          nlohmann::json("true");
 }
 
+// Sharpness-aware steps have an edge of their own.
 bool is_trained_by_sgd(const RunResult& run) {
-  const nlohmann::json optimizer = option_of(run, "optimizer");
+  const nlohmann::json optimizer = option_of(run, "optimizer"), sam = option_of(run, "sam");
+  if (sam.is_number() && sam != 0) return false;
   const std::string name = optimizer.is_string() ? optimizer.get<std::string>() : "";
   return name.substr(0, name.find(':')) == "sgd";
 }
@@ -115,7 +117,8 @@ double edge_ratio(const RunResult& run, const CurvatureRow& row) {
 }
 
 constexpr const char* edge_caption =
-    "λ₁ γ / (2 (1 + m)) of contenders trained by SGD: γ is the learning rate of the last step before, m the "
+    "λ₁ γ / (2 (1 + m)) of contenders trained by SGD, without SAM: γ is the learning rate of the last step "
+    "before, m the "
     "momentum; with Nesterov’s, λ₁ γ (1 + 2 m) / (2 (1 + m)). Dashed: 1, the edge of stability, λ₁ = 2 (1 + "
     "m) "
     "/ γ, beyond which full-batch descent on a quadratic diverges (Cohen et al. 2021). It is a guide: "

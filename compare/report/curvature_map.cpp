@@ -83,22 +83,8 @@ const std::vector<Quantity>& mapped_curvatures() {
 }
 
 LayerMap read_curvature_map(const Group& group, bool all_layers) {
-  LayerMap map;
-  const RunResult* measured = group.first_with("curvature.safetensors");
-  if (measured == nullptr) {
-    map.problem = fmt::format("trained without {}, or stopped before the first checkpoint",
-                              option_name("sharpness_every"));
-    return map;
-  }
-  const fs::path path = measured->path / "curvature.safetensors";
-  try {  // what is wrong with the bytes is told on the page; a disk that fails ends the report
-    return read_layers(path, all_layers);
-  } catch (const ReadError&) {
-    throw;
-  } catch (const Error& error) {
-    map.problem = fmt::format("{}: {}", path.string(), error.what());
-    return map;
-  }
+  return map_in_file(group, "curvature.safetensors", "sharpness_every",
+                     [&](const fs::path& path) { return read_layers(path, all_layers); });
 }
 
 std::string curvature_maps_introduction(const std::vector<LayerMap>& maps) {

@@ -311,6 +311,8 @@ std::string facts_html(const Landscape& landscape) {
 
 }  // namespace
 
+void check_landscape_output(const std::filesystem::path& output) { const ReportFolder folder(output); }
+
 void write_landscape(const Landscape& landscape, const fs::path& output) {
   const InterruptHandler interrupts;  // Ctrl-C is an error like any other: what is half made goes
   ReportFolder folder(output);

@@ -43,6 +43,9 @@ struct Landscape {
 
 // Writes `output` and the folder of its files, "page-files" for "page.html", as write_report() does, and
 // throws as that does; Error too if no loss is finite.
+// Throws what write_landscape() would for a page that cannot be where it is to be: before hours of measuring.
+void check_landscape_output(const std::filesystem::path& output);
+
 void write_landscape(const Landscape& landscape, const std::filesystem::path& output);
 
 }  // namespace lamina::compare

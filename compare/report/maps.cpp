@@ -194,23 +194,29 @@ std::vector<std::string> metadata_names(const std::map<std::string, std::string>
   return list.get<std::vector<std::string>>();
 }
 
-LayerMap read_layer_map(const Group& group, bool all_layers) {
-  const RunResult* traced = group.first_with("trace.safetensors");
+LayerMap map_in_file(const Group& group, const std::string& file, const std::string& option,
+                     const std::function<LayerMap(const fs::path&)>& read) {
   LayerMap map;
-  if (traced == nullptr) {
+  const RunResult* run = group.first_with(file);
+  if (run == nullptr) {
     map.problem =
-        fmt::format("trained without {}, or stopped before the first checkpoint", option_name("trace"));
+        fmt::format("trained without {}, or stopped before the first checkpoint", option_name(option));
     return map;
   }
-  const fs::path path = traced->path / "trace.safetensors";
+  const fs::path path = run->path / file;
   try {  // what is wrong with the bytes is told on the page; a disk that fails ends the report
-    return read_trace(path, all_layers);
+    return read(path);
   } catch (const ReadError&) {
     throw;
   } catch (const Error& error) {
     map.problem = fmt::format("{}: {}", path.string(), error.what());
     return map;
   }
+}
+
+LayerMap read_layer_map(const Group& group, bool all_layers) {
+  return map_in_file(group, "trace.safetensors", "trace",
+                     [&](const fs::path& path) { return read_trace(path, all_layers); });
 }
 
 ColourRange colour_range(const std::vector<LayerMap>& maps, std::size_t quantity) {

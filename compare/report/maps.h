@@ -2,6 +2,8 @@
 // quantity, with one colour scale a quantity, so that contenders can be compared.
 #pragma once
 
+#include <filesystem>
+#include <functional>
 #include <map>
 #include <string>
 #include <vector>
@@ -31,6 +33,11 @@ struct LayerMap {
 
   bool shows(std::size_t quantity) const { return quantity < values.size() && !values[quantity].empty(); }
 };
+
+// What `read` makes of such a file of the group's first run that has one; without any, or where its bytes
+// make no sense, that is the map's `problem`. `option`: what a run has to be given for the file.
+LayerMap map_in_file(const Group& group, const std::string& file, const std::string& option,
+                     const std::function<LayerMap(const std::filesystem::path&)>& read);
 
 // The trace of the group's first run that has one. A trace that cannot be read is told in `problem`.
 LayerMap read_layer_map(const Group& group, bool all_layers);

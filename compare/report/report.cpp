@@ -9,6 +9,7 @@
 #include "compare/report/figures.h"
 #include "compare/report/folder.h"
 #include "compare/report/html.h"
+#include "compare/report/result_tables.h"
 #include "compare/report/summary.h"
 #include "core/base/error.h"
 #include "core/base/interrupt.h"

@@ -34,14 +34,16 @@ void read_runs(const std::vector<Group>& groups, Spectra& spectra) {
   }
 }
 
-// Of each contender the run whose density is drawn.
+// Of each contender the first complete run that has a density, else the first that has one.
 std::vector<const RunSpectrum*> drawn_spectra(const Spectra& spectra, const std::vector<Group>& groups) {
-  std::vector<const RunSpectrum*> drawn;
+  std::vector<const RunSpectrum*> drawn(groups.size());
   for (const RunSpectrum& spectrum : spectra.runs) {
-    if (spectrum.run == groups[spectrum.contender].first_with("sharpness.json") &&
-        !spectrum.found.density.empty())
-      drawn.push_back(&spectrum);
+    const RunSpectrum*& chosen = drawn[spectrum.contender];
+    if (!spectrum.found.density.empty() &&
+        (chosen == nullptr || (!chosen->run->complete && spectrum.run->complete)))
+      chosen = &spectrum;
   }
+  std::erase(drawn, nullptr);
   return drawn;
 }
 

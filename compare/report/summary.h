@@ -1,4 +1,4 @@
-// A report's words and tables: what was compared, and what it came to.
+// A report's first words: what was compared, and what it came to.
 #pragma once
 
 #include <string>
@@ -8,13 +8,7 @@
 
 namespace lamina::compare {
 
-// All of it is HTML.
-// `baselines`: what was never trained, which has rows below the others.
+// HTML. `baselines`: what was never trained.
 std::string summary_paragraph(const std::vector<Group>& groups, const std::vector<Group>& baselines = {});
-std::string comparison_table(const std::vector<Group>& groups, const std::vector<Group>& baselines = {});
-std::string run_table(const std::vector<Group>& groups);  // a row per run
-
-// The comparison as CSV; accuracies in 0 … 1, seconds of training.
-std::string comparison_csv(const std::vector<Group>& groups, const std::vector<Group>& baselines = {});
 
 }  // namespace lamina::compare

@@ -93,20 +93,17 @@ Standardised standardise(const Tensor& x, const BatchNormParams& params, const B
   return {x_hat, recorded};
 }
 
+// 1 where y is above 0, else 0.
+Tensor positive(const Tensor& y) { return greater(y, scalar_like(y, 0)); }
+
 // The gradient from ops, which can be differentiated again.
 void differentiate_recorded(const BatchNormInputs& inputs, const Tensor& grad, const Tensor& mean,
                             const Tensor& inv_std, const BatchNormOptions& options, Grads& grads) {
   const Tensor &x = grads.get(inputs.x), &weight = grads.get(inputs.weight);
   check(x.dtype() == statistics_dtype(x), "batch_norm: second derivatives of {} are not there; use f32", x);
   const BatchNormParams params = inputs.params(grads, options);
-  Tensor g = grad;
-  if (options.relu) {
-    const NoGrad no_grad;
-    const Tensor mask =
-        greater(normalise(x, params, options, grads.get(inputs.residual)).y, scalar_like(x, 0));
-    const GradMode recorded(true);
-    g = grad * mask;
-  }
+  const Tensor g =
+      options.relu ? grad * positive(normalise(x, params, options, grads.get(inputs.residual)).y) : grad;
   const auto [x_hat, deviation] = standardise(x, params, options, mean, inv_std);
   const Tensor grad_bias = sum_to(g, mean.shape()), grad_weight = sum_to(g * x_hat, mean.shape());
   if (grads.wanted(0)) {

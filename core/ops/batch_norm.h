@@ -11,8 +11,8 @@ namespace lamina {
 Tensor batch_norm(const Tensor& x, const BatchNormParams& params, const BatchNormOptions& options = {},
                   const Tensor& residual = {});
 
-// The same value from elementary ops (does not move the running statistics): the oracle of the fused kernel
-// and its gradient when a second derivative is wanted.
+// The same value from elementary ops (does not move the running statistics): the oracle of the fused kernel,
+// of its gradient and of that one's.
 Tensor batch_norm_composed(const Tensor& x, const BatchNormParams& params,
                            const BatchNormOptions& options = {}, const Tensor& residual = {});
 
