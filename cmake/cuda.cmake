@@ -48,6 +48,8 @@ if(lamina_cuda)
     set(CMAKE_CUDA_ARCHITECTURES ${default_architectures})
   endif()
   enable_language(CUDA)
+  # Kernels are optimised anyway: -O3 is for the host's code that launches them, and takes nvcc longer.
+  string(REPLACE "-O3" "-Xcompiler=-O1" CMAKE_CUDA_FLAGS_RELEASE "${CMAKE_CUDA_FLAGS_RELEASE}")
   if(NOT CMAKE_CUDA20_STANDARD_COMPILE_OPTION)  # CMake before 3.26 does not know nvcc's
     set(CMAKE_CUDA20_STANDARD_COMPILE_OPTION -std=c++20)
     set(CMAKE_CUDA20_EXTENSION_COMPILE_OPTION -std=c++20)

@@ -4,22 +4,20 @@
 
 #include "catch.h"
 #include "program.h"
+#include "temporary_directory.h"
 
 namespace lamina::tests {
 namespace {
 
-void write_text(const fs::path& path, const std::string& text) {
-  fs::create_directories(path.parent_path());
-  std::ofstream(path, std::ios::binary) << text;
-}
-
 // Two classes with four training and two test images each.
 void write_images(const fs::path& directory) {
   for (const char* split : {"train", "test"})
-    for (const std::string name : {"cat", "dog"})
+    for (const std::string name : {"cat", "dog"}) {
+      fs::create_directories(directory / split / name);
       for (int i = 0; i < (split == std::string("train") ? 4 : 2); ++i)
-        write_text(directory / split / name / (std::to_string(i) + ".ppm"),
-                   "P6 8 8 255\n" + std::string(192, static_cast<char>(name == "cat" ? 10 + i : 200 + i)));
+        put(directory / split / name / (std::to_string(i) + ".ppm"),
+            "P6 8 8 255\n" + std::string(192, static_cast<char>(name == "cat" ? 10 + i : 200 + i)));
+    }
 }
 
 bool has(const std::string& text, const std::string& part) {
@@ -35,9 +33,9 @@ TEST_CASE("a run on a folder says what was left out, and skips damage where aske
   const TemporaryFolder folder;
   const std::string images = (folder / "images").string(), out = (folder / "run").string();
   write_images(images);
-  write_text(folder / "images/train/cat/Thumbs.db", "x");
-  write_text(folder / "images/test/dog/labels.csv", "x");
-  write_text(folder / "images/train/dog/bad.png", "x");
+  put(folder / "images/train/cat/Thumbs.db", "x");
+  put(folder / "images/test/dog/labels.csv", "x");
+  put(folder / "images/train/dog/bad.png", "x");
   ::setenv("XDG_CACHE_HOME", (folder / "cache").c_str(), 1);
   const Arguments train{"train",   "--data", "folder:" + images, "--model", "resnet8",   "--epochs", "1",
                         "--batch", "4",      "--threads",        "1",       "--workers", "1",        "--out",

@@ -9,16 +9,12 @@
 #include "core/memory/allocator.h"
 #include "core/ops/ops.h"
 #include "gradient_check.h"
+#include "leaf.h"
 #include "message_of.h"
 
 namespace lamina::tests {
 namespace {
 
-using Values = std::vector<double>;
-
-Tensor leaf(const Values& values) {
-  return Tensor::from(values, {static_cast<std::int64_t>(values.size())}).requires_grad_();
-}
 Values values_of(const Tensor& tensor) { return tensor.to_vector<double>(); }
 std::size_t live_bytes() { return cpu_backend().allocator().use().live_bytes; }
 

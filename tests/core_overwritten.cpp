@@ -7,17 +7,12 @@
 #include "core/backend.h"
 #include "core/base/error.h"
 #include "core/memory/allocator.h"
+#include "leaf.h"
 #include "message_of.h"
 #include "op_inputs.h"
 
 namespace lamina::tests {
 namespace {
-
-using Values = std::vector<double>;
-
-Tensor leaf(const Values& values) {
-  return Tensor::from(values, {static_cast<std::int64_t>(values.size())}).requires_grad_();
-}
 
 // The gradients of a row's op after `overwrite(inputs, output)`; empty if they are refused for that.
 template <typename Overwrite>

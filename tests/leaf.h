@@ -1,0 +1,17 @@
+// A vector that gradients are asked of.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "core/tensor.h"
+
+namespace lamina::tests {
+
+using Values = std::vector<double>;
+
+inline Tensor leaf(const Values& values) {
+  return Tensor::from(values, {static_cast<std::int64_t>(values.size())}).requires_grad_();
+}
+
+}  // namespace lamina::tests
