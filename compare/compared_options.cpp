@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <cctype>
+
 #include "compare/named_data.h"
 #include "train/recipe.h"
 
@@ -28,6 +30,18 @@ std::vector<std::string> names_that_count(const auto& visit_options_of) {
 // Options of pretraining whose default stands for something that the run has chosen, and is to be named.
 bool is_chosen_by_run(const std::string& name) {
   return name == "views" || name == "set_loss" || name == "projector" || name == "bn_batch";
+}
+
+// "runs/lars_seed={seed}" of "runs/lars_seed=1": runs that go on from the runs of their own seeds belong
+// together.
+nlohmann::json of_any_seed(std::string path, std::uint64_t seed) {
+  const std::string own = fmt::format("seed={}", seed), any = fmt::format("seed={}", seed_placeholder);
+  for (std::size_t at = 0; (at = path.find(own, at)) != std::string::npos; at += any.size()) {
+    const std::size_t end = at + own.size();
+    if (end == path.size() || std::isdigit(static_cast<unsigned char>(path[end])) == 0)
+      path.replace(at, own.size(), any);
+  }
+  return path;
 }
 
 // What an option that was not given became: "resolved" names it, or the optimizer's knob.
@@ -72,7 +86,10 @@ std::vector<std::string> compared_options_of(const RunResult& run) {
 }
 
 nlohmann::json comparable_value(const RunResult& run, const std::string& name, const std::string& data) {
-  return name == "data" ? nlohmann::json(data) : option_of(run, name);
+  if (name == "data") return data;
+  const nlohmann::json& value = option_of(run, name);
+  return name == "init_weights" && value.is_string() ? of_any_seed(value.get<std::string>(), run.seed())
+                                                     : value;
 }
 
 std::string as_text(const nlohmann::json& value) {

@@ -4,11 +4,15 @@
 
 #include <nlohmann/json.hpp>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "compare/comparison.h"
 
 namespace lamina::compare {
+
+// In a text option of a study: the seed of the run.
+inline constexpr std::string_view seed_placeholder = "{seed}";
 
 // Names, as in config.json, of every kind of run.
 const std::vector<std::string>& compared_options();
@@ -22,7 +26,8 @@ const nlohmann::json& option_defaults();
 // What a run of a version that did not have the option yet did: the default.
 const nlohmann::json& option_of(const RunResult& run, const std::string& name);
 
-// Of the data, which may lie anywhere, what they are called among the runs compared.
+// Of the data, which may lie anywhere, what they are called among the runs compared; of initial weights the
+// place without the run's own seed.
 nlohmann::json comparable_value(const RunResult& run, const std::string& name, const std::string& data);
 
 // An option's value for people: 0.5, resnet20, 1 2 3.

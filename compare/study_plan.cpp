@@ -4,6 +4,7 @@
 #include <cctype>
 #include <map>
 
+#include "compare/compared_options.h"
 #include "compare/toml_file.h"
 #include "core/base/error.h"
 #include "core/base/note.h"
@@ -63,6 +64,21 @@ Settings joined(const std::vector<Settings>& levels) {
     all.insert(all.end(), level.begin(), level.end());
   }
   return all;
+}
+
+// Text options say {seed} for the seed of their run.
+void name_seed(Settings& settings) {
+  const auto seed = std::find_if(settings.begin(), settings.end(),
+                                 [](const Setting& setting) { return setting.name == "seed"; });
+  const std::string number =
+      seed == settings.end() ? std::to_string(train::Recipe().seed) : plain_text(seed->value);
+  for (Setting& setting : settings) {
+    if (!nlohmann::json(setting.value).is_string()) continue;
+    std::string text = plain_text(setting.value);
+    for (std::size_t at = 0; (at = text.find(seed_placeholder, at)) != std::string::npos; at += number.size())
+      text.replace(at, seed_placeholder.size(), number);
+    setting.value = text;
+  }
 }
 
 // The seed comes last, since cells that differ in it belong together.
@@ -228,7 +244,9 @@ std::vector<Cell> plan_cells(const Study& study, const train::Recipe& overrides,
         point.insert(point.end(), shared.begin(), shared.end());
         check_overrides(point, forced);
         Cell cell = make_cell(contender, point);
-        apply_settings(cell.recipe, joined({study.base, contender.settings, point, forced}));
+        Settings settings = joined({study.base, contender.settings, point, forced});
+        name_seed(settings);
+        apply_settings(cell.recipe, settings);
         train::make_paths_absolute(cell.recipe);
         cells.push_back(std::move(cell));
         own.push_back(names_of({contender.settings, point}));

@@ -60,6 +60,25 @@ TEST_CASE("the weights that a study's runs start from have a whole path") {
   CHECK(cells[0].recipe.init_weights == fs::absolute("w.safetensors").string());
 }
 
+TEST_CASE("runs go on from another study's runs of their seeds, and belong together") {
+  const std::vector<Cell> cells = planned(tiny_base + "init_weights = \"o/runs/{seed}/lars_seed={seed}\"\n" +
+                                          "[grid]\nseed = [1, 12]\n" + tiny_contenders);
+  REQUIRE(cells.size() == 6);
+  CHECK(cells[0].recipe.init_weights == fs::absolute("o/runs/1/lars_seed=1").string());
+  CHECK(cells[3].recipe.init_weights == fs::absolute("o/runs/12/lars_seed=12").string());
+  CHECK(group_runs({result_of(cells[2], {0.5}), result_of(cells[5], {0.6})}).size() == 2);
+
+  const std::vector<Cell> named = planned(tiny_base + "init_weights = \"o/runs/lars_seed={seed}\"\n" +
+                                          "[grid]\nseed = [1, 12]\n" + tiny_contenders);
+  REQUIRE(named.size() == 6);
+  CHECK(group_runs({result_of(named[2], {0.5}), result_of(named[5], {0.6})}).size() == 1);
+
+  // Both from one seed's weights, and one from another's: not as `named` goes on.
+  std::vector<Cell> crossed = named;
+  crossed[5].recipe.init_weights = named[2].recipe.init_weights;
+  CHECK(group_runs({result_of(crossed[2], {0.5}), result_of(crossed[5], {0.6})}).size() == 2);
+}
+
 TEST_CASE("a contender's settings win over the base's, and the grid's over both") {
   const std::vector<Cell> cells = planned(
       tiny_base +
