@@ -338,6 +338,7 @@ void differentiate_composition(std::span<const Tensor> inputs, const Tensor& gra
     positions.push_back(static_cast<int>(i));
   }
   const Tensor output = composition(aliases);
+  if (!output.requires_grad()) return;  // nothing that is wanted is in it
   const std::vector<Tensor> results = grad(output, wanted, grad_output, {.create_graph = true});
   for (std::size_t i = 0; i < results.size(); ++i) grads.set(positions[i], results[i]);
 }

@@ -64,6 +64,18 @@ struct BatchNormParams {
   Tensor batches_tracked = {};       // i32 []: how many have moved them; undefined: not counted
 };
 
+// What the second derivative of batch_norm starts from. Those of `to`: gradients with respect to what
+// batch_norm_grad gave; `residual` undefined: it was not wanted.
+struct BatchNormSecond {
+  Tensor grad, x, y;  // as batch_norm_grad took them
+  BatchNormParams params;
+  Tensor mean, inv_std;
+  Tensor grad_weight, grad_bias;  // what it gave
+  struct {
+    Tensor x, weight, bias, residual;
+  } to;
+};
+
 // Augmentation of one image: where its crop starts in the zero-padded source, whether it is mirrored, and
 // what is then cut out of it.
 struct Crop {
@@ -186,6 +198,9 @@ class Backend {
                                const BatchNormParams& params, const Tensor& mean, const Tensor& inv_std,
                                const BatchNormOptions& options, Tensor& grad_x, Tensor& grad_weight,
                                Tensor& grad_bias, Tensor& grad_residual) = 0;
+  // The gradient of batch_norm_grad with respect to its grad, x and weight (math::BatchNormSecondGradient).
+  virtual void batch_norm_second_grad(const BatchNormSecond& in, const BatchNormOptions& options,
+                                      Tensor& grad_grad, Tensor& grad_x, Tensor& grad_weight) = 0;
 
   // Pooling over NHWC. `index` is i32, shaped like y: the position h * W + w of the maximum (first of equals;
   // a NaN wins).

@@ -15,7 +15,6 @@
 namespace lamina::tests {
 namespace {
 
-Values values_of(const Tensor& tensor) { return tensor.to_vector<double>(); }
 std::size_t live_bytes() { return cpu_backend().allocator().use().live_bytes; }
 
 // What one tensor like this takes, red zones of the address sanitizer included.

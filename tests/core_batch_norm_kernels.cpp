@@ -2,6 +2,7 @@
 #include <cmath>
 #include <vector>
 
+#include "core/ops/ops.h"
 #include "cpu_kernels.h"
 
 namespace lamina::tests {
@@ -59,6 +60,44 @@ TEST_CASE("batch norm's gradient finds the ReLU's mask from x as from y") {
   };
   const std::vector<Tensor> from_y = gradients(r.y), from_x = gradients({});
   for (std::size_t i = 0; i < from_y.size(); ++i) CHECK(same_bytes(from_y[i], from_x[i]));
+}
+
+TEST_CASE("batch norm's third derivative is that of differences of the second") {
+  const Shape shape{6, 2, 2, 3}, channels{3};
+  const auto draw = [](const Shape& of, std::uint32_t number) { return random(of, number, DType::f64); };
+  for (const bool training : {true, false}) {
+    for (const bool relu : {false, true}) {
+      for (const bool with_residual : {false, true}) {
+        CAPTURE(training, relu, with_residual);
+        // A second derivative along fixed vectors, as a function of x and the weight.
+        const auto second = [&](const Tensor& x, const Tensor& weight) {
+          const BatchNormParams params{weight, draw(channels, 3), draw(channels, 4),
+                                       square(draw(channels, 5)) + 1};
+          const Tensor y = batch_norm(x, params, {.training = training, .relu = relu},
+                                      with_residual ? draw(shape, 6) : Tensor());
+          Tensor along = sum(y * y * draw(shape, 7));
+          for (const std::uint32_t order : {1U, 2U}) {
+            const std::vector<Tensor> g = grad(along, {x, weight}, {}, {.create_graph = true});
+            along = sum(g[0] * draw(shape, 8 * order)) + sum(g[1] * draw(channels, 9 * order));
+          }
+          return along;
+        };
+        const Tensor x = draw(shape, 1), weight = draw(channels, 2);
+        const Tensor x_step = draw(shape, 20), weight_step = draw(channels, 21);
+        const auto moved = [&](double by) {
+          return second((x + by * x_step).requires_grad_(), (weight + by * weight_step).requires_grad_())
+              .item();
+        };
+        const Tensor at_x = x.clone().requires_grad_(), at_weight = weight.clone().requires_grad_();
+        const std::vector<Tensor> third = grad(second(at_x, at_weight), {at_x, at_weight});
+        const double slope = (sum(third[0] * x_step) + sum(third[1] * weight_step)).item();
+        // Central differences are off by the square of the step.
+        const double step = 1e-4;
+        CHECK(std::abs(slope) > 0.01);
+        CHECK(std::abs((moved(step) - moved(-step)) / (2 * step) - slope) < 1e-6 * std::abs(slope));
+      }
+    }
+  }
 }
 
 TEST_CASE("batch norm keeps a NaN in its channel and never hides it") {

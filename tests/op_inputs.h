@@ -99,23 +99,26 @@ struct Evaluation {
   }
 };
 
-// Value, gradients and, where there are such, the gradients of the gradients: all that an op makes.
+// Value, gradients and, where there are such, the gradients of the gradients, with respect to what comes from
+// above too: all that an op makes.
 inline Tensors all_results(const OpCase& row, const Arrays& arrays, DType dtype, Device device = {}) {
   const Evaluation e(row, arrays, dtype, device);
   const Tensor y = row.apply(e.inputs);
   Tensors results{y.detach()};
   if (e.leaves.empty()) return results;
-  const Tensor weights = projection(y, y.dtype(), 7);
+  Tensor weights = projection(y, y.dtype(), 7);
   for (const Tensor& g : grad(y, e.leaves, weights, {.retain_graph = true})) results.push_back(g.detach());
   if (!row.second_derivative) return results;
 
   Tensor total;
+  Tensors inputs = e.leaves;
+  inputs.push_back(weights.requires_grad_());
   for (const Tensor& g : grad(y, e.leaves, weights, {.create_graph = true})) {
     const Tensor part = project(g, projection(g, dtype, 8));
     total = total.defined() ? total + part : part;
   }
   if (total.requires_grad())
-    for (const Tensor& g : grad(total, e.leaves)) results.push_back(g.detach());
+    for (const Tensor& g : grad(total, inputs)) results.push_back(g.detach());
   return results;
 }
 

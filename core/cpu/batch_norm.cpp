@@ -1,87 +1,16 @@
 // Batch normalisation over rows × channels (Ioffe & Szegedy 2015, algorithm 1), fused with residual and ReLU.
 // Each direction is one pass that reduces over rows and one that writes; both are limited by memory.
+#include "core/cpu/batch_norm.h"
+
 #include <algorithm>
-#include <functional>
 #include <vector>
 
-#include "core/base/rounding.h"
 #include "core/cpu/cpu_backend.h"
-#include "core/cpu/parallel.h"
-#include "core/math/batch_norm.h"
-#include "core/math/unary.h"
-#include "core/memory/scratch.h"
 
 namespace lamina {
 namespace {
 
-// Rows are cut into chunks of about this many elements: small beside the cache, large beside the 2C sums that
-// each chunk leaves.
-constexpr std::int64_t chunk_elements = 32768;
-
-struct Rows {
-  explicit Rows(const Tensor& x)
-      : channels(x.shape().back()),
-        count(channels > 0 ? x.elements() / channels : 0),
-        chunk(std::max<std::int64_t>(1, chunk_elements / std::max<std::int64_t>(1, channels))) {}
-
-  std::int64_t channels, count, chunk;
-};
-
-template <typename T>
-T tree_sum(T a, T b, T c, T d, T e, T f, T g, T h) {
-  return ((a + b) + (c + d)) + ((e + f) + (g + h));
-}
-
-// first[c] += value, second[c] += value * factor over the rows [begin, end), for value(i, c) and factor(i, c)
-// of element i in channel c. Eight rows are summed as a tree in T, and their sum is added in f64: T's
-// rounding does not grow with the number of rows, and the sums are loaded and stored once for eight rows.
-template <typename Value, typename Factor>
-void add_rows(const Value& value, const Factor& factor, std::int64_t begin, std::int64_t end,
-              std::int64_t channels, double* first, double* second) {
-  std::int64_t row = begin * channels;
-  const std::int64_t stop = end * channels, n = channels;
-  for (; row + 8 * n <= stop; row += 8 * n) {
-#pragma omp simd
-    for (std::int64_t c = 0; c < channels; ++c) {
-      const std::int64_t i = row + c;
-      const auto v0 = value(i, c), v1 = value(i + n, c), v2 = value(i + 2 * n, c), v3 = value(i + 3 * n, c),
-                 v4 = value(i + 4 * n, c), v5 = value(i + 5 * n, c), v6 = value(i + 6 * n, c),
-                 v7 = value(i + 7 * n, c);
-      first[c] += static_cast<double>(tree_sum(v0, v1, v2, v3, v4, v5, v6, v7));
-      second[c] += static_cast<double>(tree_sum(v0 * factor(i, c), v1 * factor(i + n, c),
-                                                v2 * factor(i + 2 * n, c), v3 * factor(i + 3 * n, c),
-                                                v4 * factor(i + 4 * n, c), v5 * factor(i + 5 * n, c),
-                                                v6 * factor(i + 6 * n, c), v7 * factor(i + 7 * n, c)));
-    }
-  }
-  for (; row < stop; row += n) {
-#pragma omp simd
-    for (std::int64_t c = 0; c < channels; ++c) {
-      const auto v = value(row + c, c);
-      first[c] += static_cast<double>(v);
-      second[c] += static_cast<double>(v * factor(row + c, c));
-    }
-  }
-}
-
-// The sums of value and value * factor over all rows: [C] of the one, then [C] of the other. Chunks are added
-// in order.
-template <typename Value, typename Factor>
-std::vector<double> sum_rows(const Rows& rows, const Value& value, const Factor& factor) {
-  const std::int64_t width = 2 * rows.channels;
-  const std::int64_t chunks = ceil_div(rows.count, rows.chunk);
-  const Scratch<double> partial(cpu_backend().allocator(), chunks * width);
-  cpu::parallel_for(rows.count, rows.chunk, [&](std::int64_t begin, std::int64_t end) {
-    double* sums = partial.data() + begin / rows.chunk * width;
-    std::fill_n(sums, width, 0.0);
-    add_rows(value, factor, begin, end, rows.channels, sums, sums + rows.channels);
-  });
-  std::vector<double> total(static_cast<std::size_t>(width));
-  for (std::int64_t chunk = 0; chunk < chunks; ++chunk) {
-    std::transform(total.begin(), total.end(), partial.data() + chunk * width, total.begin(), std::plus<>());
-  }
-  return total;
-}
+using namespace cpu::batch_norm;
 
 // A value near the mean of each channel: the mean of 16 rows spread over the tensor, so that an odd row (the
 // padding, say) cannot mislead.
@@ -113,27 +42,6 @@ std::vector<math::Moments> batch_moments(const Rows& rows, const T* x) {
   return moments;
 }
 
-// body(i, c) for every element i, in channel c. The rows come last to first: the reducing pass before has
-// left the last ones in the cache, and the op that follows will begin with the first.
-template <typename Body>
-void for_each_element(const Rows& rows, const Body& body) {
-  cpu::parallel_for(rows.count, rows.chunk, [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t row = rows.count - end; row < rows.count - begin; ++row) {
-      const std::int64_t first = row * rows.channels;
-#pragma omp simd
-      for (std::int64_t c = 0; c < rows.channels; ++c) body(first + c, c);
-    }
-  });
-}
-
-template <typename T>
-std::vector<T> scale_of(const Tensor& weight, const Tensor& inv_std) {
-  std::vector<T> scale(static_cast<std::size_t>(weight.elements()));
-  std::transform(weight.data<T>(), weight.data<T>() + scale.size(), inv_std.data<T>(), scale.begin(),
-                 [](T w, T s) { return s * w; });
-  return scale;
-}
-
 // y = relu?((x - mean) * scale + bias + residual?) with scale = inv_std * weight.
 template <typename T, bool relu, bool has_residual>
 void normalise(const Tensor& x, const BatchNormParams& params, const Tensor& residual, const Tensor& mean,
@@ -156,8 +64,6 @@ auto normalise_kernel(bool relu, bool has_residual) {
   return has_residual ? normalise<T, false, true> : normalise<T, false, false>;
 }
 
-enum class Mask { none, from_y, from_x };
-
 // See math::BatchNormGradient.
 template <typename T, Mask mask>
 void gradients(const Tensor& grad, const Tensor& x, const Tensor& y, const BatchNormParams& params,
@@ -166,18 +72,11 @@ void gradients(const Tensor& grad, const Tensor& x, const Tensor& y, const Batch
   const Rows rows(x);
   const std::vector<T> scales = scale_of<T>(params.weight, inv_std);
   const T *from = grad.data<T>(), *out = mask == Mask::from_y ? y.data<T>() : nullptr;
-  const T *values = x.data<T>(), *means = mean.data<T>(), *scale = scales.data(),
-          *shift = params.bias.data<T>();
+  const T *values = x.data<T>(), *means = mean.data<T>(), *scale = scales.data();
+  const ReluMask<T, mask> passes{out, values, means, scale, params.bias.data<T>()};
   T* kept = grad_residual.defined() ? grad_residual.data<T>() : nullptr;
   const auto centred = [=](std::int64_t i, std::int64_t c) { return values[i] - means[c]; };
-  const auto g = [=](std::int64_t i, std::int64_t c) {
-    if constexpr (mask == Mask::from_y) return from[i] * math::Relu{}.df(out[i]);
-    if constexpr (mask == Mask::from_x) {
-      const T output = math::Relu{}.f(math::normalise(values[i], means[c], scale[c], shift[c]));
-      return from[i] * math::Relu{}.df(output);
-    }
-    return from[i];
-  };
+  const auto g = [=](std::int64_t i, std::int64_t c) { return from[i] * passes(i, c); };
   const auto keep_g = [=](std::int64_t i, std::int64_t c) { return kept[i] = g(i, c); };
   const std::vector<double> sums =
       kept != nullptr ? sum_rows(rows, keep_g, centred) : sum_rows(rows, g, centred);

@@ -51,6 +51,8 @@ class CpuBackend final : public Backend {
                        const Tensor& mean, const Tensor& inv_std, const BatchNormOptions& options,
                        Tensor& grad_x, Tensor& grad_weight, Tensor& grad_bias,
                        Tensor& grad_residual) override;
+  void batch_norm_second_grad(const BatchNormSecond& in, const BatchNormOptions& options, Tensor& grad_grad,
+                              Tensor& grad_x, Tensor& grad_weight) override;
   void max_pool2d(const Tensor& x, const Pool2dOptions& options, Tensor& y, Tensor& index) override;
   void max_pool2d_scatter(const Tensor& grad, const Tensor& index, const Pool2dOptions& options,
                           Tensor& grad_x) override;

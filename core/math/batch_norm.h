@@ -51,6 +51,46 @@ struct BatchNormGradient {
         slope(static_cast<T>(scale * inv_std * inv_std * sum_product * share)) {}
 };
 
+// The second derivative in closed form. With c = x - mean, k the share as above, and u, p, q, t the gradients
+// with respect to grad_x, grad_weight, grad_bias and grad_residual, that of the sum of u grad_x, p
+// grad_weight, q grad_bias and t grad_residual is
+//   with respect to g:       scale u + mixed c + g_constant + t, to be masked by the ReLU
+//   with respect to x:       mixed g + x_of_u u + x_of_c c + x_constant
+//   with respect to weight:  inv_std (sum u g - k sum u sum g - k sum u x̂ sum g x̂).
+template <typename T>
+struct BatchNormSecondGradient {
+  T weight;
+  T scale, mixed, g_constant;
+  T x_of_u, x_of_c, x_constant;
+
+  struct Channel {
+    double weight, inv_std;
+    double g, g_x_hat;        // Σg, Σg x̂: grad_bias and grad_weight
+    double u, u_centred, ug;  // Σu, Σu c, Σu g
+    double p, q;
+  };
+
+  static LAMINA_HD BatchNormSecondGradient of(const Channel& c, double share) {
+    const double s = c.inv_std, ws = c.weight * s, u_x_hat = c.u_centred * s;
+    const double z = c.ug - share * (c.u * c.g + u_x_hat * c.g_x_hat);
+    const double of_x_hat = c.p - ws * share * u_x_hat;  // what g is multiplied by in the gradient of x̂
+    const double sum = c.p * c.g - ws * share * (u_x_hat * c.g + c.g_x_hat * c.u);    // of that gradient
+    const double sum_x_hat = c.p * c.g_x_hat - 2 * ws * share * u_x_hat * c.g_x_hat;  // of it times x̂
+    return {.weight = static_cast<T>(s * z),
+            .scale = static_cast<T>(ws),
+            .mixed = static_cast<T>(s * of_x_hat),
+            .g_constant = static_cast<T>(c.q - ws * share * c.u),
+            .x_of_u = static_cast<T>(-ws * s * share * c.g_x_hat),
+            .x_of_c = static_cast<T>(-s * s * share * (sum_x_hat + ws * z)),
+            .x_constant = static_cast<T>(-s * share * sum)};
+  }
+
+  LAMINA_HD T of_g(T u, T centred) const { return (scale * u + mixed * centred) + g_constant; }
+  LAMINA_HD T of_x(T g, T u, T centred) const {
+    return (mixed * g + x_of_u * u) + (x_of_c * centred + x_constant);
+  }
+};
+
 template <typename T>
 LAMINA_HD T batch_norm_grad_x(T g, T centred, T scale, T offset, T slope) {
   return (scale * g - offset) - slope * centred;

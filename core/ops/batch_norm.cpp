@@ -1,6 +1,10 @@
 #include "core/ops/batch_norm.h"
 
+#include <array>
+#include <vector>
+
 #include "core/autograd.h"
+#include "core/joint_op.h"
 #include "core/ops/check_ops.h"
 #include "core/ops/elementwise.h"
 #include "core/ops/reduce.h"
@@ -52,25 +56,29 @@ Normalised normalise(const Tensor& x, const BatchNormParams& params, const Batch
   return out;
 }
 
-// What the backward pass reads again.
+// What the backward passes read again.
 struct BatchNormInputs {
-  Saved x, weight, bias, residual;
-  Saved running_mean, running_var;  // where they are what it was normalised with
-  bool has_residual;
-
-  BatchNormInputs(const Tensor& images, const BatchNormParams& params, const Tensor& added,
-                  const BatchNormOptions& options)
-      : x(images), weight(params.weight), bias(params.bias), residual(added), has_residual(added.defined()) {
-    if (!options.training) running_mean = params.running_mean, running_var = params.running_var;
-  }
-
-  // Running statistics are those of evaluation, or may be moved.
-  BatchNormParams params(const Grads& grads, const BatchNormOptions& options) const {
-    const Tensor& w = grads.get(weight);
-    if (options.training) return {w, grads.get(bias), Tensor::zeros_like(w), Tensor::zeros_like(w)};
-    return {w, grads.get(bias), grads.get(running_mean), grads.get(running_var)};
-  }
+  Saved x, weight, bias;
+  Saved y;               // where the ReLU's mask cannot be had from x
+  Tensor mean, inv_std;  // of the batch, or as the running ones were
+  BatchNormOptions options;
 };
+
+struct Gradients {
+  Tensor x, weight, bias, residual;
+};
+
+// With x̂ = (x - mean) inv_std, g the gradient masked by the ReLU and m rows (Ioffe & Szegedy 2015, §3):
+// d_bias = Σg, d_weight = Σ g x̂, d_residual = g, d_x = weight inv_std (g - Σg/m - x̂ Σ(g x̂)/m) in training.
+Gradients gradients(const BatchNormInputs& in, const Tensor& grad, bool residual_wanted, const Grads& grads) {
+  const Tensor &x = grads.get(in.x), &weight = grads.get(in.weight), &bias = grads.get(in.bias);
+  Gradients to{Tensor::empty_like(x), Tensor::empty_like(weight), Tensor::empty_like(bias),
+               residual_wanted ? Tensor::empty_like(x) : Tensor()};
+  backend_for(x.device())
+      .batch_norm_grad(grad, x, grads.get(in.y), {weight, bias, {}, {}}, in.mean, in.inv_std, in.options,
+                       to.x, to.weight, to.bias, to.residual);
+  return to;
+}
 
 // x̂ = (x − mean) inv_std and inv_std, each a function of x that can be differentiated.
 struct Standardised {
@@ -78,42 +86,92 @@ struct Standardised {
 };
 
 // In training ∂inv_std/∂x = −inv_std² x̂/m.
-Standardised standardise(const Tensor& x, const BatchNormParams& params, const BatchNormOptions& options,
-                         const Tensor& mean, const Tensor& inv_std) {
-  if (!options.training) return {(x - mean) * inv_std, inv_std};
-  const Tensor one = Tensor::full(mean.shape(), 1, mean.options()), zero = Tensor::zeros_like(one);
-  const Tensor x_hat =
-      batch_norm(x, {one, zero, params.running_mean, params.running_var}, {.eps = options.eps});
-  const double rows = static_cast<double>(x.elements() / mean.elements());
+Standardised standardise(const Tensor& x, const BatchNormInputs& in) {
+  if (!in.options.training) return {(x - in.mean) * in.inv_std, in.inv_std};
+  const Tensor one = Tensor::full(in.mean.shape(), 1, in.mean.options()), zero = Tensor::zeros_like(one);
+  const Tensor x_hat = batch_norm(x, {one, zero, zero.clone(), zero.clone()}, {.eps = in.options.eps});
+  const double rows = static_cast<double>(x.elements() / in.mean.elements());
   const Tensor recorded = record(
-      "batch_norm", inv_std.clone(), {x},
-      [saved = Saved(x_hat), inv_std = Saved(inv_std.clone()), rows](const Tensor& grad, Grads& grads) {
-        grads.set(0, grads.get(saved) * (grad * square(grads.attach_output(inv_std)) / -rows));
+      "batch_norm", in.inv_std.clone(), {x},
+      [saved = Saved(x_hat), inv_std = Saved(in.inv_std.clone()), rows](const Tensor& grad, Grads& grads) {
+        const Tensor own = grads.attach_output(inv_std);
+        grads.set(0, grads.get(saved) * (grad * own * own / -rows));
       });
   return {x_hat, recorded};
 }
 
-// 1 where y is above 0, else 0.
-Tensor positive(const Tensor& y) { return greater(y, scalar_like(y, 0)); }
+// 1 where the ReLU lets the gradient through, else 0.
+Tensor relu_mask(const BatchNormInputs& in, const Grads& grads) {
+  const NoGrad no_grad;
+  const Tensor& y = grads.get(in.y);
+  const Tensor output =
+      y.defined() ? y
+                  : (grads.get(in.x) - in.mean) * (in.inv_std * grads.get(in.weight)) + grads.get(in.bias);
+  return greater(output, scalar_like(output, 0));
+}
 
-// The gradient from ops, which can be differentiated again.
-void differentiate_recorded(const BatchNormInputs& inputs, const Tensor& grad, const Tensor& mean,
-                            const Tensor& inv_std, const BatchNormOptions& options, Grads& grads) {
-  const Tensor &x = grads.get(inputs.x), &weight = grads.get(inputs.weight);
-  check(x.dtype() == statistics_dtype(x), "batch_norm: second derivatives of {} are not there; use f32", x);
-  const BatchNormParams params = inputs.params(grads, options);
-  const Tensor g =
-      options.relu ? grad * positive(normalise(x, params, options, grads.get(inputs.residual)).y) : grad;
-  const auto [x_hat, deviation] = standardise(x, params, options, mean, inv_std);
-  const Tensor grad_bias = sum_to(g, mean.shape()), grad_weight = sum_to(g * x_hat, mean.shape());
-  if (grads.wanted(0)) {
-    const double rows = static_cast<double>(x.elements() / mean.elements());
-    const Tensor centred = options.training ? g - grad_bias / rows - x_hat * (grad_weight / rows) : g;
-    grads.set(0, centred * (weight * deviation));
-  }
-  grads.set(1, grad_weight);
-  grads.set(2, grad_bias);
-  if (inputs.has_residual && grads.wanted(3)) grads.set(3, g);
+// gradients() from ops, which can be differentiated as often as one likes. g: masked.
+Gradients gradients_composed(const BatchNormInputs& in, const Tensor& g, const Tensor& x,
+                             const Tensor& weight) {
+  const auto [x_hat, inv_std] = standardise(x, in);
+  const Tensor grad_bias = sum_to(g, weight.shape()), grad_weight = sum_to(g * x_hat, weight.shape());
+  const double rows = static_cast<double>(x.elements() / weight.elements());
+  const Tensor centred = in.options.training ? g - grad_bias / rows - x_hat * (grad_weight / rows) : g;
+  return {centred * (weight * inv_std), grad_weight, grad_bias, g};
+}
+
+// The gradient of the gradients' products with those of `to`, for further derivatives.
+void differentiate_composed(const BatchNormInputs& in, const Tensor& grad, std::span<const Tensor> to,
+                            Grads& grads) {
+  const Tensor passes = in.options.relu ? relu_mask(in, grads) : Tensor();
+  const std::vector<Tensor> inputs{grad, grads.get(in.x), grads.get(in.weight)};
+  differentiate_composition(inputs, {}, grads, [&](std::span<const Tensor> of) {
+    const Gradients g = gradients_composed(in, in.options.relu ? of[0] * passes : of[0], of[1], of[2]);
+    const std::array of_output{g.x, g.weight, g.bias, g.residual};
+    Tensor total;
+    for (std::size_t i = 0; i < to.size(); ++i) {
+      if (!to[i].defined()) continue;
+      const Tensor product = sum(of_output[i] * to[i]);
+      total = total.defined() ? total + product : product;
+    }
+    return total;
+  });
+}
+
+// The gradients as one op, whose own gradient is math::BatchNormSecondGradient.
+std::vector<Tensor> record_gradients(const BatchNormInputs& in, const Tensor& grad, const Gradients& outputs,
+                                     const Grads& wanted) {
+  const Tensor& images = wanted.get(in.x);
+  check(images.dtype() == statistics_dtype(images),
+        "batch_norm: second derivatives of {} are not there; use f32", images);
+  return record_joint(
+      "batch_norm_grad", {outputs.x, outputs.weight, outputs.bias, outputs.residual},
+      {grad, images, wanted.get(in.weight)},
+      [in, grad = Saved(grad), grad_weight = outputs.weight.clone(), grad_bias = outputs.bias.clone()](
+          std::span<const Tensor> to, Grads& grads) {
+        const Tensor& above = grads.get(grad);
+        if (grad_enabled()) return differentiate_composed(in, above, to, grads);
+        const Tensor &x = grads.get(in.x), &weight = grads.get(in.weight);
+        const auto or_zeros = [](const Tensor& given, const Tensor& like) {
+          return given.defined() ? given : Tensor::zeros_like(like);
+        };
+        const BatchNormSecond second{
+            .grad = above,
+            .x = x,
+            .y = grads.get(in.y),
+            .params = {weight, grads.get(in.bias), {}, {}},
+            .mean = in.mean,
+            .inv_std = in.inv_std,
+            .grad_weight = grad_weight,
+            .grad_bias = grad_bias,
+            .to = {or_zeros(to[0], x), or_zeros(to[1], weight), or_zeros(to[2], weight), to[3]}};
+        Tensor grad_grad = Tensor::empty_like(x), grad_x = Tensor::empty_like(x),
+               grad_of_weight = Tensor::empty_like(weight);
+        backend_for(x.device()).batch_norm_second_grad(second, in.options, grad_grad, grad_x, grad_of_weight);
+        grads.set(0, grad_grad);
+        grads.set(1, grad_x);
+        grads.set(2, grad_of_weight);
+      });
 }
 
 }  // namespace
@@ -126,29 +184,20 @@ Tensor batch_norm(const Tensor& x, const BatchNormParams& params, const BatchNor
     params.running_mean.bump_version();
     params.running_var.bump_version();
   }
-
-  // With x̂ = (x - mean) inv_std, g the gradient masked by the ReLU and m rows (Ioffe & Szegedy 2015, §3):
-  // d_bias = Σg, d_weight = Σ g x̂, d_residual = g, d_x = weight inv_std (g - Σg/m - x̂ Σ(g x̂)/m) in training.
-  const BatchNormInputs inputs(x, params, residual, options);
-  const Tensor masks = options.relu && residual.defined() ? y : Tensor();
+  const BatchNormInputs inputs{.x = x,
+                               .weight = params.weight,
+                               .bias = params.bias,
+                               .y = options.relu && residual.defined() ? y : Tensor(),
+                               .mean = mean,
+                               .inv_std = inv_std,
+                               .options = options};
   return record("batch_norm", y, {x, params.weight, params.bias, residual},
-                [inputs, masks = Saved(masks), mean = mean, inv_std = inv_std, options](const Tensor& grad,
-                                                                                        Grads& grads) {
-                  if (grad_enabled())
-                    return differentiate_recorded(inputs, grad, mean, inv_std, options, grads);
-                  const Tensor& in = grads.get(inputs.x);
-                  const BatchNormParams parameters{grads.get(inputs.weight), grads.get(inputs.bias), {}, {}};
-                  Tensor grad_x = Tensor::empty_like(in), grad_weight = Tensor::empty_like(parameters.weight),
-                         grad_bias = Tensor::empty_like(parameters.bias);
-                  Tensor grad_residual =
-                      inputs.has_residual && grads.wanted(3) ? Tensor::empty_like(in) : Tensor();
-                  backend_for(in.device())
-                      .batch_norm_grad(grad, in, grads.get(masks), parameters, mean, inv_std, options, grad_x,
-                                       grad_weight, grad_bias, grad_residual);
-                  grads.set(0, grad_x);
-                  grads.set(1, grad_weight);
-                  grads.set(2, grad_bias);
-                  grads.set(3, grad_residual);
+                [inputs, has_residual = residual.defined()](const Tensor& grad, Grads& grads) {
+                  const Gradients g = gradients(inputs, grad, has_residual && grads.wanted(3), grads);
+                  const std::vector<Tensor> outputs =
+                      grad_enabled() ? record_gradients(inputs, grad, g, grads)
+                                     : std::vector<Tensor>{g.x, g.weight, g.bias, g.residual};
+                  for (int i = 0; i < 4; ++i) grads.set(i, outputs[static_cast<std::size_t>(i)]);
                 });
 }
 
