@@ -16,10 +16,10 @@ void seed(std::uint64_t value) { process_seed = value, draws = 0; }
 std::uint32_t next_draw() { return draws++; }
 std::uint64_t seed() { return process_seed; }
 
-double Random::normal(std::uint32_t draw) const {
+double Random::normal_of(std::uint32_t first, std::uint32_t second) {
   // The radius takes (0, 1], so that its logarithm is finite.
-  const double radius = (static_cast<double>(bits(2 * draw)) + 1.0) * 0x1p-32;
-  const double angle = static_cast<double>(bits(2 * draw + 1)) * 0x1p-32;
+  const double radius = (static_cast<double>(first) + 1.0) * 0x1p-32;
+  const double angle = static_cast<double>(second) * 0x1p-32;
   return std::sqrt(-2.0 * std::log(radius)) * std::cos(2.0 * std::numbers::pi * angle);
 }
 

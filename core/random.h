@@ -38,20 +38,23 @@ struct Random {
   std::uint32_t epoch = 0;
   std::uint32_t sample = 0;
 
-  LAMINA_HD std::uint32_t bits(std::uint32_t draw) const {
-    const math::PhiloxBlock counter{{draw / 4, sample, epoch, static_cast<std::uint32_t>(stream)}};
-    return math::philox(counter, seed).word[draw % 4];
+  LAMINA_HD std::uint32_t bits(std::uint32_t draw) const { return block(draw).word[draw % 4]; }
+  // The bits of the four draws that `draw` is among, the first of them a multiple of 4.
+  LAMINA_HD math::PhiloxBlock block(std::uint32_t draw) const {
+    return math::philox({{draw / 4, sample, epoch, static_cast<std::uint32_t>(stream)}}, seed);
   }
   // In [0, 1): 24 bits, exact in f32.
-  LAMINA_HD float uniform(std::uint32_t draw) const {
-    return static_cast<float>(bits(draw) >> 8) * (1.0f / 16777216.0f);
+  LAMINA_HD float uniform(std::uint32_t draw) const { return uniform_of(bits(draw)); }
+  LAMINA_HD static float uniform_of(std::uint32_t word) {
+    return static_cast<float>(word >> 8) * (1.0f / 16777216.0f);
   }
   // In {0, …, n - 1}, by multiplication; the bias is below n / 2^32.
   LAMINA_HD std::uint32_t below(std::uint32_t draw, std::uint32_t n) const {
     return static_cast<std::uint32_t>((std::uint64_t{bits(draw)} * n) >> 32);
   }
   // Standard normal by Box–Muller from draws 2*draw and 2*draw + 1. Host only: libm differs between devices.
-  double normal(std::uint32_t draw) const;
+  double normal(std::uint32_t draw) const { return normal_of(bits(2 * draw), bits(2 * draw + 1)); }
+  static double normal_of(std::uint32_t first, std::uint32_t second);
 };
 
 // The process-wide seed that models and loaders take when none is given to them.

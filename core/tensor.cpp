@@ -7,7 +7,7 @@
 #include "core/memory/allocator.h"
 #include "core/ops/elementwise.h"
 #include "core/ops/shape_ops.h"
-#include "core/random.h"
+#include "core/random_fill.h"
 
 namespace lamina {
 
@@ -44,16 +44,16 @@ Tensor Tensor::eye(std::int64_t n, TensorOptions options) {
 
 namespace {
 
-// f(random, i) for each element i, computed on the CPU: libm differs between devices.
-template <typename F>
-Tensor random_tensor(const Shape& shape, const RandomOptions& options, const F& f) {
+// Filled on the CPU: libm differs between devices.
+Tensor random_tensor(const Shape& shape, const RandomOptions& options,
+                     void (*fill)(const Random& random, std::span<double> values)) {
   const std::uint64_t seed = options.seed.value_or(lamina::seed());
   const std::uint32_t draw = options.draw ? *options.draw : next_draw();
   std::vector<double> values(static_cast<std::size_t>(shape.elements()));
-  for (std::size_t i = 0; i < values.size(); ++i) {
-    // normal() takes two draws for one number: 2^30 elements share a `sample`.
-    const Random random{seed, Stream::tensor, draw, static_cast<std::uint32_t>(i >> 30)};
-    values[i] = f(random, static_cast<std::uint32_t>(i & ((1u << 30) - 1)));
+  constexpr std::size_t of_sample = std::size_t{1} << 30;  // a normal number takes two draws
+  for (std::size_t first = 0; first < values.size(); first += of_sample) {
+    const Random random{seed, Stream::tensor, draw, static_cast<std::uint32_t>(first / of_sample)};
+    fill(random, std::span(values).subspan(first, std::min(of_sample, values.size() - first)));
   }
   return cast(Tensor::from(values, shape), options.dtype).to(options.device);
 }
@@ -61,14 +61,11 @@ Tensor random_tensor(const Shape& shape, const RandomOptions& options, const F& 
 }  // namespace
 
 Tensor Tensor::randn(const Shape& shape, const RandomOptions& options) {
-  return random_tensor(shape, options,
-                       [](const Random& random, std::uint32_t i) { return random.normal(i); });
+  return random_tensor(shape, options, fill_normal);
 }
 
 Tensor Tensor::rand(const Shape& shape, const RandomOptions& options) {
-  return random_tensor(shape, options, [](const Random& random, std::uint32_t i) {
-    return static_cast<double>(random.uniform(i));
-  });
+  return random_tensor(shape, options, fill_uniform);
 }
 
 Tensor Tensor::from_host(const void* values, std::size_t count, DType dtype, const Shape& shape,

@@ -6,6 +6,9 @@
 #include <array>
 #include <cmath>
 #include <span>
+#include <vector>
+
+#include "core/random_fill.h"
 
 namespace lamina {
 
@@ -30,22 +33,22 @@ double standard_deviation(Init init, const Fans& fans, bool convolution) {
   return std::sqrt(2 / (convolution ? fans.out : fans.in));
 }
 
-using Draw = double (*)(const Random& random, std::uint32_t draw);
+using Fill = void (*)(const Random& random, std::span<double> values);
 
-double standard_normal(const Random& random, std::uint32_t draw) { return random.normal(draw); }
-
-double symmetric_uniform(const Random& random, std::uint32_t draw) {
-  return 2.0 * static_cast<double>(random.uniform(draw)) - 1.0;
+void fill_symmetric(const Random& random, std::span<double> values) {
+  fill_uniform(random, values);
+  for (double& value : values) value = 2.0 * value - 1.0;
 }
 
-void fill_random(Tensor& value, const Random& random, Draw draw, double scale) {
+void fill_random(Tensor& value, const Random& random, Fill fill, double scale) {
   const bool on_host = value.device() == Device::cpu();
   Tensor host = on_host ? value.detach() : Tensor::empty(value.shape(), {.dtype = value.dtype()});
+  std::vector<double> numbers(static_cast<std::size_t>(host.elements()));
+  fill(random, numbers);
   visit_floating(value.dtype(), "initialise", [&](auto zero) {
     using T = decltype(zero);
-    const std::span<T> elements(host.data<T>(), static_cast<std::size_t>(host.elements()));
-    std::uint32_t next = 0;
-    for (T& element : elements) element = static_cast<T>(scale * draw(random, next++));
+    std::transform(numbers.begin(), numbers.end(), host.data<T>(),
+                   [scale](double number) { return static_cast<T>(scale * number); });
   });
   if (on_host)
     value.bump_version();
@@ -56,13 +59,13 @@ void fill_random(Tensor& value, const Random& random, Draw draw, double scale) {
 void initialise_weight(Tensor& weight, std::optional<Init> init, const Random& random) {
   const bool convolution = weight.rank() == 4;
   const Fans fans = fans_of(weight.shape());
-  if (!init && !convolution) return fill_random(weight, random, symmetric_uniform, 1 / std::sqrt(fans.in));
+  if (!init && !convolution) return fill_random(weight, random, fill_symmetric, 1 / std::sqrt(fans.in));
   const Init chosen = init.value_or(Init::kaiming_normal);
   const double sigma = standard_deviation(chosen, fans, convolution);
   if (chosen == Init::kaiming_normal || chosen == Init::xavier_normal) {
-    return fill_random(weight, random, standard_normal, sigma);
+    return fill_random(weight, random, fill_normal, sigma);
   }
-  fill_random(weight, random, symmetric_uniform, std::sqrt(3.0) * sigma);  // U(-b, b) has variance b²/3
+  fill_random(weight, random, fill_symmetric, std::sqrt(3.0) * sigma);  // U(-b, b) has variance b²/3
 }
 
 }  // namespace
@@ -108,7 +111,7 @@ void initialise_part(const Module& module, const Module& part, std::optional<Ini
     if (param->kind == ParamKind::weight) fan_in = fans_of(param->value.shape()).in;
     if (is_wanted && param->kind == ParamKind::weight) initialise_weight(param->value, init, random);
     if (is_wanted && param->kind == ParamKind::bias)
-      fill_random(param->value, random, symmetric_uniform, 1 / std::sqrt(fan_in));
+      fill_random(param->value, random, fill_symmetric, 1 / std::sqrt(fan_in));
     ++random.sample;
   }
 }

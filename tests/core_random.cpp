@@ -1,5 +1,5 @@
 // Random numbers: the published vectors of Philox, distributions, permutations, independence of streams.
-#include "core/random.h"
+#include "core/random_fill.h"
 
 #include <algorithm>
 #include <cmath>
@@ -114,6 +114,25 @@ TEST_CASE("permutations are valid, pure and uniform", "[random]") {
   double chi_squared = 0;
   for (const auto& [_, count] : counts) chi_squared += (count - 1000.0) * (count - 1000.0) / 1000.0;
   CHECK(chi_squared < 20.5);  // 5 degrees of freedom: exceeded with probability 0.001
+}
+
+TEST_CASE("many numbers at a time are those drawn one by one", "[random]") {
+  const Random random{.seed = 5, .stream = Stream::user, .epoch = 2, .sample = 3};
+  for (const std::size_t count : {0, 1, 2, 3, 5, 6, 4096, 70'001}) {
+    CAPTURE(count);
+    for (const int threads : {1, 3}) {
+      const Threads guard(threads);
+      std::vector<double> normal(count, -100), uniform(count, -100);
+      fill_normal(random, normal);
+      fill_uniform(random, uniform);
+      std::size_t other = 0;
+      for (std::uint32_t i = 0; i < count; ++i) {
+        other += normal[i] == random.normal(i) ? 0 : 1;
+        other += uniform[i] == static_cast<double>(random.uniform(i)) ? 0 : 1;
+      }
+      CHECK(other == 0);
+    }
+  }
 }
 
 TEST_CASE("the process-wide seed is kept", "[random]") {
