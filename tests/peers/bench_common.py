@@ -6,6 +6,7 @@ A PyTorch measurement runs in a process of its own, so that its peak memory is i
 import argparse
 import importlib.metadata
 import json
+import os
 import pathlib
 import re
 import statistics
@@ -14,6 +15,8 @@ import sys
 import time
 
 PADDING = 2  # between columns
+BUSY = 0.05  # of a core: what another process may take while something is timed
+TICKS = os.sysconf("SC_CLK_TCK")
 
 
 def peak_rss_mb() -> float:
@@ -34,8 +37,73 @@ def times_ms(body, count: int, warmup: int = 1) -> list[float]:
     return times
 
 
-def run_json(command: list) -> dict:
-    done = subprocess.run([str(word) for word in command], stdout=subprocess.PIPE, text=True)
+def processor_seconds() -> dict[int, tuple[str, int, float]]:
+    """Name, parent and processor time so far of every process."""
+    found = {}
+    for folder in pathlib.Path("/proc").glob("[0-9]*"):
+        try:
+            name, fields = re.fullmatch(r"\d+ \((.*)\) (.*)\n?", (folder / "stat").read_text(), re.DOTALL).groups()
+        except OSError:
+            continue  # it has ended
+        fields = fields.split()
+        found[int(folder.name)] = name, int(fields[1]), (int(fields[11]) + int(fields[12])) / TICKS
+    return found
+
+
+class Others:
+    """What other processes than this one and those it starts take while the block runs: `busiest`, as a share of a core
+    and a name."""
+
+    def __enter__(self):
+        self.before, self.started = processor_seconds(), time.monotonic()
+        return self
+
+    def __exit__(self, *_):
+        after, seconds = processor_seconds(), time.monotonic() - self.started
+        parents = {pid: parent for pid, (_, parent, _) in after.items()}
+
+        def is_ours(pid: int) -> bool:
+            while pid in parents and pid != os.getpid():
+                pid = parents[pid]
+            return pid == os.getpid()
+
+        shares = [((used - self.before.get(pid, (name, 0, 0.0))[2]) / seconds, name)
+                  for pid, (name, _, used) in after.items() if not is_ours(pid)]
+        self.busiest = max(shares, default=(0.0, "nothing"))
+
+
+def undisturbed(measure, what: str, tries: int = 3):
+    """measure() while no other process takes more than BUSY of a core; ends the script where none of the tries was."""
+    for _ in range(tries):
+        with Others() as others:
+            result = measure()
+        share, name = others.busiest
+        if share <= BUSY:
+            return result
+        note(f"{what}: {name} took {share:.0%} of a core meanwhile")
+    sys.exit(f"{what}: not judged: another process takes more than {BUSY:.0%} of a core; stop it, or use a quiet machine")
+
+
+def agree(values: list[float], tolerance: float = 0.02) -> bool:
+    """Whether the medians of every other value, from the first and from the second on, are within the tolerance."""
+    if len(values) < 2:
+        return False
+    odd, even = statistics.median(values[::2]), statistics.median(values[1::2])
+    return abs(odd - even) <= tolerance * min(odd, even)
+
+
+def machine() -> dict:
+    """What figures depend on besides the code."""
+    cpu = pathlib.Path("/proc/cpuinfo").read_text()
+    flags = set(re.search(r"^flags\s*: (.*)$", cpu, re.MULTILINE).group(1).split())
+    wide = [name for name in ("avx2", "avx512f", "avx512_bf16", "amx_bf16") if name in flags]
+    return {"cpu": re.search(r"^model name\s*: (.*)$", cpu, re.MULTILINE).group(1), "instruction_sets": wide,
+            "cores": len(os.sched_getaffinity(0)), "date": time.strftime("%Y-%m-%d")}
+
+
+def run_json(command: list, environment: dict = {}) -> dict:
+    done = subprocess.run([str(word) for word in command], stdout=subprocess.PIPE, text=True,
+                          env=os.environ | environment)
     if done.returncode != 0:
         sys.exit(f"{' '.join(str(word) for word in command)}\nended with status {done.returncode}")
     return json.loads(done.stdout)
@@ -46,9 +114,9 @@ def bench_lamina(program, part: str, options: dict) -> dict:
     return run_json([program, "bench", part, *flags, "--json"])
 
 
-def run_worker(specification: dict) -> dict:
+def run_worker(specification: dict, environment: dict = {}) -> dict:
     """The calling script's worker() in a process of its own."""
-    return run_json([sys.executable, sys.argv[0], "--worker", json.dumps(specification)])
+    return run_json([sys.executable, sys.argv[0], "--worker", json.dumps(specification)], environment)
 
 
 def serve(worker) -> None:
@@ -74,6 +142,10 @@ def add_arguments(parser) -> None:
 def medians(rounds: list[dict]) -> dict:
     """Key by key, over dictionaries of numbers."""
     return {key: statistics.median(r[key] for r in rounds) for key in rounds[0]}
+
+
+def lamina_version(program) -> str:
+    return subprocess.run([program, "--version"], capture_output=True, text=True, check=True).stdout.splitlines()[0]
 
 
 def torch_version() -> str:

@@ -3,16 +3,23 @@
     python tests/peers/bench_train.py --lamina build/release/lamina --configs resnet18:128 resnet20:128 resnet50:32
 
 Full steps (forward, cross-entropy, backward, SGD with momentum) on one batch of random 32 x 32 images, f32. ResNet-18,
-34 and 50 have the CIFAR stem: a 3 x 3 convolution with stride 1, no pooling. PyTorch runs in NCHW and in channels_last,
-with --compile also through torch.compile; the fastest counts. In each round every contender runs once, in a process of
-its own; medians over the rounds are compared.
+34 and 50 have the CIFAR stem: a 3 x 3 convolution with stride 1, no pooling.
+
+PyTorch runs in NCHW and in channels_last, as it is and through torch.compile, each with the C library's malloc and with
+jemalloc and tcmalloc where these are installed (Debian: libjemalloc2, libtcmalloc-minimal4). In the first round all of
+them run, in the others those within a tenth of the fastest, which counts. Each run is a process of its own; one during
+which another process took more than a twentieth of a core is repeated, and if that does not help there is no verdict.
+After --rounds rounds, further ones follow until the medians of every other round agree to 2 %, or --most-rounds is
+reached, which is said.
 
 Peak memory is that of the whole process. "above imports" leaves out what PyTorch holds before the model exists; Lamina
 is then still counted whole.
 """
 import argparse
 import json
+import re
 import statistics
+import subprocess
 
 import bench_common as bench
 
@@ -66,13 +73,30 @@ def worker(spec: dict) -> dict:
     return {"median_step_ms": statistics.median(times), "peak_rss_mb": bench.peak_rss_mb(), "imports_mb": imports_mb}
 
 
-def contenders(options) -> dict[str, dict]:
-    """PyTorch's variants by name."""
-    layouts = {"NCHW": {"channels_last": False, "compile": False},
-               "channels_last": {"channels_last": True, "compile": False}}
-    if not options.compile:
-        return layouts
-    return layouts | {f"{name} compiled": variant | {"compile": True} for name, variant in layouts.items()}
+def allocators() -> dict[str, dict]:
+    """Environments by the name of the allocator that PyTorch then has."""
+    found = {"": {}}
+    for name, pattern in (("jemalloc", "libjemalloc.so.2"), ("tcmalloc", "libtcmalloc_minimal.so.4")):
+        listed = subprocess.run(["ldconfig", "-p"], capture_output=True, text=True, check=False).stdout
+        path = re.search(rf"^\s*{re.escape(pattern)} .*=> (.*)$", listed, re.MULTILINE)
+        if path:
+            found[name] = {"LD_PRELOAD": path.group(1)}
+    return found
+
+
+def contenders(options) -> dict[str, tuple[dict, dict]]:
+    """PyTorch's variants by name: what the worker does, and its environment."""
+    found = {}
+    for allocator, environment in allocators().items():
+        for compile in (False, True) if options.compile else (False,):
+            for channels_last in (False, True):
+                words = ["channels_last" if channels_last else "NCHW", "compiled" if compile else "", allocator]
+                found[" ".join(filter(None, words))] = {"channels_last": channels_last, "compile": compile}, environment
+    return found
+
+
+def settled(results: dict, names: list[str]) -> bool:
+    return all(bench.agree([r["median_step_ms"] for r in results[name]]) for name in names)
 
 
 def compare(config: str, options) -> dict:
@@ -80,22 +104,40 @@ def compare(config: str, options) -> dict:
     common = {"model": model, "batch": int(batch), "threads": options.threads, "steps": options.steps}
     results = {"lamina": []}
     skipped = {}
-    for i in range(options.rounds):
-        bench.note(f"{config}: round {i + 1} of {options.rounds}")
-        ours = bench.bench_lamina(options.lamina, "train", common | {"optimizer": "sgd", "warmup": options.warmup})
+    left = contenders(options)
+    rounds = 0
+    while rounds < options.rounds or not settled(results, ["lamina", fastest(results)]):
+        if rounds == max(options.rounds, options.most_rounds):
+            bench.note(f"{config}: the medians of {rounds} rounds still differ by more than 2 %")
+            break
+        rounds += 1
+        bench.note(f"{config}: round {rounds}")
+        ours = bench.undisturbed(lambda: bench.bench_lamina(
+            options.lamina, "train", common | {"optimizer": "sgd", "warmup": options.warmup}), f"{config}, Lamina")
         keys = ("median_step_ms", "peak_rss_mb", "forward_ms", "backward_ms", "optimizer_ms", "gflops")
         results["lamina"].append({key: ours[key] for key in keys})
-        for name, variant in contenders(options).items():
-            if name in skipped:
-                continue
-            theirs = bench.run_worker(common | variant | {"warmup": options.warmup})
+        for name, (variant, environment) in list(left.items()):
+            theirs = bench.undisturbed(lambda: bench.run_worker(
+                common | variant | {"warmup": options.warmup}, environment), f"{config}, PyTorch {name}")
             if "skipped" in theirs:
                 skipped[name] = theirs["skipped"]
                 bench.note(f"{config}, {name}: skipped: {skipped[name]}")
+                del left[name]
             else:
                 results.setdefault(name, []).append(theirs)
+        least = bench.medians(results[fastest(results)])["median_step_ms"]
+        left = {name: way for name, way in left.items()
+                if bench.medians(results[name])["median_step_ms"] <= 1.1 * least}
     middle = {name: bench.medians(rounds) for name, rounds in results.items()}
-    return {"config": config, "skipped": skipped} | judge(middle, int(batch)) | {"medians": middle, "rounds": results}
+    agreed = settled(results, ["lamina", fastest(results)])
+    return ({"config": config, "skipped": skipped, "agreed": agreed} | judge(middle, int(batch))
+            | {"medians": middle, "rounds": results})
+
+
+def fastest(results: dict) -> str:
+    """Of PyTorch's variants."""
+    return min((name for name in results if name != "lamina"),
+               key=lambda name: bench.medians(results[name])["median_step_ms"])
 
 
 def judge(middle: dict, batch: int) -> dict:
@@ -139,14 +181,19 @@ def main():
                         metavar="MODEL:BATCH")
     parser.add_argument("--steps", type=int, default=5, help="measured steps of each contender and round")
     parser.add_argument("--warmup", type=int, default=2)
-    parser.add_argument("--compile", action="store_true", help="also torch.compile, which takes minutes")
+    parser.add_argument("--most-rounds", type=int, default=9)
+    parser.add_argument("--no-compile", dest="compile", action="store_false",
+                        help="leave torch.compile out, which takes minutes")
     options = parser.parse_args()
 
     results = [compare(config, options) for config in options.configs]
+    facts = bench.machine() | {"torch": bench.torch_version(), "lamina": bench.lamina_version(options.lamina),
+                               "threads": options.threads}
     if options.json:
-        print(json.dumps({"torch": bench.torch_version(), "threads": options.threads, "results": results}))
+        print(json.dumps(facts | {"results": results}))
     else:
-        print(f"PyTorch {bench.torch_version()}, {options.threads} threads\n")
+        print("{cpu} ({}), {threads} threads, {date}; {lamina}; PyTorch {torch}\n".format(
+            ", ".join(facts["instruction_sets"]), **facts))
         print_table(results)
 
 
