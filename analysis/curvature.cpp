@@ -37,9 +37,18 @@ Curvature::Curvature(std::vector<data::Part> samples, const CurvatureOptions& op
     fail_usage("{} {}: expected at least 1", option_name("sharpness_every"), options.every);
 }
 
-struct Curvature::Log {
-  CsvFile csv;
+struct Curvature::Log : CsvFile {
+  using CsvFile::CsvFile;
 };
+
+// With the checkpoints alone: a run that cannot start leaves nothing, and one that cannot write goes on from
+// the last.
+void Curvature::write_rows() {
+  if (directory_.empty()) return;
+  if (log_ == nullptr) log_ = std::make_unique<Log>(directory_ / "curvature.csv", csv_header, known_through_);
+  for (const std::string& row : rows_) log_->add(row);
+  rows_.clear();
+}
 
 Curvature::~Curvature() = default;
 
@@ -51,8 +60,7 @@ void Curvature::start(const TrainingRun& run) {
   directory_ = run.directory;
   const bool goes_on = run.position.step > 0;
   if (goes_on && !directory_.empty()) resume(run.position);
-  if (!directory_.empty())
-    log_.reset(new Log{CsvFile(directory_ / "curvature.csv", csv_header, goes_on ? run.position.epoch : -1)});
+  known_through_ = goes_on ? run.position.epoch : -1;
   if (!goes_on) measure_at(0);
 }
 
@@ -83,8 +91,7 @@ bool Curvature::measure_at(std::int64_t epoch) {
   warm_start_ = warm_start(eigen);
   lambda_1_ = eigen.values.front();
   add_layers(epoch, found);
-  if (log_)
-    log_->csv.add(fmt::format("{},{},{},{},{},{},{},{},{},{},{},{}", epoch, run_->position.step,
+  rows_.push_back(fmt::format("{},{},{},{},{},{},{},{},{},{},{},{}", epoch, run_->position.step,
                               number(found.loss), number(found.gradient_norm), number(lambda_1_),
                               number(eigen.residuals.front()), number(eigen.smallest),
                               number(found.trace->trace.mean), number(found.trace->trace.standard_error),
@@ -149,7 +156,8 @@ void Curvature::save() {
   write_tensors(directory_ / "curvature.safetensors", file);
   saved_step_ = step;
   saved_start_ = warm_start_, saved_rates_ = rates_;
-  if (log_) log_->csv.sync();
+  write_rows();
+  log_->sync();
 }
 
 void Curvature::resume(const TrainingPosition& position) {

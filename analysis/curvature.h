@@ -29,8 +29,9 @@ struct CurvatureOptions {
   TraceOptions trace = {.least_probes = 8, .most_probes = 8};
 };
 
-// Adds the column lambda_1 to epochs.csv. Lanczos starts from what the last measurement found, which is kept
-// in curvature.safetensors, so that a resumed run finds the same. Training sees nothing of it.
+// Both are written with the run's checkpoints. Adds the column lambda_1 to epochs.csv. Lanczos starts from
+// what the last measurement found, which is kept in curvature.safetensors, so that a resumed run finds the
+// same. Training sees nothing of it.
 class Curvature final : public Observer {
  public:
   // Throws UsageError for an `every` below 1.
@@ -52,14 +53,17 @@ class Curvature final : public Observer {
   bool measure_at(std::int64_t epoch);  // false: a signal came in between
   void add_layers(std::int64_t epoch, const Sharpness& found);
   void resume(const TrainingPosition& position);
+  void write_rows();
   void take_rates();
   double rate(std::size_t index) const;  // of rates_
 
   std::vector<data::Part> samples_;
   CurvatureOptions options_;
   std::optional<LossSurface> surface_;
-  std::unique_ptr<Log> log_;  // null: nothing is written
-  std::filesystem::path directory_;
+  std::filesystem::path directory_;  // empty: nothing is written
+  std::unique_ptr<Log> log_;         // null: not yet
+  std::int64_t known_through_ = -1;  // the epoch up to which the file's rows are the run's
+  std::vector<std::string> rows_;    // that are still to be written
   const TrainingRun* run_ = nullptr;
   std::int64_t epochs_ = 0;
   double lambda_1_ = 0;

@@ -14,6 +14,7 @@ std::vector<DensityNode> spectral_density(const Operator& h, std::int64_t n, DTy
     fail_usage("density: {} steps from {} starts; expected 1 or more of both", options.steps, options.starts);
   check_basis_fits("density", n, dtype, options.steps * options.starts, "Take fewer steps or starts");
   std::vector<Lanczos> runs;
+  runs.reserve(static_cast<std::size_t>(options.starts));
   for (int i = 0; i < options.starts; ++i)
     runs.emplace_back(random_signs(n, dtype, options.seed, static_cast<std::uint32_t>(i)));
   for (int step = 1; step <= options.steps; ++step) {

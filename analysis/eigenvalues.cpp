@@ -130,6 +130,7 @@ Operator hessian_of(const LossSurface& surface, Products products) {
   if (!products) products = [&surface](std::span<BlockProduct> blocks) { surface.products(blocks); };
   return [products, all = surface.all_parameters()](std::span<const Tensor> vectors) {
     std::vector<BlockProduct> whole;
+    whole.reserve(vectors.size());
     for (const Tensor& v : vectors) whole.push_back({.parameters = all, .vector = v, .product = {}});
     products(whole);
     std::vector<Tensor> results;

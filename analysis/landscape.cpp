@@ -1,5 +1,7 @@
 #include "analysis/landscape.h"
 
+#include <fmt/ranges.h>
+
 #include <cmath>
 #include <limits>
 #include <optional>

@@ -101,7 +101,7 @@ LossSurface::LossSurface(Objective& objective, std::vector<data::Part> parts, Ba
 }
 
 Tensor LossSurface::position() const {
-  const Tensor w = Tensor::zeros({size_}, {.dtype = dtype_});
+  Tensor w = Tensor::zeros({size_}, {.dtype = dtype_});
   Sum sum(w);
   for (const auto& param : params_) sum.add(param->value);
   return w;

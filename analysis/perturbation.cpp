@@ -42,7 +42,7 @@ void weigh(const Tensor& x, const Tensor& w, bool adaptive) {
 
 // The δ of ‖δ/c‖ = ρ in whose direction the loss rises most: ρ c² g/‖c g‖. Zeros where g is 0.
 Tensor steepest(const Tensor& gradient, const Tensor& w, const PerturbationOptions& options) {
-  const Tensor delta = gradient.clone();
+  Tensor delta = gradient.clone();
   weigh(delta, w, options.adaptive);
   const double size = length(delta);
   weigh(delta, w, options.adaptive);

@@ -76,6 +76,7 @@ State component(const std::vector<State>& x, const std::vector<double>& v) {
 
 std::vector<double> project(const State& x, const std::vector<State>& directions) {
   std::vector<double> coordinates;
+  coordinates.reserve(directions.size());
   for (const State& d : directions) coordinates.push_back(inner_product(x.weights, d.weights));
   return coordinates;
 }

@@ -2,7 +2,9 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
+#include <cstring>
 #include <utility>
 #include <vector>
 
@@ -10,7 +12,6 @@
 #include "core/base/digest.h"
 #include "core/base/error.h"
 #include "core/base/file_kind.h"
-#include "core/base/regular_file.h"
 
 namespace lamina::analysis {
 namespace {
@@ -36,65 +37,58 @@ std::uint64_t request_digest(const BlockProduct& block) {
 }  // namespace
 
 ProductJournal::ProductJournal(const std::filesystem::path& path, std::uint64_t function) : path_(path) {
-  const std::array<std::uint64_t, 2> expected{file_format, function};
-  // One of no length was killed before it had begun.
-  const bool is_new = !is_there(path) || RegularFile(path).size() == 0;
-  auto mode = std::ios::binary | std::ios::in | std::ios::out;
-  file_.open(path, is_new ? mode | std::ios::trunc : mode);
-  check(file_.is_open(), "{}: cannot be opened for reading and writing", path.string());
-  std::array<std::uint64_t, 2> found{};
-  file_.read(reinterpret_cast<char*>(found.data()), sizeof(found));
-  check(is_new || found[0] == file_format,
-        "{}: it is there, and no journal of products; choose another name, or remove it", path.string());
-  check(is_new || found == expected,
-        "{}: holds products of other weights, samples or options; remove it, or choose another name",
-        path.string());
-  file_.clear();
-  file_.seekp(0);
-  file_.write(reinterpret_cast<const char*>(expected.data()), sizeof(expected));
-  check(static_cast<bool>(file_.flush()), "{}: cannot be written; is the disk full?", path.string());
-  end_ = sizeof(expected);
+  using Header = std::array<std::uint64_t, 2>;
+  const Header expected{file_format, function};
+  end_ = sizeof(Header);
+  if (is_there(path)) {
+    known_.emplace(path);
+    Header found{};
+    const std::size_t bytes = known_->read(found.data(), sizeof(found));
+    check(std::memcmp(found.data(), &file_format, std::min(bytes, sizeof(file_format))) == 0,
+          "{}: it is there, and no journal of products; choose another name, or remove it", path.string());
+    if (bytes < sizeof(Header)) known_.reset();  // killed before its first record
+    check(!known_ || found == expected,
+          "{}: holds products of other weights, samples or options; remove it, or choose another name",
+          path.string());
+  }
+  file_.emplace(path);
+  if (!known_) file_->write_at(0, expected.data(), sizeof(expected));
 }
 
 // A record: digest of the request, digest of the product, the product's elements.
 bool ProductJournal::replay(BlockProduct& block) {
   std::array<std::uint64_t, 2> digests{};
   const Tensor product = Tensor::empty_like(block.vector);
-  file_.clear();
-  file_.seekg(static_cast<std::streamoff>(end_));
-  file_.read(reinterpret_cast<char*>(digests.data()), sizeof(digests));
-  file_.read(reinterpret_cast<char*>(product.raw()), static_cast<std::streamsize>(product.bytes()));
-  if (!file_ || digests[0] != request_digest(block) || digests[1] != digest_of(product)) return false;
+  const std::uint64_t after = end_ + sizeof(digests) + product.bytes();
+  if (!known_ || after > known_->size()) return false;
+  known_->read_at(end_, digests.data(), sizeof(digests));
+  known_->read_at(end_ + sizeof(digests), product.raw(), product.bytes());
+  if (digests[0] != request_digest(block) || digests[1] != digest_of(product)) return false;
   block.product = product;
-  end_ += sizeof(digests) + product.bytes();
+  end_ = after;
   ++replayed_;
   return true;
 }
 
 void ProductJournal::append(const BlockProduct& block) {
   const std::array<std::uint64_t, 2> digests{request_digest(block), digest_of(block.product)};
-  file_.clear();
-  file_.seekp(static_cast<std::streamoff>(end_));
-  file_.write(reinterpret_cast<const char*>(digests.data()), sizeof(digests));
-  file_.write(reinterpret_cast<const char*>(block.product.raw()),
-              static_cast<std::streamsize>(block.product.bytes()));
-  check(static_cast<bool>(file_.flush()), "{}: a product cannot be written; is the disk full?",
-        path_.string());
+  file_->write_at(end_, digests.data(), sizeof(digests));
+  file_->write_at(end_ + sizeof(digests), block.product.raw(), block.product.bytes());
   end_ += sizeof(digests) + block.product.bytes();
 }
 
 void ProductJournal::products(std::span<BlockProduct> blocks, const Products& compute) {
   std::size_t known = 0;
-  while (replaying_ && known < blocks.size() && replay(blocks[known])) ++known;
+  while (known < blocks.size() && replay(blocks[known])) ++known;
   if (known == blocks.size()) return;
-  replaying_ = false;
+  known_.reset();
   const std::span<BlockProduct> rest = blocks.subspan(known);
   compute(rest);
   for (const BlockProduct& block : rest) append(block);
 }
 
 void ProductJournal::remove() {
-  file_.close();
+  file_.reset();
   std::error_code error;
   std::filesystem::remove(path_, error);
 }
@@ -109,7 +103,7 @@ std::uint64_t function_digest(const LossSurface& surface) {
   for (const data::Part& part : surface.parts())  // which are normalised together, and of which batch
     add(fmt::format("{} of {}", part.size(), part.batch_samples));
   add(surface.objective().name());
-  for (const auto& [name, value] : surface.objective().options()) add(name + "=" + value);
+  for (const auto& [name, value] : surface.objective().options()) add(fmt::format("{}={}", name, value));
   return digest_of(digests);
 }
 

@@ -4,9 +4,11 @@
 
 #include <cstdint>
 #include <filesystem>
-#include <fstream>
+#include <optional>
 
 #include "analysis/loss_surface.h"
+#include "core/base/regular_file.h"
+#include "core/base/written_file.h"
 
 namespace lamina::analysis {
 
@@ -29,9 +31,9 @@ class ProductJournal {
   void append(const BlockProduct& block);
 
   std::filesystem::path path_;
-  std::fstream file_;
-  std::uint64_t end_ = 0;  // of the records that are replayed or were written
-  bool replaying_ = true;
+  std::optional<RegularFile> known_;  // while its records are replayed
+  std::optional<WrittenFile> file_;
+  std::uint64_t end_ = 0;  // of the records that were replayed or written
   std::int64_t replayed_ = 0;
 };
 

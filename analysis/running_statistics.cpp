@@ -70,8 +70,7 @@ void add_measured(const Tensor& sum, double factor, const std::vector<Statistic>
 Tensor running_statistics(const Module& module) {
   const std::vector<Statistic> statistics = statistics_of(module);
   if (statistics.empty()) return {};
-  const Tensor vector =
-      Tensor::zeros({elements_of(statistics)}, {.dtype = statistics.front().values.dtype()});
+  Tensor vector = Tensor::zeros({elements_of(statistics)}, {.dtype = statistics.front().values.dtype()});
   std::int64_t at = 0;
   for (const Statistic& statistic : statistics) {
     vector.flat(at, statistic.values.shape()).copy_from(statistic.values);

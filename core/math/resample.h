@@ -38,8 +38,10 @@ struct Resampling {
   LAMINA_HD Window window(std::int64_t i) const {
     const double centre = (static_cast<double>(i) + 0.5) * scale();
     const double support = (filter == Filter::bilinear ? 1 : 2) * stretch();
+    // As Pillow rounds. NOLINTBEGIN(bugprone-incorrect-roundings)
     const auto first = static_cast<std::int64_t>(centre - support + 0.5);
     const auto end = static_cast<std::int64_t>(centre + support + 0.5);
+    // NOLINTEND(bugprone-incorrect-roundings)
     return {first < 0 ? 0 : first, end > from ? from : end, centre};
   }
 

@@ -193,6 +193,36 @@ std::vector<Case> report_cases(const Maker& make) {
   return {first, over};
 }
 
+// While a run is trained, and of one that has ended; there the products that a killed process leaves for the
+// next.
+std::vector<Case> curvature_cases(const Maker& make) {
+  const Arguments train = Arguments{"train",
+                                    "--data",
+                                    "synthetic:8x8x3x4",
+                                    "--epochs",
+                                    "1",
+                                    "--sharpness-every",
+                                    "1",
+                                    "--sharpness-limit",
+                                    "8",
+                                    "--out",
+                                    "run"} +
+                          tiny + quiet;
+  return {{.name = "train curvature",
+           .arguments = train,
+           .before = {},
+           .results = {"run/weights.", "run/epochs.csv", "run/config.", "run/curvature."},
+           .changes = {"run/"},
+           .cleans = {"run/"}},
+          {.name = "sharpness",
+           .arguments = Arguments{"sharpness", "run", "--limit", "8", "--max-steps", "4", "--journal",
+                                  "products.journal", "--out", "run/sharpness.json"} +
+                        quiet,
+           .before = make({}, train),
+           .results = {"run/sharpness.json"},
+           .changes = {"run/sharpness.", "products."}}};
+}
+
 // A page, its figures, and the points that a killed process leaves for the next.
 Case landscape_case(const Maker& make) {
   const Arguments train{"train", "--data", "synthetic:8x8x3x4", "--epochs", "1", "--out", "run"};
@@ -226,8 +256,12 @@ Environment environment_in(const fs::path& folder) {
 std::vector<Case> make_cases(const fs::path& program, const fs::path& scratch) {
   const Maker make(program, scratch / "made");
   std::vector<Case> cases = training_cases(make);
-  for (const auto& more :
-       {reading_cases(make), {replay_case()}, study_cases(make), report_cases(make), {landscape_case(make)}})
+  for (const auto& more : {reading_cases(make),
+                           {replay_case()},
+                           study_cases(make),
+                           report_cases(make),
+                           curvature_cases(make),
+                           {landscape_case(make)}})
     cases.insert(cases.end(), more.begin(), more.end());
   for (Case& c : cases) add_folders(c.before);
   return cases;

@@ -88,10 +88,11 @@ class Judgement {
     return false;
   }
 
-  // Logs may end in the middle of a line: what goes on with them is compared.
+  // Logs and journals may end in the middle of a line or record: what goes on with them is compared.
   bool is_whole(const std::string& path) const {
     const fs::path file = laboratory_.folder() / path;
-    for (const char* log : {"/steps.csv", "/epochs.csv", "-points/own.csv", "-points/points.csv"})
+    for (const char* log :
+         {"/steps.csv", "/epochs.csv", "/curvature.csv", "-points/own.csv", "-points/points.csv", ".journal"})
       if (path.ends_with(log)) return true;
     if (path.ends_with(".json")) return nlohmann::json::accept(read_file(file));
     if (!path.ends_with(".safetensors")) return false;
