@@ -1,5 +1,6 @@
 // Studies: their files, the runs they plan, the tables they end in.
 #include "catch.h"
+#include "compare/compared_options.h"
 #include "compare/study_plan.h"
 #include "compare/study_table.h"
 #include "core/base/error.h"
@@ -77,6 +78,10 @@ TEST_CASE("runs go on from another study's runs of their seeds, and belong toget
   std::vector<Cell> crossed = named;
   crossed[5].recipe.init_weights = named[2].recipe.init_weights;
   CHECK(group_runs({result_of(crossed[2], {0.5}), result_of(crossed[5], {0.6})}).size() == 2);
+
+  // Seed 1 is not in seed 12.
+  crossed[2].recipe.init_weights = named[5].recipe.init_weights;
+  CHECK(comparable_value(result_of(crossed[2], {0.5}), "init_weights", "") == *named[5].recipe.init_weights);
 }
 
 TEST_CASE("a contender's settings win over the base's, and the grid's over both") {
