@@ -19,6 +19,7 @@
 #include "core/base/nearest.h"
 #include "core/base/option_name.h"
 #include "core/base/version.h"
+#include "core/instruction_set.h"
 
 namespace lamina::app {
 namespace {
@@ -247,6 +248,7 @@ int run_command(int argc, char** argv) {
     fail_usage("{}: say which: {}", full_name(group), fmt::join(commands_below(group), ", "));
   }
   set_offered_options(options_of_command(chosen_command(program)));
+  instruction_set();  // a wrong LAMINA_CPU is told before anything is done
   return chosen();
 }
 

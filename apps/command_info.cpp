@@ -11,6 +11,7 @@
 #include "core/base/resource_limits.h"
 #include "core/base/table.h"
 #include "core/base/version.h"
+#include "core/instruction_set.h"
 #include "data/dataset.h"
 #include "data/find.h"
 #include "layers/resnet.h"
@@ -25,14 +26,6 @@ std::string cpu_name() {
     if (line.starts_with("model name")) return line.substr(std::min(line.find(':') + 2, line.size()));
   }
   return "unknown";
-}
-
-bool cpu_has_avx2() {
-#if defined(__x86_64__)
-  return __builtin_cpu_supports("avx2") != 0 && __builtin_cpu_supports("fma") != 0;
-#else
-  return false;
-#endif
 }
 
 std::vector<std::string> gpus() {
@@ -51,7 +44,8 @@ nlohmann::json describe_all() {
   return {{"version", version()},
           {"build", build_description()},
           {"cpu", cpu_name()},
-          {"avx2", cpu_has_avx2()},
+          {"instruction_set", instruction_set()},
+          {"instruction_sets", instruction_sets()},
           {"threads", threads()},
           {"threads_limited_by", usable_cores().why()},
           {"cuda", cuda_build_description()},
@@ -66,7 +60,7 @@ nlohmann::json describe_all() {
 nlohmann::json presets_json() {
   nlohmann::json list = nlohmann::json::array();
   for (const Preset& preset : presets()) {
-    list.push_back({{"name", fmt::format("{}:{}", preset.optimizer, preset.name)},
+    list.push_back({{"name", full_name(preset)},
                     {"settings", preset.settings},
                     {"description", preset.description},
                     {"source", preset.source}});
@@ -84,9 +78,10 @@ void print_info(const nlohmann::json& info) {
   };
   line("lamina", text("version") + " (" + text("build") + ")");
   const std::string why = text("threads_limited_by");
-  line("cpu",
-       fmt::format("{}; AVX2 and FMA: {}; {} threads{}", text("cpu"), info["avx2"].get<bool>() ? "yes" : "no",
-                   info["threads"].get<int>(), why.empty() ? "" : ": " + why));
+  line("cpu", fmt::format("{}; {} threads{}", text("cpu"), info["threads"].get<int>(),
+                          why.empty() ? "" : ": " + why));
+  line("kernels",
+       fmt::format("{} of {} (LAMINA_CPU chooses)", text("instruction_set"), list("instruction_sets")));
   line("cuda", fmt::format("{}; {} devices", text("cuda"), info["cuda_devices"].get<int>()));
   int index = 0;
   for (const auto& gpu : info["gpus"]) line(Device::cuda(index++).str().c_str(), gpu.get<std::string>());

@@ -60,8 +60,6 @@ nlohmann::json knobs_json(const Optimizer& optimizer) {
   return knobs;
 }
 
-std::string full_name(const Preset& preset) { return fmt::format("{}:{}", preset.optimizer, preset.name); }
-
 void write(const ReplayCommand& command, const train::Trajectory& trajectory) {
   TensorFile file = train::to_file(trajectory);
   file.metadata = {{"made_by", "lamina replay " + version()},

@@ -23,13 +23,6 @@ endif()
 if(LAMINA_WERROR)
   lamina_compile_options(-Werror)
 endif()
-if(LAMINA_ARCH STREQUAL "auto")
-  if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
-    lamina_compile_options(-march=x86-64-v3)
-  endif()
-elseif(LAMINA_ARCH)
-  lamina_compile_options(-march=${LAMINA_ARCH})
-endif()
 if(LAMINA_SANITIZE)
   lamina_compile_options(-fsanitize=${LAMINA_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
   target_link_options(lamina_options INTERFACE -fsanitize=${LAMINA_SANITIZE})
@@ -50,19 +43,25 @@ function(lamina_compile_together target)
   set_target_properties(${target} PROPERTIES UNITY_BUILD ${LAMINA_UNITY} UNITY_BUILD_BATCH_SIZE 20)
 endfunction()
 
-# The library lamina_FOLDER, lamina::FOLDER outside, of a folder's sources, whatever an embedding project has set.
+# What a library's files are compiled with, whatever an embedding project has set.
+function(lamina_compile_as_library target)
+  set_target_properties(${target} PROPERTIES POSITION_INDEPENDENT_CODE ON UNITY_BUILD OFF
+                        CXX_STANDARD 20 CXX_STANDARD_REQUIRED ON CXX_EXTENSIONS OFF)
+  target_compile_options(${target} PRIVATE $<$<COMPILE_LANGUAGE:CXX>:-fno-semantic-interposition>)  # inlines as without PIC
+  target_include_directories(${target} PRIVATE ${PROJECT_SOURCE_DIR})
+endfunction()
+
+# The library lamina_FOLDER, lamina::FOLDER outside, of a folder's sources.
 function(lamina_library folder)
   set(library lamina_${folder})
   file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${folder}/*.cpp)
   list(FILTER sources EXCLUDE REGEX "/core/cuda(/|_stub\\.cpp)")  # one or the other is added to core
-  list(FILTER sources EXCLUDE REGEX "/apps/main\\.cpp$")
+  list(FILTER sources EXCLUDE REGEX "/apps/main\\.cpp$|/core/cpu/|/optim/engine/cpu_twin\\.cpp$")  # lamina_add_kernels()
   add_library(${library} STATIC ${sources})
   add_library(lamina::${folder} ALIAS ${library})
-  set_target_properties(${library} PROPERTIES EXPORT_NAME ${folder} POSITION_INDEPENDENT_CODE ON UNITY_BUILD OFF
-                        CXX_STANDARD 20 CXX_STANDARD_REQUIRED ON CXX_EXTENSIONS OFF CUDA_STANDARD 20)
+  set_target_properties(${library} PROPERTIES EXPORT_NAME ${folder} CUDA_STANDARD 20)
+  lamina_compile_as_library(${library})
   target_compile_features(${library} PUBLIC cxx_std_20)
-  target_compile_options(${library} PRIVATE $<$<COMPILE_LANGUAGE:CXX>:-fno-semantic-interposition>)  # inlines as without PIC
-  target_include_directories(${library} PRIVATE ${PROJECT_SOURCE_DIR})
   set(system SYSTEM)  # in a project that embeds Lamina, whose warnings are for its own code
   if(PROJECT_IS_TOP_LEVEL)
     set(system "")

@@ -1,9 +1,6 @@
 #include "core/backend.h"
 
-#include <unistd.h>
-
 #include <atomic>
-#include <string_view>
 
 #include "core/base/error.h"
 #include "core/base/resource_limits.h"
@@ -18,21 +15,6 @@ int default_threads() {
 std::atomic<int> thread_count{0};  // 0: the default
 thread_local int serial_depth = 0;
 std::atomic<bool> tf32_allowed{false}, only_deterministic{true};
-
-#if defined(__x86_64__) && defined(__AVX2__)
-
-// Says plainly that Lamina was built for a newer CPU, before other code can run into an illegal instruction:
-// constructors of priority 101 come before all static initialisers.
-[[gnu::constructor(101)]] void check_cpu() {
-  __builtin_cpu_init();
-  if (__builtin_cpu_supports("avx2") != 0 && __builtin_cpu_supports("fma") != 0) return;
-  constexpr std::string_view message =
-      "lamina: this CPU lacks AVX2 or FMA, which this build of Lamina uses.\n"
-      "Build it again with: cmake -DLAMINA_ARCH=native …\n";
-  [[maybe_unused]] const auto written = ::write(STDERR_FILENO, message.data(), message.size());
-  _exit(1);
-}
-#endif
 
 }  // namespace
 

@@ -16,6 +16,7 @@
 #include "core/base/error.h"
 #include "core/captured.h"
 #include "core/files/safetensors.h"
+#include "core/instruction_set.h"
 #include "core/ops/ops.h"
 #include "core/random.h"
 #include "core/tensor.h"

@@ -181,8 +181,8 @@ std::string preset_table() {
                            table.empty() ? "" : "\n", optimizer, optimizer, preset.name,
                            wrapped(run_defaults(optimizer), 8));
     }
-    table += fmt::format("{}:{}\n", preset.optimizer, preset.name) + wrapped(preset.description, 4) +
-             wrapped(preset.settings, 8) + wrapped(preset.source, 8);
+    table += full_name(preset) + "\n" + wrapped(preset.description, 4) + wrapped(preset.settings, 8) +
+             wrapped(preset.source, 8);
   }
   return table;
 }

@@ -157,6 +157,8 @@ std::vector<std::string> optimizer_names() {
   return names;
 }
 
+std::string full_name(const Preset& preset) { return fmt::format("{}:{}", preset.optimizer, preset.name); }
+
 const Preset& find_preset(std::string_view name) {
   const std::size_t colon = name.find(':');
   const std::string_view optimizer = name.substr(0, colon);

@@ -24,6 +24,8 @@ struct Preset {
   const char* source;       // paper and equation, or package or repository, file and commit
 };
 
+std::string full_name(const Preset& preset);  // "lars:paper"
+
 std::span<const Preset> presets();  // an optimizer's first is its default
 std::vector<std::string> optimizer_names();
 

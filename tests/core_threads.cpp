@@ -6,7 +6,7 @@
 
 #include "catch.h"
 #include "core/base/error.h"
-#include "core/cpu/parallel.h"
+#include "core/parallel_for.h"
 
 namespace lamina::tests {
 namespace {
@@ -20,7 +20,7 @@ struct FourThreads {
 // How often each of n items is worked on by a loop in chunks.
 std::vector<int> visits(std::int64_t n, std::int64_t chunk) {
   std::vector<std::atomic<int>> counts(static_cast<std::size_t>(n));
-  cpu::parallel_for(n, chunk, [&](std::int64_t begin, std::int64_t end) {
+  parallel_for(n, chunk, [&](std::int64_t begin, std::int64_t end) {
     for (; begin < end; ++begin) ++counts[static_cast<std::size_t>(begin)];
   });
   return {counts.begin(), counts.end()};
@@ -45,8 +45,8 @@ TEST_CASE("every item of a loop is worked on once", "[threads]") {
 TEST_CASE("loops within loops and loops of several threads at once are done", "[threads]") {
   const FourThreads four;
   std::atomic<int> inner = 0;
-  cpu::parallel_for(8, 1, [&](std::int64_t, std::int64_t) {
-    cpu::parallel_for(8, 1, [&](std::int64_t, std::int64_t) { ++inner; });
+  parallel_for(8, 1, [&](std::int64_t, std::int64_t) {
+    parallel_for(8, 1, [&](std::int64_t, std::int64_t) { ++inner; });
   });
   CHECK(inner == 64);
   std::atomic<int> wrong = 0;
@@ -63,7 +63,7 @@ TEST_CASE("what a loop's body throws comes out of the loop, and later loops work
   const FourThreads four;
   for (int round = 0; round < 50; ++round) {
     CHECK_THROWS_AS(
-        cpu::parallel_for(64, 1,
+        parallel_for(64, 1,
                           [](std::int64_t begin, std::int64_t) { check(begin != 37, "item {}", begin); }),
         Error);
     CHECK(visits(64, 1) == std::vector<int>(64, 1));

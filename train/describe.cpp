@@ -6,6 +6,7 @@
 #include "core/backend.h"
 #include "core/base/option_name.h"
 #include "core/base/table.h"
+#include "core/instruction_set.h"
 #include "layers/summary.h"
 #include "train/setup.h"
 
@@ -122,13 +123,15 @@ std::string describe(Setup& setup) {
     line("weights", fmt::format("started from {}; now from a checkpoint",
                                 before.value("file", "a file that is not named")));
   line("batch", describe_batch(setup));
-  line("optimizer", fmt::format("{}:{} ({})", preset.optimizer, preset.name, preset.source));
+  line("optimizer", fmt::format("{} ({})", full_name(preset), preset.source));
   line("", describe_knobs(*setup.optimizer, std::string(11, ' ')));
   if (const auto sam = sam_options(recipe))
     line("gradients", fmt::format("{}: two for each step", describe(*sam)));
   line("schedule", setup.schedule.str());
-  line("device", fmt::format("{}, {} threads, {}{}; seed {}", setup.device.str(), threads(), recipe.precision,
-                             recipe.tf32 ? ", products in TF32" : "", recipe.seed));
+  const bool cpu = setup.device.type == DeviceType::cpu;
+  line("device", fmt::format("{}{}, {} threads, {}{}; seed {}", setup.device.str(),
+                             cpu ? fmt::format(" ({} kernels)", instruction_set()) : "", threads(),
+                             recipe.precision, recipe.tf32 ? ", products in TF32" : "", recipe.seed));
   return text + "\n" + group_table(setup.optimizer->segments(), setup.optimizer->settings()) +
          describe_frozen(*setup.net);
 }

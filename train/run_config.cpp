@@ -6,8 +6,10 @@
 
 #include "core/base/error.h"
 #include "core/base/json_number.h"
+#include "core/base/note.h"
 #include "core/base/option_name.h"
 #include "core/base/version.h"
+#include "core/instruction_set.h"
 #include "train/model_info.h"
 #include "train/recipe.h"
 
@@ -105,6 +107,18 @@ void check_same_data(const nlohmann::json& saved, const nlohmann::json& config, 
         source, fmt::join(differences, "\n  "), option_name("data"));
 }
 
+void note_other_kernels(const Checkpoint& checkpoint, const nlohmann::json& config) {
+  const nlohmann::json::json_pointer kernels("/resolved/kernels");
+  if (!checkpoint.config.contains(kernels) || !config.contains(kernels)) return;
+  const nlohmann::json there = checkpoint.config[kernels], here = config[kernels];
+  if (there != here)
+    note(
+        "{} was computed with the CPU kernels {}, which round otherwise than {}: the run goes on, but not to "
+        "the "
+        "bits of one that was not stopped. LAMINA_CPU chooses them",
+        checkpoint.path.string(), there.dump(), here.dump());
+}
+
 }  // namespace
 
 nlohmann::json describe_run(const TrainingRun& run, const TrainerOptions& options,
@@ -115,6 +129,7 @@ nlohmann::json describe_run(const TrainingRun& run, const TrainerOptions& option
   for (const auto& [name, value] : run.objective.options()) objective[name] = value;
   nlohmann::json knobs = nlohmann::json::object();
   for (const auto& [name, value] : run.optimizer.knobs()) knobs[name] = value;
+  const Device device = run.optimizer.arena().device();
   const SamOptions sam = perturbs(options.sharpness_aware) ? *options.sharpness_aware : SamOptions{.rho = 0};
   return {{"lamina", version()},
           {"options",
@@ -143,13 +158,18 @@ nlohmann::json describe_run(const TrainingRun& run, const TrainerOptions& option
             {"sam_adaptive", sam.adaptive},
             {"sam_eta", sam.adaptive ? nlohmann::json(sam.eta) : nlohmann::json()},
             {"sam_m", sam.m},
-            {"device", run.optimizer.arena().device().str()},
+            {"device", device.str()},
             {"seed", *loader.seed}}},
           {"resolved",
            {{"train_images", run.loader.split().size()},
             {"steps_per_epoch", run.loader.batches()},
             {"data", to_json(identity_of_run(run.loader.split(), measured))},
+            {"kernels", kernels_on(device)},
             {"knobs", knobs}}}};
+}
+
+std::string kernels_on(Device device) {
+  return device.type == DeviceType::cpu ? instruction_set() : device.str();
 }
 
 data::DataIdentity data_of_run(const nlohmann::json& config, const std::string& source) try {
@@ -202,6 +222,7 @@ void check_same_run(const Checkpoint& checkpoint, const nlohmann::json& config) 
         "{}: a checkpoint of another run:{}\nRemove it, and the run goes on from the one before it",
         checkpoint.path.string(), differences);
   check_same_data(checkpoint.config, config, checkpoint.path.string());
+  note_other_kernels(checkpoint, config);
 }
 
 }  // namespace lamina::train

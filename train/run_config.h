@@ -24,6 +24,10 @@ struct MeasuredOn {
 nlohmann::json describe_run(const TrainingRun& run, const TrainerOptions& options,
                             const MeasuredOn& measured);
 
+// Whose kernels compute on a device: instruction_set() of the CPU's, which round each in their own way, or
+// the device.
+std::string kernels_on(Device device);
+
 // What the data of a run are, from its config.json; of a run of an earlier version, the little that it says
 // of them. Throws Error naming `source` if that is damaged.
 data::DataIdentity data_of_run(const nlohmann::json& config, const std::string& source);
@@ -37,7 +41,7 @@ std::vector<std::string> knob_differences(const KnobSettings& there, const KnobS
 // Throws Error, listing the differences, if the directory's config.json is of other options than `config`, or
 // of other data.
 void check_same_recipe(const RunDirectory& directory, const nlohmann::json& config);
-// The same for a checkpoint in it.
+// The same for a checkpoint in it. Notes it if that was computed with other kernels.
 void check_same_run(const Checkpoint& checkpoint, const nlohmann::json& config);
 
 }  // namespace lamina::train

@@ -316,7 +316,6 @@ bool measures_features(const Setup& setup) {
 nlohmann::json make_config(const Setup& setup, const std::string& command) {
   nlohmann::json knobs = nlohmann::json::object();
   for (const auto& [name, value] : setup.optimizer->knobs()) knobs[name] = value;
-  const Preset& preset = *setup.recipe.optimizer.preset;
   nlohmann::json config{{"lamina", version()},
                         {"options", to_json(setup.recipe.recipe)},
                         {"resolved",
@@ -330,7 +329,8 @@ nlohmann::json make_config(const Setup& setup, const std::string& command) {
                           {"train_images", setup.data.train.size()},
                           {"test_images", setup.data.test.size()},
                           {"steps_per_epoch", setup.loader.batches()},
-                          {"optimizer", fmt::format("{}:{}", preset.optimizer, preset.name)},
+                          {"optimizer", full_name(*setup.recipe.optimizer.preset)},
+                          {"kernels", kernels_on(setup.device)},
                           {"knobs", knobs},
                           {"schedule", setup.schedule.str()}}}};
   if (!command.empty()) config["command"] = command;
@@ -341,9 +341,9 @@ nlohmann::json make_config(const Setup& setup, const std::string& command) {
   }
   if (setup.valid.size() > 0) config["resolved"]["valid_images"] = setup.valid.size();
   if (const auto sam = sam_options(setup.recipe.recipe)) config["resolved"]["gradients"] = describe(*sam);
-  const nlohmann::json& before = setup.recipe.initial_weights;
   if (setup.initial_weights) config["resolved"]["initial_weights"] = to_json(*setup.initial_weights);
-  if (!before.is_null()) config["resolved"]["initial_weights"] = before;
+  if (const nlohmann::json& before = setup.recipe.initial_weights; !before.is_null())
+    config["resolved"]["initial_weights"] = before;
   return config;
 }
 

@@ -12,14 +12,7 @@ std::string build_description() {
 #else
   const std::string compiler = "g++ " __VERSION__;
 #endif
-#if defined(__AVX512F__)
-  const char* instructions = "AVX-512";
-#elif defined(__AVX2__)
-  const char* instructions = "AVX2 + FMA";
-#else
-  const char* instructions = "the compiler's default instructions";
-#endif
-  return fmt::format("{}, {}, {}", compiler, LAMINA_BUILD_TYPE, instructions);
+  return fmt::format("{}, {}", compiler, LAMINA_BUILD_TYPE);
 }
 
 }  // namespace lamina

@@ -6,6 +6,6 @@
 namespace lamina {
 
 std::string version();            // "0.1.0"
-std::string build_description();  // compiler, build type, instruction set
+std::string build_description();  // compiler, build type
 
 }  // namespace lamina

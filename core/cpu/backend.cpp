@@ -5,7 +5,7 @@
 #include <utility>
 
 #include "core/cpu/cpu_backend.h"
-#include "core/cpu/parallel.h"
+#include "core/parallel_for.h"
 
 namespace lamina {
 namespace {
@@ -15,7 +15,7 @@ void copy_bytes(const void* source, void* destination, std::size_t bytes) {
   constexpr std::int64_t chunk = 1 << 20;
   const auto* from = static_cast<const std::byte*>(source);
   auto* to = static_cast<std::byte*>(destination);
-  cpu::parallel_for(static_cast<std::int64_t>(bytes), chunk, [&](std::int64_t begin, std::int64_t end) {
+  parallel_for(static_cast<std::int64_t>(bytes), chunk, [&](std::int64_t begin, std::int64_t end) {
     std::memcpy(to + begin, from + begin, static_cast<std::size_t>(end - begin));
   });
 }
@@ -50,11 +50,15 @@ std::unique_ptr<Graph> CpuBackend::capture(const std::function<void()>& work) {
 
 void CpuBackend::warm_up(const std::function<void()>& work) { work(); }
 
-Backend& cpu_backend() {
+}  // namespace lamina
+
+namespace lamina::cpu::LAMINA_INSTRUCTION_SET {
+
+Backend& backend() {
   // Never destroyed: tensors held by static or thread-local objects may outlive any static of ours.
   alignas(CpuBackend) static std::byte memory[sizeof(CpuBackend)];
-  static CpuBackend& backend = *std::construct_at(reinterpret_cast<CpuBackend*>(memory));
-  return backend;
+  static CpuBackend& only = *std::construct_at(reinterpret_cast<CpuBackend*>(memory));
+  return only;
 }
 
-}  // namespace lamina
+}  // namespace lamina::cpu::LAMINA_INSTRUCTION_SET

@@ -8,7 +8,7 @@
 
 #include "core/backend.h"
 #include "core/base/rounding.h"
-#include "core/cpu/parallel.h"
+#include "core/parallel_for.h"
 #include "core/math/batch_norm.h"
 #include "core/math/unary.h"
 #include "core/memory/scratch.h"
@@ -76,7 +76,7 @@ std::vector<double> sum_rows(const Rows& rows, const Value& value, const Factors
   const std::int64_t width = (1 + static_cast<std::int64_t>(sizeof...(factors))) * rows.channels;
   const std::int64_t chunks = ceil_div(rows.count, rows.chunk);
   const Scratch<double> partial(cpu_backend().allocator(), chunks * width);
-  cpu::parallel_for(rows.count, rows.chunk, [&](std::int64_t begin, std::int64_t end) {
+  parallel_for(rows.count, rows.chunk, [&](std::int64_t begin, std::int64_t end) {
     double* sums = partial.data() + begin / rows.chunk * width;
     std::fill_n(sums, width, 0.0);
     add_rows(begin, end, rows.channels, sums, value, factors...);
@@ -92,7 +92,7 @@ std::vector<double> sum_rows(const Rows& rows, const Value& value, const Factors
 // left the last ones in the cache, and the op that follows will begin with the first.
 template <typename Body>
 void for_each_element(const Rows& rows, const Body& body) {
-  cpu::parallel_for(rows.count, rows.chunk, [&](std::int64_t begin, std::int64_t end) {
+  parallel_for(rows.count, rows.chunk, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t row = rows.count - end; row < rows.count - begin; ++row) {
       const std::int64_t first = row * rows.channels;
 #pragma omp simd

@@ -13,8 +13,8 @@
 
 #include "core/base/rounding.h"
 #include "core/cpu/micro_kernel.h"
-#include "core/cpu/parallel.h"
 #include "core/memory/scratch.h"
+#include "core/parallel_for.h"
 
 namespace lamina::cpu {
 namespace {

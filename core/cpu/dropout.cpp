@@ -1,7 +1,7 @@
 // Masks of dropout.
 #include "core/math/dropout.h"
 #include "core/cpu/cpu_backend.h"
-#include "core/cpu/parallel.h"
+#include "core/parallel_for.h"
 #include "core/random.h"
 
 namespace lamina {
@@ -15,7 +15,7 @@ void CpuBackend::dropout_mask(const Tensor& draw, std::uint64_t seed, double kee
     using T = decltype(zero);
     constexpr std::int64_t chunk = 4096;  // elements, in whole blocks
     T* to = mask.data<T>();
-    cpu::parallel_for(mask.elements(), chunk, [&](std::int64_t begin, std::int64_t end) {
+    parallel_for(mask.elements(), chunk, [&](std::int64_t begin, std::int64_t end) {
       for (std::int64_t i = begin; i < end; i += math::DropoutMask::block) drawn.fill(i, end, to);
     });
   });

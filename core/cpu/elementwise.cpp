@@ -6,20 +6,20 @@
 
 #include "core/base/rounding.h"
 #include "core/cpu/cpu_backend.h"
-#include "core/cpu/parallel.h"
 #include "core/math/convert.h"
+#include "core/parallel_for.h"
 #include "core/walk.h"
 
 namespace lamina {
 namespace {
 
-constexpr std::int64_t chunk = 16384;  // elements: a few pages per operand, well inside L2
+constexpr std::int64_t elements_at_once = 16384;  // elements: a few pages per operand, well inside L2
 
 // body(i) for each i < n. An output may be the same memory as an input: `simd` states that no iteration
 // depends on another one.
 template <typename Body>
 void for_each_element(std::int64_t n, const Body& body) {
-  cpu::parallel_for(n, chunk, [&](std::int64_t begin, std::int64_t end) {
+  parallel_for(n, elements_at_once, [&](std::int64_t begin, std::int64_t end) {
 #pragma omp simd
     for (std::int64_t i = begin; i < end; ++i) body(i);
   });
@@ -117,7 +117,7 @@ void CpuBackend::binary(const math::Binary& function, const Tensor& a, const Ten
     using T = decltype(zero);
     const T *left = a.data<T>(), *right = b.data<T>();
     T* to = out.data<T>();
-    cpu::parallel_for(out.elements(), chunk, [&](std::int64_t begin, std::int64_t end) {
+    parallel_for(out.elements(), elements_at_once, [&](std::int64_t begin, std::int64_t end) {
       std::int64_t row = begin / walk.inner(), column = begin % walk.inner();
       for (std::int64_t i = begin; i < end; ++row, column = 0) {
         const std::int64_t n = std::min(walk.inner() - column, end - i);
@@ -137,7 +137,7 @@ void CpuBackend::where(const Tensor& condition, const Tensor& a, const Tensor& b
     using T = decltype(zero);
     const T *holds = condition.data<T>(), *left = a.data<T>(), *right = b.data<T>();
     T* to = out.data<T>();
-    cpu::parallel_for(out.elements(), chunk, [&](std::int64_t begin, std::int64_t end) {
+    parallel_for(out.elements(), elements_at_once, [&](std::int64_t begin, std::int64_t end) {
       std::int64_t row = begin / walk.inner(), column = begin % walk.inner();
       for (std::int64_t i = begin; i < end; ++row, column = 0) {
         const auto start = walk.row(row);
@@ -164,13 +164,13 @@ bool CpuBackend::all_finite(const Tensor& x) {
   return visit_floating(x.dtype(), "all_finite", [&](auto zero) {
     using T = decltype(zero);
     const T* values = x.data<T>();
-    std::vector<unsigned char> bad(static_cast<std::size_t>(ceil_div(x.elements(), chunk)));
-    cpu::parallel_for(x.elements(), chunk, [&](std::int64_t begin, std::int64_t end) {
+    std::vector<unsigned char> bad(static_cast<std::size_t>(ceil_div(x.elements(), elements_at_once)));
+    parallel_for(x.elements(), elements_at_once, [&](std::int64_t begin, std::int64_t end) {
       int found = 0;
       for (std::int64_t i = begin; i < end; ++i) {
         found |= static_cast<int>(!(std::abs(values[i]) <= std::numeric_limits<T>::max()));
       }
-      bad[static_cast<std::size_t>(begin / chunk)] = found != 0;
+      bad[static_cast<std::size_t>(begin / elements_at_once)] = found != 0;
     });
     return std::find(bad.begin(), bad.end(), 1) == bad.end();
   });

@@ -4,8 +4,8 @@
 
 #include "core/base/error.h"
 #include "core/cpu/cpu_backend.h"
-#include "core/cpu/parallel.h"
 #include "core/math/images.h"
+#include "core/parallel_for.h"
 
 namespace lamina {
 namespace {
@@ -56,7 +56,7 @@ void CpuBackend::crop_images(const Tensor& images, std::span<const Crop> crops, 
   const PixelTable table(mean, std);
   const auto* pixels = images.data<std::uint8_t>();
   auto* values = out.data<float>();
-  cpu::parallel_for(out.size(0), 1, [&](std::int64_t n, std::int64_t) {
+  parallel_for(out.size(0), 1, [&](std::int64_t n, std::int64_t) {
     const Crop& crop = crops[static_cast<std::size_t>(n)];
     check(crop.source >= 0 && crop.source < images.size(0),
           "crop_images: crop {} asks for image {}; expected 0 to {}", n, crop.source, images.size(0) - 1);

@@ -6,14 +6,14 @@
 #include "core/base/error.h"
 #include "core/base/rounding.h"
 #include "core/cpu/cpu_backend.h"
-#include "core/cpu/parallel.h"
 #include "core/math/argmax.h"
+#include "core/parallel_for.h"
 #include "core/walk.h"
 
 namespace lamina {
 namespace {
 
-constexpr std::int64_t chunk = 16384;  // elements
+constexpr std::int64_t indexed_at_once = 16384;  // elements
 
 // The index at [outer, k, inner] of a tensor [K], the same for every outer and inner, or of one of all three.
 class Index {
@@ -50,19 +50,19 @@ void CpuBackend::gather(const Tensor& x, int axis, const Tensor& index, Tensor& 
     using Word = decltype(word);
     const Word* source = reinterpret_cast<const Word*>(x.raw());
     Word* result = reinterpret_cast<Word*>(out.raw());
-    cpu::parallel_for(to.outer * to.extent, std::max<std::int64_t>(1, chunk / to.inner),
-                      [&](std::int64_t row, std::int64_t end) {
-                        for (; row < end; ++row) {
-                          const std::int64_t o = row / to.extent, k = row % to.extent;
-                          const Word* part = source + o * from.extent * from.inner;
-                          if (index.rank() == 1) {  // all of the row comes from one place
-                            std::copy_n(part + at(o, k, 0) * from.inner, to.inner, result + row * to.inner);
-                            continue;
-                          }
-                          for (std::int64_t i = 0; i < to.inner; ++i)
-                            result[row * to.inner + i] = part[at(o, k, i) * from.inner + i];
-                        }
-                      });
+    parallel_for(to.outer * to.extent, std::max<std::int64_t>(1, indexed_at_once / to.inner),
+                 [&](std::int64_t row, std::int64_t end) {
+                   for (; row < end; ++row) {
+                     const std::int64_t o = row / to.extent, k = row % to.extent;
+                     const Word* part = source + o * from.extent * from.inner;
+                     if (index.rank() == 1) {  // all of the row comes from one place
+                       std::copy_n(part + at(o, k, 0) * from.inner, to.inner, result + row * to.inner);
+                       continue;
+                     }
+                     for (std::int64_t i = 0; i < to.inner; ++i)
+                       result[row * to.inner + i] = part[at(o, k, i) * from.inner + i];
+                   }
+                 });
   });
 }
 
@@ -74,20 +74,21 @@ void CpuBackend::scatter_add(const Tensor& x, int axis, const Tensor& index, Ten
   visit_floating(x.dtype(), "scatter_add", [&](auto zero) {
     using T = decltype(zero);
     const std::int64_t work = width * std::max(from.extent, to.extent);
-    cpu::parallel_for(to.outer * blocks, std::max<std::int64_t>(1, chunk / std::max<std::int64_t>(1, work)),
-                      [&](std::int64_t item, std::int64_t end) {
-                        for (; item < end; ++item) {
-                          const std::int64_t o = item / blocks, first = item % blocks * width;
-                          const std::int64_t last = std::min(to.inner, first + width);
-                          const T* terms = x.data<T>() + o * from.extent * from.inner;
-                          T* sums = out.data<T>() + o * to.extent * to.inner;
-                          for (std::int64_t row = 0; row < to.extent; ++row)
-                            std::fill(sums + row * to.inner + first, sums + row * to.inner + last, T(0));
-                          for (std::int64_t k = 0; k < from.extent; ++k)
-                            for (std::int64_t i = first; i < last; ++i)
-                              sums[at(o, k, i) * to.inner + i] += terms[k * from.inner + i];
-                        }
-                      });
+    parallel_for(to.outer * blocks,
+                 std::max<std::int64_t>(1, indexed_at_once / std::max<std::int64_t>(1, work)),
+                 [&](std::int64_t item, std::int64_t end) {
+                   for (; item < end; ++item) {
+                     const std::int64_t o = item / blocks, first = item % blocks * width;
+                     const std::int64_t last = std::min(to.inner, first + width);
+                     const T* terms = x.data<T>() + o * from.extent * from.inner;
+                     T* sums = out.data<T>() + o * to.extent * to.inner;
+                     for (std::int64_t row = 0; row < to.extent; ++row)
+                       std::fill(sums + row * to.inner + first, sums + row * to.inner + last, T(0));
+                     for (std::int64_t k = 0; k < from.extent; ++k)
+                       for (std::int64_t i = first; i < last; ++i)
+                         sums[at(o, k, i) * to.inner + i] += terms[k * from.inner + i];
+                   }
+                 });
   });
 }
 
@@ -95,8 +96,8 @@ void CpuBackend::top_k(const Tensor& x, Tensor& indices) {
   const std::int64_t columns = x.size(1), k = indices.size(1);
   visit_floating(x.dtype(), "top_k", [&](auto zero) {
     using T = decltype(zero);
-    cpu::parallel_for(
-        x.size(0), std::max<std::int64_t>(1, chunk / columns),
+    parallel_for(
+        x.size(0), std::max<std::int64_t>(1, indexed_at_once / columns),
         [&] { return std::vector<std::int32_t>(static_cast<std::size_t>(columns)); },
         [&](std::int64_t row, std::int64_t end, std::vector<std::int32_t>& order) {
           for (; row < end; ++row) {

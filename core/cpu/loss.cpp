@@ -4,8 +4,8 @@
 
 #include "core/base/error.h"
 #include "core/cpu/cpu_backend.h"
-#include "core/cpu/parallel.h"
 #include "core/math/loss.h"
+#include "core/parallel_for.h"
 
 namespace lamina {
 namespace {
@@ -14,10 +14,10 @@ namespace {
 template <typename Body>
 void for_each_row(const Tensor& rows, const Body& body) {
   const std::int64_t columns = std::max<std::int64_t>(1, rows.size(1));
-  cpu::parallel_for(rows.size(0), std::max<std::int64_t>(1, 4096 / columns),
-                    [&](std::int64_t begin, std::int64_t end) {
-                      for (std::int64_t n = begin; n < end; ++n) body(n);
-                    });
+  parallel_for(rows.size(0), std::max<std::int64_t>(1, 4096 / columns),
+               [&](std::int64_t begin, std::int64_t end) {
+                 for (std::int64_t n = begin; n < end; ++n) body(n);
+               });
 }
 
 // p = softmax(z); returns log sum exp(z). The maximum is taken off first, so that exp cannot overflow. A NaN

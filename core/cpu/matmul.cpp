@@ -5,7 +5,7 @@
 #include <algorithm>
 
 #include "core/cpu/cpu_backend.h"
-#include "core/cpu/parallel.h"
+#include "core/parallel_for.h"
 
 namespace lamina {
 namespace {
@@ -13,7 +13,7 @@ namespace {
 template <typename T>
 using Matrix = Eigen::Matrix<T, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
 template <typename T>
-using View = Eigen::Map<T, 0, Eigen::OuterStride<>>;
+using MatrixView = Eigen::Map<T, 0, Eigen::OuterStride<>>;
 
 struct Range {
   std::int64_t begin = 0, end = 0;
@@ -27,7 +27,7 @@ struct Operand {
   std::int64_t columns;
   bool transposed;
 
-  View<const Matrix<T>> block(Range rows, Range cols) const {
+  MatrixView<const Matrix<T>> block(Range rows, Range cols) const {
     if (transposed) std::swap(rows, cols);
     return {data + rows.begin * columns + cols.begin, rows.size(), cols.size(),
             Eigen::OuterStride<>(columns)};
@@ -36,7 +36,7 @@ struct Operand {
 
 template <typename T>
 void multiply(const Operand<T>& a, const Operand<T>& b, Range rows, Range cols, Range depth,
-              View<Matrix<T>> out) {
+              MatrixView<Matrix<T>> out) {
   const auto left = a.block(rows, depth), right = b.block(depth, cols);
   if (a.transposed && b.transposed) {
     out.noalias() = left.transpose() * right.transpose();
@@ -61,7 +61,7 @@ void multiply(const Operand<T>& a, const Operand<T>& b, std::int64_t rows, std::
               std::int64_t depth, T* out) {
   const bool by_rows = rows >= cols;
   const std::int64_t extent = std::max(rows, cols);
-  cpu::parallel_for(extent, strip_size(extent), [&](std::int64_t begin, std::int64_t end) {
+  parallel_for(extent, strip_size(extent), [&](std::int64_t begin, std::int64_t end) {
     const Range strip_rows = by_rows ? Range{begin, end} : Range{0, rows};
     const Range strip_cols = by_rows ? Range{0, cols} : Range{begin, end};
     multiply(a, b, strip_rows, strip_cols, {0, depth},

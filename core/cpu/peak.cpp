@@ -5,8 +5,8 @@
 #include <chrono>
 
 #include "core/cpu/cpu_backend.h"
-#include "core/cpu/parallel.h"
 #include "core/cpu/vector.h"
+#include "core/parallel_for.h"
 
 namespace lamina {
 namespace {
@@ -38,7 +38,7 @@ double CpuBackend::peak_gflops() {
   double best = 0;
   for (int repeat = 0; repeat < 20; ++repeat) {
     const auto start = std::chrono::steady_clock::now();
-    cpu::parallel_for(threads(), 1, run);
+    parallel_for(threads(), 1, run);
     const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
     best = std::max(best, flop * threads() / seconds.count() * 1e-9);
   }

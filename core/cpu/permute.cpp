@@ -2,7 +2,7 @@
 #include <cstdint>
 
 #include "core/cpu/cpu_backend.h"
-#include "core/cpu/parallel.h"
+#include "core/parallel_for.h"
 #include "core/walk.h"
 
 namespace lamina {
@@ -12,7 +12,7 @@ template <typename Word>
 void permute_words(const Word* from, const Walk<1>& walk, std::int64_t elements, Word* to) {
   constexpr std::int64_t chunk = 16384;  // elements
   const std::int64_t inner = walk.inner(), step = walk.axes[0].stride[0];
-  cpu::parallel_for(elements, chunk, [&](std::int64_t i, std::int64_t end) {
+  parallel_for(elements, chunk, [&](std::int64_t i, std::int64_t end) {
     std::int64_t row = i / inner, column = i % inner;
     for (; i < end; ++row, column = 0) {
       const Word* start = from + walk.row(row)[0];

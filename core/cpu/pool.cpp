@@ -2,8 +2,8 @@
 #include <algorithm>
 
 #include "core/cpu/cpu_backend.h"
-#include "core/cpu/parallel.h"
 #include "core/math/pool.h"
+#include "core/parallel_for.h"
 
 namespace lamina {
 namespace {
@@ -43,7 +43,7 @@ void CpuBackend::max_pool2d(const Tensor& x, const Pool2dOptions& options, Tenso
   const math::Windows horizontal{options.size, options.stride, options.padding, width, out_width};
   visit_floating(x.dtype(), "max_pool2d", [&](auto zero) {
     using T = decltype(zero);
-    cpu::parallel_for(y.size(0) * out_height, 1, [&](std::int64_t begin, std::int64_t end) {
+    parallel_for(y.size(0) * out_height, 1, [&](std::int64_t begin, std::int64_t end) {
       for (std::int64_t row = begin; row < end; ++row) {
         const T* image = x.data<T>() + row / out_height * height * width * channels;
         const math::Range rows = vertical.pixels_of(row % out_height);
@@ -64,7 +64,7 @@ void CpuBackend::max_pool2d_scatter(const Tensor& grad, const Tensor& index, con
   const std::int64_t pixels = grad.size(1) * grad.size(2), image = grad_x.elements() / grad_x.size(0);
   visit_floating(grad.dtype(), "max_pool2d_scatter", [&](auto zero) {
     using T = decltype(zero);
-    cpu::parallel_for(grad.size(0), 1, [&](std::int64_t n, std::int64_t end) {
+    parallel_for(grad.size(0), 1, [&](std::int64_t n, std::int64_t end) {
       for (; n < end; ++n) {
         T* to = grad_x.data<T>() + n * image;
         std::fill_n(to, image, T(0));
@@ -84,7 +84,7 @@ void CpuBackend::max_pool2d_gather(const Tensor& x, const Tensor& index, Tensor&
   const std::int64_t pixels = y.size(1) * y.size(2), image = x.elements() / x.size(0);
   visit_floating(x.dtype(), "max_pool2d_gather", [&](auto zero) {
     using T = decltype(zero);
-    cpu::parallel_for(y.size(0), 1, [&](std::int64_t n, std::int64_t end) {
+    parallel_for(y.size(0), 1, [&](std::int64_t n, std::int64_t end) {
       for (; n < end; ++n) {
         const T* from = x.data<T>() + n * image;
         for (std::int64_t i = n * pixels; i < (n + 1) * pixels; ++i) {
@@ -109,7 +109,7 @@ void add_scaled(const T* x, T scale, std::int64_t channels, T* sum) {
 template <typename T, typename RowsOf, typename ColumnsOf>
 void sum_ranges(const Tensor& x, T share, const RowsOf& rows_of, const ColumnsOf& columns_of, Tensor& y) {
   const std::int64_t height = y.size(1), width = y.size(2), channels = y.size(3), line = x.size(2);
-  cpu::parallel_for(y.size(0) * height, 1, [&](std::int64_t row, std::int64_t end) {
+  parallel_for(y.size(0) * height, 1, [&](std::int64_t row, std::int64_t end) {
     for (; row < end; ++row) {
       const T* image = x.data<T>() + row / height * x.size(1) * line * channels;
       const math::Range rows = rows_of(row % height);

@@ -5,14 +5,14 @@
 
 #include "core/base/rounding.h"
 #include "core/cpu/cpu_backend.h"
-#include "core/cpu/parallel.h"
 #include "core/math/argmax.h"
+#include "core/parallel_for.h"
 #include "core/walk.h"
 
 namespace lamina {
 namespace {
 
-constexpr std::int64_t chunk = 16384;  // elements
+constexpr std::int64_t reduced_at_once = 16384;  // elements
 
 // total[i] += x[i]
 template <typename T>
@@ -41,14 +41,15 @@ void sum_middle(const T* x, const AxisSum& axis, double* out) {
   const std::int64_t outer = axis.outer, middle = axis.middle, inner = axis.inner;
   const std::int64_t columns = std::min<std::int64_t>(inner, 1024);
   const std::int64_t blocks = ceil_div(inner, columns);
-  const std::int64_t part_length =
-      std::max(ceil_div(chunk, columns), ceil_div(middle, ceil_div(std::int64_t{64}, outer * blocks)));
+  const std::int64_t part_length = std::max(ceil_div(reduced_at_once, columns),
+                                            ceil_div(middle, ceil_div(std::int64_t{64}, outer * blocks)));
   const std::int64_t parts = ceil_div(middle, part_length);
   std::vector<double> partial(static_cast<std::size_t>(parts > 1 ? parts * outer * inner : 0));
   double* sums = parts > 1 ? partial.data() : out;
 
-  const std::int64_t grain = std::max<std::int64_t>(1, chunk / (columns * std::min(middle, part_length)));
-  cpu::parallel_for(parts * outer * blocks, grain, [&](std::int64_t item, std::int64_t end) {
+  const std::int64_t grain =
+      std::max<std::int64_t>(1, reduced_at_once / (columns * std::min(middle, part_length)));
+  parallel_for(parts * outer * blocks, grain, [&](std::int64_t item, std::int64_t end) {
     for (; item < end; ++item) {
       const std::int64_t row = item / blocks, column = item % blocks * columns;  // row = part * outer + a
       const std::int64_t first = row / outer * part_length;
@@ -105,7 +106,7 @@ void CpuBackend::broadcast_to(const Tensor& x, Tensor& out) {
     using T = decltype(zero);
     const T* from = x.data<T>();
     T* to = out.data<T>();
-    cpu::parallel_for(out.elements(), chunk, [&](std::int64_t i, std::int64_t end) {
+    parallel_for(out.elements(), reduced_at_once, [&](std::int64_t i, std::int64_t end) {
       for (std::int64_t column = i % inner; i < end; column = 0) {
         const std::int64_t n = std::min(inner - column, end - i);
         const T* start = from + walk.row(i / inner)[0];
@@ -127,8 +128,8 @@ template <typename T, typename Visit>
 void for_each_argmax(const Tensor& x, const Visit& visit) {
   const std::int64_t columns = x.shape().back(), rows = x.elements() / std::max<std::int64_t>(1, columns);
   const T* values = x.data<T>();
-  const std::int64_t grain = std::max<std::int64_t>(1, chunk / std::max<std::int64_t>(1, columns));
-  cpu::parallel_for(rows, grain, [&](std::int64_t begin, std::int64_t end) {
+  const std::int64_t grain = std::max<std::int64_t>(1, reduced_at_once / std::max<std::int64_t>(1, columns));
+  parallel_for(rows, grain, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t r = begin; r < end; ++r) visit(r, math::argmax(values + r * columns, columns));
   });
 }

@@ -3,7 +3,7 @@
 #include <cstring>
 
 #include "core/cpu/cpu_backend.h"
-#include "core/cpu/parallel.h"
+#include "core/parallel_for.h"
 
 namespace lamina {
 namespace {
@@ -42,7 +42,7 @@ void for_each_outer(const Layout& layout, const Slice& slice, const Body& body) 
   const std::int64_t part_bytes = slice.count * layout.bytes;
   if (part_bytes == 0) return;
   const std::int64_t chunk = std::max<std::int64_t>(1, (1 << 16) / part_bytes);
-  cpu::parallel_for(layout.outer, chunk, [&](std::int64_t begin, std::int64_t end) {
+  parallel_for(layout.outer, chunk, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t o = begin; o < end; ++o) {
       body((o * layout.whole_blocks + slice.start) * layout.bytes, o * part_bytes);
     }

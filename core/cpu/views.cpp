@@ -5,9 +5,9 @@
 #include <vector>
 
 #include "core/cpu/cpu_backend.h"
-#include "core/cpu/parallel.h"
 #include "core/cpu/resize.h"
 #include "core/math/views.h"
+#include "core/parallel_for.h"
 
 namespace lamina {
 namespace {
@@ -220,7 +220,7 @@ void CpuBackend::make_views(const Tensor& images, std::span<const View> views, T
   const AllTaps taps(views, height, width);
   const auto* sources = images.data<std::uint8_t>();
   auto* results = out.data<std::uint8_t>();
-  cpu::parallel_for(
+  parallel_for(
       out.size(0), 1, [] { return Workspace(); },
       [&](std::int64_t n, std::int64_t, Workspace& workspace) {
         const View& view = views[static_cast<std::size_t>(n)];

@@ -8,9 +8,9 @@
 
 #include <algorithm>
 
-#include "core/cpu/parallel.h"
 #include "core/cpu/winograd_tiles.h"
 #include "core/memory/scratch.h"
+#include "core/parallel_for.h"
 
 namespace lamina::cpu {
 namespace {

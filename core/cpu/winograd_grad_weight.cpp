@@ -6,10 +6,10 @@
 // the shape, are added in their order: the result does not depend on the threads.
 #include <algorithm>
 
-#include "core/cpu/parallel.h"
 #include "core/cpu/winograd.h"
 #include "core/cpu/winograd_tiles.h"
 #include "core/memory/scratch.h"
+#include "core/parallel_for.h"
 
 namespace lamina::cpu {
 namespace {

@@ -1,5 +1,6 @@
 #include "core/base/unsigned_nan.h"
-#include "core/cpu/parallel.h"
+#include "core/parallel_for.h"
+#include "optim/engine/cpu_twins.h"
 #include "optim/engine/engine.h"
 
 namespace lamina {
@@ -25,7 +26,7 @@ void for_each(std::span<const Chunk> chunks, const std::function<void(std::size_
     ends.push_back(i + 1);
     elements = 0;
   }
-  cpu::parallel_for(static_cast<std::int64_t>(ends.size()), 1, [&](std::int64_t group, std::int64_t) {
+  parallel_for(static_cast<std::int64_t>(ends.size()), 1, [&](std::int64_t group, std::int64_t) {
     const auto g = static_cast<std::size_t>(group);
     for (std::size_t i = g == 0 ? 0 : ends[g - 1]; i < ends[g]; ++i) body(i);
   });
@@ -54,12 +55,21 @@ void check_trust(double trust, const Segment& segment, const Step& step) {
         step.number, segment.name, segment.shape.str(), unsigned_nan(trust));
 }
 
+template <template <typename> class Rule, typename Real>
+void built_in_step(const Arena& arena, std::span<const LayerSettings> settings, const Rule<Real>& rule,
+                   const Step& step, const Request& request, StepReport& report) {
+  switch (cpu::chosen_instruction_set()) {
+#define LAMINA_CASE(set)         \
+  case cpu::InstructionSet::set: \
+    return cpu::set::built_in_step(arena, settings, rule, step, request, report);
+    LAMINA_INSTRUCTION_SETS(LAMINA_CASE)
+#undef LAMINA_CASE
+  }
+}
+
 }  // namespace engine
 
-template class OptimizerOf<rules::Sgd>;
-template class OptimizerOf<rules::AdamW>;
-template class OptimizerOf<rules::Lars>;
-template class OptimizerOf<rules::Lamb>;
-template class OptimizerOf<rules::TvLars>;
+#define LAMINA_INSTANTIATE(rule) template class OptimizerOf<rule>;
+LAMINA_BUILT_IN_RULES(LAMINA_INSTANTIATE)
 
 }  // namespace lamina

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "optim/engine/cpu.h"
+#include "optim/engine/cpu_twins.h"
 #include "optim/engine/cuda.h"
 #include "optim/knobs.h"
 #include "optim/optimizer.h"
@@ -43,7 +44,10 @@ void OptimizerOf<Rule>::apply(const Step& step, StepReport& report) {
   visit_floating(arena_.dtype(), name(), [&](auto zero) {
     using Real = decltype(zero);
     const Rule<Real> rule(options_, step);
-    engine::CpuStep<Rule<Real>, Real>(arena_, settings_, rule, step).run(request(), report);
+    if constexpr (engine::built_in<Rule>)
+      engine::built_in_step<Rule, Real>(arena_, settings_, rule, step, request(), report);
+    else
+      engine::CpuStep<Rule<Real>, Real>(arena_, settings_, rule, step).run(request(), report);
   });
 }
 

@@ -1,4 +1,4 @@
-#include "core/cpu/thread_pool.h"
+#include "core/thread_pool.h"
 
 #include <algorithm>
 #include <atomic>
@@ -15,7 +15,7 @@
 
 #include "core/base/resource_limits.h"
 
-namespace lamina::cpu {
+namespace lamina {
 namespace {
 
 thread_local bool inside = false;  // work() is running on this thread
@@ -113,4 +113,4 @@ void run_on_threads(int threads, const std::function<void()>& work) {
   pool().run(threads, work);
 }
 
-}  // namespace lamina::cpu
+}  // namespace lamina

@@ -11,9 +11,9 @@
 
 #include "core/backend.h"
 #include "core/base/rounding.h"
-#include "core/cpu/thread_pool.h"
+#include "core/thread_pool.h"
 
-namespace lamina::cpu {
+namespace lamina {
 
 // body(begin, end, workspace) for consecutive ranges of at most `chunk` out of [0, n). Each thread makes a
 // workspace of its own, which holds anything when a body starts. An exception is rethrown.
@@ -50,4 +50,4 @@ void parallel_for(std::int64_t n, std::int64_t chunk, const Body& body) {
       [&body](std::int64_t begin, std::int64_t end, Nothing) { body(begin, end); });
 }
 
-}  // namespace lamina::cpu
+}  // namespace lamina

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cstdint>
 
-#include "core/cpu/parallel.h"
+#include "core/parallel_for.h"
 
 namespace lamina {
 namespace {
@@ -14,13 +14,12 @@ constexpr int block_words = 4;
 template <typename Use>
 void for_each_block(const Random& random, std::int64_t words, const Use& use) {
   constexpr std::int64_t chunk = 4096;  // blocks
-  cpu::parallel_for(ceil_div<std::int64_t>(words, block_words), chunk,
-                    [&](std::int64_t begin, std::int64_t end) {
-                      for (std::int64_t block = begin; block < end; ++block) {
-                        const auto first = static_cast<std::uint32_t>(block * block_words);
-                        use(random.block(first), first);
-                      }
-                    });
+  parallel_for(ceil_div<std::int64_t>(words, block_words), chunk, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t block = begin; block < end; ++block) {
+      const auto first = static_cast<std::uint32_t>(block * block_words);
+      use(random.block(first), first);
+    }
+  });
 }
 
 }  // namespace

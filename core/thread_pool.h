@@ -4,11 +4,11 @@
 
 #include <functional>
 
-namespace lamina::cpu {
+namespace lamina {
 
 // Calls work() here and, at the same time, on up to `threads` - 1 other threads; returns when all calls have
 // ended. A thread that has not woken up by the time the call here ends is not waited for. Within work(), and
 // while another thread's call is running, work() is called once, here. It must not throw.
 void run_on_threads(int threads, const std::function<void()>& work);
 
-}  // namespace lamina::cpu
+}  // namespace lamina
