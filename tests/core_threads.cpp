@@ -63,8 +63,7 @@ TEST_CASE("what a loop's body throws comes out of the loop, and later loops work
   const FourThreads four;
   for (int round = 0; round < 50; ++round) {
     CHECK_THROWS_AS(
-        parallel_for(64, 1,
-                          [](std::int64_t begin, std::int64_t) { check(begin != 37, "item {}", begin); }),
+        parallel_for(64, 1, [](std::int64_t begin, std::int64_t) { check(begin != 37, "item {}", begin); }),
         Error);
     CHECK(visits(64, 1) == std::vector<int>(64, 1));
   }

@@ -8,10 +8,10 @@
 
 #include "core/backend.h"
 #include "core/base/rounding.h"
-#include "core/parallel_for.h"
 #include "core/math/batch_norm.h"
 #include "core/math/unary.h"
 #include "core/memory/scratch.h"
+#include "core/parallel_for.h"
 
 namespace lamina::cpu::batch_norm {
 
