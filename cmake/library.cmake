@@ -40,7 +40,7 @@ set(common_headers <algorithm> <filesystem> <functional> <map> <memory> <optiona
 
 # For a target whose files are small and many: most of their time goes into what they include.
 function(lamina_compile_together target)
-  set_target_properties(${target} PROPERTIES UNITY_BUILD ${LAMINA_UNITY} UNITY_BUILD_BATCH_SIZE 20)
+  set_target_properties(${target} PROPERTIES UNITY_BUILD ${LAMINA_UNITY} UNITY_BUILD_BATCH_SIZE 0)
 endfunction()
 
 # What a library's files are compiled with, whatever an embedding project has set.

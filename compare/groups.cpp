@@ -17,7 +17,7 @@ nlohmann::json comparable_options(const RunResult& run, const std::string& data)
   return options;
 }
 
-struct Contender {
+struct ContenderRuns {
   Group group;
   std::string given_label;
   nlohmann::json options;  // as given
@@ -35,7 +35,7 @@ bool same_knobs(const nlohmann::json& a, const nlohmann::json& b) {
 }
 
 // What an option came to is unknown where that is only the option again.
-bool same_but_for_knobs(const Contender& contender, const nlohmann::json& settled) {
+bool same_but_for_knobs(const ContenderRuns& contender, const nlohmann::json& settled) {
   return std::all_of(settled.items().begin(), settled.items().end(), [&](const auto& item) {
     const nlohmann::json &ours = contender.settled[item.key()], &given = contender.options[item.key()];
     return item.key() == "set" || ours == item.value() || ours == given || item.value() == given;
@@ -43,7 +43,7 @@ bool same_but_for_knobs(const Contender& contender, const nlohmann::json& settle
 }
 
 // Equal options come to other knobs, views or losses where a version has changed its defaults.
-bool is_same_contender(const Contender& contender, const nlohmann::json& options,
+bool is_same_contender(const ContenderRuns& contender, const nlohmann::json& options,
                        const nlohmann::json& settled) {
   if (contender.settled == settled) return true;
   if (contender.options != options || !same_but_for_knobs(contender, settled)) return false;
@@ -51,19 +51,19 @@ bool is_same_contender(const Contender& contender, const nlohmann::json& options
 }
 
 // Peers: the contenders that a label must tell apart.
-bool differs(const std::string& name, const std::vector<const Contender*>& peers) {
-  return std::any_of(peers.begin(), peers.end(), [&](const Contender* peer) {
+bool differs(const std::string& name, const std::vector<const ContenderRuns*>& peers) {
+  return std::any_of(peers.begin(), peers.end(), [&](const ContenderRuns* peer) {
     return peer->options[name] != peers.front()->options[name] &&
            peer->settled[name] != peers.front()->settled[name];
   });
 }
 
 // "lambda=0.02": those knobs set that are not set by all.
-std::string describe_knobs(const Contender& contender, const std::vector<const Contender*>& peers) {
+std::string describe_knobs(const ContenderRuns& contender, const std::vector<const ContenderRuns*>& peers) {
   std::string text;
   for (const nlohmann::json& knob : contender.options["set"]) {
     const std::string name = as_text(knob).substr(0, as_text(knob).find('='));
-    const bool shared = std::all_of(peers.begin(), peers.end(), [&](const Contender* peer) {
+    const bool shared = std::all_of(peers.begin(), peers.end(), [&](const ContenderRuns* peer) {
       const nlohmann::json &theirs = peer->options["set"], &all = peer->settled["set"];
       return std::find(theirs.begin(), theirs.end(), knob) != theirs.end() ||
              (all.is_object() && all.contains(name) &&
@@ -75,15 +75,15 @@ std::string describe_knobs(const Contender& contender, const std::vector<const C
 }
 
 std::string short_path(const nlohmann::json& path, const std::string& option,
-                       const std::vector<const Contender*>& peers) {
+                       const std::vector<const ContenderRuns*>& peers) {
   std::vector<std::string> others;
-  for (const Contender* peer : peers)
+  for (const ContenderRuns* peer : peers)
     if (peer->options[option].is_string()) others.push_back(peer->options[option].get<std::string>());
   return path.is_string() ? distinct_part(path.get<std::string>(), others) : as_text(path);
 }
 
 // ", trust_coefficient=0.01": the knobs that equal options of another came to otherwise.
-std::string describe_settled(const Contender& contender, const std::vector<const Contender*>& peers) {
+std::string describe_settled(const ContenderRuns& contender, const std::vector<const ContenderRuns*>& peers) {
   std::string text;
   if (!knows_knobs(contender.settled)) return text;
   for (const auto& [knob, value] : contender.settled["set"].items()) {
@@ -98,7 +98,7 @@ std::string describe_settled(const Contender& contender, const std::vector<const
 }
 
 // "lars, batch 512, warmup epochs 2": what differs among the peers and is not this program's default.
-std::string describe(const Contender& contender, const std::vector<const Contender*>& peers) {
+std::string describe(const ContenderRuns& contender, const std::vector<const ContenderRuns*>& peers) {
   std::string text = as_text(contender.options["optimizer"]);
   for (const std::string& name : compared_options()) {
     if (name == "optimizer" || !differs(name, peers)) continue;
@@ -116,9 +116,9 @@ std::string describe(const Contender& contender, const std::vector<const Contend
   return text + describe_settled(contender, peers);
 }
 
-std::string label_of(const Contender& contender, const std::vector<Contender>& contenders) {
-  std::vector<const Contender*> peers;
-  for (const Contender& other : contenders) {
+std::string label_of(const ContenderRuns& contender, const std::vector<ContenderRuns>& contenders) {
+  std::vector<const ContenderRuns*> peers;
+  for (const ContenderRuns& other : contenders) {
     if (other.given_label == contender.given_label) peers.push_back(&other);
   }
   if (contender.given_label.empty()) return describe(contender, peers);
@@ -195,13 +195,13 @@ Statistic statistic(const std::vector<double>& values) {
 }
 
 std::vector<Group> group_runs(const std::vector<RunResult>& runs) {
-  std::vector<Contender> contenders;
+  std::vector<ContenderRuns> contenders;
   const std::vector<std::string> data = name_data(runs);
   for (std::size_t i = 0; i < runs.size(); ++i) {
     const RunResult& run = runs[i];
     const nlohmann::json options = comparable_options(run, data[i]),
                          settled = settled_options(run.config, options);
-    auto contender = std::find_if(contenders.begin(), contenders.end(), [&](const Contender& c) {
+    auto contender = std::find_if(contenders.begin(), contenders.end(), [&](const ContenderRuns& c) {
       return c.given_label == run.label && is_same_contender(c, options, settled);
     });
     if (contender == contenders.end()) {
@@ -213,7 +213,7 @@ std::vector<Group> group_runs(const std::vector<RunResult>& runs) {
     contender->group.runs.back().data = data[i];
   }
   std::vector<Group> groups;
-  for (Contender& contender : contenders) {
+  for (ContenderRuns& contender : contenders) {
     contender.group.label = on_one_line(label_of(contender, contenders));
     average(contender.group);
     groups.push_back(contender.group);

@@ -5,7 +5,7 @@
 namespace lamina::tests {
 namespace {
 
-Arguments pretraining(const fs::path& out) {
+Arguments refused_pretraining(const fs::path& out) {
   return {"pretrain",
           "--data",
           "synthetic:8x8x3x4",
@@ -67,7 +67,7 @@ TEST_CASE("options of a pretraining that make no sense are refused, and nothing 
        "give one of them"},
   };
   for (const Refusal& refusal : refusals) {
-    const Outcome outcome = run(pretraining(out) + refusal.options);
+    const Outcome outcome = run(refused_pretraining(out) + refusal.options);
     INFO(outcome.err);
     CHECK(outcome.status == 2);
     CHECK(outcome.err.find(refusal.message) != std::string::npos);
@@ -79,8 +79,8 @@ TEST_CASE("a loss of pretraining that is no number names what is none") {
   const TemporaryFolder folder;
   const fs::path out = folder / "run";
   const Outcome outcome =
-      run(pretraining(out) + Arguments{"--method", "barlow-twins", "--batch", "32", "--optimizer", "sgd",
-                                       "--lr", "1e30", "--projector", "16"});
+      run(refused_pretraining(out) + Arguments{"--method", "barlow-twins", "--batch", "32", "--optimizer",
+                                               "sgd", "--lr", "1e30", "--projector", "16"});
   INFO(outcome.err);
   CHECK(outcome.status == 1);
   CHECK(outcome.err.find("training diverged in epoch 1") != std::string::npos);
@@ -106,11 +106,11 @@ TEST_CASE("a pretraining does not go on with another recipe") {
   const TemporaryFolder folder;
   const fs::path out = folder / "run";
   const Arguments options{"--method", "simclr", "--batch", "32", "--projector", "8"};
-  REQUIRE(run(pretraining(out) + options).status == 0);
+  REQUIRE(run(refused_pretraining(out) + options).status == 0);
   for (const Arguments& other :
        {Arguments{"--set-loss", "temperature=0.2"}, Arguments{"--views", "lightly-simclr"},
         Arguments{"--projector", "9"}, Arguments{"--bn-batch", "16"}}) {
-    const Outcome outcome = run(pretraining(out) + options + Arguments{"--resume"} + other);
+    const Outcome outcome = run(refused_pretraining(out) + options + Arguments{"--resume"} + other);
     INFO(outcome.err);
     CHECK(outcome.status == 2);
     CHECK(outcome.err.find(other[0]) != std::string::npos);

@@ -99,7 +99,7 @@ class PseudoTerminal {
     resize(size);
     modes_ = modes();
   }
-  ~PseudoTerminal() { close(slave_), close(master_); }
+  ~PseudoTerminal() { ::close(slave_), ::close(master_); }
   PseudoTerminal(const PseudoTerminal&) = delete;
   PseudoTerminal& operator=(const PseudoTerminal&) = delete;
 
@@ -133,7 +133,7 @@ class PseudoTerminal {
       REQUIRE(dup2(terminal.slave_, STDERR_FILENO) == STDERR_FILENO);
       setenv("TERM", "xterm", 1);
     }
-    ~StandardError() { dup2(before_, STDERR_FILENO), close(before_); }
+    ~StandardError() { dup2(before_, STDERR_FILENO), ::close(before_); }
     StandardError(const StandardError&) = delete;
     StandardError& operator=(const StandardError&) = delete;
 

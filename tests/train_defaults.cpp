@@ -11,7 +11,7 @@ namespace {
 
 using train::Recipe;
 
-Recipe recipe_of(const std::string& optimizer) {
+Recipe recipe_with(const std::string& optimizer) {
   Recipe recipe;
   recipe.data = "synthetic:8x8x3x4";
   recipe.model = "resnet8";
@@ -36,7 +36,7 @@ std::string knob(const Recipe& recipe, const std::string& wanted) {
 }
 
 TEST_CASE("who names neither a preset nor a learning rate gets defaults for the run") {
-  Recipe recipe = recipe_of("tvlars");
+  Recipe recipe = recipe_with("tvlars");
   CHECK(knob(recipe, "lr") == "0.03125");  // 0.5 * 16 / 256
   CHECK(knob(recipe, "trust_coefficient") == "0.01");
   CHECK(knob(recipe, "lambda") == "0.625");  // 5 / 8 steps
@@ -44,8 +44,8 @@ TEST_CASE("who names neither a preset nor a learning rate gets defaults for the 
   recipe.set = {"trust_coefficient=0.02"};
   CHECK(knob(recipe, "trust_coefficient") == "0.02");
   CHECK(knob(recipe, "lr") == "0.03125");
-  CHECK(knob(recipe_of("sgd"), "weight_decay") == "0.0005");
-  recipe = recipe_of("sgd");
+  CHECK(knob(recipe_with("sgd"), "weight_decay") == "0.0005");
+  recipe = recipe_with("sgd");
   recipe.weight_decay = 0.25;
   CHECK(knob(recipe, "weight_decay") == "0.25");
 }
@@ -53,7 +53,7 @@ TEST_CASE("who names neither a preset nor a learning rate gets defaults for the 
 TEST_CASE("a preset or a learning rate that is named leaves all knobs to the preset") {
   for (const char* way : {"preset", "lr", "set"}) {
     INFO(way);
-    Recipe recipe = recipe_of(way == std::string("preset") ? "lars:paper" : "lars");
+    Recipe recipe = recipe_with(way == std::string("preset") ? "lars:paper" : "lars");
     if (way == std::string("lr")) recipe.lr = 1;
     if (way == std::string("set")) recipe.set = {"lr=1"};
     CHECK(knob(recipe, "lr") == "1");
@@ -63,7 +63,7 @@ TEST_CASE("a preset or a learning rate that is named leaves all knobs to the pre
 
 TEST_CASE("a run goes on with the defaults that it started with") {
   const Directory directory;
-  const Recipe recipe = recipe_of("lars");
+  const Recipe recipe = recipe_with("lars");
   {
     train::RecipeRun run(train::make_setup(train::resolve(recipe)),
                          train::RunDirectory::open_or_create(directory.file("run")), "");
@@ -94,15 +94,15 @@ TEST_CASE("a run whose knobs depend on its length is not made longer, by default
     CHECK(results_in(directory.file(name)) == before);
     return differences;
   };
-  CHECK(refused("default", recipe_of("tvlars"),
+  CHECK(refused("default", recipe_with("tvlars"),
                 {"epochs 2, which cannot be trained for 4", "lambda: 1.25 there, 0.625 here",
                  "delay_epochs: 0.8 there, 1.6 here", "init_weights"}) == "nothing");
-  Recipe set = recipe_of("tvlars");
+  Recipe set = recipe_with("tvlars");
   set.lr = 0.5;
   set.set = {"delay_epochs=0.5*E"};
   CHECK(refused("set", set, {"delay_epochs: 1 there, 2 here"}) == "nothing");
 
-  Recipe fixed = recipe_of("tvlars");
+  Recipe fixed = recipe_with("tvlars");
   fixed.set = {"lambda=0.5", "delay_epochs=1"};
   fixed.group = {"fc.*:lr=0.5"};
   train("whole", fixed, 4);
@@ -114,7 +114,7 @@ TEST_CASE("a run whose knobs depend on its length is not made longer, by default
 
 TEST_CASE("a run that was given a size for images that have their own goes on, as it began") {
   const Directory directory;
-  Recipe recipe = recipe_of("sgd");
+  Recipe recipe = recipe_with("sgd");
   train::RunDirectory run = train::RunDirectory::open_or_create(directory.file("run"));
   recipe.image_size = 16;
   CHECK(unexplained([&] { train::make_setup(train::resolve(recipe)); }, {"images have a fixed size"}) ==
@@ -123,7 +123,7 @@ TEST_CASE("a run that was given a size for images that have their own goes on, a
 }
 
 TEST_CASE("a recipe takes what the loader and the decoder take, and no more") {
-  Recipe recipe = recipe_of("sgd");
+  Recipe recipe = recipe_with("sgd");
   recipe.workers = data::most_workers;
   recipe.image_size = data::most_image_size;
   CHECK_NOTHROW(train::check_recipe(recipe));

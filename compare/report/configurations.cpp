@@ -10,12 +10,12 @@
 namespace lamina::compare {
 namespace {
 
-using Settings = std::vector<DescribedOption>;
+using DescribedOptions = std::vector<DescribedOption>;
 
 // Names in the order of the first contender that has them.
-std::vector<std::string> names_in(const std::vector<Settings>& contenders) {
+std::vector<std::string> names_in(const std::vector<DescribedOptions>& contenders) {
   std::vector<std::string> names;
-  for (const Settings& settings : contenders) {
+  for (const DescribedOptions& settings : contenders) {
     for (const DescribedOption& setting : settings) {
       if (std::find(names.begin(), names.end(), setting.name) == names.end()) names.push_back(setting.name);
     }
@@ -23,22 +23,23 @@ std::vector<std::string> names_in(const std::vector<Settings>& contenders) {
   return names;
 }
 
-std::string value_in(const Settings& settings, const std::string& name) {
+std::string value_in(const DescribedOptions& settings, const std::string& name) {
   const auto found = std::find_if(settings.begin(), settings.end(),
                                   [&](const auto& setting) { return setting.name == name; });
   if (found == settings.end()) return no_value;
   return found->value.empty() ? no_value : found->value;
 }
 
-bool all_share(const std::vector<Settings>& contenders, const std::string& name) {
-  return std::all_of(contenders.begin(), contenders.end(), [&](const Settings& settings) {
+bool all_share(const std::vector<DescribedOptions>& contenders, const std::string& name) {
+  return std::all_of(contenders.begin(), contenders.end(), [&](const DescribedOptions& settings) {
     return value_in(settings, name) == value_in(contenders.front(), name);
   });
 }
 
 // A row per name that differs, a column per contender; empty if nothing does.
-std::string table_of_differences(const std::vector<Group>& groups, const std::vector<Settings>& contenders,
-                                 const std::string& what, std::string (*show_name)(std::string_view)) {
+std::string table_of_differences(const std::vector<Group>& groups,
+                                 const std::vector<DescribedOptions>& contenders, const std::string& what,
+                                 std::string (*show_name)(std::string_view)) {
   HtmlTable table{{what}};
   for (std::size_t i = 0; i < groups.size(); ++i) {
     table.header.push_back(html_label(i, groups[i].label));
@@ -47,13 +48,13 @@ std::string table_of_differences(const std::vector<Group>& groups, const std::ve
   for (const std::string& name : names_in(contenders)) {
     if (all_share(contenders, name)) continue;
     std::vector<std::string> row{"<code>" + escape_html(show_name(name)) + "</code>"};
-    for (const Settings& settings : contenders) row.push_back(escape_html(value_in(settings, name)));
+    for (const DescribedOptions& settings : contenders) row.push_back(escape_html(value_in(settings, name)));
     table.rows.push_back(row);
   }
   return table.rows.empty() ? "" : table.str();
 }
 
-std::string list_of_shared(const std::vector<Settings>& contenders) {
+std::string list_of_shared(const std::vector<DescribedOptions>& contenders) {
   std::string text;
   for (const DescribedOption& option : contenders.front()) {
     if (option.is_default || !all_share(contenders, option.name)) continue;
@@ -63,8 +64,8 @@ std::string list_of_shared(const std::vector<Settings>& contenders) {
   return text;
 }
 
-Settings knobs_of(const Group& group) {
-  Settings knobs;
+DescribedOptions knobs_of(const Group& group) {
+  DescribedOptions knobs;
   const nlohmann::json& config = group.representative().config;
   const auto resolved = config.value("resolved", nlohmann::json::object());
   const nlohmann::json values = resolved.value("knobs", nlohmann::json::object());
@@ -92,7 +93,7 @@ std::string folded(const std::string& title, const std::string& html) {
 }  // namespace
 
 std::string configurations(const std::vector<Group>& groups) {
-  std::vector<Settings> options, knobs;
+  std::vector<DescribedOptions> options, knobs;
   for (const Group& group : groups) {
     options.push_back(describe_options(group.representative()));
     knobs.push_back(knobs_of(group));
