@@ -4,7 +4,9 @@ lamina_library(apps)
 target_link_libraries(lamina_apps PUBLIC lamina_analysis lamina_compare PRIVATE CLI11::CLI11)
 target_compile_options(lamina_apps PRIVATE ${quick_to_compile})
 lamina_compile_together(lamina_apps)
-target_precompile_headers(lamina_apps REUSE_FROM lamina_train)
+if(NOT LAMINA_UNITY)
+  target_precompile_headers(lamina_apps REUSE_FROM lamina_train)
+endif()
 set_source_files_properties(apps/command.cpp PROPERTIES COMPILE_OPTIONS $<$<CONFIG:Release>:-O0> SKIP_PRECOMPILE_HEADERS ON)  # all of CLI11
 target_compile_definitions(lamina_apps PRIVATE
   "LAMINA_LIBRARIES=\"Eigen ${Eigen3_VERSION}, fmt ${fmt_VERSION}, nlohmann-json ${nlohmann_json_VERSION}, CLI11 ${CLI11_VERSION}, toml++ ${tomlplusplus_VERSION}, zlib ${ZLIB_VERSION_STRING}, libjpeg ${JPEG_VERSION}, libpng ${PNG_VERSION_STRING}, stb_image, xxHash, libLBFGS\"")
