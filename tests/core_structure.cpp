@@ -56,6 +56,7 @@ Names includes_against_the_order_of_core(const SourceFiles& files) {
       {"core/memory", {"core/memory", "core/base"}},
       {"core/math", {"core/math", "core/base/host_device.h", "core/bf16.h"}},
       {"core/files", {"core/files", "core", "core/base"}},
+      {"core/parallel", {"core/parallel", "core/base"}},
       {"core/ops", {"core/ops", "core", "core/memory", "core/math", "core/base"}},
       {"core/cpu", {"core/cpu", "core", "core/memory", "core/math", "core/base"}},
       {"core/cuda", {"core/cuda", "core", "core/memory", "core/math", "core/base"}},

@@ -1,0 +1,16 @@
+# Data parallel training over MPI. Sets lamina_mpi to whether it is built.
+set(lamina_mpi OFF)
+if(LAMINA_MPI)
+  set(MPI_CXX_SKIP_MPICXX ON)  # the C interface alone
+  find_package(MPI QUIET COMPONENTS CXX)
+  if(MPI_CXX_FOUND)
+    set(lamina_mpi ON)
+    message(STATUS "MPI: ${MPI_CXX_VERSION} (${MPI_CXX_LIBRARIES})")
+  elseif(LAMINA_MPI STREQUAL "AUTO")
+    message(STATUS "MPI: not built, no MPI was found")
+  else()
+    message(FATAL_ERROR "LAMINA_MPI is ${LAMINA_MPI}, but no MPI was found; install one (libopenmpi-dev) or set MPI_HOME. -DLAMINA_MPI=OFF builds without.")
+  endif()
+else()
+  message(STATUS "MPI: not built, LAMINA_MPI is ${LAMINA_MPI}")
+endif()

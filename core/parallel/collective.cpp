@@ -1,0 +1,66 @@
+#include "core/parallel/collective.h"
+
+#include <charconv>
+#include <cstdlib>
+#include <memory>
+
+#include "core/base/error.h"
+#include "core/parallel/mpi.h"
+
+namespace lamina {
+namespace {
+
+class OneProcess final : public Collective {
+ public:
+  int rank() const override { return 0; }
+  int size() const override { return 1; }
+  int host_rank() const override { return 0; }
+  int host_size() const override { return 1; }
+  void sum(std::span<float>) override {}
+  void sum(std::span<double>) override {}
+  void broadcast(std::span<std::byte>, int) override {}
+  std::vector<std::string> gather(std::string_view text) override { return {std::string(text)}; }
+  void barrier() override {}
+  [[noreturn]] void abort(int status) override { std::_Exit(status); }
+};
+
+std::unique_ptr<Collective> connect() {
+  const int processes = launched_processes();
+  if (processes == 0) return std::make_unique<OneProcess>();
+  check(mpi_is_built() || processes == 1,
+        "{} processes were started together, but this build of Lamina has no MPI: each would take itself for "
+        "the "
+        "only one. Build it where MPI is installed (libopenmpi-dev), with -DLAMINA_MPI=ON",
+        processes);
+  if (!mpi_is_built()) return std::make_unique<OneProcess>();
+  std::unique_ptr<Collective> ranks = connect_mpi();
+  check(ranks->size() == processes,
+        "{} processes were started together, but the MPI of this build ({}) sees {}: start them with its own "
+        "mpirun, or "
+        "with srun and a process manager that it knows (srun --mpi=list)",
+        processes, mpi_description(), ranks->size());
+  return ranks;
+}
+
+}  // namespace
+
+Collective& collective() {
+  static const std::unique_ptr<Collective> ranks = connect();
+  return *ranks;
+}
+
+int launched_processes() {
+  // Open MPI, MPICH and Intel MPI (Hydra), PMIx, and srun; Slurm's own number of tasks is that of the whole
+  // allocation, in which a script may start a program alone.
+  for (const char* name : {"OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "MPI_LOCALNRANKS", "SLURM_STEP_NUM_TASKS"}) {
+    const char* text = std::getenv(name);
+    if (text == nullptr) continue;
+    int processes = 0;
+    const std::string_view digits = text;
+    const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), processes);
+    if (error == std::errc{} && end == digits.data() + digits.size() && processes > 0) return processes;
+  }
+  return 0;
+}
+
+}  // namespace lamina

@@ -1,0 +1,51 @@
+// Processes that compute together, on one machine or many: "ranks" 0 … size() - 1, which `mpirun -n 4
+// PROGRAM` or `srun PROGRAM` starts. A process that was started alone is the only rank.
+//
+// All ranks call the same functions in the same order, with as much data; a rank that calls another one, or
+// none, leaves the rest waiting. One thread of a process at a time may call them.
+#pragma once
+
+#include <cstddef>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace lamina {
+
+class Collective {
+ public:
+  Collective() = default;
+  Collective(const Collective&) = delete;
+  Collective& operator=(const Collective&) = delete;
+  virtual ~Collective() = default;
+
+  virtual int rank() const = 0;
+  virtual int size() const = 0;
+  // Among the ranks of this machine, which share its cores, memory and files.
+  virtual int host_rank() const = 0;
+  virtual int host_size() const = 0;
+
+  // values[i] becomes the sum of all ranks' values[i]: (((x₀ + x₁) + x₂) + …), in the order of the ranks and
+  // the precision of the values, and so the same bits on all of them and in every run. Each rank sends and
+  // receives 2 (1 - 1/size) times the values.
+  virtual void sum(std::span<float> values) = 0;
+  virtual void sum(std::span<double> values) = 0;
+
+  virtual void broadcast(std::span<std::byte> bytes, int root) = 0;    // root's, to all
+  virtual std::vector<std::string> gather(std::string_view text) = 0;  // each rank's, in their order, on all
+  virtual void barrier() = 0;
+
+  // Ends the processes of all ranks, with this exit status.
+  [[noreturn]] virtual void abort(int status) = 0;
+};
+
+// This program's ranks; the first call connects them. Throws Error where mpirun or srun has started several
+// processes, but this build has no MPI, or that of another mpirun: each would take itself for the only one.
+Collective& collective();
+
+// How many processes mpirun, srun or another launcher says that it has started with this one; 0: it was
+// started alone.
+int launched_processes();
+
+}  // namespace lamina

@@ -1,0 +1,156 @@
+#include "core/parallel/mpi.h"
+
+#include <mpi.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <cstdlib>
+#include <cstring>
+
+#include "core/base/error.h"
+#include "core/base/rounding.h"
+
+namespace lamina {
+namespace {
+
+// Of values that one rank adds up at a time: MPI counts bytes in an int, and what is received has to lie
+// somewhere.
+constexpr std::int64_t piece_bytes = std::int64_t{1} << 20;
+
+void check_mpi(int status, const char* operation) {
+  if (status == MPI_SUCCESS) return;
+  char text[MPI_MAX_ERROR_STRING];
+  int length = 0;
+  if (MPI_Error_string(status, text, &length) != MPI_SUCCESS) length = 0;
+  fail("MPI: {} failed: {}", operation, std::string_view(text, static_cast<std::size_t>(length)));
+}
+
+int bytes_of(std::int64_t count) {
+  check(count >= 0 && count <= INT32_MAX, "MPI: {} bytes in one message; at most {} fit", count, INT32_MAX);
+  return static_cast<int>(count);
+}
+
+class Mpi final : public Collective {
+ public:
+  Mpi() {
+    int given = MPI_THREAD_SINGLE;
+    check_mpi(MPI_Init_thread(nullptr, nullptr, MPI_THREAD_SERIALIZED, &given), "MPI_Init_thread");
+    check_mpi(MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN), "MPI_Comm_set_errhandler");
+    check(given >= MPI_THREAD_SERIALIZED,
+          "MPI: {} lets only its first thread communicate; expected one with MPI_THREAD_SERIALIZED",
+          mpi_description());
+    rank_ = asked(MPI_COMM_WORLD, MPI_Comm_rank), size_ = asked(MPI_COMM_WORLD, MPI_Comm_size);
+    MPI_Comm host = MPI_COMM_NULL;
+    check_mpi(MPI_Comm_split_type(MPI_COMM_WORLD, MPI_COMM_TYPE_SHARED, rank_, MPI_INFO_NULL, &host),
+              "MPI_Comm_split_type");
+    host_rank_ = asked(host, MPI_Comm_rank), host_size_ = asked(host, MPI_Comm_size);
+    MPI_Comm_free(&host);
+  }
+  ~Mpi() override { MPI_Finalize(); }
+
+  int rank() const override { return rank_; }
+  int size() const override { return size_; }
+  int host_rank() const override { return host_rank_; }
+  int host_size() const override { return host_size_; }
+  void sum(std::span<float> values) override { sum_in_order(values); }
+  void sum(std::span<double> values) override { sum_in_order(values); }
+
+  void broadcast(std::span<std::byte> bytes, int root) override {
+    constexpr std::size_t most = std::size_t{1} << 30;
+    for (std::size_t first = 0; first < bytes.size(); first += most) {
+      const std::span<std::byte> part = bytes.subspan(first, std::min(most, bytes.size() - first));
+      check_mpi(MPI_Bcast(part.data(), static_cast<int>(part.size()), MPI_BYTE, root, MPI_COMM_WORLD),
+                "MPI_Bcast");
+    }
+  }
+
+  std::vector<std::string> gather(std::string_view text) override {
+    const int length = bytes_of(std::ssize(text));
+    std::vector<int> lengths(ranks()), first(ranks());
+    check_mpi(MPI_Allgather(&length, 1, MPI_INT, lengths.data(), 1, MPI_INT, MPI_COMM_WORLD),
+              "MPI_Allgather");
+    std::int64_t total = 0;
+    for (std::size_t r = 0; r < ranks(); ++r) {
+      first[r] = bytes_of(total);
+      total += lengths[r];
+    }
+    std::string all(static_cast<std::size_t>(bytes_of(total)), '\0');
+    check_mpi(MPI_Allgatherv(text.data(), length, MPI_BYTE, all.data(), lengths.data(), first.data(),
+                             MPI_BYTE, MPI_COMM_WORLD),
+              "MPI_Allgatherv");
+    std::vector<std::string> texts;
+    for (std::size_t r = 0; r < ranks(); ++r)
+      texts.push_back(all.substr(static_cast<std::size_t>(first[r]), static_cast<std::size_t>(lengths[r])));
+    return texts;
+  }
+
+  void barrier() override { check_mpi(MPI_Barrier(MPI_COMM_WORLD), "MPI_Barrier"); }
+
+  [[noreturn]] void abort(int status) override {
+    MPI_Abort(MPI_COMM_WORLD, status);
+    std::_Exit(status);
+  }
+
+ private:
+  static int asked(MPI_Comm ranks, int (*ask)(MPI_Comm, int*)) {
+    int answer = 0;
+    check_mpi(ask(ranks, &answer), "asking for ranks");
+    return answer;
+  }
+
+  std::size_t ranks() const { return static_cast<std::size_t>(size_); }
+
+  template <typename Real>
+  void sum_in_order(std::span<Real> values) {
+    if (size_ == 1) return;
+    const auto bucket = static_cast<std::size_t>(size_) * (piece_bytes / sizeof(Real));
+    for (std::size_t first = 0; first < values.size(); first += bucket)
+      sum_bucket(values.subspan(first, std::min(bucket, values.size() - first)));
+  }
+
+  // Rank r adds up the r-th piece of all ranks' values, and sends it to all.
+  template <typename Real>
+  void sum_bucket(std::span<Real> values) {
+    const auto n = std::ssize(values);
+    const std::int64_t piece = ceil_div<std::int64_t>(n, size_);
+    std::vector<int> bytes(ranks()), first(ranks());
+    for (int r = 0; r < size_; ++r) {
+      const std::int64_t begin = std::min(n, r * piece), end = std::min(n, begin + piece);
+      const auto at = static_cast<std::size_t>(r);
+      first[at] = bytes_of(begin * std::int64_t{sizeof(Real)});
+      bytes[at] = bytes_of((end - begin) * std::int64_t{sizeof(Real)});
+    }
+    const auto mine = static_cast<std::size_t>(rank_);
+    const std::size_t length = static_cast<std::size_t>(bytes[mine]) / sizeof(Real);
+    std::vector<Real> received(length * ranks());
+    const std::vector<int> received_bytes(ranks(), bytes[mine]);
+    std::vector<int> received_first(ranks());
+    for (int r = 0; r < size_; ++r) received_first[static_cast<std::size_t>(r)] = r * bytes[mine];
+    check_mpi(MPI_Alltoallv(values.data(), bytes.data(), first.data(), MPI_BYTE, received.data(),
+                            received_bytes.data(), received_first.data(), MPI_BYTE, MPI_COMM_WORLD),
+              "MPI_Alltoallv");
+    for (std::size_t r = 1; r < ranks(); ++r)
+      for (std::size_t i = 0; i < length; ++i) received[i] += received[r * length + i];
+    check_mpi(MPI_Allgatherv(received.data(), bytes[mine], MPI_BYTE, values.data(), bytes.data(),
+                             first.data(), MPI_BYTE, MPI_COMM_WORLD),
+              "MPI_Allgatherv");
+  }
+
+  int rank_ = 0, size_ = 1, host_rank_ = 0, host_size_ = 1;
+};
+
+}  // namespace
+
+bool mpi_is_built() { return true; }
+
+std::string mpi_description() {
+  char text[MPI_MAX_LIBRARY_VERSION_STRING];
+  int length = 0;
+  if (MPI_Get_library_version(text, &length) != MPI_SUCCESS) return "MPI";
+  const std::string_view name(text, static_cast<std::size_t>(length));
+  return std::string(name.substr(0, name.find_first_of(",\n")));
+}
+
+std::unique_ptr<Collective> connect_mpi() { return std::make_unique<Mpi>(); }
+
+}  // namespace lamina
