@@ -32,8 +32,11 @@ struct Epoch::Plan {
   std::int64_t part_size() const {
     return options.micro_batch > 0 ? std::min(options.micro_batch, options.batch) : options.batch;
   }
+  std::int64_t share_of(std::int64_t batch_samples) const {
+    return options.share.end(batch_samples) - options.share.begin(batch_samples);
+  }
   std::int64_t parts_of(std::int64_t batch_samples) const {  // over all passes
-    return ceil_div(batch_samples, part_size()) * options.passes;
+    return ceil_div(share_of(batch_samples), part_size()) * options.passes;
   }
   std::int64_t parts_per_batch() const { return parts_of(options.batch); }
   std::int64_t parts() const {
@@ -47,6 +50,20 @@ struct Epoch::Plan {
 };
 
 namespace {
+
+void check_share(const LoaderOptions& options, std::int64_t size) {
+  const Share& share = options.share;
+  check(share.of >= 1 && share.index >= 0 && share.index < share.of,
+        "loader: share {} of {}; expected 0 to {}", share.index, share.of, share.of - 1);
+  check(options.batch >= share.of, "loader: a batch of {} samples for {} ranks; each needs one at least",
+        options.batch, share.of);
+  const std::int64_t last = options.drop_last ? 0 : size % options.batch;
+  check(last == 0 || last >= share.of,
+        "loader: the last batch of {} images in batches of {} has {}, for {} ranks; each needs one at least: "
+        "leave "
+        "it out (drop_last), or choose another batch",
+        size, options.batch, last, share.of);
+}
 
 // For images that lie in the order of these.
 template <typename Views>
@@ -68,9 +85,10 @@ Part Epoch::Plan::make(std::int64_t index) const {
   const std::int64_t parts_per_pass = parts_of(part.batch_samples) / options.passes;
   part.pass = static_cast<int>(within / parts_per_pass);
   part.passes = options.passes;
-  part.offset = within % parts_per_pass * part_size();
-  const std::int64_t count = std::min(part_size(), part.batch_samples - part.offset);
-  part.completes_batch = part.is_of_last_pass() && part.offset + count == part.batch_samples;
+  const std::int64_t end = options.share.end(part.batch_samples);
+  part.offset = options.share.begin(part.batch_samples) + within % parts_per_pass * part_size();
+  const std::int64_t count = std::min(part_size(), end - part.offset);
+  part.completes_batch = part.is_of_last_pass() && part.offset + count == end;
 
   const auto from = order.begin() + start + part.offset;
   part.samples.assign(from, from + count);
@@ -274,6 +292,7 @@ Loader::Loader(Split split, LoaderOptions options) : split_(std::move(split)), o
         size);
   check(options_.passes == 1 || options_.passes == 2, "loader: {} passes over each batch; expected 1 or 2",
         options_.passes);
+  check_share(options_, size);
   check(options_.views >= 1 && options_.views <= most_views,
         "loader: {} views of every sample; expected 1 to {}", options_.views, most_views);
   check(options_.workers >= 0 && options_.workers <= most_workers, "loader: {} workers; expected 0 to {}",

@@ -24,12 +24,24 @@ namespace lamina::data {
 
 inline constexpr int most_workers = 256;
 
+// A share of every batch: of n samples those from n index / of up to n (index + 1) / of. Shares follow one
+// another, and have the same size where `of` divides the batch.
+struct Share {
+  std::int64_t index = 0, of = 1;
+
+  std::int64_t begin(std::int64_t samples) const { return samples * index / of; }
+  std::int64_t end(std::int64_t samples) const { return samples * (index + 1) / of; }
+};
+
 struct LoaderOptions {
   std::int64_t batch = 128;
   std::int64_t micro_batch = 0;  // hand out each batch in parts of at most this many samples; 0: whole
   // Each batch is handed out so often before the next one, each time in the same parts, augmented alike: 2
   // for the losses of train/two_pass.h, which a Trainer sets itself. 1 or 2.
   int passes = 1;
+  // What is handed out of each batch, in parts of its own: a rank's share (core/parallel/collective.h), of
+  // which no batch may be too small to have one.
+  Share share = {};
   Augment augment = none();
   // Called for every view of every sample, before `recipe` and `augment`. It may change the size, as long as
   // all images of a part agree. Images that are on a GPU are then copied to the CPU, where the batches are
@@ -95,7 +107,8 @@ class Epoch {
 
 class Loader {
  public:
-  // Throws Error for an empty split, a batch larger than it, or options out of range.
+  // Throws Error for an empty split, a batch larger than it, a batch with fewer samples than shares, or
+  // options out of range.
   explicit Loader(Split split, LoaderOptions options = {});
 
   // Batches first_batch … batches() - 1 of an epoch (counted from 0), on `device`. Skipped batches cost

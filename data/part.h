@@ -16,9 +16,9 @@ struct Part {
   std::vector<std::int64_t> samples = {};  // rows of the split
   std::int64_t batch = 0;                  // index of the batch in its epoch
   std::int64_t batch_samples = 0;          // samples of the whole batch
-  std::int64_t offset = 0;                 // samples of the batch before this part
+  std::int64_t offset = 0;                 // samples of the batch before this part, also of other shares
   int pass = 0, passes = 1;                // the batch's parts come so many times, all of them in each pass
-  bool completes_batch = true;  // the last part of its batch's last pass: an optimizer steps after it alone
+  bool completes_batch = true;  // the last of its batch, or share, in the last pass: then comes the step
   std::int64_t epoch = 0;       // from 0
   std::uint64_t seed = 0;       // the loader's
 

@@ -26,6 +26,8 @@ class BatchNormLayer : public Module {
   Tensor normalise(const Tensor& x, const Tensor& residual, bool relu);
 
   double momentum() const { return options_.momentum; }
+  // The layer's own tensors; ones and zeros in place of a weight and bias that it does not have.
+  BatchNormParams params() const;
 
   // The layer then outputs its bias: a residual block starts as the identity. Throws Error without a weight.
   void zero_weight();
@@ -35,7 +37,6 @@ class BatchNormLayer : public Module {
   Tensor forward(const Tensor& x) override;
 
  private:
-  BatchNormParams params() const;
   Tensor compute(const Tensor& x, const Tensor& residual, bool relu);
 
   const char* name_;

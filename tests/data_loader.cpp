@@ -126,6 +126,35 @@ TEST_CASE("micro-batches are the pieces of the same batches", "[data][loader]") 
   CHECK(last == std::vector<bool>{false, false, true, false, false, true, false, true});
 }
 
+TEST_CASE("shares are pieces of the same batches, one after another", "[data][loader]") {
+  const data::Split split = split_of(50);
+  const auto loader = [&](std::int64_t micro_batch, data::Share share) {
+    return data::Loader(
+        split,
+        {.batch = 20, .micro_batch = micro_batch, .share = share, .augment = data::standard(), .seed = 5});
+  };
+  std::vector<std::vector<std::int64_t>> batches(3);
+  for (const data::Part& part : loader(0, {}).epoch(1))
+    batches[static_cast<std::size_t>(part.batch)] = part.samples;
+  for (const std::int64_t micro_batch : {0, 4}) {
+    std::vector<std::vector<std::int64_t>> joined(3);
+    for (std::int64_t rank = 0; rank < 3; ++rank) {
+      std::vector<int> completed(3);
+      for (const data::Part& part : loader(micro_batch, {.index = rank, .of = 3}).epoch(1)) {
+        auto& batch = joined[static_cast<std::size_t>(part.batch)];
+        CHECK(part.offset == std::ssize(batch));
+        CHECK(part.batch_samples == (part.batch < 2 ? 20 : 10));
+        batch.insert(batch.end(), part.samples.begin(), part.samples.end());
+        if (part.completes_batch) ++completed[static_cast<std::size_t>(part.batch)];
+      }
+      CHECK(completed == std::vector<int>{1, 1, 1});
+    }
+    CHECK(joined == batches);
+  }
+  for (const data::Part& part : loader(0, {.index = 1, .of = 3}).epoch(1, Device::cpu(), 2))
+    CHECK(part.batch == 2);
+}
+
 TEST_CASE("views are augmented apart, and the first is that of a loader without others", "[data][loader]") {
   const data::Split split = split_of(40);
   const auto with = [&](int views, std::int64_t micro_batch, std::uint64_t seed = 5) {
@@ -242,6 +271,9 @@ TEST_CASE("loaders refuse options that make no sense", "[data][loader]") {
   check_error(with({.batch = 5, .prefetch = 0}), {"prefetch 0"});
   check_error(with({.batch = 5, .augment = {.padding = -2}}), {"pads by -2"});
   check_error(with({.batch = 5, .augment = {.cutout = -1}}), {"a cutout of -1"});
+  check_error(with({.batch = 5, .share = {.index = 2, .of = 2}}), {"share 2 of 2", "0 to 1"});
+  check_error(with({.batch = 3, .share = {.of = 4}}), {"a batch of 3 samples for 4 ranks"});
+  check_error(with({.batch = 4, .share = {.of = 3}}), {"the last batch", "has 2, for 3 ranks", "drop_last"});
   check_error([] { data::Loader(data::Split{}, {}); }, {"empty"});
   data::Split wrong = split;
   wrong.std.push_back(1.0f);

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "core/base/error.h"
+#include "core/base/option_name.h"
 #include "core/base/unsigned_nan.h"
 #include "core/memory/allocator.h"
 
@@ -38,6 +39,12 @@ TrainingStep::TrainingStep(Objective& objective, Optimizer& optimizer, TrainingS
       sharpness_aware_(make_sharpness_aware(objective.module(), optimizer, options_.sharpness_aware)) {
   options_.capture =
       options_.capture && !options_.after_part && optimizer.arena().device().type != DeviceType::cpu;
+  if (options_.ranks != nullptr) {
+    if (sharpness_aware_ != nullptr)
+      fail_usage("{}: not with several ranks, whose shares would each have a perturbation of their own",
+                 option_name("sam"));
+    ranks_ = std::make_unique<RankSums>(*options_.ranks, objective.module(), optimizer.arena());
+  }
   while (!optimizer.take_reports().empty()) {  // of steps that were not taken here
   }
   const std::int64_t columns = std::ssize(objective.metrics()) + 1;
@@ -79,9 +86,12 @@ Captured& TrainingStep::work_for(const data::Part& part) {
 
 void TrainingStep::compute(const data::Part& part) {
   if (!failure_.empty()) return;
+  if (ranks_ != nullptr && !std::exchange(within_batch_, true)) ranks_->begin();
   accumulate_gradients(objective_, part, sums_, sharpness_aware_.get());
   if (options_.after_part && part.is_of_last_pass()) options_.after_part(part);
   if (!part.completes_batch) return;
+  within_batch_ = false;
+  if (ranks_ != nullptr) ranks_->add_up(sums_);
   if (sums_.device().type == DeviceType::cpu) {
     apply_checked();
   } else {

@@ -13,6 +13,7 @@
 #include "data/loader.h"
 #include "optim/optimizer.h"
 #include "train/objective.h"
+#include "train/rank_sums.h"
 #include "train/sharpness_aware.h"
 
 namespace lamina::train {
@@ -32,6 +33,9 @@ struct TrainingStepOptions {
   // Its m is the loader's (loader_for()): here each part has an ε of its own, unless the loader has two
   // passes.
   std::optional<SamOptions> sharpness_aware = {};
+  // Those that have the other shares of the loader's batches; null: the batches are whole. Not with
+  // sharpness_aware, whose perturbation is that of a whole batch.
+  Collective* ranks = nullptr;
   // Called when the gradients of a part have been handed to the device; steps are then not captured.
   std::function<void(const data::Part&)> after_part = {};
   // Called when a step has been handed to the device, unless it failed at once; not captured.
@@ -66,6 +70,8 @@ class TrainingStep {
   Optimizer& optimizer_;
   TrainingStepOptions options_;
   std::unique_ptr<SharpnessAware> sharpness_aware_;  // null: gradients are those of the weights
+  std::unique_ptr<RankSums> ranks_;                  // null: there are no others
+  bool within_batch_ = false;
   PartWork completing_, earlier_;
   Tensor sums_;         // [1 + metrics], of the batch so far
   Tensor unread_sums_;  // [most_unread, 1 + metrics], of the steps since the last results()

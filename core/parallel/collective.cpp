@@ -5,7 +5,7 @@
 #include <memory>
 
 #include "core/base/error.h"
-#include "core/parallel/mpi.h"
+#include "core/parallel/mpi_ranks.h"
 
 namespace lamina {
 namespace {

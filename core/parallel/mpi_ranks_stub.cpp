@@ -1,6 +1,6 @@
-// In place of mpi.cpp where there is no MPI.
+// In place of mpi_ranks.cpp where there is no MPI.
 #include "core/base/error.h"
-#include "core/parallel/mpi.h"
+#include "core/parallel/mpi_ranks.h"
 
 namespace lamina {
 

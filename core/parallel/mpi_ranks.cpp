@@ -1,4 +1,4 @@
-#include "core/parallel/mpi.h"
+#include "core/parallel/mpi_ranks.h"
 
 #include <mpi.h>
 

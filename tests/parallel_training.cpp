@@ -1,0 +1,124 @@
+// Of every rank, as parallel_collective.cpp: what ranks compute together is what one process computes alone.
+#include <cstring>
+#include <functional>
+
+#include "catch.h"
+#include "core/ops/elementwise.h"
+#include "core/parallel/collective.h"
+#include "data/loader.h"
+#include "data/sets/synthetic.h"
+#include "layers/resnet.h"
+#include "optim/optimizer.h"
+#include "train/objectives/classification.h"
+#include "train/step.h"
+
+namespace lamina {
+namespace {
+
+constexpr std::int64_t batch = 24, images = 72;  // of shares that are equal for 1, 2, 3 and 4 ranks
+
+// A net of another dtype that takes the loader's f32 images.
+class OnImages final : public Module {
+ public:
+  OnImages(const char* model, DType dtype)
+      : dtype_(dtype),
+        net_(&add_child<ResNet>("net", model, ResNetOptions{.classes = 4, .dtype = dtype, .seed = 3})) {}
+  std::string kind() const override { return "images"; }
+
+ private:
+  Tensor forward(const Tensor& x) override { return (*net_)(cast(x, dtype_)); }
+  DType dtype_;
+  ResNet* net_;
+};
+
+struct Trained {
+  std::vector<double> state;   // of everything a weight file holds
+  std::vector<double> losses;  // of the steps
+};
+
+using MakeOptimizer = std::function<std::unique_ptr<Optimizer>(const ParamList&)>;
+
+Trained train(const char* model, DType dtype, const MakeOptimizer& make_optimizer, Collective* ranks,
+              data::LoaderOptions options) {
+  OnImages net(model, dtype);
+  Classification objective(net);
+  const auto optimizer = make_optimizer(net.parameters());
+  options.batch = batch, options.augment = data::standard(), options.drop_last = true, options.seed = 5;
+  const data::Loader loader(data::synthetic({.classes = 4, .height = 8, .width = 8, .train = images}).train,
+                            options);
+  train::TrainingStep step(objective, *optimizer, {.ranks = ranks});
+  Trained trained;
+  for (std::int64_t epoch = 0; epoch < 3; ++epoch) {
+    for (const data::Part& part : loader.epoch(epoch)) {
+      step.run(part);
+      if (!part.completes_batch) continue;
+      const train::StepResults results = step.results();
+      REQUIRE(results.failure.empty());
+      trained.losses.push_back(results.steps.at(0).metrics.loss());
+    }
+  }
+  for (const auto& param : net.state()) {
+    const std::vector<double> values = cast(param->value.detach(), DType::f64).to_vector<double>();
+    trained.state.insert(trained.state.end(), values.begin(), values.end());
+  }
+  return trained;
+}
+
+Trained on_ranks(const char* model, DType dtype, const MakeOptimizer& optimizer) {
+  return train(model, dtype, optimizer, &collective(),
+               {.share = {.index = collective().rank(), .of = collective().size()}});
+}
+
+Trained alone(const char* model, DType dtype, const MakeOptimizer& optimizer) {
+  return train(model, dtype, optimizer, nullptr, {.micro_batch = batch / collective().size()});
+}
+
+double largest_difference(const std::vector<double>& a, const std::vector<double>& b) {
+  REQUIRE(a.size() == b.size());
+  double largest = 0;
+  for (std::size_t i = 0; i < a.size(); ++i)
+    largest = std::max(largest, std::abs(a[i] - b[i]) / std::max(1.0, std::abs(b[i])));
+  return largest;
+}
+
+template <typename Kind, typename Options>
+MakeOptimizer made(const Options& options) {
+  return [options](const ParamList& params) { return std::make_unique<Kind>(params, options); };
+}
+
+}  // namespace
+
+TEST_CASE("ranks end in the weights of one process with the same parts, whatever the optimizer",
+          "[parallel]") {
+  const struct {
+    const char* name;
+    MakeOptimizer optimizer;
+  } rows[] = {{"lars", made<Lars>(LarsOptions{.lr = 0.5})},
+              {"lamb", made<Lamb>(LambOptions{.lr = 0.01})},
+              {"tvlars", made<TvLars>(TvLarsOptions{
+                             .lr = 0.5, .lambda = 0.1, .delay_epochs = 1, .steps_per_epoch = 3})},
+              {"sgd", made<Sgd>(SgdOptions{.lr = 0.05, .momentum = 0.9})}};
+  for (const auto& row : rows) {
+    for (const char* model : {"resnet8", "resnet20"}) {
+      INFO(row.name << ", " << model);
+      const Trained together = on_ranks(model, DType::f64, row.optimizer),
+                    one = alone(model, DType::f64, row.optimizer);
+      CHECK(largest_difference(together.state, one.state) < 1e-12);
+      CHECK(largest_difference(together.losses, one.losses) < 1e-12);
+    }
+  }
+}
+
+TEST_CASE("ranks have the same bits, in every run", "[parallel]") {
+  const MakeOptimizer optimizer = made<Lars>(LarsOptions{.lr = 0.5});
+  const Trained once = on_ranks("resnet8", DType::f32, optimizer),
+                again = on_ranks("resnet8", DType::f32, optimizer);
+  CHECK(once.state == again.state);
+  const std::string_view bytes(reinterpret_cast<const char*>(once.state.data()),
+                               once.state.size() * sizeof(double));
+  for (const std::string& others : collective().gather(bytes)) CHECK(others == bytes);
+  // Of f32 sums in another order, over nine steps.
+  CHECK(largest_difference(once.state, alone("resnet8", DType::f32, optimizer).state) < 1e-4);
+}
+
+}  // namespace lamina

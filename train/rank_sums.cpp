@@ -1,0 +1,102 @@
+#include "train/rank_sums.h"
+
+#include <cmath>
+#include <numeric>
+#include <span>
+
+#include "core/base/error.h"
+
+namespace lamina::train {
+namespace {
+
+void add_over_ranks(Collective& ranks, Tensor values) {
+  visit_floating(values.dtype(), "sum over ranks", [&](auto zero) {
+    ranks.sum(std::span(values.data<decltype(zero)>(), static_cast<std::size_t>(values.elements())));
+  });
+  values.bump_version();
+}
+
+std::vector<double> read(const Tensor& values) {
+  return visit_floating(values.dtype(), "running statistics", [&](auto zero) {
+    const auto own = values.to_vector<decltype(zero)>();
+    return std::vector<double>(own.begin(), own.end());
+  });
+}
+
+void write(std::span<const double> from, Tensor to) {
+  visit_floating(to.dtype(), "running statistics", [&](auto zero) {
+    using Real = decltype(zero);
+    for (std::size_t i = 0; i < from.size(); ++i) to.data<Real>()[i] = static_cast<Real>(from[i]);
+  });
+  to.bump_version();
+}
+
+}  // namespace
+
+RankSums::RankSums(Collective& ranks, Module& module, const Arena& arena) : ranks_(ranks), arena_(arena) {
+  if (arena.device().type != DeviceType::cpu)
+    fail_usage("data parallel training: parameters are on {}; it is for the CPU", arena.device().str());
+  find_statistics(module);
+}
+
+void RankSums::find_statistics(const Module& module) {
+  if (const auto* layer = dynamic_cast<const BatchNormLayer*>(&module)) {
+    const BatchNormParams params = layer->params();
+    statistics_.push_back({.momentum = layer->momentum(),
+                           .passes = params.batches_tracked,
+                           .moving = {params.running_mean, params.running_var}});
+  }
+  for (const auto& child : module.children()) find_statistics(*child);
+}
+
+void RankSums::begin() {
+  for (Statistics& s : statistics_) {
+    s.passes_before = s.passes.data<std::int32_t>()[0];
+    s.before.clear();
+    for (const Tensor& r : s.moving) s.before.push_back(read(r));
+  }
+}
+
+void RankSums::add_up(const Tensor& sums) {
+  add_over_ranks(ranks_, arena_.grads());
+  add_over_ranks(ranks_, sums);
+  combine_statistics();
+}
+
+void RankSums::combine_statistics() {
+  const auto size = static_cast<std::size_t>(ranks_.size()), own = static_cast<std::size_t>(ranks_.rank());
+  std::vector<double> passes(statistics_.size() * size);  // n of each layer on each rank
+  for (std::size_t l = 0; l < statistics_.size(); ++l)
+    passes[l * size + own] = statistics_[l].passes.data<std::int32_t>()[0] - statistics_[l].passes_before;
+  ranks_.sum(passes);
+  const auto passes_from = [&](std::size_t l, std::size_t rank) {  // of this rank and later ones
+    return std::accumulate(passes.begin() + static_cast<std::ptrdiff_t>(l * size + rank),
+                           passes.begin() + static_cast<std::ptrdiff_t>((l + 1) * size), 0.0);
+  };
+
+  std::vector<double> terms;  // of all layers, one after another
+  for (std::size_t l = 0; l < statistics_.size(); ++l) {
+    const Statistics& s = statistics_[l];
+    const double kept = std::pow(1 - s.momentum, passes[l * size + own]);
+    const double weight = std::pow(1 - s.momentum, passes_from(l, own + 1));
+    for (std::size_t k = 0; k < s.moving.size(); ++k) {
+      const std::vector<double> r = read(s.moving[k]);
+      for (std::size_t c = 0; c < r.size(); ++c) terms.push_back(weight * (r[c] - kept * s.before[k][c]));
+    }
+  }
+  ranks_.sum(terms);
+
+  const double* term = terms.data();
+  for (std::size_t l = 0; l < statistics_.size(); ++l) {
+    Statistics& s = statistics_[l];
+    const double all = passes_from(l, 0), kept = std::pow(1 - s.momentum, all);
+    for (std::size_t k = 0; k < s.moving.size(); ++k) {
+      for (double& r : s.before[k]) r = kept * r + *term++;
+      write(s.before[k], s.moving[k]);
+    }
+    s.passes.data<std::int32_t>()[0] = s.passes_before + static_cast<std::int32_t>(all);
+    s.passes.bump_version();
+  }
+}
+
+}  // namespace lamina::train

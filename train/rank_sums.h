@@ -1,0 +1,46 @@
+// Data parallel training: each rank (core/parallel/collective.h) computes its share of every batch
+// (data::LoaderOptions::share), and after the last part all of them add up what they have, so that each takes
+// the same step, that of the whole batch, on the same bits.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "core/parallel/collective.h"
+#include "layers/batch_norm.h"
+#include "optim/arena.h"
+
+namespace lamina::train {
+
+class RankSums {
+ public:
+  // All must outlive it. Throws UsageError for parameters that are not on the CPU.
+  RankSums(Collective& ranks, Module& module, const Arena& arena);
+
+  // Before a batch's first part.
+  void begin();
+
+  // After its last one: gradients and `sums` become those of the whole batch, and running statistics what the
+  // parts of all ranks, one after another in their order, would have made of those at the beginning.
+  void add_up(const Tensor& sums);
+
+ private:
+  // Of n passes with batch statistics s₁ … sₙ come running statistics r = (1 - m)ⁿ r₀ + Σᵢ m (1 - m)ⁿ⁻ⁱ sᵢ. A
+  // rank has its own passes' part of the sum, r - (1 - m)ⁿ r₀, to which those of later ranks add as many
+  // factors 1 - m as they have passes.
+  struct Statistics {
+    double momentum;                               // m
+    Tensor passes;                                 // i32 []: how many there have been
+    std::vector<Tensor> moving;                    // r, of means and of variances
+    std::int32_t passes_before = 0;                // the batch
+    std::vector<std::vector<double>> before = {};  // r₀ of each
+  };
+  void find_statistics(const Module& module);
+  void combine_statistics();
+
+  Collective& ranks_;
+  const Arena& arena_;
+  std::vector<Statistics> statistics_;  // of every batch normalisation
+};
+
+}  // namespace lamina::train
