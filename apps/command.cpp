@@ -15,11 +15,13 @@
 #include "apps/config_file.h"
 #include "apps/options.h"
 #include "apps/output.h"
+#include "core/backend.h"
 #include "core/base/error.h"
 #include "core/base/nearest.h"
 #include "core/base/option_name.h"
 #include "core/base/version.h"
 #include "core/instruction_set.h"
+#include "core/parallel/collective.h"
 
 namespace lamina::app {
 namespace {
@@ -205,6 +207,25 @@ void Command::runs(std::function<int()> action) const {
   parser_->callback([chosen = chosen_, action = std::move(action)] { *chosen = action; });
 }
 
+namespace {
+
+// Several processes that were started together train together; rank 0 speaks for them.
+void join_ranks(const CLI::App& command) {
+  if (launched_processes() == 0) return;
+  Collective& ranks = collective();
+  if (ranks.size() == 1) return;
+  if (command.get_name() != "train")
+    fail_usage(
+        "{}: {} processes were started together, but this command is for one; start it without mpirun or "
+        "srun",
+        full_name(command), ranks.size());
+  set_threads(cores_of_rank(ranks));
+  if (ranks.rank() > 0 && std::freopen("/dev/null", "w", stdout) == nullptr)
+    fail("/dev/null cannot be opened");
+}
+
+}  // namespace
+
 int run_command(int argc, char** argv) {
   CLI::App program("Lamina: train ResNets with LARS, LAMB, TVLARS, SGD and AdamW.", "lamina");
   program.footer(
@@ -248,6 +269,7 @@ int run_command(int argc, char** argv) {
     fail_usage("{}: say which: {}", full_name(group), fmt::join(commands_below(group), ", "));
   }
   set_offered_options(options_of_command(chosen_command(program)));
+  join_ranks(chosen_command(program));
   instruction_set();  // a wrong LAMINA_CPU is told before anything is done
   return chosen();
 }

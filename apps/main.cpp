@@ -16,6 +16,7 @@
 #include "core/base/error.h"
 #include "core/base/option_name.h"
 #include "core/base/resource_limits.h"
+#include "core/parallel/collective.h"
 
 namespace {
 
@@ -37,8 +38,14 @@ void report_failed_writes() {
   signal(SIGXFSZ, SIG_IGN);
 }
 
+// With several ranks, all of them end: the others would wait for this one for ever. What is wrong is most
+// often wrong for all, and then rank 0 says it.
 int fail_with(int status, std::string_view message) {
-  app::print_note(stderr, "lamina: {}\n", message);
+  Collective* ranks = connected_ranks();
+  const bool several = ranks != nullptr && ranks->size() > 1;
+  if (several && ranks->rank() > 0) sleep(1);
+  app::print_note(stderr, "lamina: {}{}\n", several ? fmt::format("rank {}: ", ranks->rank()) : "", message);
+  if (several) ranks->abort(status);
   return status;
 }
 

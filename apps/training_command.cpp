@@ -17,6 +17,7 @@
 #include "core/base/note.h"
 #include "core/base/table.h"
 #include "core/memory/allocator.h"
+#include "core/parallel/collective.h"
 #include "train/recipe_run.h"
 #include "train/without_effect.h"
 
@@ -130,6 +131,14 @@ std::string command_to_go_on(const Recipe& recipe, const fs::path& run,
                      more_epochs ? fmt::format(" --epochs {}", *more_epochs) : "");
 }
 
+// Another rank than the first: without a directory, and silent.
+int train_along(train::Setup setup) {
+  const std::string command = command_line(setup.recipe.recipe);
+  train::RecipeRun run(std::move(setup), {}, command, &collective());
+  const TrainingOutcome outcome = run.trainer().run();
+  return outcome.finished ? 0 : 128 + outcome.signal;
+}
+
 int train_in(train::Setup setup, RunDirectory directory, const TrainingCommand& command,
              std::optional<std::int64_t> more_epochs = {}) {
   const ProgressMode mode = progress_mode(command);
@@ -143,7 +152,7 @@ int train_in(train::Setup setup, RunDirectory directory, const TrainingCommand& 
   const Device device = setup.device;
   if (command.verbose) progress.set_remark([device] { return describe_step(device); });
   const Recipe recipe = setup.recipe.recipe;
-  train::RecipeRun run(std::move(setup), std::move(directory), command_line(recipe));
+  train::RecipeRun run(std::move(setup), std::move(directory), command_line(recipe), &collective());
   TrainingScreen screen(progress, recipe.eval_every);
   const std::unique_ptr<Observer> curvature = analysis::curvature_of(run.setup());
   if (curvature) run.trainer().observe(*curvature);
@@ -185,21 +194,24 @@ int run_training(TrainingCommand command) {
   progress_mode(command);  // refused before anything is made
   train::make_paths_absolute(command.recipe);
   const fs::path out = output_directory(command);
+  const bool leads = collective().rank() == 0;
   // Without data there is nothing that a new run could be made of: it must be there.
   if (command.resume && (command.recipe.data.empty() || RunDirectory::holds_run(out))) {
     RunDirectory run = RunDirectory::open(out);
-    run.lock();
+    if (leads) run.lock();
     const Recipe saved = recipe_of_run(run, command.recipe);
     const Recipe recipe =
         train::resumed_recipe(saved, command.recipe, command.given, "--resume " + out.string());
     train::Setup setup = make_setup(train::resolve(recipe, run));
+    if (!leads) return train_along(std::move(setup));
     return train_in(std::move(setup), std::move(run), command,
                     recipe.epochs > saved.epochs ? std::optional(recipe.epochs) : std::nullopt);
   }
   const train::ResolvedRecipe recipe = train::resolve(command.recipe);
   check_effects(recipe, command.given);
-  RunDirectory::check_free(out);
+  if (leads) RunDirectory::check_free(out);
   train::Setup setup = make_setup(recipe);
+  if (!leads) return train_along(std::move(setup));
   RunDirectory run = RunDirectory::create(out);
   run.lock();
   return train_in(std::move(setup), std::move(run), command);

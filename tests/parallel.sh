@@ -21,6 +21,55 @@ with_ranks() { # N COMMAND...
   timeout 120 mpirun -n "$n" bash -c '[ "${OMPI_COMM_WORLD_RANK:-${PMI_RANK:-0}}" = 0 ] || exec "$@" >/dev/null; exec "$@"' _ "$@"
 }
 
+options=(train --data synthetic:8x8x3x4 --limit-train 300 --limit-test 50 --model resnet8 --batch 30 --epochs 60
+  --checkpoint-steps 7 --progress none)
+
+lamina_with() { # N OUT OPTION...
+  local n=$1 out=$2
+  shift 2
+  timeout 120 mpirun -n "$n" "$build/lamina" "${options[@]}" --out "$out" "$@"
+}
+
+near_losses() { # OUT OUT: of f32 sums in another order, in the first twenty steps
+  paste -d, <(cut -d, -f5 "$1/steps.csv") <(cut -d, -f5 "$2/steps.csv") |
+    awk -F, 'NR > 1 && NR < 22 { n++; d = $1 / $2 - 1; if (d * d > 1e-8) { print; bad = 1 } } END { exit bad || n != 20 }'
+}
+
+same_weights() { cmp "$1/weights.safetensors" "$2/weights.safetensors"; }
+
+# Sends a signal to the last rank of a run, after its first checkpoint.
+struck() { # SIGNAL N OUT
+  lamina_with "$2" "$3" >struck.log 2>&1 &
+  local run=$!
+  while [ -z "$(ls "$3" 2>/dev/null | grep checkpoint)" ] && kill -0 $run 2>/dev/null; do sleep 0.01; done
+  pkill "-$1" --newest -f "^$build/lamina train.* --out $3"
+  wait $run
+  local status=$?
+  cat struck.log
+  [ $status != 0 ] && [ ! -e "$3/weights.safetensors" ]
+}
+
+stops_with_all_saved() {
+  struck TERM 3 stopped && grep -q "everything is saved" struck.log && grep -q "^stopped in epoch" struck.log
+}
+
+goes_on() { # N OUT
+  timeout 120 mpirun -n "$1" "$build/lamina" train --resume --progress none --out "$2"
+}
+
+refuses() { # TEXT COMMAND...
+  local text=$1
+  shift
+  "$@" >message 2>&1 && return 1
+  cat message
+  grep -q "$text" message
+}
+
+differ() {
+  timeout 120 mpirun -n 1 "$build/lamina" "${options[@]}" --out different --lr 0.1 : \
+    -n 1 "$build/lamina" "${options[@]}" --out different --lr 0.2
+}
+
 tells_of_another_mpi() {
   OMPI_COMM_WORLD_SIZE=3 "$build/tests/test_parallel" >message 2>&1 && return 1
   cat message
@@ -31,8 +80,25 @@ if ! grep -q "^LAMINA_MPI.*=OFF" "$build/CMakeCache.txt" && command -v mpirun >/
   for n in 1 2 3 4; do
     check "$n ranks" with_ranks "$n" "$build/tests/test_parallel"
   done
+  check "a run of 3 ranks" lamina_with 3 three
+  check "a run of one process" "$build/lamina" "${options[@]}" --out one --micro-batch 10
+  check "nearly the losses of one process" near_losses three one
+  check "the same run again" lamina_with 3 again
+  check "the same bytes" same_weights three again
+  check "SIGTERM to one rank stops all, and saves" stops_with_all_saved
+  check "which goes on" goes_on 3 stopped
+  check "to the same bytes" same_weights three stopped
+  check "a rank that is killed ends the others" struck KILL 3 killed
+  check "which goes on" goes_on 3 killed
+  check "to the same bytes" same_weights three killed
+  check "and with other ranks" struck TERM 2 other
+  check "which goes on" goes_on 4 other
+  check "ranks with different options" refuses "rank 1 is to train something else than rank 0:.*" differ
+  [ ! -e different ] || check "nothing is left" false
+  check "a command for one process" refuses "this command is for one" timeout 120 mpirun -n 2 "$build/lamina" info
+  check "more ranks than images in a batch" refuses "for 3 ranks" lamina_with 3 small --batch 2
 else
-  echo "4 MPI cases skipped: no mpirun, or a build without MPI"
+  echo "20 MPI cases skipped: no mpirun, or a build without MPI"
 fi
 check "one process" "$build/tests/test_parallel"
 check "processes that do not see one another" tells_of_another_mpi

@@ -1,5 +1,10 @@
 // Of every rank, as parallel_collective.cpp: what ranks compute together is what one process computes alone.
+#include <fmt/format.h>
+#include <unistd.h>
+
 #include <cstring>
+#include <filesystem>
+#include <fstream>
 #include <functional>
 
 #include "catch.h"
@@ -11,9 +16,12 @@
 #include "optim/optimizer.h"
 #include "train/objectives/classification.h"
 #include "train/step.h"
+#include "train/trainer.h"
 
 namespace lamina {
 namespace {
+
+namespace fs = std::filesystem;
 
 constexpr std::int64_t batch = 24, images = 72;  // of shares that are equal for 1, 2, 3 and 4 ranks
 
@@ -119,6 +127,100 @@ TEST_CASE("ranks have the same bits, in every run", "[parallel]") {
   for (const std::string& others : collective().gather(bytes)) CHECK(others == bytes);
   // Of f32 sums in another order, over nine steps.
   CHECK(largest_difference(once.state, alone("resnet8", DType::f32, optimizer).state) < 1e-4);
+}
+
+namespace {
+
+// A run of the Trainer on all ranks, or alone with the same parts.
+struct Run {
+  explicit Run(Collective* ranks, fs::path directory, std::int64_t epochs = 3)
+      : net("resnet8", DType::f64), objective(net), optimizer(net.parameters(), {.lr = 0.5}) {
+    data::LoaderOptions options{.batch = batch, .augment = data::standard(), .drop_last = true, .seed = 5};
+    if (ranks == nullptr) options.micro_batch = batch / collective().size();
+    const data::Dataset data =
+        data::synthetic({.classes = 4, .height = 8, .width = 8, .train = images, .test = 50});
+    trainer = std::make_unique<Trainer>(
+        objective, optimizer, data::Loader(data.train, options),
+        TrainerOptions{.epochs = epochs, .directory = std::move(directory), .ranks = ranks});
+    trainer->test(data.test);
+  }
+
+  OnImages net;
+  Classification objective;
+  Lars optimizer;
+  std::unique_ptr<Trainer> trainer;
+};
+
+// Of this test, and the same on all ranks.
+fs::path shared_folder(const char* name) {
+  const fs::path own = fs::temp_directory_path() / fmt::format("lamina-{}-{}", name, getpid());
+  const fs::path folder = collective().gather(own.string()).front();
+  if (collective().rank() == 0) fs::remove_all(folder);
+  collective().barrier();
+  return folder;
+}
+
+std::string content(const fs::path& path) {
+  std::ifstream file(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
+// Stops a run after so many steps, on one rank alone.
+struct StopAfter : Observer {
+  StopAfter(Run& of, std::int64_t after) : run(of), steps(after) {}
+  std::string name() const override { return "stop"; }
+  void step(TrainedStep& step) override {
+    if (step.report.step == steps) run.trainer->stop();
+  }
+  Run& run;
+  std::int64_t steps;
+};
+
+}  // namespace
+
+TEST_CASE("a run on several ranks measures what one process does, and rank 0 alone writes it", "[parallel]") {
+  const fs::path folder = shared_folder("run");
+  Run together(&collective(), folder / "run");
+  const TrainingOutcome outcome = together.trainer->run();
+  CHECK(outcome.finished);
+  Run alone(nullptr, collective().rank() == 0 ? folder / "alone" : fs::path());
+  const TrainingOutcome one = alone.trainer->run();
+  CHECK(outcome.position.last.test.samples == 50);
+  // evaluate() has a sum in f32 of each batch, and the shares' are others
+  CHECK(outcome.position.last.test.loss() == Approx(one.position.last.test.loss()).epsilon(1e-6));
+  CHECK(outcome.position.last.test.sums == one.position.last.test.sums);
+  CHECK(outcome.position.last.train.loss() == Approx(one.position.last.train.loss()).epsilon(1e-12));
+  collective().barrier();
+  CHECK(fs::exists(folder / "run" / "weights.safetensors"));
+  CHECK(std::distance(fs::directory_iterator(folder), {}) == 2);
+  collective().barrier();
+  if (collective().rank() == 0) fs::remove_all(folder);
+}
+
+TEST_CASE("an observer on one rank stops all after the same step, and the run goes on to the same bytes",
+          "[parallel]") {
+  const fs::path folder = shared_folder("stop");
+  {
+    Run whole(&collective(), folder / "whole");
+    REQUIRE(whole.trainer->run().finished);
+  }
+  {
+    Run stopped(&collective(), folder / "stopped");
+    StopAfter stop(stopped, 5);
+    if (collective().rank() == collective().size() - 1) stopped.trainer->observe(stop);
+    const TrainingOutcome outcome = stopped.trainer->run();
+    CHECK_FALSE(outcome.finished);
+    CHECK(outcome.position.step == 5);
+  }
+  collective().barrier();
+  Run resumed(&collective(), folder / "stopped");
+  REQUIRE(resumed.trainer->run().finished);
+  collective().barrier();
+  CHECK(content(folder / "stopped" / "weights.safetensors") ==
+        content(folder / "whole" / "weights.safetensors"));
+  CHECK_FALSE(content(folder / "whole" / "weights.safetensors").empty());
+  collective().barrier();
+  if (collective().rank() == 0) fs::remove_all(folder);
 }
 
 }  // namespace lamina

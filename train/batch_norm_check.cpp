@@ -16,8 +16,12 @@ struct SingleImage {
 };
 
 // Where a batch of so many images comes to a part of one.
-SingleImage single_in_batch(std::int64_t images, const data::LoaderOptions& options, const std::string& batch,
-                            const std::string& micro) {
+SingleImage single_in_batch(std::int64_t batch_images, const data::LoaderOptions& options,
+                            const std::string& batch, const std::string& micro) {
+  const std::int64_t images = options.share.end(batch_images) - options.share.begin(batch_images);
+  if (images == 1 && options.share.of > 1)
+    return {fmt::format("{} leaves rank {} a single image", batch, options.share.index),
+            "fewer ranks or a larger " + option_name("batch")};
   const std::int64_t part = options.micro_batch > 0 ? std::min(options.micro_batch, images) : images;
   if (images == 1) return {fmt::format("{} is a single image", batch), ""};
   if (part == 1) return {fmt::format("{} {}", micro, part), fmt::format("a larger {}", micro)};

@@ -89,7 +89,11 @@ void save_checkpoint(const RunDirectory& run, const Module& module, const Weight
 }
 
 Checkpoint read_checkpoint(const std::filesystem::path& path) {
-  Checkpoint checkpoint{.path = path, .file = read_tensors(path), .position = {}, .config = {}};
+  return checkpoint_from(read_tensors(path), path);
+}
+
+Checkpoint checkpoint_from(TensorFile file, const std::filesystem::path& path) {
+  Checkpoint checkpoint{.path = path, .file = std::move(file), .position = {}, .config = {}};
   const auto& metadata = checkpoint.file.metadata;
   check(metadata.contains("position") && metadata.contains("config"),
         "{}: weights without a position in a run: not a checkpoint that training could go on from",

@@ -34,6 +34,7 @@ void save_checkpoint(const RunDirectory& run, const Module& module, const Weight
 
 // Throws Error if the file is damaged or is not a checkpoint of a training run.
 Checkpoint read_checkpoint(const std::filesystem::path& path);
+Checkpoint checkpoint_from(TensorFile file, const std::filesystem::path& path);  // read from there
 
 // The newest that can be read; what is wrong with newer ones is said on standard error. Nothing if there are
 // none; throws Error if there are some and none can be read.

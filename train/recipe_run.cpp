@@ -5,7 +5,7 @@
 namespace lamina::train {
 namespace {
 
-TrainerOptions trainer_options(const Setup& setup, const std::string& command) {
+TrainerOptions trainer_options(const Setup& setup, const std::string& command, Collective* ranks) {
   const Recipe& recipe = setup.recipe.recipe;
   return {.epochs = recipe.epochs,
           .keep = recipe.keep == "best" ? Keep::best : Keep::last,
@@ -18,18 +18,20 @@ TrainerOptions trainer_options(const Setup& setup, const std::string& command) {
           .sharpness_aware = sam_options(recipe),
           .test_workers = recipe.workers,
           .capture = !recipe.eager,
+          .ranks = ranks,
           .weights = setup.info,
           .config = make_config(setup, command).dump()};
 }
 
 }  // namespace
 
-RecipeRun::RecipeRun(Setup setup, RunDirectory directory, const std::string& command)
+RecipeRun::RecipeRun(Setup setup, std::optional<RunDirectory> directory, const std::string& command,
+                     Collective* ranks)
     : setup_(std::make_unique<Setup>(std::move(setup))) {
   const Recipe& recipe = setup_->recipe.recipe;
   trainer_ = std::make_unique<Trainer>(*setup_->objective, *setup_->optimizer, setup_->loader,
-                                       trainer_options(*setup_, command));
-  trainer_->in(std::move(directory));
+                                       trainer_options(*setup_, command, ranks));
+  if (directory) trainer_->in(std::move(*directory));
   if (recipe.method) {
     observe_features(recipe);
   } else {

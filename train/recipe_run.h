@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "train/noise_scale.h"
@@ -16,7 +17,9 @@ namespace lamina::train {
 class RecipeRun {
  public:
   // `command`: what repeats the run, for config.json. The directory is open and locked; a run in it goes on.
-  RecipeRun(Setup setup, RunDirectory directory, const std::string& command);
+  // None: on another rank than the first of those that train together.
+  RecipeRun(Setup setup, std::optional<RunDirectory> directory, const std::string& command,
+            Collective* ranks = nullptr);
 
   Trainer& trainer() { return *trainer_; }  // to add observers to, and to run
   Setup& setup() { return *setup_; }

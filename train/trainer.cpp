@@ -45,8 +45,9 @@ WeightInfo completed(WeightInfo info, Objective& objective, const data::Loader& 
 Trainer::Trainer(Objective& objective, Optimizer& optimizer, data::Loader loader, TrainerOptions options)
     : objective_(objective),
       optimizer_(optimizer),
-      loader_(loader_for(objective, std::move(loader), options.sharpness_aware)),
-      options_(std::move(options)) {
+      options_(std::move(options)),
+      ranks_(options_.ranks),
+      loader_(ranks_.share_of(loader_for(objective, std::move(loader), options_.sharpness_aware))) {
   options_.weights = completed(std::move(options_.weights), objective, loader_);
 }
 
@@ -77,7 +78,7 @@ TrainingOutcome Trainer::run() {
         "trainer: run() has been called before; another trainer goes on where this one ended");
   check_options();
   const InterruptHandler interrupts;
-  if (directory_ == nullptr && !options_.directory.empty()) {
+  if (directory_ == nullptr && !options_.directory.empty() && ranks_.leads()) {
     directory_ =
         std::make_unique<train::RunDirectory>(train::RunDirectory::open_or_create(options_.directory));
     directory_->lock();
@@ -118,7 +119,8 @@ TrainingOutcome Trainer::run() {
   }
   const bool ended = finished() && finish();
   check_observers();
-  return {.finished = ended, .signal = ended ? 0 : InterruptHandler::signal(), .position = position_};
+  const int signal = ranks_.several() == nullptr ? InterruptHandler::signal() : std::max(0, agreed_signal_);
+  return {.finished = ended, .signal = ended ? 0 : signal, .position = position_};
 }
 
 // The final weights come last: with them a run is finished.
@@ -149,12 +151,15 @@ void Trainer::start() {
       train::TrainingStepOptions{
           .capture = options_.capture,
           .sharpness_aware = options_.sharpness_aware,
+          .ranks = ranks_.several(),
           .after_part = observers_.wants_parts() ? part : std::function<void(const data::Part&)>(),
           .after_step = average_ != nullptr ? [this] { average_->update(); } : std::function<void()>()});
 }
 
 void Trainer::train() {
-  while (!finished() && !interrupted()) {
+  while (!finished()) {
+    agree_to_stop();
+    if (interrupted()) break;
     train_epoch();
     if (position_.batch < loader_.batches() || !finish_epoch()) break;
   }
@@ -174,6 +179,7 @@ void Trainer::train_epoch() {
     if (part.completes_batch) samples = 0;
     if (!part.completes_batch || !results_due()) continue;
     record_results(seconds_since(start));
+    agree_to_stop();
     if (interrupted()) return;
     start = Clock::now();
   }
@@ -218,7 +224,8 @@ bool Trainer::finish_epoch() {
   if (valid_.size() > 0 && !measure(valid_, result.valid)) return false;
   const bool better = valid_.size() > 0 && is_better_epoch(result);
   if (test_due(better) && !measure(test_, result.test)) return false;
-  if (!observers_.measure(result)) return false;
+  if (ranks_.first_of(observers_.measure(result) ? 0 : 1) != 0) return false;
+  ranks_.check_same_weights(optimizer_.arena(), result.epoch);
   record_epoch(result, is_better_epoch(result));
   return true;
 }
@@ -253,7 +260,15 @@ bool Trainer::out_of_patience() const {
   return options_.patience > 0 && position_.epochs_since_best >= options_.patience;
 }
 
-bool Trainer::interrupted() const { return stopped_ || InterruptHandler::signal() != 0; }
+bool Trainer::interrupted() const {
+  if (ranks_.several() != nullptr) return agreed_signal_ != 0;
+  return stopped_ || InterruptHandler::signal() != 0;
+}
+
+void Trainer::agree_to_stop() {
+  if (ranks_.several() != nullptr && agreed_signal_ == 0)
+    agreed_signal_ = ranks_.first_of(stopped_ ? -1 : InterruptHandler::signal());
+}
 
 // `better`: on the validation split. The weights that the run ends with are tested in any case.
 bool Trainer::test_due(bool better) const {

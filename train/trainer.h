@@ -25,6 +25,7 @@
 #include "train/objective.h"
 #include "train/observer.h"
 #include "train/observers.h"
+#include "train/run_ranks.h"
 #include "train/sharpness_aware.h"
 #include "train/weight_average.h"
 
@@ -69,7 +70,13 @@ struct TrainerOptions {
   std::int64_t test_batch = 0;  // images at once; 0: as many as in training, 500 at most
   int test_workers = 2;         // threads that prepare them
   bool capture = true;          // on a GPU: steps as a graph (core/captured.h)
-  WeightInfo weights = {};      // what weight files say; what is empty is filled in where it is known
+  // Those that train together, each with a Trainer of the same parts and options in its own process; null:
+  // this process alone. The loader's batches stay what they are: each rank computes its share of every one,
+  // in parts of at most micro_batch samples, with the loader's workers. Rank 0 alone has the directory; what
+  // it has measured, saved and read is that of all ranks, which stop after the same step when a signal comes
+  // to any of them. On the CPU, without sharpness_aware and observers of parts.
+  Collective* ranks = nullptr;
+  WeightInfo weights = {};  // what weight files say; what is empty is filled in where it is known
   // What config.json holds, a JSON object with the run's "options"; default: what the trainer knows of its
   // parts.
   std::string config = {};
@@ -117,6 +124,7 @@ class Trainer {
   void open();
   void resume(const train::Checkpoint& checkpoint);
   void check_optimizer() const;
+  void check_ranks() const;
   void start();
   void begin();
   void train();
@@ -148,14 +156,16 @@ class Trainer {
   bool finished() const;
   bool out_of_patience() const;
   bool interrupted() const;
+  void agree_to_stop();
   bool test_due(bool better) const;
   Device device() const { return optimizer_.arena().device(); }
   const char* part_option() const;  // that says how large parts of a batch are
 
   Objective& objective_;
   Optimizer& optimizer_;
-  data::Loader loader_;
   TrainerOptions options_;
+  train::RunRanks ranks_;
+  data::Loader loader_;  // of this rank's share
   data::Split valid_, test_;
   train::Observers observers_;
   std::unique_ptr<train::RunDirectory> directory_;
@@ -172,6 +182,7 @@ class Trainer {
   bool within_step_ = false;               // parts of a batch have been computed, but not all
   bool unsaved_ = false;                   // an observer could not save; no checkpoint may come after that
   bool stopped_ = false;
+  int agreed_signal_ = 0;  // of several ranks, after a step; -1: an observer stops the run
 };
 
 }  // namespace lamina

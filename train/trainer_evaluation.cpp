@@ -26,12 +26,15 @@ EvaluateOptions Trainer::evaluate_options() const {
 bool Trainer::measure(const data::Split& split, Metrics& metrics) {
   const AveragedWeights averaged(average_.get());
   EvaluateOptions options = evaluate_options();
+  const data::Split share = ranks_.share_of(split);
   options.keep_going = [&](std::int64_t samples) {
-    observers_.tell([&](Observer& observer) { observer.testing(samples, split.size()); });
-    return !interrupted() || samples == split.size();
+    observers_.tell([&](Observer& observer) { observer.testing(samples, share.size()); });
+    return !interrupted() || samples == share.size();
   };
-  metrics = evaluate(objective_, split, options);
+  metrics = {.sums = std::vector<double>(objective_.metrics().size())};
+  if (share.size() > 0) metrics = evaluate(objective_, share, options);
   check_observers();
+  ranks_.add_up(metrics);
   if (metrics.samples < split.size()) return false;
   if (!std::isfinite(metrics.loss())) fail_measured(split, metrics.loss());
   return true;

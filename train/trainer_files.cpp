@@ -24,18 +24,37 @@ void Trainer::open() {
                   .position = position_,
                   .epoch_columns = observers_.epoch_columns()});
   check_optimizer();
+  check_ranks();
   if (options_.ema != 0) average_ = std::make_unique<WeightAverage>(objective_.module(), options_.ema);
-  if (directory_ == nullptr) return;
+  if (directory_ == nullptr && ranks_.several() == nullptr) return;
   const nlohmann::json config = options_.config.empty()
                                     ? train::describe_run(*run_, options_, {.valid = valid_, .test = test_})
                                     : nlohmann::json::parse(options_.config);
   options_.config = config.dump();
-  directory_->remove_half_written();
-  if (!run_->resumed) return;
-  const nlohmann::json saved = directory_->read_config();
-  train::check_same_recipe(*directory_, train::with_epochs_of(saved, config));
-  is_longer_ = train::check_longer(saved, config, directory_->path());
-  if (const auto checkpoint = train::read_newest_checkpoint(*directory_)) resume(*checkpoint);
+  ranks_.check_same_run(config);
+  std::optional<train::Checkpoint> checkpoint;
+  if (directory_ != nullptr) {
+    directory_->remove_half_written();
+    if (run_->resumed) {
+      const nlohmann::json saved = directory_->read_config();
+      train::check_same_recipe(*directory_, train::with_epochs_of(saved, config));
+      is_longer_ = train::check_longer(saved, config, directory_->path());
+      checkpoint = train::read_newest_checkpoint(*directory_);
+    }
+  }
+  run_->resumed = ranks_.first_of(run_->resumed ? 1 : 0) != 0;
+  if (ranks_.first_of(checkpoint ? 1 : 0) == 0) return;
+  if (ranks_.several() != nullptr)
+    checkpoint = train::checkpoint_from(ranks_.hand_out(checkpoint ? checkpoint->file : TensorFile()),
+                                        checkpoint ? checkpoint->path : "the checkpoint of rank 0");
+  resume(*checkpoint);
+}
+
+void Trainer::check_ranks() const {
+  if (ranks_.several() == nullptr) return;
+  if (observers_.wants_parts())
+    fail_usage("trainer: several ranks have no gradients of parts to look at; leave out {}",
+               option_name("noise_scale"));
 }
 
 void Trainer::resume(const train::Checkpoint& checkpoint) {
@@ -45,19 +64,21 @@ void Trainer::resume(const train::Checkpoint& checkpoint) {
   restore(checkpoint, objective_.module(), optimizer_, average_.get());
   position_ = checkpoint.position;
   run_->checkpoint = checkpoint.path;
-  checkpoints_ = directory_->checkpoint_steps();  // newest first; those beyond this one are damaged
-  std::erase_if(checkpoints_, [&](std::int64_t step) { return step > position_.step; });
-  std::reverse(checkpoints_.begin(), checkpoints_.end());
   saved_ = true;
+  if (directory_ != nullptr) checkpoints_ = directory_->checkpoint_steps();
+  std::erase_if(checkpoints_, [&](std::int64_t step) { return step > position_.step; });  // damaged
+  std::reverse(checkpoints_.begin(), checkpoints_.end());  // the newest came first
   if (is_longer_ && out_of_patience()) {
     fail_usage(
         "run directory {}: it ended after epoch {}, out of its {} of {}; with {} {} it would have ended "
         "there, too",
-        directory_->path().string(), position_.epoch, option_name("patience"), options_.patience,
+        run_->directory.string(), position_.epoch, option_name("patience"), options_.patience,
         option_name("epochs"), options_.epochs);
   }
-  const std::filesystem::path best = directory_->file("best.safetensors");
-  if (options_.keep == Keep::best && position_.best.epoch > 0) best_ = read_tensors(best);
+  if (options_.keep == Keep::best && position_.best.epoch > 0) {
+    if (directory_ != nullptr) best_ = read_tensors(directory_->file("best.safetensors"));
+    best_ = ranks_.hand_out(best_);
+  }
 }
 
 // Before the first step beyond what the directory holds. The final weights of an earlier end go first:

@@ -1,10 +1,15 @@
 #include "core/parallel/collective.h"
 
+#include <sched.h>
+#include <unistd.h>
+
+#include <algorithm>
 #include <charconv>
 #include <cstdlib>
 #include <memory>
 
 #include "core/base/error.h"
+#include "core/base/resource_limits.h"
 #include "core/parallel/mpi_ranks.h"
 
 namespace lamina {
@@ -42,11 +47,35 @@ std::unique_ptr<Collective> connect() {
   return ranks;
 }
 
+Collective* connected = nullptr;
+
 }  // namespace
 
 Collective& collective() {
   static const std::unique_ptr<Collective> ranks = connect();
+  connected = ranks.get();
   return *ranks;
+}
+
+Collective* connected_ranks() { return connected; }
+
+int cores_of_rank(Collective& ranks) {
+  cpu_set_t own;
+  CPU_ZERO(&own);
+  if (sched_getaffinity(0, sizeof(own), &own) != 0) return 1;
+  std::string cores;
+  for (int core = 0; core < CPU_SETSIZE; ++core) cores += CPU_ISSET(core, &own) ? '1' : '0';
+  char host[256] = "";
+  gethostname(host, sizeof(host) - 1);
+  double share = 0;
+  const std::vector<std::string> all = ranks.gather(cores + host);
+  for (int core = 0; core < CPU_SETSIZE; ++core) {
+    if (!CPU_ISSET(core, &own)) continue;
+    share += 1.0 / static_cast<double>(std::count_if(all.begin(), all.end(), [&](const std::string& other) {
+               return other.substr(CPU_SETSIZE) == host && other[static_cast<std::size_t>(core)] == '1';
+             }));
+  }
+  return std::clamp(static_cast<int>(share + 1e-9), 1, usable_cores().count());
 }
 
 int launched_processes() {

@@ -44,6 +44,13 @@ class Collective {
 // processes, but this build has no MPI, or that of another mpirun: each would take itself for the only one.
 Collective& collective();
 
+// Those ranks, if collective() has connected them; null before.
+Collective* connected_ranks();
+
+// The cores that this rank may use, those that others on its machine may use too taken by halves, thirds, …:
+// at least 1.
+int cores_of_rank(Collective& ranks);
+
 // How many processes mpirun, srun or another launcher says that it has started with this one; 0: it was
 // started alone.
 int launched_processes();

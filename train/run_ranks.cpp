@@ -1,0 +1,113 @@
+#include "train/run_ranks.h"
+
+#include <algorithm>
+#include <span>
+
+#include "core/base/digest.h"
+#include "core/base/error.h"
+#include "core/base/version.h"
+#include "train/recipe.h"
+
+namespace lamina::train {
+namespace {
+
+std::span<std::byte> bytes_of(const Tensor& tensor) {
+  return {tensor.raw(), static_cast<std::size_t>(tensor.bytes())};
+}
+
+// What a rank needs to know of a file that it is to receive.
+nlohmann::json outline(const TensorFile& file) {
+  nlohmann::json tensors = nlohmann::json::array();
+  for (const auto& [name, tensor] : file.tensors)
+    tensors.push_back({{"name", name},
+                       {"dtype", static_cast<int>(tensor.dtype())},
+                       {"shape", std::vector<std::int64_t>(tensor.shape().begin(), tensor.shape().end())}});
+  return {{"metadata", file.metadata}, {"tensors", tensors}};
+}
+
+TensorFile empty_file(const nlohmann::json& outline) {
+  TensorFile file{{}, outline.at("metadata").get<decltype(TensorFile::metadata)>()};
+  for (const nlohmann::json& tensor : outline.at("tensors")) {
+    const auto extents = tensor.at("shape").get<std::vector<std::int64_t>>();
+    const auto dtype = static_cast<DType>(tensor.at("dtype").get<int>());
+    file.tensors.emplace_back(tensor.at("name"),
+                              Tensor::empty(Shape(extents.begin(), extents.end()), {.dtype = dtype}));
+  }
+  return file;
+}
+
+}  // namespace
+
+data::Loader RunRanks::share_of(data::Loader loader) const {
+  if (ranks_ == nullptr) return loader;
+  data::LoaderOptions options = loader.options();
+  options.share = {.index = ranks_->rank(), .of = ranks_->size()};
+  return data::Loader(loader.split(), options);
+}
+
+data::Split RunRanks::share_of(const data::Split& split) const {
+  if (ranks_ == nullptr) return split;
+  const data::Share share{.index = ranks_->rank(), .of = ranks_->size()};
+  const std::int64_t first = share.begin(split.size()), count = share.end(split.size()) - first;
+  if (count == 0) return {};
+  data::Split part = split;
+  part.images = split.images.rows(first, count), part.labels = split.labels.rows(first, count);
+  return part;
+}
+
+void RunRanks::add_up(Metrics& metrics) const {
+  if (ranks_ == nullptr) return;
+  std::vector<double> sums{static_cast<double>(metrics.samples), metrics.loss_sum};
+  sums.insert(sums.end(), metrics.sums.begin(), metrics.sums.end());
+  ranks_->sum(sums);
+  metrics.samples = static_cast<std::int64_t>(sums[0]), metrics.loss_sum = sums[1];
+  std::copy(sums.begin() + 2, sums.end(), metrics.sums.begin());
+}
+
+int RunRanks::first_of(int number) const {
+  if (ranks_ == nullptr) return number;
+  std::vector<double> numbers(static_cast<std::size_t>(ranks_->size()));
+  numbers[static_cast<std::size_t>(ranks_->rank())] = number;
+  ranks_->sum(numbers);
+  const auto found = std::find_if(numbers.begin(), numbers.end(), [](double n) { return n != 0; });
+  return found == numbers.end() ? 0 : static_cast<int>(*found);
+}
+
+TensorFile RunRanks::hand_out(const TensorFile& file) const {
+  if (ranks_ == nullptr) return file;
+  const std::string text = ranks_->gather(leads() ? outline(file).dump() : "").front();
+  TensorFile received = leads() ? file : empty_file(nlohmann::json::parse(text));
+  for (const auto& [name, tensor] : received.tensors) ranks_->broadcast(bytes_of(tensor), 0);
+  return received;
+}
+
+void RunRanks::check_same_run(const nlohmann::json& config) const {
+  if (ranks_ == nullptr) return;
+  nlohmann::json own = config;
+  own["build"] = {{"version", version()}, {"compiler", build_description()}};
+  const std::vector<std::string> all = ranks_->gather(own.dump());
+  const nlohmann::json first = nlohmann::json::parse(all.front());
+  for (std::size_t rank = 1; rank < all.size(); ++rank) {
+    const nlohmann::json other = nlohmann::json::parse(all[rank]);
+    std::string differences;
+    for (const char* part : {"options", "resolved", "build"})
+      differences += list_differences(other.at(part), first.at(part));
+    check(differences.empty(), "rank {} is to train something else than rank 0:{}\nStart all ranks alike",
+          rank, differences);
+  }
+}
+
+void RunRanks::check_same_weights(const Arena& arena, std::int64_t epoch) const {
+  if (ranks_ == nullptr) return;
+  const std::span<std::byte> bytes = bytes_of(arena.values());
+  const std::vector<std::string> digests =
+      ranks_->gather(std::to_string(digest_of_bytes(bytes.data(), bytes.size())));
+  for (std::size_t rank = 1; rank < digests.size(); ++rank)
+    check(digests[rank] == digests.front(),
+          "after epoch {} rank {} has other weights than rank 0, which must not be: their machines compute "
+          "differently, or "
+          "memory is damaged. Go on from a checkpoint before this, without that machine",
+          epoch, rank);
+}
+
+}  // namespace lamina::train

@@ -1,0 +1,40 @@
+// What the ranks of one run (core/parallel/collective.h) share out and agree on, so that all of them come to
+// the same decisions after the same steps. Of one rank all of this is nothing.
+#pragma once
+
+#include <cstdint>
+#include <nlohmann/json.hpp>
+
+#include "core/files/safetensors.h"
+#include "core/parallel/collective.h"
+#include "data/loader.h"
+#include "optim/arena.h"
+#include "train/metrics.h"
+
+namespace lamina::train {
+
+class RunRanks {
+ public:
+  explicit RunRanks(Collective* ranks) : ranks_(ranks != nullptr && ranks->size() > 1 ? ranks : nullptr) {}
+
+  Collective* several() const { return ranks_; }                           // null: there is one
+  bool leads() const { return ranks_ == nullptr || ranks_->rank() == 0; }  // has the run's directory
+
+  data::Loader share_of(data::Loader loader) const;      // of every batch
+  data::Split share_of(const data::Split& split) const;  // consecutive images; may be empty
+
+  void add_up(Metrics& metrics) const;
+  // The first number, in the order of the ranks, that is not 0; 0: all are.
+  int first_of(int number) const;
+  TensorFile hand_out(const TensorFile& file) const;  // rank 0's, on all
+
+  // Throw Error, naming a rank and how it differs from rank 0: in the run's options or data, in the version
+  // or the kernels that compute it; in the bits of the weights.
+  void check_same_run(const nlohmann::json& config) const;
+  void check_same_weights(const Arena& arena, std::int64_t epoch) const;
+
+ private:
+  Collective* ranks_;
+};
+
+}  // namespace lamina::train
