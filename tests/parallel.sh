@@ -13,7 +13,8 @@ cd "$scratch" || exit 1
 
 # More ranks than cores, and as root in a container, are for tests alone. What rank 0 says is shown.
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_rmaps_base_oversubscribe=1
-export OMPI_MCA_mpi_yield_when_idle=1 OMPI_MCA_btl_base_warn_component_unused=0
+export OMPI_MCA_mpi_yield_when_idle=1 OMPI_MCA_btl_vader_single_copy_mechanism=none # which containers forbid
+export OMPI_MCA_btl_base_warn_component_unused=0
 
 with_ranks() { # N COMMAND...
   local n=$1
@@ -41,7 +42,7 @@ same_weights() { cmp "$1/weights.safetensors" "$2/weights.safetensors"; }
 struck() { # SIGNAL N OUT
   lamina_with "$2" "$3" >struck.log 2>&1 &
   local run=$!
-  while [ -z "$(ls "$3" 2>/dev/null | grep checkpoint)" ] && kill -0 $run 2>/dev/null; do sleep 0.01; done
+  until compgen -G "$3/checkpoint-*" >/dev/null || ! kill -0 $run 2>/dev/null; do sleep 0.01; done
   pkill "-$1" --newest -f "^$build/lamina train.* --out $3"
   wait $run
   local status=$?
