@@ -19,6 +19,8 @@ refuses() { # STATUS TEXT COMMAND...
   [ $status = "$expected" ] && grep -q "$text" "$scratch/refused" && ! grep -q "passed or measured" "$scratch/refused"
 }
 
+bundled() { env -i LD_LIBRARY_PATH="$scratch/bundle/build/release/lib" "$@"; } # as scripts/test-gpu does
+
 mkdir "$scratch/tree"
 ln -s "$root/tests" "$root/scripts" "$scratch/tree"
 check "no programs" refuses 1 "there is no program" "$root/scripts/test-gpu" --bundle "$scratch/tree" --out "$scratch/out"
@@ -26,7 +28,7 @@ check "a bundle" "$root/scripts/bundle" --build "$build" "$scratch/bundle"
 check "no GPU" refuses 1 "no GPU: nothing was run" "$scratch/bundle/scripts/test-gpu" --out "$scratch/out"
 check "a part that does not exist" refuses 2 "no part 'speed'" "$root/scripts/test-gpu" --only speed
 for program in "$scratch/bundle/build/release/tests"/test_*; do
-  [ ! -x "$program" ] || check "$(basename "$program") starts" env -i "$program" --help
+  [ ! -x "$program" ] || check "$(basename "$program") starts" bundled "$program" --help
 done
 if [ -x "$build/tests/test_cudnn" ]; then
   mkdir "$scratch/other"
@@ -35,7 +37,7 @@ if [ -x "$build/tests/test_cudnn" ]; then
   done
   check "cuDNN takes the libraries beside it" env LD_LIBRARY_PATH="$scratch/other" "$build/tests/test_cudnn"
 fi
-check "lamina starts" env -i "$scratch/bundle/build/release/lamina" info
+check "lamina starts" bundled "$scratch/bundle/build/release/lamina" info
 rm "$scratch/bundle/build/release/lib"/libfmt.so.*
 check "a library that is lacking shows" bash -c "! env -i ldd '$scratch/bundle/build/release/lamina' | grep libfmt | grep -q '$scratch'"
 check "a folder of something else is left alone" refuses 1 "something else than a bundle" "$root/scripts/bundle" "$root/docs"
