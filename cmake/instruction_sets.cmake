@@ -20,14 +20,17 @@ if(only_instruction_set)
 else()
   set(only_instruction_set ${CMAKE_SYSTEM_PROCESSOR})
 endif()
+if(NOT instruction_sets)  # for all targets alike, so that they can share precompiled headers
+  target_compile_definitions(lamina_options INTERFACE LAMINA_INSTRUCTION_SET=only
+                             LAMINA_ONE_INSTRUCTION_SET="${only_instruction_set}")
+endif()
 
 # Adds sources to a library, once for each instruction set.
 function(lamina_add_kernels library)
   cmake_parse_arguments(kernels "" "" "SOURCES;LIBRARIES;DEFINITIONS" ${ARGN})
   if(NOT instruction_sets)
     target_sources(${library} PRIVATE ${kernels_SOURCES})
-    target_compile_definitions(${library} PRIVATE LAMINA_INSTRUCTION_SET=only ${kernels_DEFINITIONS}
-                               LAMINA_ONE_INSTRUCTION_SET="${only_instruction_set}")
+    target_compile_definitions(${library} PRIVATE ${kernels_DEFINITIONS})
     set_source_files_properties(${kernels_SOURCES} PROPERTIES COMPILE_OPTIONS $<$<CONFIG:Release>:-O3>)
     return()
   endif()

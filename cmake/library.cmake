@@ -57,7 +57,7 @@ function(lamina_library folder)
   set(library lamina_${folder})
   file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${folder}/*.cpp)
   list(FILTER sources EXCLUDE REGEX "/core/cuda(/|_stub\\.cpp)")  # one or the other is added to core
-  list(FILTER sources EXCLUDE REGEX "/apps/main\\.cpp$|/core/cpu/|/optim/engine/cpu_twin\\.cpp$|/core/parallel/mpi")  # lamina_add_kernels(); one or the other
+  list(FILTER sources EXCLUDE REGEX "/apps/main\\.cpp$|/core/cpu/|/optim/engine/built_in_steps\\.cpp$|/core/parallel/mpi")  # lamina_add_kernels(); one or the other
   add_library(${library} STATIC ${sources})
   add_library(lamina::${folder} ALIAS ${library})
   set_target_properties(${library} PROPERTIES EXPORT_NAME ${folder} CUDA_STANDARD 20)

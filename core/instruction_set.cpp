@@ -1,6 +1,9 @@
 #include "core/instruction_set.h"
 
 #include <unistd.h>
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
 
 #include <algorithm>
 #include <cstdlib>
@@ -33,11 +36,16 @@ struct Twin {
 #ifdef LAMINA_ONE_INSTRUCTION_SET
 const Twin twins[] = {{LAMINA_ONE_INSTRUCTION_SET, [] { return true; }, cpu::only::backend}};
 #else
-// The compiler's runtime asks the operating system too, which must save the wide registers.
+// All that -march=x86-64-v3 may use. For wide registers the compiler's runtime asks the operating system too,
+// which must save them; the rest clang 14 cannot ask for by name.
 bool runs_v3() {
   __builtin_cpu_init();
+  unsigned a = 0, b = 0, features = 0, more = 0, d = 0;
   return __builtin_cpu_supports("avx2") != 0 && __builtin_cpu_supports("fma") != 0 &&
-         __builtin_cpu_supports("bmi") != 0 && __builtin_cpu_supports("bmi2") != 0;
+         __builtin_cpu_supports("bmi") != 0 && __builtin_cpu_supports("bmi2") != 0 &&
+         __get_cpuid(1, &a, &b, &features, &d) != 0 && (features & bit_F16C) != 0 &&
+         (features & bit_MOVBE) != 0 && __get_cpuid(0x80000001, &a, &b, &more, &d) != 0 &&
+         (more & bit_LZCNT) != 0;
 }
 const Twin twins[] = {{"generic", [] { return true; }, cpu::generic::backend},
                       {"v3", runs_v3, cpu::v3::backend}};

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "catch.h"
+#include "core/base/resource_limits.h"
 #include "core/parallel/collective.h"
 #include "core/random.h"
 
@@ -64,7 +65,9 @@ TEST_CASE("a broadcast is the root's", "[parallel]") {
 TEST_CASE("ranks know their place", "[parallel]") {
   CHECK(collective().rank() >= 0);
   CHECK(collective().rank() < collective().size());
-  CHECK(collective().host_rank() < collective().host_size());
+  CHECK(collective().gather_on_host("here") == collective().gather("here"));  // all are on one machine
+  CHECK(cores_of_rank(collective()) >= 1);
+  CHECK(cores_of_rank(collective()) <= std::max(1, usable_cores().allowed));
   CHECK(collective().size() == std::max(1, launched_processes()));
   collective().barrier();
 }

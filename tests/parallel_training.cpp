@@ -197,6 +197,22 @@ TEST_CASE("a run on several ranks measures what one process does, and rank 0 alo
   if (collective().rank() == 0) fs::remove_all(folder);
 }
 
+TEST_CASE("a rank with other weights ends the run, and is named", "[parallel]") {
+  if (collective().size() == 1) return;
+  Run run(&collective(), {});
+  struct Damage : Observer {
+    std::string name() const override { return "damage"; }
+    void step(TrainedStep& step) override {
+      if (step.report.step == 2) weights.data<double>()[5] += 1;
+    }
+    Tensor weights;
+  } damage;
+  damage.weights = run.optimizer.arena().values();
+  if (collective().rank() == 1) run.trainer->observe(damage);
+  CHECK_THROWS_WITH(run.trainer->run(),
+                    Catch::Matchers::Contains("after epoch 1 rank 1 has other weights than rank 0"));
+}
+
 TEST_CASE("an observer on one rank stops all after the same step, and the run goes on to the same bytes",
           "[parallel]") {
   const fs::path folder = shared_folder("stop");

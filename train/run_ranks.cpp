@@ -1,12 +1,13 @@
 #include "train/run_ranks.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <span>
 
 #include "core/base/digest.h"
 #include "core/base/error.h"
 #include "core/base/version.h"
-#include "train/recipe.h"
 
 namespace lamina::train {
 namespace {
@@ -34,6 +35,32 @@ TensorFile empty_file(const nlohmann::json& outline) {
                               Tensor::empty(Shape(extents.begin(), extents.end()), {.dtype = dtype}));
   }
   return file;
+}
+
+// Not where the data lie, which "resolved" says what they are, nor how a rank's own machine is used.
+nlohmann::json what_must_agree(const nlohmann::json& config) {
+  nlohmann::json options = config.at("options");
+  for (const char* own : {"data", "threads", "workers", "memory_limit"}) options.erase(own);
+  return {{"options", options},
+          {"resolved", config.value("resolved", nlohmann::json::object())},
+          {"version", version()},
+          {"build", build_description()}};
+}
+
+// In lines of their own, by their paths: "options/lr: 0.2, on rank 0 0.1".
+std::string differences(const nlohmann::json& there, const nlohmann::json& first) {
+  const nlohmann::json values = there.flatten(), expected = first.flatten();
+  nlohmann::json names = values;
+  names.update(expected);
+  const auto value = [](const nlohmann::json& of, const std::string& name) {
+    return of.contains(name) ? of[name].dump() : "nothing";
+  };
+  std::string text;
+  for (const auto& [name, unused] : names.items())
+    if (value(values, name) != value(expected, name))
+      text +=
+          fmt::format("\n  {}: {}, on rank 0 {}", name.substr(1), value(values, name), value(expected, name));
+  return text;
 }
 
 }  // namespace
@@ -83,17 +110,12 @@ TensorFile RunRanks::hand_out(const TensorFile& file) const {
 
 void RunRanks::check_same_run(const nlohmann::json& config) const {
   if (ranks_ == nullptr) return;
-  nlohmann::json own = config;
-  own["build"] = {{"version", version()}, {"compiler", build_description()}};
-  const std::vector<std::string> all = ranks_->gather(own.dump());
+  const std::vector<std::string> all = ranks_->gather(what_must_agree(config).dump());
   const nlohmann::json first = nlohmann::json::parse(all.front());
   for (std::size_t rank = 1; rank < all.size(); ++rank) {
-    const nlohmann::json other = nlohmann::json::parse(all[rank]);
-    std::string differences;
-    for (const char* part : {"options", "resolved", "build"})
-      differences += list_differences(other.at(part), first.at(part));
-    check(differences.empty(), "rank {} is to train something else than rank 0:{}\nStart all ranks alike",
-          rank, differences);
+    const std::string found = differences(nlohmann::json::parse(all[rank]), first);
+    check(found.empty(), "rank {} is to train something else than rank 0:{}\nStart all ranks alike", rank,
+          found);
   }
 }
 

@@ -119,7 +119,7 @@ TrainingOutcome Trainer::run() {
   }
   const bool ended = finished() && finish();
   check_observers();
-  const int signal = ranks_.several() == nullptr ? InterruptHandler::signal() : std::max(0, agreed_signal_);
+  const int signal = agreed_signal_ != 0 ? std::max(0, agreed_signal_) : InterruptHandler::signal();
   return {.finished = ended, .signal = ended ? 0 : signal, .position = position_};
 }
 

@@ -1,7 +1,6 @@
 #include "core/parallel/collective.h"
 
 #include <sched.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <charconv>
@@ -19,12 +18,11 @@ class OneProcess final : public Collective {
  public:
   int rank() const override { return 0; }
   int size() const override { return 1; }
-  int host_rank() const override { return 0; }
-  int host_size() const override { return 1; }
   void sum(std::span<float>) override {}
   void sum(std::span<double>) override {}
   void broadcast(std::span<std::byte>, int) override {}
   std::vector<std::string> gather(std::string_view text) override { return {std::string(text)}; }
+  std::vector<std::string> gather_on_host(std::string_view text) override { return gather(text); }
   void barrier() override {}
   [[noreturn]] void abort(int status) override { std::_Exit(status); }
 };
@@ -65,15 +63,12 @@ int cores_of_rank(Collective& ranks) {
   if (sched_getaffinity(0, sizeof(own), &own) != 0) return 1;
   std::string cores;
   for (int core = 0; core < CPU_SETSIZE; ++core) cores += CPU_ISSET(core, &own) ? '1' : '0';
-  char host[256] = "";
-  gethostname(host, sizeof(host) - 1);
   double share = 0;
-  const std::vector<std::string> all = ranks.gather(cores + host);
-  for (int core = 0; core < CPU_SETSIZE; ++core) {
-    if (!CPU_ISSET(core, &own)) continue;
-    share += 1.0 / static_cast<double>(std::count_if(all.begin(), all.end(), [&](const std::string& other) {
-               return other.substr(CPU_SETSIZE) == host && other[static_cast<std::size_t>(core)] == '1';
-             }));
+  const std::vector<std::string> all = ranks.gather_on_host(cores);
+  for (std::size_t core = 0; core < cores.size(); ++core) {
+    if (cores[core] == '0') continue;
+    share += 1.0 / static_cast<double>(std::count_if(
+                       all.begin(), all.end(), [&](const std::string& other) { return other[core] == '1'; }));
   }
   return std::clamp(static_cast<int>(share + 1e-9), 1, usable_cores().count());
 }

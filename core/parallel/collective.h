@@ -22,9 +22,6 @@ class Collective {
 
   virtual int rank() const = 0;
   virtual int size() const = 0;
-  // Among the ranks of this machine, which share its cores, memory and files.
-  virtual int host_rank() const = 0;
-  virtual int host_size() const = 0;
 
   // values[i] becomes the sum of all ranks' values[i]: (((x₀ + x₁) + x₂) + …), in the order of the ranks and
   // the precision of the values, and so the same bits on all of them and in every run. Each rank sends and
@@ -34,6 +31,8 @@ class Collective {
 
   virtual void broadcast(std::span<std::byte> bytes, int root) = 0;    // root's, to all
   virtual std::vector<std::string> gather(std::string_view text) = 0;  // each rank's, in their order, on all
+  // The same of the ranks on one's own machine, which share its cores, memory and files.
+  virtual std::vector<std::string> gather_on_host(std::string_view text) = 0;
   virtual void barrier() = 0;
 
   // Ends the processes of all ranks, with this exit status.
@@ -47,8 +46,8 @@ Collective& collective();
 // Those ranks, if collective() has connected them; null before.
 Collective* connected_ranks();
 
-// The cores that this rank may use, those that others on its machine may use too taken by halves, thirds, …:
-// at least 1.
+// The cores that this rank may use: one that two ranks of its machine may use counts as half a core for each.
+// At least 1.
 int cores_of_rank(Collective& ranks);
 
 // How many processes mpirun, srun or another launcher says that it has started with this one; 0: it was

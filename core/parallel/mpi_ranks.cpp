@@ -40,18 +40,16 @@ class Mpi final : public Collective {
           "MPI: {} lets only its first thread communicate; expected one with MPI_THREAD_SERIALIZED",
           mpi_description());
     rank_ = asked(MPI_COMM_WORLD, MPI_Comm_rank), size_ = asked(MPI_COMM_WORLD, MPI_Comm_size);
-    MPI_Comm host = MPI_COMM_NULL;
-    check_mpi(MPI_Comm_split_type(MPI_COMM_WORLD, MPI_COMM_TYPE_SHARED, rank_, MPI_INFO_NULL, &host),
+    check_mpi(MPI_Comm_split_type(MPI_COMM_WORLD, MPI_COMM_TYPE_SHARED, rank_, MPI_INFO_NULL, &host_),
               "MPI_Comm_split_type");
-    host_rank_ = asked(host, MPI_Comm_rank), host_size_ = asked(host, MPI_Comm_size);
-    MPI_Comm_free(&host);
   }
-  ~Mpi() override { MPI_Finalize(); }
+  ~Mpi() override {
+    if (host_ != MPI_COMM_NULL) MPI_Comm_free(&host_);
+    MPI_Finalize();
+  }
 
   int rank() const override { return rank_; }
   int size() const override { return size_; }
-  int host_rank() const override { return host_rank_; }
-  int host_size() const override { return host_size_; }
   void sum(std::span<float> values) override { sum_in_order(values); }
   void sum(std::span<double> values) override { sum_in_order(values); }
 
@@ -64,25 +62,8 @@ class Mpi final : public Collective {
     }
   }
 
-  std::vector<std::string> gather(std::string_view text) override {
-    const int length = bytes_of(std::ssize(text));
-    std::vector<int> lengths(ranks()), first(ranks());
-    check_mpi(MPI_Allgather(&length, 1, MPI_INT, lengths.data(), 1, MPI_INT, MPI_COMM_WORLD),
-              "MPI_Allgather");
-    std::int64_t total = 0;
-    for (std::size_t r = 0; r < ranks(); ++r) {
-      first[r] = bytes_of(total);
-      total += lengths[r];
-    }
-    std::string all(static_cast<std::size_t>(bytes_of(total)), '\0');
-    check_mpi(MPI_Allgatherv(text.data(), length, MPI_BYTE, all.data(), lengths.data(), first.data(),
-                             MPI_BYTE, MPI_COMM_WORLD),
-              "MPI_Allgatherv");
-    std::vector<std::string> texts;
-    for (std::size_t r = 0; r < ranks(); ++r)
-      texts.push_back(all.substr(static_cast<std::size_t>(first[r]), static_cast<std::size_t>(lengths[r])));
-    return texts;
-  }
+  std::vector<std::string> gather(std::string_view text) override { return gather_of(MPI_COMM_WORLD, text); }
+  std::vector<std::string> gather_on_host(std::string_view text) override { return gather_of(host_, text); }
 
   void barrier() override { check_mpi(MPI_Barrier(MPI_COMM_WORLD), "MPI_Barrier"); }
 
@@ -96,6 +77,26 @@ class Mpi final : public Collective {
     int answer = 0;
     check_mpi(ask(ranks, &answer), "asking for ranks");
     return answer;
+  }
+
+  static std::vector<std::string> gather_of(MPI_Comm among, std::string_view text) {
+    const auto ranks = static_cast<std::size_t>(asked(among, MPI_Comm_size));
+    const int length = bytes_of(std::ssize(text));
+    std::vector<int> lengths(ranks), first(ranks);
+    check_mpi(MPI_Allgather(&length, 1, MPI_INT, lengths.data(), 1, MPI_INT, among), "MPI_Allgather");
+    std::int64_t total = 0;
+    for (std::size_t r = 0; r < ranks; ++r) {
+      first[r] = bytes_of(total);
+      total += lengths[r];
+    }
+    std::string all(static_cast<std::size_t>(bytes_of(total)), '\0');
+    check_mpi(MPI_Allgatherv(text.data(), length, MPI_BYTE, all.data(), lengths.data(), first.data(),
+                             MPI_BYTE, among),
+              "MPI_Allgatherv");
+    std::vector<std::string> texts;
+    for (std::size_t r = 0; r < ranks; ++r)
+      texts.push_back(all.substr(static_cast<std::size_t>(first[r]), static_cast<std::size_t>(lengths[r])));
+    return texts;
   }
 
   std::size_t ranks() const { return static_cast<std::size_t>(size_); }
@@ -136,7 +137,8 @@ class Mpi final : public Collective {
               "MPI_Allgatherv");
   }
 
-  int rank_ = 0, size_ = 1, host_rank_ = 0, host_size_ = 1;
+  int rank_ = 0, size_ = 1;
+  MPI_Comm host_ = MPI_COMM_NULL;  // the ranks of this machine
 };
 
 }  // namespace

@@ -1,6 +1,6 @@
 #include "core/base/unsigned_nan.h"
 #include "core/parallel_for.h"
-#include "optim/engine/cpu_twins.h"
+#include "optim/engine/built_in_steps.h"
 #include "optim/engine/engine.h"
 
 namespace lamina {

@@ -3,7 +3,7 @@
 #pragma once
 
 #include "optim/engine/cpu.h"
-#include "optim/engine/cpu_twins.h"
+#include "optim/engine/built_in_steps.h"
 #include "optim/engine/cuda.h"
 #include "optim/knobs.h"
 #include "optim/optimizer.h"
