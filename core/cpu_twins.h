@@ -9,7 +9,11 @@
 #define LAMINA_INSTRUCTION_SETS(each) each(generic) each(v3)
 #endif
 
-namespace lamina::cpu {
+namespace lamina {
+
+class Backend;
+
+namespace cpu {
 
 #define LAMINA_ENUMERATOR(set) set,
 enum class InstructionSet { LAMINA_INSTRUCTION_SETS(LAMINA_ENUMERATOR) };
@@ -18,4 +22,12 @@ enum class InstructionSet { LAMINA_INSTRUCTION_SETS(LAMINA_ENUMERATOR) };
 // Throws UsageError as instruction_set() does.
 InstructionSet chosen_instruction_set();
 
-}  // namespace lamina::cpu
+#define LAMINA_DECLARE_BACKEND(set) \
+  namespace set {                   \
+  Backend& backend();               \
+  }
+LAMINA_INSTRUCTION_SETS(LAMINA_DECLARE_BACKEND)
+#undef LAMINA_DECLARE_BACKEND
+
+}  // namespace cpu
+}  // namespace lamina

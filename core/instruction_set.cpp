@@ -18,13 +18,6 @@
 
 namespace lamina {
 
-#define LAMINA_DECLARE_BACKEND(set) \
-  namespace cpu::set {              \
-  Backend& backend();               \
-  }
-LAMINA_INSTRUCTION_SETS(LAMINA_DECLARE_BACKEND)
-#undef LAMINA_DECLARE_BACKEND
-
 namespace {
 
 struct Twin {

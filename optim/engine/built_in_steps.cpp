@@ -1,6 +1,6 @@
 // Compiled once for each instruction set.
-#include "optim/engine/cpu.h"
 #include "optim/engine/built_in_steps.h"
+#include "optim/engine/cpu.h"
 
 namespace lamina {
 

@@ -2,8 +2,8 @@
 // optimizer by including this header and naming OptimizerOf<MyRule>.
 #pragma once
 
-#include "optim/engine/cpu.h"
 #include "optim/engine/built_in_steps.h"
+#include "optim/engine/cpu.h"
 #include "optim/engine/cuda.h"
 #include "optim/knobs.h"
 #include "optim/optimizer.h"
