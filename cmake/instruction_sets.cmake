@@ -6,9 +6,10 @@
 set(instruction_sets "")
 if(LAMINA_ARCH STREQUAL "auto")
   if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64" AND NOT LAMINA_SANITIZE)
-    set(instruction_sets generic v3)  # as in core/cpu_twins.h
+    set(instruction_sets generic v3 v4)  # as in core/cpu_twins.h
     set(options_of_generic -march=x86-64 $<$<CONFIG:Release>:-O1>)  # for CPUs of before 2013: half the time to compile
     set(options_of_v3 -march=x86-64-v3)
+    set(options_of_v4 -march=x86-64-v4)
   elseif(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")  # sanitizers describe symbols, which are gone then
     set(only_instruction_set x86-64-v3)
   endif()

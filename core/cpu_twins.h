@@ -6,7 +6,7 @@
 #ifdef LAMINA_ONE_INSTRUCTION_SET  // the name of LAMINA_ARCH's
 #define LAMINA_INSTRUCTION_SETS(each) each(only)
 #else
-#define LAMINA_INSTRUCTION_SETS(each) each(generic) each(v3)
+#define LAMINA_INSTRUCTION_SETS(each) each(generic) each(v3) each(v4)
 #endif
 
 namespace lamina {

@@ -40,8 +40,14 @@ bool runs_v3() {
          (features & bit_MOVBE) != 0 && __get_cpuid(0x80000001, &a, &b, &more, &d) != 0 &&
          (more & bit_LZCNT) != 0;
 }
+bool runs_v4() {
+  return runs_v3() && __builtin_cpu_supports("avx512f") != 0 && __builtin_cpu_supports("avx512bw") != 0 &&
+         __builtin_cpu_supports("avx512cd") != 0 && __builtin_cpu_supports("avx512dq") != 0 &&
+         __builtin_cpu_supports("avx512vl") != 0;
+}
 const Twin twins[] = {{"generic", [] { return true; }, cpu::generic::backend},
-                      {"v3", runs_v3, cpu::v3::backend}};
+                      {"v3", runs_v3, cpu::v3::backend},
+                      {"v4", runs_v4, cpu::v4::backend}};
 #endif
 
 std::size_t choose() {

@@ -8,8 +8,8 @@
 
 namespace lamina {
 
-// Those that this CPU and its operating system run, the widest last: of "generic" (any x86-64) and "v3"
-// (x86-64-v3: AVX2 and FMA), or the one that LAMINA_ARCH built for.
+// Those that this CPU and its operating system run, the widest last: of "generic" (any x86-64), "v3"
+// (x86-64-v3: AVX2 and FMA) and "v4" (x86-64-v4: AVX-512), or the one that LAMINA_ARCH built for.
 std::vector<std::string> instruction_sets();
 
 // Whose kernels run: the one that the environment variable LAMINA_CPU names, else the widest. Asked once,

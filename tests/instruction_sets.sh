@@ -13,7 +13,7 @@ trap 'rm -rf "$scratch"' EXIT
 source "$root/tests/checks.sh"
 cd "$scratch" || exit 1
 
-kernels=("$build"/lamina_*_v3.o) # none in a build for one instruction set
+kernels=("$build"/lamina_*_v[34].o) # none in a build for one instruction set
 mapfile -t sets < <("${run[@]}" info --json | python3 -c 'import json, sys; print(*json.load(sys.stdin)["instruction_sets"], sep="\n")')
 
 # VEX encodings, whose names begin with a v, are of AVX and later. Without symbols objdump takes a hundredth of the time.
@@ -26,7 +26,7 @@ uses_wide_registers() {
 no_other_object_is_wide() {
   local archive object
   for archive in "$build"/liblamina_*.a; do
-    rm -rf objects && mkdir objects && (cd objects && ar x "$archive" && rm -f lamina_*_v3.o) || return
+    rm -rf objects && mkdir objects && (cd objects && ar x "$archive" && rm -f lamina_*_v[34].o) || return
     for object in objects/*; do
       ! uses_wide_registers "$object" || { echo "$archive: $object uses wide registers"; return 1; }
     done

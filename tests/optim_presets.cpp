@@ -2,6 +2,8 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <map>
+#include <string>
 
 #include "catch.h"
 #include "core/instruction_set.h"
@@ -326,7 +328,8 @@ TEST_CASE("a file compiled with other flags has its own engine, and the library 
   set_grad<float>(*params[0], 3);
   const float* g = params[0]->grad().data<float>();
   const std::string set = instruction_set();
-  const std::size_t width = set == "generic" ? 2 : set == "v3" ? 4 : std::size_t{cpu::lanes<double>};
+  const std::map<std::string, std::size_t> widths = {{"generic", 2}, {"v3", 4}, {"v4", 8}};
+  const std::size_t width = widths.contains(set) ? widths.at(set) : std::size_t{cpu::lanes<double>};
   const double here = sum_squares_in(width, g, n), there = tests::sum_squares_with_other_flags(g, n);
   CHECK(there == sum_squares_in(2, g, n));
   if (width != 2) CHECK(here != there);  // else this tells nothing

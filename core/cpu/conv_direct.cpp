@@ -1,17 +1,15 @@
-// Forward and grad-input. Both are the same sum: a grid of result pixels, each of which gathers one source
-// pixel per tap and multiplies it by the tap's matrix of weights,
-//   result[n, I(i), J(j), :] = Σ_t source[n, i·step + row_t, j·step + column_t, :] · W_t.
-// A stride makes grad-input fall apart into stride² such grids, one per residue of the input's pixels.
+// Forward and grad-input. Both are the sum of gather.h; a stride makes grad-input fall apart into stride² of
+// them, one per residue of the input's pixels.
 //
-// Blocking: weights are packed once per call into panels of panel_width result channels; a slice of a panel
-// (depth_block source values × panel_width) stays in the L1 cache while a block of pixels passes by.
+// Blocking: weights are packed once per call into panels of a tile's width of result channels; a slice of a
+// panel (depth_block source values × width) stays in the L1 cache while a block of pixels passes by.
 #include "core/cpu/conv_direct.h"
 
 #include <algorithm>
-#include <array>
 #include <vector>
 
 #include "core/base/rounding.h"
+#include "core/cpu/gather.h"
 #include "core/cpu/micro_kernel.h"
 #include "core/memory/scratch.h"
 #include "core/parallel_for.h"
@@ -19,32 +17,10 @@
 namespace lamina::cpu {
 namespace {
 
-constexpr std::int64_t block_pixels = 8 * tile_rows;
-constexpr std::int64_t depth_block = 288;  // × panel_width elements of 64 bytes in all: 18 KiB
+using namespace direct;
 
-struct Range {
-  std::int64_t begin = 0, end = 0;
-};
-
-struct Image {
-  std::int64_t rows = 0, columns = 0, channels = 0;
-};
-
-struct Tap {
-  std::int64_t row = 0, column = 0;  // of its source pixel, relative to (i, j) · source_step
-  std::int64_t weight = 0;           // index of its first weight
-};
-
-struct Gather {
-  std::int64_t images = 0;
-  Image source, result;
-  std::int64_t rows = 0, columns = 0;  // of the grid of result pixels (i, j)
-  std::int64_t source_step = 1;
-  std::int64_t result_step = 1;  // I(i) = i · result_step + result_row
-  std::int64_t result_row = 0, result_column = 0;
-  std::int64_t weight_source_stride = 0, weight_result_stride = 0;  // between channels, in the weight array
-  std::vector<Tap> taps;
-};
+constexpr std::int64_t target_tasks = 32;  // enough for load balance on many cores
+constexpr std::int64_t depth_block = 288;  // × a panel's width, 64 or 128 bytes: 18 or 36 KiB
 
 // What one pass over a block of pixels covers of the sum over taps and source channels.
 struct DepthBlock {
@@ -54,7 +30,7 @@ struct DepthBlock {
 std::vector<DepthBlock> depth_blocks(std::int64_t taps, std::int64_t channels) {
   const std::int64_t taps_at_once =
       std::max<std::int64_t>(1, depth_block / std::max<std::int64_t>(1, channels));
-  const std::int64_t tap_blocks = std::max<std::int64_t>(1, ceil_div(taps, taps_at_once));
+  const std::int64_t tap_blocks = ceil_div(taps, taps_at_once);
   const std::int64_t channel_blocks = std::max<std::int64_t>(1, ceil_div(channels, depth_block));
   std::vector<DepthBlock> blocks;
   for (std::int64_t t = 0; t < tap_blocks; ++t) {
@@ -66,176 +42,118 @@ std::vector<DepthBlock> depth_blocks(std::int64_t taps, std::int64_t channels) {
   return blocks;
 }
 
-// packed[panel][tap][source channel][panel_width]; result channels beyond the last have zero weights.
-template <typename T>
-void pack_weights(const Gather& gather, const T* weight, T* packed) {
-  const std::int64_t panels = ceil_div(gather.result.channels, panel_width<T>);
-  const auto taps = static_cast<std::int64_t>(gather.taps.size());
-  const std::int64_t size = gather.source.channels * panel_width<T>;     // of one tap's part of a panel
-  const std::int64_t at_once = std::max<std::int64_t>(1, 32768 / size);  // less is not worth waking a thread
-  parallel_for(panels * taps, at_once, [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t i = begin; i < end; ++i) {
-      const std::int64_t first = i / taps * panel_width<T>;
-      const std::int64_t width = std::min(panel_width<T>, gather.result.channels - first);
-      const T* from = weight + gather.taps[static_cast<std::size_t>(i % taps)].weight +
-                      first * gather.weight_result_stride;
-      T* to = packed + i * size;
-      for (std::int64_t c = 0; c < gather.source.channels; ++c) {
-        for (std::int64_t k = 0; k < panel_width<T>; ++k) {
-          *to++ = k < width ? from[c * gather.weight_source_stride + k * gather.weight_result_stride] : T(0);
-        }
-      }
-    }
-  });
-}
-
-// Where a block of pixels reads and writes. Places past the last pixel read zeros and write to `unused`.
-template <typename T>
-struct PixelBlock {
-  const T** sources;  // [tap][block_pixels]
-  std::array<T*, block_pixels> results;
-  std::int64_t pixels = 0;
-};
-
-// The pixels [j, j + count) of row i, which take the places from `place` on.
-struct Run {
-  std::int64_t place, image, i, j, count;
-};
-
-template <typename T>
-void locate_run(const Gather& gather, const Run& run, const T* source, const T* zeros, T* result,
-                PixelBlock<T>& block) {
-  const std::int64_t step = gather.source_step;
-  for (std::size_t t = 0; t < gather.taps.size(); ++t) {
-    const T** to = block.sources + static_cast<std::int64_t>(t) * block_pixels + run.place;
-    const Tap& tap = gather.taps[t];
-    const std::int64_t row = run.i * step + tap.row;
-    if (row < 0 || row >= gather.source.rows) {
-      std::fill_n(to, run.count, zeros);
-      continue;
-    }
-    const T* line =
-        source + (run.image * gather.source.rows + row) * gather.source.columns * gather.source.channels;
-    std::int64_t column = run.j * step + tap.column;
-    for (std::int64_t k = 0; k < run.count; ++k, column += step) {
-      const bool inside = column >= 0 && column < gather.source.columns;
-      to[k] = inside ? line + column * gather.source.channels : zeros;
-    }
-  }
-  const std::int64_t row = run.image * gather.result.rows + run.i * gather.result_step + gather.result_row;
-  for (std::int64_t k = 0; k < run.count; ++k) {
-    const std::int64_t column = (run.j + k) * gather.result_step + gather.result_column;
-    block.results[static_cast<std::size_t>(run.place + k)] =
-        result + (row * gather.result.columns + column) * gather.result.channels;
-  }
-}
-
-template <typename T>
-void locate_pixels(const Gather& gather, Range pixels, const T* source, const T* zeros, T* result, T* unused,
-                   PixelBlock<T>& block) {
-  block.pixels = pixels.end - pixels.begin;
-  for (std::int64_t p = pixels.begin; p < pixels.end;) {
-    const std::int64_t j = p % gather.columns;
-    const Run run{.place = p - pixels.begin,
-                  .image = p / gather.columns / gather.rows,
-                  .i = p / gather.columns % gather.rows,
-                  .j = j,
-                  .count = std::min(gather.columns - j, pixels.end - p)};
-    locate_run(gather, run, source, zeros, result, block);
-    p += run.count;
-  }
-  for (std::int64_t place = block.pixels; place % tile_rows != 0; ++place) {
-    for (std::size_t t = 0; t < gather.taps.size(); ++t) {
-      block.sources[static_cast<std::int64_t>(t) * block_pixels + place] = zeros;
-    }
-    block.results[static_cast<std::size_t>(place)] = unused;
-  }
-}
-
-// results[0 … 5][0 … panel_width) (+)= Σ source · weight over the depth block.
-template <typename T>
+// results[0 … rows)[0 … width) (+)= Σ source · weight over the depth block.
+template <typename Tile, typename T = typename Tile::Element>
 void multiply_tile(const T* const* sources, const DepthBlock& depth, bool add, const T* weight,
                    T* const* results) {
   const auto result = [=](int i) { return results[i]; };
-  RegisterTile<T> sums(add, result);
+  typename Tile::template Sums<> sums(add, result);
   const std::int64_t channels = depth.channels.end - depth.channels.begin;
   for (std::int64_t t = depth.taps.begin; t < depth.taps.end; ++t) {
-    const T* x[tile_rows];
-#pragma GCC unroll 6
-    for (int i = 0; i < tile_rows; ++i) x[i] = sources[t * block_pixels + i] + depth.channels.begin;
-    for (std::int64_t c = 0; c < channels; ++c, weight += panel_width<T>)
+    const T* x[Tile::rows];
+#pragma GCC unroll 16
+    for (int i = 0; i < Tile::rows; ++i) x[i] = sources[t * block_pixels<Tile> + i] + depth.channels.begin;
+    for (std::int64_t c = 0; c < channels; ++c, weight += Tile::width)
       sums.add_product([&](int i) { return x[i][c]; }, weight);
   }
   sums.store_to(result);
 }
 
 // The same where the last panel has fewer channels: through a tile of full width.
-template <typename T>
+template <typename Tile, typename T = typename Tile::Element>
 void multiply_ragged_tile(const T* const* sources, const DepthBlock& depth, bool add, const T* weight,
                           T* const* results, std::int64_t width) {
-  T tile[tile_rows][panel_width<T>] = {};
-  T* tile_results[tile_rows];
-  for (int i = 0; i < tile_rows; ++i) {
+  T tile[Tile::rows][Tile::width] = {};
+  T* tile_results[Tile::rows];
+  for (int i = 0; i < Tile::rows; ++i) {
     tile_results[i] = tile[i];
     if (add) std::copy_n(results[i], width, tile[i]);
   }
-  multiply_tile(sources, depth, add, weight, tile_results);
-  for (int i = 0; i < tile_rows; ++i) std::copy_n(tile[i], width, results[i]);
+  multiply_tile<Tile>(sources, depth, add, weight, tile_results);
+  for (int i = 0; i < Tile::rows; ++i) std::copy_n(tile[i], width, results[i]);
 }
 
-template <typename T>
-void multiply_block(const Gather& gather, const std::vector<DepthBlock>& depths, const T* packed,
-                    const PixelBlock<T>& block) {
+template <typename Tile, typename T = typename Tile::Element>
+void multiply_block(const Gather& gather, const std::vector<DepthBlock>& depths, Range panels,
+                    const T* packed, const PixelBlock<Tile>& block) {
   const auto taps = static_cast<std::int64_t>(gather.taps.size());
   for (std::size_t d = 0; d < depths.size(); ++d) {
     const DepthBlock& depth = depths[d];
     const std::int64_t first = depth.taps.begin * gather.source.channels + depth.channels.begin;
-    for (std::int64_t k = 0; k < gather.result.channels; k += panel_width<T>) {
-      const T* weight = packed + (k * taps * gather.source.channels) + first * panel_width<T>;
+    for (std::int64_t panel = panels.begin; panel < panels.end; ++panel) {
+      const std::int64_t k = panel * Tile::width;
+      const T* weight = packed + (k * taps * gather.source.channels) + first * Tile::width;
       const std::int64_t width = gather.result.channels - k;
-      for (std::int64_t place = 0; place < block.pixels; place += tile_rows) {
-        T* results[tile_rows];
-        for (int i = 0; i < tile_rows; ++i)
+      for (std::int64_t place = 0; place < block.pixels; place += Tile::rows) {
+        T* results[Tile::rows];
+        for (int i = 0; i < Tile::rows; ++i)
           results[i] = block.results[static_cast<std::size_t>(place + i)] + k;
-        if (width >= panel_width<T>) {
-          multiply_tile(block.sources + place, depth, d > 0, weight, results);
+        if (width >= Tile::width) {
+          multiply_tile<Tile>(block.sources + place, depth, d > 0, weight, results);
         } else {
-          multiply_ragged_tile(block.sources + place, depth, d > 0, weight, results, width);
+          multiply_ragged_tile<Tile>(block.sources + place, depth, d > 0, weight, results, width);
         }
       }
     }
   }
 }
 
-template <typename T>
-void convolve(const Gather& gather, const T* source, const T* weight, T* result, Allocator& allocator) {
+template <typename Tile, typename T = typename Tile::Element>
+void convolve_by(const Gather& gather, const T* source, const T* weight, T* result, Allocator& allocator) {
   const auto taps = static_cast<std::int64_t>(gather.taps.size());
-  const std::int64_t panels = ceil_div(gather.result.channels, panel_width<T>);
-  const Scratch<T> packed(allocator, panels * taps * gather.source.channels * panel_width<T>);
-  pack_weights(gather, weight, packed.data());
+  const std::int64_t panels = ceil_div(gather.result.channels, Tile::width);
+  const Scratch<T> packed(allocator, panels * taps * gather.source.channels * Tile::width);
+  pack_weights<Tile>(gather, weight, packed.data());
   const Scratch<T> zeros(allocator, gather.source.channels);
   std::fill_n(zeros.data(), gather.source.channels, T(0));
   const std::vector<DepthBlock> depths = depth_blocks(taps, gather.source.channels);
 
+  // Where pixels are few, tasks are parts of the panels, too.
   const std::int64_t pixels = gather.images * gather.rows * gather.columns;
-  const std::int64_t blocks_at_once = std::clamp<std::int64_t>(pixels / block_pixels / 64, 1, 16);
+  constexpr std::int64_t at_once = block_pixels<Tile>;
+  const std::int64_t share = std::clamp<std::int64_t>(pixels / at_once / 64, 1, 16) * at_once;
+  const std::int64_t shares = std::max<std::int64_t>(1, ceil_div(pixels, share));
+  const std::int64_t group = ceil_div(panels, std::clamp<std::int64_t>(target_tasks / shares, 1, panels));
   struct Workspace {
     Scratch<const T*> sources;
     Scratch<T> unused;
   };
   const auto workspace = [&] {
-    return Workspace{.sources = {allocator, taps * block_pixels},
-                     .unused = {allocator, gather.result.channels}};
+    return Workspace{.sources = {allocator, taps * at_once}, .unused = {allocator, gather.result.channels}};
   };
-  const auto convolve_share = [&](std::int64_t begin, std::int64_t end, const Workspace& work) {
-    PixelBlock<T> block{.sources = work.sources.data(), .results = {}};
-    for (std::int64_t p = begin; p < end; p += block_pixels) {
-      locate_pixels(gather, {p, std::min(end, p + block_pixels)}, source, zeros.data(), result,
-                    work.unused.data(), block);
-      multiply_block(gather, depths, packed.data(), block);
+  const auto run = [&](std::int64_t task, std::int64_t, const Workspace& work) {
+    const Range some{task / shares * group, std::min((task / shares + 1) * group, panels)};
+    const std::int64_t end = std::min((task % shares + 1) * share, pixels);
+    PixelBlock<Tile> block{.sources = work.sources.data(), .results = {}};
+    for (std::int64_t p = task % shares * share; p < end; p += at_once) {
+      locate_pixels<Tile>(gather, {p, std::min(end, p + at_once)}, source, zeros.data(), result,
+                          work.unused.data(), block);
+      multiply_block<Tile>(gather, depths, some, packed.data(), block);
     }
   };
-  parallel_for(pixels, blocks_at_once * block_pixels, workspace, convolve_share);
+  parallel_for(ceil_div(panels, group) * shares, 1, workspace, run);
+}
+
+// Where a strided 1×1 kernel read nothing.
+template <typename T>
+void clear(const Gather& gather, T* result) {
+  parallel_for(gather.images * gather.rows, 1, [&](std::int64_t line, std::int64_t) {
+    const std::int64_t row =
+        line / gather.rows * gather.result.rows + line % gather.rows * gather.result_step + gather.result_row;
+    for (std::int64_t j = 0; j < gather.columns; ++j) {
+      const std::int64_t column = j * gather.result_step + gather.result_column;
+      const std::int64_t pixel = row * gather.result.columns + column;
+      std::fill_n(result + pixel * gather.result.channels, gather.result.channels, T(0));
+    }
+  });
+}
+
+template <typename T>
+void convolve(const Gather& gather, const T* source, const T* weight, T* result, Allocator& allocator) {
+  if (gather.taps.empty()) return clear(gather, result);
+  with_tile_for<T>(gather.result.channels, [&](auto tile) {
+    convolve_by<decltype(tile)>(gather, source, weight, result, allocator);
+  });
 }
 
 }  // namespace

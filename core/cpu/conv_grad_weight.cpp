@@ -1,6 +1,6 @@
 // Grad-weight: a product over pixels. With k = (tap, input channel),
 //   grad_weight[o, k] = Σ_p grad[p, o] · x[p + tap, k],
-// is summed in tiles of tile_rows values of k × panel_width output channels. Pixels pass by in blocks that
+// is summed in tiles of so many values of k × output channels. Pixels pass by in blocks that
 // fit the caches: the block's part of x, with its zero padding, is copied so that the inner loop has no
 // edges.
 //
@@ -13,6 +13,7 @@
 #include "core/base/rounding.h"
 #include "core/cpu/conv_direct.h"
 #include "core/cpu/micro_kernel.h"
+#include "core/cpu/transpose.h"
 #include "core/memory/scratch.h"
 #include "core/parallel_for.h"
 
@@ -24,7 +25,7 @@ constexpr std::int64_t slice_channels = 128;             // at most
 constexpr std::int64_t block_bytes = 160 * 1024;         // of the copy of x at most, and
 constexpr std::int64_t group_bytes = 224 * 1024;         // of a task's sums: together an L2 cache
 constexpr std::int64_t group_panels = 8;                 // at most
-constexpr std::int64_t target_tasks = 64;                // enough for load balance on many cores
+constexpr std::int64_t target_tasks = 32;                // enough for load balance on many cores
 constexpr std::int64_t chunks_bytes = 32 * 1024 * 1024;  // of all chunks' sums at most
 
 // How the sum is cut; a function of the shape only.
@@ -33,7 +34,7 @@ struct Plan {
   std::int64_t depth = 0;                             // values of k in a slice, in whole tiles
   std::int64_t panels = 0, group = 0, groups = 0;     // of output channels; panels of a group
   std::int64_t chunks = 0;                            // of images
-  std::int64_t chunk_size = 0;                        // elements: sums[slice][panel][depth][panel_width]
+  std::int64_t chunk_size = 0;                        // elements: sums[slice][panel][depth][Tile::width]
   std::int64_t images_at_once = 1, rows_at_once = 1;  // of a block; several images only if whole
   std::int64_t copy_width = 0, copy_height = 0;       // of one image's rows in the copy, in pixels
   std::int64_t copy_step = 1;                         // every copy_step-th row and column of x is copied
@@ -66,18 +67,18 @@ void plan_blocks(const ConvShape& shape, Plan& plan) {
   plan.copy_height = copied_rows(shape, plan, plan.rows_at_once);
 }
 
-template <typename T>
+template <typename Tile, typename T = typename Tile::Element>
 Plan make_plan(const ConvShape& shape) {
   const auto size = static_cast<std::int64_t>(sizeof(T));
   Plan plan;
   plan.slice = ceil_div(shape.in_channels, ceil_div(shape.in_channels, slice_channels));
   plan.slices = ceil_div(shape.in_channels, plan.slice);
-  plan.depth = round_up(shape.taps() * plan.slice, tile_rows);
-  plan.panels = ceil_div(shape.out_channels, panel_width<T>);
-  const std::int64_t panel_bytes = plan.depth * panel_width<T> * size;
+  plan.depth = round_up(shape.taps() * plan.slice, Tile::channel_rows);
+  plan.panels = ceil_div(shape.out_channels, Tile::width);
+  const std::int64_t panel_bytes = plan.depth * Tile::width * size;
   plan.group = std::clamp<std::int64_t>(group_bytes / panel_bytes, 1, group_panels);
   plan.groups = ceil_div(plan.panels, plan.group);
-  plan.chunk_size = plan.slices * plan.panels * plan.depth * panel_width<T>;
+  plan.chunk_size = plan.slices * plan.panels * plan.depth * Tile::width;
   const std::int64_t wanted = target_tasks / (plan.slices * plan.groups);
   const std::int64_t most = std::min(shape.images, chunks_bytes / (plan.chunk_size * size));
   plan.chunks = std::max<std::int64_t>(1, std::min(wanted, most));
@@ -143,6 +144,7 @@ std::vector<std::int64_t> locate_pixels(const ConvShape& shape, const Plan& plan
 }
 
 // Where k = (tap, input channel) lies relative to that, in whole tiles; the surplus repeats k = 0.
+template <typename Tile>
 std::vector<std::int64_t> locate_depths(const ConvShape& shape, const Plan& plan, std::int64_t channels) {
   std::vector<std::int64_t> offsets;
   offsets.reserve(static_cast<std::size_t>(plan.depth));
@@ -153,72 +155,73 @@ std::vector<std::int64_t> locate_depths(const ConvShape& shape, const Plan& plan
       }
     }
   }
-  while (offsets.size() % tile_rows != 0) offsets.push_back(0);
+  while (offsets.size() % Tile::channel_rows != 0) offsets.push_back(0);
   return offsets;
 }
 
-// [panel][pixel][panel_width] of the task's panels of grad, with zeros beyond the last output channel.
-template <typename T>
+// [panel][pixel][Tile::width] of the task's panels of grad, with zeros beyond the last output channel. Pixel
+// by pixel: they are read as they lie.
+template <typename Tile, typename T = typename Tile::Element>
 void pack_grad(const ConvShape& shape, const Task& task, const T* grad, std::int64_t pixels, T* packed) {
-  for (std::int64_t panel = task.first_panel; panel < task.last_panel; ++panel) {
-    const T* from = grad + panel * panel_width<T>;
-    const std::int64_t width = shape.out_channels - panel * panel_width<T>;
-    for (std::int64_t p = 0; p < pixels; ++p, from += shape.out_channels, packed += panel_width<T>) {
-      if (width >= panel_width<T>) {
-        store<T>(load(from), packed);
-        store<T>(load(from + lanes<T>), packed + lanes<T>);
-      } else {
-        std::fill_n(std::copy_n(from, width, packed), panel_width<T> - width, T(0));
-      }
+  const std::int64_t first = task.first_panel * Tile::width;
+  const std::int64_t channels = std::min(task.last_panel * Tile::width, shape.out_channels) - first;
+  for (std::int64_t p = 0; p < pixels; ++p) {
+    const T* from = grad + p * shape.out_channels + first;
+    T* to = packed + p * Tile::width;
+    std::int64_t o = 0;
+    for (; o + Tile::width <= channels; o += Tile::width, to += pixels * Tile::width) {
+      for (int v = 0; v < Tile::vectors; ++v) store<T>(load(from + o + v * lanes<T>), to + v * lanes<T>);
     }
+    if (o < channels) std::fill_n(std::copy_n(from + o, channels - o, to), o + Tile::width - channels, T(0));
   }
 }
 
-// sums[tile_rows][panel_width] += Σ_p x[pixel_p + depth_i] · grad[p][…].
-template <typename T>
+// sums[channel_rows][Tile::width] += Σ_p x[pixel_p + depth_i] · grad[p][…].
+template <typename Tile, typename T = typename Tile::Element>
 void add_outer_products(const T* x, const std::vector<std::int64_t>& pixels, const std::int64_t* depths,
                         const T* grad, T* sums) {
-  const auto row_of_sums = [=](int i) { return sums + i * panel_width<T>; };
-  RegisterTile<T> tile(/*add=*/true, row_of_sums);
-  const T* row[tile_rows];
-#pragma GCC unroll 6
-  for (int i = 0; i < tile_rows; ++i) row[i] = x + depths[i];
+  const auto row_of_sums = [=](int i) { return sums + i * Tile::width; };
+  typename Tile::template Sums<Tile::channel_rows> tile(/*add=*/true, row_of_sums);
+  const T* row[Tile::channel_rows];
+#pragma GCC unroll 16
+  for (int i = 0; i < Tile::channel_rows; ++i) row[i] = x + depths[i];
   for (const std::int64_t pixel : pixels) {
     tile.add_product([&](int i) { return row[i][pixel]; }, grad);
-    grad += panel_width<T>;
+    grad += Tile::width;
   }
   tile.store_to(row_of_sums);
 }
 
-template <typename T>
+template <typename Tile, typename T = typename Tile::Element>
 void add_block(const ConvShape& shape, const Plan& plan, const Task& task, const T* grad, const T* copy,
                const std::vector<std::int64_t>& pixels, const std::vector<std::int64_t>& depths, T* packed,
                T* sums) {
   const auto count = static_cast<std::int64_t>(pixels.size());
-  if (shape.out_channels != panel_width<T>) {
-    pack_grad(shape, task, grad, count, packed);
+  if (shape.out_channels != Tile::width) {
+    pack_grad<Tile>(shape, task, grad, count, packed);
     grad = packed;
   }
   for (std::int64_t panel = task.first_panel; panel < task.last_panel; ++panel) {
-    T* to = sums + panel * plan.depth * panel_width<T>;
-    for (std::size_t k = 0; k < depths.size(); k += tile_rows, to += tile_rows * panel_width<T>) {
-      add_outer_products(copy, pixels, depths.data() + k, grad, to);
+    T* to = sums + panel * plan.depth * Tile::width;
+    for (std::size_t k = 0; k < depths.size();
+         k += Tile::channel_rows, to += Tile::channel_rows * Tile::width) {
+      add_outer_products<Tile>(copy, pixels, depths.data() + k, grad, to);
     }
-    grad += count * panel_width<T>;
+    grad += count * Tile::width;
   }
 }
 
-// sums: [panel][depth][panel_width], of the task's slice.
-template <typename T>
+// sums: [panel][depth][Tile::width], of the task's slice.
+template <typename Tile, typename T = typename Tile::Element>
 void run(const ConvShape& shape, const Plan& plan, const Task& task, const T* grad, const T* x, T* sums,
          Allocator& allocator) {
-  const std::int64_t panel_size = plan.depth * panel_width<T>;
+  const std::int64_t panel_size = plan.depth * Tile::width;
   std::fill(sums + task.first_panel * panel_size, sums + task.last_panel * panel_size, T(0));
   const std::int64_t most_pixels = plan.images_at_once * plan.rows_at_once * shape.out_width;
-  const Scratch<T> packed(allocator, plan.group * most_pixels * panel_width<T>);
+  const Scratch<T> packed(allocator, plan.group * most_pixels * Tile::width);
   const Scratch<T> copy(allocator,
                         plan.images_at_once * plan.copy_height * plan.copy_width * plan.pixel_stride);
-  const std::vector<std::int64_t> depths = locate_depths(shape, plan, task.channels);
+  const std::vector<std::int64_t> depths = locate_depths<Tile>(shape, plan, task.channels);
   std::vector<std::int64_t> pixels;
   Block located{};
   for (std::int64_t n = task.first_image; n < task.last_image; n += plan.images_at_once) {
@@ -231,39 +234,41 @@ void run(const ConvShape& shape, const Plan& plan, const Task& task, const T* gr
       }
       copy_input(shape, plan, task, block, x, copy.data());
       const T* block_grad = grad + (n * shape.out_height + i) * shape.out_width * shape.out_channels;
-      add_block(shape, plan, task, block_grad, copy.data(), pixels, depths, packed.data(), sums);
+      add_block<Tile>(shape, plan, task, block_grad, copy.data(), pixels, depths, packed.data(), sums);
     }
   }
 }
 
-// grad_weight[o][tap][c] = Σ over chunks of sums[chunk][slice][panel][tap, c within it][o within it].
-template <typename T>
+// grad_weight[o][tap][c] = Σ over chunks of sums[chunk][slice][panel][tap, c within it][o within it]; a line
+// of the cache for each o at a time.
+template <typename Tile, typename T = typename Tile::Element>
 void add_chunks(const ConvShape& shape, const Plan& plan, const T* sums, T* grad_weight) {
+  constexpr std::int64_t line = 64 / static_cast<std::int64_t>(sizeof(T));
   parallel_for(plan.slices * plan.panels, 1, [&](std::int64_t index, std::int64_t) {
     const std::int64_t channel = index / plan.panels * plan.slice;
     const std::int64_t channels = std::min(plan.slice, shape.in_channels - channel);
-    const std::int64_t first = index % plan.panels * panel_width<T>;
-    const std::int64_t width = std::min(panel_width<T>, shape.out_channels - first);
-    const T* from = sums + index * plan.depth * panel_width<T>;
-    for (std::int64_t k = 0; k < shape.taps() * channels; ++k, from += panel_width<T>) {
-      T total[panel_width<T>] = {};
-      for (std::int64_t chunk = 0; chunk < plan.chunks; ++chunk) {
-        for (std::int64_t o = 0; o < panel_width<T>; ++o) total[o] += from[chunk * plan.chunk_size + o];
-      }
-      const std::int64_t tap_channel = k / channels * shape.in_channels + channel + k % channels;
-      for (std::int64_t o = 0; o < width; ++o) {
-        grad_weight[(first + o) * shape.taps() * shape.in_channels + tap_channel] = total[o];
+    const std::int64_t first = index % plan.panels * Tile::width;
+    const std::int64_t width = std::min(Tile::width, shape.out_channels - first);
+    for (std::int64_t tap = 0; tap < shape.taps(); ++tap) {
+      for (std::int64_t c = 0; c < channels; c += line) {
+        const std::int64_t count = std::min(line, channels - c);
+        const T* from = sums + (index * plan.depth + tap * channels + c) * Tile::width;
+        T total[line * Tile::width];
+        std::copy_n(from, count * Tile::width, total);
+        for (std::int64_t chunk = 1; chunk < plan.chunks; ++chunk) {
+          const T* part = from + chunk * plan.chunk_size;
+          for (std::int64_t i = 0; i < count * Tile::width; ++i) total[i] += part[i];
+        }
+        T* to = grad_weight + (first * shape.taps() + tap) * shape.in_channels + channel + c;
+        transpose(total, Tile::width, count, width, to, shape.taps() * shape.in_channels);
       }
     }
   });
 }
 
-}  // namespace
-
-template <typename T>
-void conv_direct_grad_weight(const ConvShape& shape, const T* grad, const T* x, T* grad_weight,
-                             Allocator& allocator) {
-  const Plan plan = make_plan<T>(shape);
+template <typename Tile, typename T = typename Tile::Element>
+void grad_weight_by(const ConvShape& shape, const T* grad, const T* x, T* grad_weight, Allocator& allocator) {
+  const Plan plan = make_plan<Tile>(shape);
   const Scratch<T> sums(allocator, plan.chunks * plan.chunk_size);
   parallel_for(plan.chunks * plan.slices * plan.groups, 1, [&](std::int64_t index, std::int64_t) {
     const std::int64_t chunk = index / (plan.slices * plan.groups);
@@ -275,10 +280,20 @@ void conv_direct_grad_weight(const ConvShape& shape, const T* grad, const T* x, 
                     .channels = std::min(plan.slice, shape.in_channels - slice * plan.slice),
                     .first_panel = first_panel,
                     .last_panel = std::min(plan.panels, first_panel + plan.group)};
-    T* slice_sums = sums.data() + chunk * plan.chunk_size + slice * plan.panels * plan.depth * panel_width<T>;
-    run(shape, plan, task, grad, x, slice_sums, allocator);
+    T* slice_sums = sums.data() + chunk * plan.chunk_size + slice * plan.panels * plan.depth * Tile::width;
+    run<Tile>(shape, plan, task, grad, x, slice_sums, allocator);
   });
-  add_chunks(shape, plan, sums.data(), grad_weight);
+  add_chunks<Tile>(shape, plan, sums.data(), grad_weight);
+}
+
+}  // namespace
+
+template <typename T>
+void conv_direct_grad_weight(const ConvShape& shape, const T* grad, const T* x, T* grad_weight,
+                             Allocator& allocator) {
+  with_tile_for<T>(shape.out_channels, [&](auto tile) {
+    grad_weight_by<decltype(tile)>(shape, grad, x, grad_weight, allocator);
+  });
 }
 
 template void conv_direct_grad_weight(const ConvShape&, const float*, const float*, float*, Allocator&);

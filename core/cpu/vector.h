@@ -8,17 +8,21 @@ namespace lamina::cpu {
 
 // Files of one program may be compiled for different instruction sets. What depends on the width has it in
 // its name, or the linker would take one file's functions for another's.
-#ifdef __AVX__
+#if defined(__AVX512F__)
+#define LAMINA_VECTORS bytes64
+#elif defined(__AVX__)
 #define LAMINA_VECTORS bytes32
 #else
 #define LAMINA_VECTORS bytes16
 #endif
 inline namespace LAMINA_VECTORS {
 
-#ifdef __AVX__
-inline constexpr int vector_bytes = 32;
+#if defined(__AVX512F__)
+inline constexpr int vector_bytes = 64, vector_registers = 32;
+#elif defined(__AVX__)
+inline constexpr int vector_bytes = 32, vector_registers = 16;
 #else
-inline constexpr int vector_bytes = 16;
+inline constexpr int vector_bytes = 16, vector_registers = 16;
 #endif
 
 template <typename T>

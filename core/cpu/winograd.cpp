@@ -2,12 +2,13 @@
 //   V[ξ][tile][source channel] = Bᵀ d B of the tiles' patches,
 //   M[ξ][tile][result channel] = V[ξ] · U[ξ] for each of the 36 points ξ: small matrix products,
 //   result = Aᵀ M A.
-// U[ξ][panel][source channel][panel_width] = G g Gᵀ is made once per call. Grad-input is the convolution of
+// U[ξ][panel][source channel][Tile::width] = G g Gᵀ is made once per call. Grad-input is the convolution of
 // grad with the kernels turned by 180 degrees and the channels' roles swapped.
 #include "core/cpu/winograd.h"
 
 #include <algorithm>
 
+#include "core/cpu/transpose.h"
 #include "core/cpu/winograd_tiles.h"
 #include "core/memory/scratch.h"
 #include "core/parallel_for.h"
@@ -18,7 +19,7 @@ namespace {
 using namespace winograd;
 
 // Enough for a panel of U to be worth loading, and V and M stay in the caches.
-constexpr std::int64_t most_block_tiles = 8 * tile_rows;
+constexpr std::int64_t most_block_tiles = 72;
 
 struct Problem {
   std::int64_t images = 0;
@@ -29,30 +30,44 @@ struct Problem {
   bool turned = false;  // use the kernels turned by 180 degrees
 };
 
-// U of one source channel and one panel of result channels, which are the lanes.
-template <typename T>
-void transform_weight(const Problem& problem, const T* weight, T* u, std::int64_t plane) {
-  constexpr std::int64_t width = panel_width<T>;
-  T taps[kernel * kernel][width];
+constexpr std::int64_t channels_at_once = 16;  // of the source: a cache line of their weights
+
+// U of some source channels and one panel of result channels, which are the lanes.
+template <typename Tile, typename T = typename Tile::Element>
+void transform_weights(const Problem& problem, std::int64_t channels, const T* weight, T* u,
+                       std::int64_t plane) {
+  constexpr std::int64_t width = Tile::width;
+  T taps[kernel * kernel][channels_at_once][width];
   for (int t = 0; t < kernel * kernel; ++t) {
     const T* tap = weight + (problem.turned ? kernel * kernel - 1 - t : t) * problem.weight_tap_stride;
-    for (std::int64_t k = 0; k < width; ++k) taps[t][k] = tap[k * problem.weight_result_stride];
+    if (problem.weight_result_stride == 1) {
+      for (std::int64_t c = 0; c < channels; ++c)
+        std::copy_n(tap + c * problem.weight_source_stride, width, taps[t][c]);
+    } else {
+      transpose(tap, problem.weight_result_stride, width, channels, taps[t][0], width);
+    }
   }
-  for (std::int64_t k = 0; k < width; k += lanes<T>) {
-    transform<G, T>([&](int r, int s) { return load(taps[r * kernel + s] + k); },
-                    [&](int r, int s, Vector<T> value) { store<T>(value, u + (r * patch + s) * plane + k); });
+  for (std::int64_t c = 0; c < channels; ++c, u += width) {
+    for (std::int64_t k = 0; k < width; k += lanes<T>) {
+      transform<G, T>(
+          [&](int r, int s) { return load(taps[r * kernel + s][c] + k); },
+          [&](int r, int s, Vector<T> value) { store<T>(value, u + (r * patch + s) * plane + k); });
+    }
   }
 }
 
-template <typename T>
+template <typename Tile, typename T = typename Tile::Element>
 void transform_weights(const Problem& problem, const T* weight, T* u, std::int64_t plane) {
   const std::int64_t channels = problem.source.channels;
-  const std::int64_t panels = problem.result.channels / panel_width<T>;
-  parallel_for(panels * channels, 64, [&](std::int64_t begin, std::int64_t end) {
+  const std::int64_t panels = problem.result.channels / Tile::width;
+  const std::int64_t pieces = ceil_div(channels, channels_at_once);
+  parallel_for(panels * pieces, 4, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t i = begin; i < end; ++i) {
-      const T* from = weight + i / channels * panel_width<T> * problem.weight_result_stride +
-                      i % channels * problem.weight_source_stride;
-      transform_weight(problem, from, u + i * panel_width<T>, plane);
+      const std::int64_t panel = i / pieces, first = i % pieces * channels_at_once;
+      const T* from =
+          weight + panel * Tile::width * problem.weight_result_stride + first * problem.weight_source_stride;
+      transform_weights<Tile>(problem, std::min(channels_at_once, channels - first), from,
+                              u + (panel * channels + first) * Tile::width, plane);
     }
   });
 }
@@ -62,77 +77,89 @@ struct Planes {
   std::int64_t u = 0, v = 0, m = 0;
 };
 
-// M = V · U for `tiles` tiles, a multiple of tile_rows.
-template <typename T>
+// M = V · U for `tiles` tiles, a multiple of Tile::rows.
+template <typename Tile, typename T = typename Tile::Element>
 void multiply_block(const Problem& problem, std::int64_t tiles, const Planes& planes, const T* v, const T* u,
                     T* m) {
   const std::int64_t from = problem.source.channels, to = problem.result.channels;
   for (int point = 0; point < points; ++point) {
-    for (std::int64_t k = 0; k < to; k += panel_width<T>) {
-      for (std::int64_t t = 0; t < tiles; t += tile_rows) {
+    for (std::int64_t k = 0; k < to; k += Tile::width) {
+      for (std::int64_t t = 0; t < tiles; t += Tile::rows) {
         const Product<T> product{.rows = v + point * planes.v + t * from,
                                  .row_stride = from,
                                  .row_depth_stride = 1,
                                  .panel = u + point * planes.u + k * from,
-                                 .panel_depth_stride = panel_width<T>,
+                                 .panel_depth_stride = Tile::width,
                                  .depth = from};
-        multiply_tile<tile_rows>(product, false, m + point * planes.m + t * to + k, to);
+        multiply_tile<Tile, Tile::rows>(product, false, m + point * planes.m + t * to + k, to);
       }
     }
   }
 }
 
+// The results of the tiles.
+template <typename T>
+void transform_products(const Problem& problem, const TileGrid& grid, TileRange tiles, const T* m,
+                        std::int64_t plane, T* result, T* unused) {
+  Pixels<T, tile> pixels(problem.result, result, unused, 0);
+  for (std::int64_t t = tiles.begin; t < tiles.end; ++t, m += problem.result.channels) {
+    pixels.locate(grid.at(t));
+    for (std::int64_t k = 0; k < problem.result.channels; k += lanes<T>) {
+      transform<At, T>([m, plane, k](int r, int s) { return load(m + (r * patch + s) * plane + k); },
+                       [&pixels, k](int r, int s, Vector<T> value) { store<T>(value, pixels.at(r, s) + k); });
+    }
+  }
+}
+
 // May depend on the threads: every tile is computed for itself.
+template <typename Tile>
 std::int64_t block_tiles(std::int64_t tiles) {
   const std::int64_t blocks = ceil_div(tiles, most_block_tiles);
   const std::int64_t even = round_up(blocks, threads());  // as many for every thread
-  return round_up(ceil_div(tiles, even), tile_rows);
+  return round_up(ceil_div(tiles, even), Tile::rows);
+}
+
+template <typename Tile, typename T = typename Tile::Element>
+void convolve_by(const Problem& problem, const T* source, const T* weight, T* result, Allocator& allocator) {
+  const std::int64_t from = problem.source.channels, to = problem.result.channels;
+  const TileGrid grid(problem.images, problem.result);
+  const std::int64_t block = block_tiles<Tile>(grid.tiles());
+  const std::int64_t plane = plane_stride<T>(block * std::max(from, to));
+  const Planes planes{.u = plane_stride<T>(from * to), .v = plane, .m = plane};
+  const Scratch<T> u(allocator, points * planes.u);
+  transform_weights<Tile>(problem, weight, u.data(), planes.u);
+  const Scratch<T> zeros(allocator, from);
+  std::fill_n(zeros.data(), from, T(0));
+
+  const Pixels<const T, patch> patches(problem.source, source, zeros.data(), problem.padding);
+  struct Workspace {
+    Scratch<T> products, unused;
+  };
+  const auto workspace = [&] {
+    return Workspace{.products = {allocator, (points + 1) * plane}, .unused = {allocator, to}};
+  };
+  parallel_for(grid.tiles(), block, workspace,
+               [&](std::int64_t begin, std::int64_t end, const Workspace& work) {
+                 T *const m = work.products.data(), *const v = m + plane;
+                 const std::int64_t count = end - begin, rounded = round_up(count, Tile::rows);
+                 transform_tiles<Bt>(grid, {begin, end}, patches, 0, from, v, plane);
+                 for (int point = 0; point < points; ++point)
+                   std::fill_n(v + point * plane + count * from, (rounded - count) * from, T(0));
+                 multiply_block<Tile>(problem, rounded, planes, v, u.data(), m);
+                 transform_products(problem, grid, {begin, end}, m, plane, result, work.unused.data());
+               });
 }
 
 template <typename T>
 void convolve(const Problem& problem, const T* source, const T* weight, T* result, Allocator& allocator) {
-  const std::int64_t from = problem.source.channels, to = problem.result.channels;
-  const TileGrid grid(problem.images, problem.result);
-  const std::int64_t block = block_tiles(grid.tiles());
-  const Planes planes{
-      .u = plane_stride<T>(from * to), .v = plane_stride<T>(block * from), .m = plane_stride<T>(block * to)};
-  const Scratch<T> u(allocator, points * planes.u);
-  transform_weights(problem, weight, u.data(), planes.u);
-  const Scratch<T> zeros(allocator, from);
-  std::fill_n(zeros.data(), from, T(0));
+  with_tile_for<T>(problem.result.channels, [&](auto tile) {
+    convolve_by<decltype(tile)>(problem, source, weight, result, allocator);
+  });
+}
 
-  struct Workspace {
-    Scratch<T> v, m, unused;
-  };
-  const auto workspace = [&] {
-    return Workspace{
-        .v = {allocator, points * planes.v}, .m = {allocator, points * planes.m}, .unused = {allocator, to}};
-  };
-  parallel_for(
-      grid.tiles(), block, workspace, [&](std::int64_t begin, std::int64_t end, const Workspace& work) {
-        const auto& [v, m, unused] = work;
-        const std::int64_t count = end - begin, rounded = round_up(count, tile_rows);
-        for (std::int64_t t = 0; t < count; ++t) {
-          const Pixels<const T, patch> pixels(problem.source, source, zeros.data(), grid.at(begin + t),
-                                              problem.padding);
-          transform_tile<Bt>(pixels, 0, from, v.data() + t * from, planes.v);
-        }
-        for (int point = 0; point < points; ++point) {
-          std::fill_n(v.data() + point * planes.v + count * from, (rounded - count) * from, T(0));
-        }
-        multiply_block(problem, rounded, planes, v.data(), u.data(), m.data());
-        for (std::int64_t t = 0; t < count; ++t) {
-          const Pixels<T, tile> pixels(problem.result, result, unused.data(), grid.at(begin + t), 0);
-          for (std::int64_t k = 0; k < to; k += lanes<T>) {
-            const T* products = m.data() + t * to + k;
-            transform<At, T>(
-                [products, plane = planes.m](int r, int s) {
-                  return load(products + (r * patch + s) * plane);
-                },
-                [&pixels, k](int r, int s, Vector<T> value) { store<T>(value, pixels.at(r, s) + k); });
-          }
-        }
-      });
+template <typename T>
+bool fills_panels(std::int64_t channels) {
+  return with_tile_for<T>(channels, [&](auto tile) { return channels % decltype(tile)::width == 0; });
 }
 
 }  // namespace
@@ -144,7 +171,7 @@ bool winograd_suits(const ConvShape& shape) {
   if (shape.kernel_height != kernel || shape.kernel_width != kernel || shape.stride != 1) return false;
   if (shape.images == 0) return false;  // no tiles to cut into blocks
   const std::int64_t in = shape.in_channels, out = shape.out_channels;
-  if (in % panel_width<T> != 0 || out % panel_width<T> != 0 || shape.padding >= kernel) return false;
+  if (!fills_panels<T>(in) || !fills_panels<T>(out) || shape.padding >= kernel) return false;
   const std::int64_t tiles = ceil_div(shape.out_height, tile) * ceil_div(shape.out_width, tile);
   return tiles * points * (in * out + 5 * (in + out)) <
          shape.out_height * shape.out_width * shape.taps() * in * out;

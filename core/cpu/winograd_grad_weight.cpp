@@ -22,6 +22,8 @@ constexpr std::int64_t block_tiles = 64;   // that pass by at a time
 constexpr std::int64_t chunk_tiles = 64;   // at least: for fewer, Gᵀ S G would count
 constexpr std::int64_t target_tasks = 32;  // enough for load balance on many cores
 
+constexpr int row_unit = 4;  // output channels come in multiples of it
+
 // The largest divisor of `channels` that is a multiple of `unit` and at most `most`.
 std::int64_t share_of(std::int64_t channels, std::int64_t unit, std::int64_t most) {
   std::int64_t share = most / unit * unit;
@@ -35,12 +37,12 @@ struct Plan {
   std::int64_t chunks = 0, chunk = 0;  // tiles of a task
 };
 
-template <typename T>
+template <typename Tile, typename T = typename Tile::Element>
 Plan make_plan(const ConvShape& shape, std::int64_t tiles) {
   Plan plan;
-  plan.slice = share_of(shape.in_channels, panel_width<T>, most_slice);
+  plan.slice = share_of(shape.in_channels, Tile::width, most_slice);
   plan.slices = shape.in_channels / plan.slice;
-  plan.group = share_of(shape.out_channels, panel_width<T>, most_group);
+  plan.group = share_of(shape.out_channels, row_unit, most_group);
   plan.groups = shape.out_channels / plan.group;
   const std::int64_t wanted = ceil_div(target_tasks, plan.slices * plan.groups);
   plan.chunks = std::clamp<std::int64_t>(tiles / chunk_tiles, 1, wanted);
@@ -49,11 +51,13 @@ Plan make_plan(const ConvShape& shape, std::int64_t tiles) {
   return plan;
 }
 
-// Rows of S [group][slice] in steps of 6, as the micro-kernel likes it best, and 4 where 6 leaves a rest.
-template <typename T>
+// Rows of S [group][slice] in steps of as many as the registers hold, and of row_unit where those leave a
+// rest.
+template <typename Tile, typename T = typename Tile::Element>
 void multiply_point(const Plan& plan, std::int64_t tiles, bool add, const T* grads, const T* patches,
                     T* sums) {
-  for (std::int64_t c = 0; c < plan.slice; c += panel_width<T>) {
+  constexpr int rows = Tile::channel_rows;
+  for (std::int64_t c = 0; c < plan.slice; c += Tile::width) {
     for (std::int64_t o = 0; o < plan.group;) {
       const Product<T> product{.rows = grads + o,
                                .row_stride = 1,
@@ -62,12 +66,12 @@ void multiply_point(const Plan& plan, std::int64_t tiles, bool add, const T* gra
                                .panel_depth_stride = plan.slice,
                                .depth = tiles};
       T* out = sums + o * plan.slice + c;
-      if ((plan.group - o) % tile_rows == 0) {
-        multiply_tile<6>(product, add, out, plan.slice);
-        o += 6;
+      if ((plan.group - o) % rows == 0) {
+        multiply_tile<Tile, rows>(product, add, out, plan.slice);
+        o += rows;
       } else {
-        multiply_tile<4>(product, add, out, plan.slice);
-        o += 4;
+        multiply_tile<Tile, row_unit>(product, add, out, plan.slice);
+        o += row_unit;
       }
     }
   }
@@ -100,15 +104,12 @@ void add_chunks(const T* chunks, std::int64_t count, std::int64_t size, T* total
   });
 }
 
-}  // namespace
-
-template <typename T>
-void conv_winograd_grad_weight(const ConvShape& shape, const T* grad, const T* x, T* grad_weight,
-                               Allocator& allocator) {
+template <typename Tile, typename T = typename Tile::Element>
+void grad_weight_by(const ConvShape& shape, const T* grad, const T* x, T* grad_weight, Allocator& allocator) {
   const Image from{shape.in_height, shape.in_width, shape.in_channels};
   const Image to{shape.out_height, shape.out_width, shape.out_channels};
   const TileGrid grid(shape.images, to);
-  const Plan plan = make_plan<T>(shape, grid.tiles());
+  const Plan plan = make_plan<Tile>(shape, grid.tiles());
   const std::int64_t weights = shape.out_channels * shape.taps() * shape.in_channels;
   const Scratch<T> chunks(allocator, plan.chunks > 1 ? plan.chunks * weights : 0);
   const Scratch<T> zeros(allocator, std::max(from.channels, to.channels));
@@ -125,6 +126,8 @@ void conv_winograd_grad_weight(const ConvShape& shape, const T* grad, const T* x
                      .grads = {allocator, points * grad_plane},
                      .sums = {allocator, points * sum_plane}};
   };
+  const Pixels<const T, patch> x_patches(from, x, zeros.data(), shape.padding);
+  const Pixels<const T, tile> grad_tiles(to, grad, zeros.data(), 0);
   const auto add_share = [&](std::int64_t task, std::int64_t, const Workspace& work) {
     const auto& [patches, grads, sums] = work;
     const std::int64_t chunk = task / (plan.slices * plan.groups);
@@ -133,16 +136,12 @@ void conv_winograd_grad_weight(const ConvShape& shape, const T* grad, const T* x
     const std::int64_t begin = chunk * plan.chunk, end = std::min(grid.tiles(), begin + plan.chunk);
     for (std::int64_t first = begin; first < end; first += block_tiles) {
       const std::int64_t tiles = std::min(block_tiles, end - first);
-      for (std::int64_t t = 0; t < tiles; ++t) {
-        const TileGrid::Place place = grid.at(first + t);
-        transform_tile<Bt>(Pixels<const T, patch>(from, x, zeros.data(), place, shape.padding), first_in,
-                           plan.slice, patches.data() + t * plan.slice, patch_plane);
-        transform_tile<A>(Pixels<const T, tile>(to, grad, zeros.data(), place, 0), first_out, plan.group,
-                          grads.data() + t * plan.group, grad_plane);
-      }
+      const TileRange range{first, first + tiles};
+      transform_tiles<Bt>(grid, range, x_patches, first_in, plan.slice, patches.data(), patch_plane);
+      transform_tiles<A>(grid, range, grad_tiles, first_out, plan.group, grads.data(), grad_plane);
       for (int point = 0; point < points; ++point) {
-        multiply_point(plan, tiles, first > begin, grads.data() + point * grad_plane,
-                       patches.data() + point * patch_plane, sums.data() + point * sum_plane);
+        multiply_point<Tile>(plan, tiles, first > begin, grads.data() + point * grad_plane,
+                             patches.data() + point * patch_plane, sums.data() + point * sum_plane);
       }
     }
 
@@ -153,6 +152,16 @@ void conv_winograd_grad_weight(const ConvShape& shape, const T* grad, const T* x
   parallel_for(plan.chunks * plan.slices * plan.groups, 1, workspace, add_share);
 
   if (plan.chunks > 1) add_chunks(chunks.data(), plan.chunks, weights, grad_weight);
+}
+
+}  // namespace
+
+template <typename T>
+void conv_winograd_grad_weight(const ConvShape& shape, const T* grad, const T* x, T* grad_weight,
+                               Allocator& allocator) {
+  with_tile_for<T>(shape.in_channels, [&](auto tile) {
+    grad_weight_by<decltype(tile)>(shape, grad, x, grad_weight, allocator);
+  });
 }
 
 template void conv_winograd_grad_weight(const ConvShape&, const float*, const float*, float*, Allocator&);

@@ -35,39 +35,62 @@ class TileGrid {
   std::int64_t rows_, columns_, tiles_;
 };
 
-// Where the pixels of a square of side × side lie, `outside` standing for those beyond the image's edges.
+// Where the pixels of a tile's square of side × side lie, `outside` standing for those beyond the image's
+// edges.
 template <typename T, int side>
 class Pixels {
  public:
-  Pixels(const Image& image, T* images, T* outside, const TileGrid::Place& place, std::int64_t padding) {
+  Pixels(const Image& image, T* images, T* outside, std::int64_t padding)
+      : image_(image), images_(images), outside_(outside), padding_(padding) {}
+
+  void locate(const TileGrid::Place& place) {
     for (int r = 0; r < side; ++r) {
-      const std::int64_t row = place.row - padding + r;
-      const bool row_inside = row >= 0 && row < image.rows;
+      const std::int64_t row = place.row - padding_ + r;
+      const bool row_inside = row >= 0 && row < image_.rows;
       for (int s = 0; s < side; ++s) {
-        const std::int64_t column = place.column - padding + s;
-        const bool inside = row_inside && column >= 0 && column < image.columns;
-        at_[r][s] =
-            inside ? images + ((place.image * image.rows + row) * image.columns + column) * image.channels
-                   : outside;
+        const std::int64_t column = place.column - padding_ + s;
+        const bool inside = row_inside && column >= 0 && column < image_.columns;
+        const std::int64_t pixel = (place.image * image_.rows + row) * image_.columns + column;
+        at_[r][s] = inside ? images_ + pixel * image_.channels : outside_;
       }
     }
   }
   T* at(int r, int s) const { return at_[r][s]; }
 
  private:
+  Image image_;
+  T *images_, *outside_;
+  std::int64_t padding_;
   T* at_[side][side];
 };
 
-// to[point · plane + c] = (M d Mᵀ)[point] for the channels of one tile.
+struct TileRange {
+  std::int64_t begin = 0, end = 0;
+};
+
+// to[t · channels + point · plane + c] = (M d Mᵀ)[point] for the given channels of the tiles, t counted from
+// the first. While one is transformed the next is fetched: its rows lie too far apart for the hardware to
+// foresee.
 template <template <typename> typename M, typename T, int side>
-void transform_tile(const Pixels<const T, side>& pixels, std::int64_t first, std::int64_t channels, T* to,
-                    std::int64_t plane) {
-  for (std::int64_t c = 0; c < channels; c += lanes<T>) {
-    T* column = to + c;
-    transform<M, T>([&pixels, c, first](int r, int s) { return load(pixels.at(r, s) + first + c); },
-                    [column, plane](int r, int s, Vector<T> value) {
-                      store<T>(value, column + (r * patch + s) * plane);
-                    });
+void transform_tiles(const TileGrid& grid, TileRange tiles, const Pixels<const T, side>& pixels,
+                     std::int64_t first, std::int64_t channels, T* to, std::int64_t plane) {
+  Pixels<const T, side> both[] = {pixels, pixels};
+  both[tiles.begin % 2].locate(grid.at(tiles.begin));
+  for (std::int64_t t = tiles.begin; t < tiles.end; ++t, to += channels) {
+    const Pixels<const T, side>& here = both[t % 2];
+    Pixels<const T, side>& next = both[(t + 1) % 2];
+    next.locate(grid.at(std::min(t + 1, grid.tiles() - 1)));
+    for (std::int64_t c = 0; c < channels; c += lanes<T>) {
+      T* column = to + c;
+      transform<M, T>(
+          [&here, &next, c, first](int r, int s) {
+            __builtin_prefetch(next.at(r, s) + first + c);
+            return load(here.at(r, s) + first + c);
+          },
+          [column, plane](int r, int s, Vector<T> value) {
+            store<T>(value, column + (r * patch + s) * plane);
+          });
+    }
   }
 }
 
@@ -88,13 +111,13 @@ struct Product {
   std::int64_t depth = 0;
 };
 
-// out[i][0 … panel_width) (+)= Σ_d rows[i · row_stride + d · row_depth_stride] · panel[d][0 … panel_width)
-template <int rows, typename T>
+// out[i][0 … Tile::width) (+)= Σ_d rows[i · row_stride + d · row_depth_stride] · panel[d][0 … Tile::width)
+template <typename Tile, int rows, typename T = typename Tile::Element>
 inline void multiply_tile(const Product<T>& p, bool add, T* out, std::int64_t out_stride) {
   const auto row_of_out = [=](int i) { return out + i * out_stride; };
-  RegisterTile<T, rows> sums(add, row_of_out);
+  typename Tile::template Sums<rows> sums(add, row_of_out);
   const T* x[rows];
-#pragma GCC unroll 6
+#pragma GCC unroll 16
   for (int i = 0; i < rows; ++i) x[i] = p.rows + i * p.row_stride;
   const T* panel = p.panel;
   for (std::int64_t d = 0; d < p.depth; ++d, panel += p.panel_depth_stride)

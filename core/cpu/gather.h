@@ -1,0 +1,142 @@
+// What direct convolutions, forward and grad-input, come down to: a grid of result pixels, each of which
+// gathers one source pixel per tap and multiplies it by the tap's matrix of weights,
+//   result[n, I(i), J(j), :] = Σ_t source[n, i·step + row_t, j·step + column_t, :] · W_t;
+// its weights in panels, and where its pixels lie.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cstdint>
+#include <vector>
+
+#include "core/base/rounding.h"
+#include "core/cpu/transpose.h"
+#include "core/parallel_for.h"
+
+namespace lamina::cpu::direct {
+
+struct Range {
+  std::int64_t begin = 0, end = 0;
+};
+
+struct Extent {
+  std::int64_t rows = 0, columns = 0, channels = 0;
+};
+
+struct Tap {
+  std::int64_t row = 0, column = 0;  // of its source pixel, relative to (i, j) · source_step
+  std::int64_t weight = 0;           // index of its first weight
+};
+
+struct Gather {
+  std::int64_t images = 0;
+  Extent source, result;
+  std::int64_t rows = 0, columns = 0;  // of the grid of result pixels (i, j)
+  std::int64_t source_step = 1;
+  std::int64_t result_step = 1;  // I(i) = i · result_step + result_row
+  std::int64_t result_row = 0, result_column = 0;
+  std::int64_t weight_source_stride = 0, weight_result_stride = 0;  // between channels, in the weight array
+  std::vector<Tap> taps;
+};
+
+// packed[panel][tap][source channel][Tile::width]; result channels beyond the last have zero weights. Weights
+// are read as they lie: result channel by result channel, or all of some source channels.
+template <typename Tile, typename T = typename Tile::Element>
+void pack_weights(const Gather& gather, const T* weight, T* packed) {
+  const std::int64_t channels = gather.source.channels,
+                     panels = ceil_div(gather.result.channels, Tile::width);
+  const auto taps = static_cast<std::int64_t>(gather.taps.size());
+  const bool results_lie_together = gather.weight_result_stride == 1;
+  const std::int64_t group = results_lie_together ? panels : 1;
+  const std::int64_t chunk = results_lie_together ? std::min<std::int64_t>(channels, 16) : channels;
+  const std::int64_t chunks = ceil_div(channels, chunk);
+  const std::int64_t size = group * chunk * Tile::width;
+  const std::int64_t at_once = std::max<std::int64_t>(1, 32768 / size);  // less is not worth waking a thread
+  const auto pack = [&](std::int64_t panel, std::int64_t t, std::int64_t c) {
+    const std::int64_t k = panel * Tile::width, count = std::min(chunk, channels - c);
+    const std::int64_t width = std::min(Tile::width, gather.result.channels - k);
+    const T* from = weight + gather.taps[static_cast<std::size_t>(t)].weight +
+                    k * gather.weight_result_stride + c * gather.weight_source_stride;
+    T* to = packed + ((panel * taps + t) * channels + c) * Tile::width;
+    if (width < Tile::width) std::fill_n(to, count * Tile::width, T(0));
+    if (!results_lie_together)
+      return transpose(from, gather.weight_result_stride, width, count, to, Tile::width);
+    for (std::int64_t i = 0; i < count; ++i)
+      std::copy_n(from + i * gather.weight_source_stride, width, to + i * Tile::width);
+  };
+  parallel_for(panels / group * taps * chunks, at_once, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t i = begin; i < end; ++i) {
+      const std::int64_t first = i / chunks / taps * group;
+      for (std::int64_t panel = first; panel < first + group; ++panel)
+        pack(panel, i / chunks % taps, i % chunks * chunk);
+    }
+  });
+}
+
+template <typename Tile>
+inline constexpr std::int64_t block_pixels = 8 * Tile::rows;
+
+// Where a block of pixels reads and writes. Places past the last pixel read zeros and write to `unused`.
+template <typename Tile, typename T = typename Tile::Element>
+struct PixelBlock {
+  const T** sources;  // [tap][block_pixels]
+  std::array<T*, block_pixels<Tile>> results;
+  std::int64_t pixels = 0;
+};
+
+// The pixels [j, j + count) of row i, which take the places from `place` on.
+struct Run {
+  std::int64_t place, image, i, j, count;
+};
+
+template <typename Tile, typename T = typename Tile::Element>
+void locate_run(const Gather& gather, const Run& run, const T* source, const T* zeros, T* result,
+                PixelBlock<Tile>& block) {
+  const std::int64_t step = gather.source_step;
+  for (std::size_t t = 0; t < gather.taps.size(); ++t) {
+    const T** to = block.sources + static_cast<std::int64_t>(t) * block_pixels<Tile> + run.place;
+    const Tap& tap = gather.taps[t];
+    const std::int64_t row = run.i * step + tap.row;
+    if (row < 0 || row >= gather.source.rows) {
+      std::fill_n(to, run.count, zeros);
+      continue;
+    }
+    const T* line =
+        source + (run.image * gather.source.rows + row) * gather.source.columns * gather.source.channels;
+    std::int64_t column = run.j * step + tap.column;
+    for (std::int64_t k = 0; k < run.count; ++k, column += step) {
+      const bool inside = column >= 0 && column < gather.source.columns;
+      to[k] = inside ? line + column * gather.source.channels : zeros;
+    }
+  }
+  const std::int64_t row = run.image * gather.result.rows + run.i * gather.result_step + gather.result_row;
+  for (std::int64_t k = 0; k < run.count; ++k) {
+    const std::int64_t column = (run.j + k) * gather.result_step + gather.result_column;
+    block.results[static_cast<std::size_t>(run.place + k)] =
+        result + (row * gather.result.columns + column) * gather.result.channels;
+  }
+}
+
+template <typename Tile, typename T = typename Tile::Element>
+void locate_pixels(const Gather& gather, Range pixels, const T* source, const T* zeros, T* result, T* unused,
+                   PixelBlock<Tile>& block) {
+  block.pixels = pixels.end - pixels.begin;
+  for (std::int64_t p = pixels.begin; p < pixels.end;) {
+    const std::int64_t j = p % gather.columns;
+    const Run run{.place = p - pixels.begin,
+                  .image = p / gather.columns / gather.rows,
+                  .i = p / gather.columns % gather.rows,
+                  .j = j,
+                  .count = std::min(gather.columns - j, pixels.end - p)};
+    locate_run(gather, run, source, zeros, result, block);
+    p += run.count;
+  }
+  for (std::int64_t place = block.pixels; place % Tile::rows != 0; ++place) {
+    for (std::size_t t = 0; t < gather.taps.size(); ++t) {
+      block.sources[static_cast<std::int64_t>(t) * block_pixels<Tile> + place] = zeros;
+    }
+    block.results[static_cast<std::size_t>(place)] = unused;
+  }
+}
+
+}  // namespace lamina::cpu::direct
