@@ -19,16 +19,18 @@ namespace lamina {
 // A tensor that a backward function will read, as it was when the op ran: Grads::get() gives it back, and
 // throws Error if it has been overwritten since. A backward function captures no tensor in any other way
 // unless nobody else can reach it.
+//
+// What the op that made it can make again (Node::again) is not kept, but made when it is first asked for.
 class Saved {
  public:
   Saved() = default;
-  Saved(Tensor tensor)  // NOLINT(google-explicit-constructor)
-      : tensor_(std::move(tensor)), version_(tensor_.version()) {}
+  Saved(Tensor tensor);  // NOLINT(google-explicit-constructor)
 
  private:
   friend class Grads;
-  Tensor tensor_;
+  mutable Tensor tensor_;
   std::uint64_t version_ = 0;
+  std::shared_ptr<const Node> maker_;
 };
 
 // Handed to an op's backward function: which inputs want a gradient, and where to put it.
@@ -68,8 +70,11 @@ struct Node : std::enable_shared_from_this<Node> {
   std::uint64_t number;                       // increasing in order of creation
   std::vector<std::shared_ptr<Node>> inputs;  // null where an input is a constant
   BackwardFunction backward;                  // dropped, with all it saved, as soon as it has run
-  Tensor grad;                                // leaves only
-  bool released = false;                      // backward has run and its saved data is gone
+  // Makes the op's output again, to the bit, from what it has saved for itself; empty: not cheaply. To be set
+  // before the output is saved. Outlives `backward`, for others may still ask.
+  std::function<Tensor(const Grads&)> again;
+  Tensor grad;            // leaves only
+  bool released = false;  // backward has run and its saved data is gone
 };
 
 // Whether ops are recorded on this thread. Default: they are.

@@ -191,6 +191,10 @@ class Backend {
   virtual void batch_norm_inference(const Tensor& x, const BatchNormParams& params, const Tensor& residual,
                                     const BatchNormOptions& options, Tensor& y, Tensor& mean,
                                     Tensor& inv_std) = 0;
+  // y alone, to the bit as one of the two gave it with this mean and inv_std.
+  virtual void batch_norm_again(const Tensor& x, const BatchNormParams& params, const Tensor& residual,
+                                const BatchNormOptions& options, const Tensor& mean, const Tensor& inv_std,
+                                Tensor& y) = 0;
   // With options.relu the sign of y is the mask. An undefined `y` means that there was no residual: the sign
   // then follows from x, which is read anyway. options.training tells whether mean and inv_std depend on x.
   // grad_residual may be undefined: not wanted.

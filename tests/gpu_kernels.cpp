@@ -283,6 +283,7 @@ TEST_CASE("f64 is refused on CUDA, with the reason", "[cuda][errors]") {
   refused("batch_norm", [&] { gpu().batch_norm(x, params, none, {}, x, vector, vector); });
   refused("batch_norm_inference",
           [&] { gpu().batch_norm_inference(x, params, none, {}, x, vector, vector); });
+  refused("batch_norm_again", [&] { gpu().batch_norm_again(x, params, none, {}, vector, vector, x); });
   refused("batch_norm_grad",
           [&] { gpu().batch_norm_grad(x, x, none, params, vector, vector, {}, x, vector, vector, none); });
 }

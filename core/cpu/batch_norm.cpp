@@ -144,6 +144,15 @@ void CpuBackend::batch_norm_inference(const Tensor& x, const BatchNormParams& pa
   });
 }
 
+void CpuBackend::batch_norm_again(const Tensor& x, const BatchNormParams& params, const Tensor& residual,
+                                  const BatchNormOptions& options, const Tensor& mean, const Tensor& inv_std,
+                                  Tensor& y) {
+  visit_floating(x.dtype(), "batch_norm_again", [&](auto zero) {
+    const auto kernel = normalise_kernel<decltype(zero)>(options.relu, residual.defined());
+    kernel(x, params, residual, mean, inv_std, y);
+  });
+}
+
 void CpuBackend::batch_norm_grad(const Tensor& grad, const Tensor& x, const Tensor& y,
                                  const BatchNormParams& params, const Tensor& mean, const Tensor& inv_std,
                                  const BatchNormOptions& options, Tensor& grad_x, Tensor& grad_weight,

@@ -47,6 +47,9 @@ class CpuBackend final : public Backend {
   void batch_norm_inference(const Tensor& x, const BatchNormParams& params, const Tensor& residual,
                             const BatchNormOptions& options, Tensor& y, Tensor& mean,
                             Tensor& inv_std) override;
+  void batch_norm_again(const Tensor& x, const BatchNormParams& params, const Tensor& residual,
+                        const BatchNormOptions& options, const Tensor& mean, const Tensor& inv_std,
+                        Tensor& y) override;
   void batch_norm_grad(const Tensor& grad, const Tensor& x, const Tensor& y, const BatchNormParams& params,
                        const Tensor& mean, const Tensor& inv_std, const BatchNormOptions& options,
                        Tensor& grad_x, Tensor& grad_weight, Tensor& grad_bias,

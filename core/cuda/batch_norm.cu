@@ -204,6 +204,15 @@ void CudaBackend::batch_norm_inference(const Tensor& x, const BatchNormParams& p
   });
 }
 
+void CudaBackend::batch_norm_again(const Tensor& x, const BatchNormParams& params, const Tensor& residual,
+                                   const BatchNormOptions& options, const Tensor& mean, const Tensor& inv_std,
+                                   Tensor& y) {
+  cuda::visit_floating(x.dtype(), "batch_norm_again", [&](auto zero) {
+    normalise<decltype(zero)>(stream(), x, {mean, inv_std, params}, mean.elements(), residual, options.relu,
+                              y);
+  });
+}
+
 void CudaBackend::batch_norm_grad(const Tensor& grad, const Tensor& x, const Tensor& y,
                                   const BatchNormParams& params, const Tensor& mean, const Tensor& inv_std,
                                   const BatchNormOptions& options, Tensor& grad_x, Tensor& grad_weight,

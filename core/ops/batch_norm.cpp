@@ -64,6 +64,15 @@ struct BatchNormInputs {
   BatchNormOptions options;
 };
 
+Tensor normalised_again(const BatchNormInputs& in, const Grads& grads) {
+  const Tensor& x = grads.get(in.x);
+  Tensor y = Tensor::empty_like(x);
+  backend_for(x.device())
+      .batch_norm_again(x, {grads.get(in.weight), grads.get(in.bias), {}, {}}, {}, in.options, in.mean,
+                        in.inv_std, y);
+  return y;
+}
+
 struct Gradients {
   Tensor x, weight, bias, residual;
 };
@@ -191,14 +200,19 @@ Tensor batch_norm(const Tensor& x, const BatchNormParams& params, const BatchNor
                                .mean = mean,
                                .inv_std = inv_std,
                                .options = options};
-  return record("batch_norm", y, {x, params.weight, params.bias, residual},
-                [inputs, has_residual = residual.defined()](const Tensor& grad, Grads& grads) {
-                  const Gradients g = gradients(inputs, grad, has_residual && grads.wanted(3), grads);
-                  const std::vector<Tensor> outputs =
-                      grad_enabled() ? record_gradients(inputs, grad, g, grads)
-                                     : std::vector<Tensor>{g.x, g.weight, g.bias, g.residual};
-                  for (int i = 0; i < 4; ++i) grads.set(i, outputs[static_cast<std::size_t>(i)]);
-                });
+  const Tensor recorded =
+      record("batch_norm", y, {x, params.weight, params.bias, residual},
+             [inputs, has_residual = residual.defined()](const Tensor& grad, Grads& grads) {
+               const Gradients g = gradients(inputs, grad, has_residual && grads.wanted(3), grads);
+               const std::vector<Tensor> outputs =
+                   grad_enabled() ? record_gradients(inputs, grad, g, grads)
+                                  : std::vector<Tensor>{g.x, g.weight, g.bias, g.residual};
+               for (int i = 0; i < 4; ++i) grads.set(i, outputs[static_cast<std::size_t>(i)]);
+             });
+  // Its inputs are kept anyway. On a GPU one more kernel costs more than the memory is worth.
+  if (recorded.requires_grad() && !residual.defined() && x.device().type == DeviceType::cpu)
+    recorded.node()->again = [inputs](const Grads& grads) { return normalised_again(inputs, grads); };
+  return recorded;
 }
 
 Tensor batch_norm_composed(const Tensor& x, const BatchNormParams& params, const BatchNormOptions& options,
