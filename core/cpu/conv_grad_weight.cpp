@@ -25,6 +25,7 @@ constexpr std::int64_t slice_channels = 128;             // at most
 constexpr std::int64_t block_bytes = 160 * 1024;         // of the copy of x at most, and
 constexpr std::int64_t group_bytes = 224 * 1024;         // of a task's sums: together an L2 cache
 constexpr std::int64_t group_panels = 8;                 // at most
+constexpr std::int64_t pixels_ahead = 8;                 // of the one being packed: grad comes from memory
 constexpr std::int64_t target_tasks = 32;                // enough for load balance on many cores
 constexpr std::int64_t chunks_bytes = 32 * 1024 * 1024;  // of all chunks' sums at most
 
@@ -170,7 +171,10 @@ void pack_grad(const ConvShape& shape, const Task& task, const T* grad, std::int
     T* to = packed + p * Tile::width;
     std::int64_t o = 0;
     for (; o + Tile::width <= channels; o += Tile::width, to += pixels * Tile::width) {
-      for (int v = 0; v < Tile::vectors; ++v) store<T>(load(from + o + v * lanes<T>), to + v * lanes<T>);
+      for (int v = 0; v < Tile::vectors; ++v) {
+        __builtin_prefetch(from + o + v * lanes<T> + pixels_ahead * shape.out_channels);
+        store<T>(load(from + o + v * lanes<T>), to + v * lanes<T>);
+      }
     }
     if (o < channels) std::fill_n(std::copy_n(from + o, channels - o, to), o + Tile::width - channels, T(0));
   }
