@@ -75,7 +75,8 @@ bool Curvature::measure(EpochResult& result) {
 }
 
 bool Curvature::measure_at(std::int64_t epoch) {
-  SharpnessOptions options{.eigenvalues = options_.eigenvalues, .trace = options_.trace};
+  SharpnessOptions options{
+      .eigenvalues = options_.eigenvalues, .trace = options_.trace, .layers = options_.layers};
   options.eigenvalues.start = warm_start_;
   options.progress = [](const std::string&) {
     if (InterruptHandler::signal() != 0) throw Interrupted();
@@ -124,6 +125,7 @@ void Curvature::add_layers(std::int64_t epoch, const Sharpness& found) {
     columns_.trace.push_back(static_cast<float>(found.layers[k].trace->mean));
     columns_.trace_stderr.push_back(static_cast<float>(found.layers[k].trace->standard_error));
     columns_.lr.push_back(static_cast<float>(rate(k + 1)));
+    if (options_.layers) columns_.eigenvalue.push_back(static_cast<float>(*found.layers[k].eigenvalue));
   }
 }
 
@@ -140,6 +142,7 @@ void Curvature::save() {
   add("trace", columns_.trace);
   add("trace_stderr", columns_.trace_stderr);
   add("lr", columns_.lr);
+  if (options_.layers) add("eigenvalue", columns_.eigenvalue);
   nlohmann::json names = nlohmann::json::array();
   for (const Layer& layer : layers_) names.push_back(layer.range.name);
   file.metadata = {{"layers", names.dump()},
@@ -179,6 +182,7 @@ void Curvature::resume(const TrainingPosition& position) {
   take("trace", columns_.trace);
   take("trace_stderr", columns_.trace_stderr);
   take("lr", columns_.lr);
+  if (options_.layers) take("eigenvalue", columns_.eigenvalue);
   const Tensor* start = file.find(fmt::format("start.{}", position.step));
   if (start == nullptr) {
     note("{}: nothing for step {}; the next measurement starts from a random vector", path.string(),

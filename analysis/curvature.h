@@ -4,8 +4,8 @@
 // curvature.csv has a row for each measurement: epoch, step, loss, grad_norm, lambda_1, residual, lambda_min,
 // trace, trace_stderr, frobenius, lr, products. curvature.safetensors has [measurements, layers] tensors
 // weight_norm, trace, trace_stderr and lr, the rate that the layer's last step was taken with (NaN before the
-// first), and [measurements] epoch; its metadata names the layers, the mode of batch normalisation and the
-// samples.
+// first), where asked for eigenvalue, λ₁ of the layer's block, and [measurements] epoch; its metadata names
+// the layers, the mode of batch normalisation and the samples.
 #pragma once
 
 #include <cstdint>
@@ -27,6 +27,7 @@ struct CurvatureOptions {
   BatchNormMode batch_norm = BatchNormMode::eval;
   EigenOptions eigenvalues = {.tolerance = 1e-2, .max_steps = 30};
   TraceOptions trace = {.least_probes = 8, .most_probes = 8};
+  std::optional<LayerOptions> layers = {};  // for the largest eigenvalue of each block
 };
 
 // Both are written with the run's checkpoints. Adds the column lambda_1 to epochs.csv. Lanczos starts from
@@ -48,7 +49,7 @@ class Curvature final : public Observer {
  private:
   struct Log;  // curvature.csv
   struct LayerColumns {
-    std::vector<float> weight_norm, trace, trace_stderr, lr;  // [measurements, layers]
+    std::vector<float> weight_norm, trace, trace_stderr, lr, eigenvalue;  // [measurements, layers]
   };
   bool measure_at(std::int64_t epoch);  // false: a signal came in between
   void add_layers(std::int64_t epoch, const Sharpness& found);

@@ -11,7 +11,8 @@ std::unique_ptr<Observer> curvature_of(const train::Setup& setup) {
   return std::make_unique<Curvature>(
       fixed_samples(*setup.objective, setup.data.train, setup.recipe.loader.recipe, samples, setup.device),
       CurvatureOptions{.every = recipe.sharpness_every,
-                       .batch_norm = parse_batch_norm_mode(recipe.sharpness_bn)});
+                       .batch_norm = parse_batch_norm_mode(recipe.sharpness_bn),
+                       .layers = recipe.sharpness_layers ? std::optional(LayerOptions{}) : std::nullopt});
 }
 
 }  // namespace lamina::analysis

@@ -22,7 +22,7 @@ std::vector<data::Part> tiny_samples(const Objective& objective) {
 }
 
 analysis::CurvatureOptions quick(BatchNormMode mode = BatchNormMode::eval) {
-  analysis::CurvatureOptions options{.batch_norm = mode};
+  analysis::CurvatureOptions options{.batch_norm = mode, .layers = analysis::LayerOptions{.max_steps = 4}};
   options.eigenvalues.max_steps = 6;
   options.trace.least_probes = options.trace.most_probes = 2;
   return options;
@@ -77,6 +77,7 @@ TEST_CASE("a run that goes on finds the curvature of one that was never stopped"
   }
   const TensorFile file = read_tensors(directory.file("whole") / "curvature.safetensors");
   CHECK(file.at("trace").shape() == Shape{5, 16});
+  CHECK(file.at("eigenvalue").shape() == Shape{5, 16});
   CHECK(file.metadata.at("bn") == "eval");
   CHECK(file.metadata.at("samples") == "32");
   // conv1 adapts: its last step's rate is LARS' trust ratio times the schedule's.
@@ -84,6 +85,22 @@ TEST_CASE("a run that goes on finds the curvature of one that was never stopped"
   CHECK(std::isnan(rates[0]));
   CHECK(rates[4 * 16] > 0);
   CHECK(rates[4 * 16] < 0.5f);
+}
+
+TEST_CASE("the layers' largest eigenvalues are those of the point that was reached") {
+  const Directory directory;
+  TinyParts parts;
+  Trainer trainer(parts.objective, *parts.optimizer, parts.loader,
+                  {.epochs = 1, .directory = directory.file("run")});
+  analysis::Curvature curvature(tiny_samples(parts.objective), quick());
+  trainer.observe(curvature).run();
+  const analysis::LossSurface surface(parts.objective, tiny_samples(parts.objective), BatchNormMode::eval);
+  const auto expected = analysis::layer_eigenvalues(surface, analysis::layers_of(surface), *quick().layers);
+  const TensorFile file = read_tensors(directory.file("run") / "curvature.safetensors");
+  const std::vector<float> found = file.at("eigenvalue").rows(1, 1).to_vector<float>();
+  REQUIRE(found.size() == expected.size());
+  for (std::size_t k = 0; k < found.size(); ++k)
+    CHECK(found[k] == static_cast<float>(expected[k].eigenvalue));
 }
 
 TEST_CASE("a run whose curvature was lost goes on, and saves it again") {

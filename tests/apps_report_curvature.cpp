@@ -71,6 +71,13 @@ TEST_CASE("the report draws the curvature over the epochs", "[report]") {
     CHECK(map.at("bn1") == Cells{"1", "1", "1"});
     CHECK(map.count("conv1.weight") == 1);
   }
+  SECTION("the largest eigenvalues of the layers, where they were measured") {
+    CHECK_FALSE(fs::exists(study.files / "layer-edge-1.csv"));
+    write_curvature(study.run("lars-1"), {.layer_eigenvalues = true});
+    CHECK(contains(study.report(), "γ_k λ₁(H_kk)"));
+    CHECK(read_map(study.files / "scaled-layer-eigenvalue-1.csv").at("fc") == Cells{"18", "18", "18"});
+    CHECK(read_map(study.files / "layer-edge-1.csv").at("conv1") == Cells{"", "1.5", "1.5"});
+  }
   SECTION("a band that reaches below zero ends with the logarithmic axis") {
     write_curvature(study.run("lars-2"), {.scale = 99});
     study.report();  // 4 and 396: 200 ± 277

@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <fstream>
+#include <limits>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <utility>
@@ -19,10 +20,12 @@ namespace lamina::tests {
 struct MadeUpCurvature {
   double scale = 1;
   std::string bn = "eval", samples = "128";
+  bool layer_eigenvalues = false;
 };
 
 // Before the first and after each of two epochs: λ₁ = 4, 8, 64 times the scale, the trace 10, 20, 30; by
-// layers conv1.weight (‖w‖ = 2), bn1 and fc.weight (‖w‖ = 3), whose second estimate is negative.
+// layers conv1.weight (‖w‖ = 2), bn1 and fc.weight (‖w‖ = 3), whose second estimate is negative. λ₁ of the
+// layers' blocks, where asked for: 3, 1 and 2, at rates 0.5, 1 and 2 after the first measurement.
 inline void write_curvature(const fs::path& run, const MadeUpCurvature& made = {}) {
   const double s = made.scale;
   std::ofstream(run / "curvature.csv") << fmt::format(
@@ -38,6 +41,11 @@ inline void write_curvature(const fs::path& run, const MadeUpCurvature& made = {
   file.tensors.emplace_back("epoch", Tensor::from(std::vector<std::int32_t>{0, 1, 2}, {3}));
   add("weight_norm", {2, 1, 3, 2, 1, 3, 2, 1, 3});
   add("trace", {5, 1, 4, 6, 1, -1, 7, 1, 8});
+  if (made.layer_eigenvalues) {
+    constexpr float none = std::numeric_limits<float>::quiet_NaN();
+    add("lr", {none, none, none, 0.5, 1, 2, 0.5, 1, 2});
+    add("eigenvalue", {3, 1, 2, 3, 1, 2, 3, 1, 2});
+  }
   write_tensors(run / "curvature.safetensors", file);
   std::ofstream(run / "epochs.csv") << fmt::format(
       "epoch,train_loss,test_loss,test_accuracy,seconds,images_per_s,lambda_1\n1,2,1.5,0.5,10,100,{}\n"

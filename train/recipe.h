@@ -57,6 +57,7 @@ struct Recipe {
   std::int64_t sharpness_every = 0;             // epochs; 0: never
   std::optional<std::int64_t> sharpness_limit;  // training images
   std::string sharpness_bn = "eval";
+  bool sharpness_layers = false;
   std::int64_t eval_every = 1, checkpoint_every = 1, checkpoint_steps = 0, keep_checkpoints = 2;
   int threads = 0, workers = 2;
   // Self-supervised training (train/pretraining.h). With a method these count, and what is supervised does

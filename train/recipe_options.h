@@ -245,6 +245,10 @@ void visit_running_options(Options& o, const Visit& visit) {
           "sharpness_bn",
           "sharpness_every: batch norm by running statistics (eval) or by those of 256 images (train)"},
       o.sharpness_bn);
+  visit(
+      OptionInfo{"sharpness_layers",
+                 "sharpness_every: the largest eigenvalue of each layer's block, too; about twice the time"},
+      o.sharpness_layers);
   visit(OptionInfo{"eager", "CUDA: hand out every kernel by itself, not as a captured step; to debug", true},
         o.eager);
   visit(OptionInfo{"checkpoint_every", "epochs between checkpoints; 0: only at the end", true}.within(

@@ -42,6 +42,8 @@ constexpr std::array conditions{
               "sharpness_every", "1"},
     Condition{"sharpness_bn", [](const ResolvedRecipe& r) { return r.recipe.sharpness_every > 0; },
               "sharpness_every", "1"},
+    Condition{"sharpness_layers", [](const ResolvedRecipe& r) { return r.recipe.sharpness_every > 0; },
+              "sharpness_every", "1"},
     Condition{"sam_adaptive", [](const ResolvedRecipe& r) { return r.recipe.sam > 0; }, "sam", "above 0"},
     Condition{"sam_m", [](const ResolvedRecipe& r) { return r.recipe.sam > 0; }, "sam", "above 0"},
     Condition{"official_bias_rate", [](const ResolvedRecipe& r) { return has_bias_rate(r.recipe); },

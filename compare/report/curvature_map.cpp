@@ -51,6 +51,12 @@ LayerMap read_layers(const fs::path& path, bool all_layers) {
   check(!epochs.empty(), "it holds no measurements yet");
   const std::vector<float> norms = layer_values(file, "weight_norm", std::ssize(epochs), names.size()),
                            traces = layer_values(file, "trace", std::ssize(epochs), names.size());
+  const bool has_eigenvalues = file.find("eigenvalue") != nullptr;
+  const auto values_if_there = [&](const char* name) {
+    return has_eigenvalues ? layer_values(file, name, std::ssize(epochs), names.size())
+                           : std::vector<float>();
+  };
+  const std::vector<float> eigenvalues = values_if_there("eigenvalue"), rates = values_if_there("lr");
   LayerMap map;
   map.epochs.assign(epochs.begin(), epochs.end());
   map.columns = std::ssize(epochs);
@@ -61,9 +67,12 @@ LayerMap read_layers(const fs::path& path, bool all_layers) {
     map.layers.push_back(map.weights_only ? names[k].substr(0, names[k].size() - weight_ending.size())
                                           : names[k]);
     for (std::size_t row = 0; row < epochs.size(); ++row) {
-      const float norm = norms[row * names.size() + k], trace = traces[row * names.size() + k];
-      map.values[0].push_back(finite_or_nan(norm * norm * trace));
-      map.values[1].push_back(finite_or_nan(trace));
+      const std::size_t i = row * names.size() + k;
+      map.values[0].push_back(finite_or_nan(norms[i] * norms[i] * traces[i]));
+      map.values[1].push_back(finite_or_nan(traces[i]));
+      if (!has_eigenvalues) continue;
+      map.values[2].push_back(finite_or_nan(norms[i] * norms[i] * eigenvalues[i]));
+      map.values[3].push_back(finite_or_nan(rates[i] * eigenvalues[i]));
     }
   }
   return map;
@@ -78,7 +87,16 @@ const std::vector<Quantity>& mapped_curvatures() {
        "has the same one however long its weights are, so that optimizers compare"},
       {"layer_trace", "tr(H_kk)",
        "Trace of the layer’s block of the Hessian: it falls as a normalised layer’s weights grow, though the "
-       "network stays the same"}};
+       "network stays the same"},
+      {"scaled_layer_eigenvalue", "‖w‖² λ₁(H_kk)",
+       "Largest eigenvalue of the layer’s block of the Hessian times the squared norm of its weights"},
+      {"layer_edge", "γ_k λ₁(H_kk)",
+       "Largest eigenvalue of the layer’s block times the rate of the layer’s last step, its trust ratio "
+       "included. Where steps go along the gradient with momentum m (SGD, LARS, TVLARS), descent in this "
+       "layer "
+       "alone is unstable beyond 2 (1 + m) (Cohen et al. 2021); LAMB and AdamW scale every element by "
+       "itself, "
+       "so that it tells little of them"}};
   return quantities;
 }
 

@@ -9,7 +9,8 @@
 
 namespace lamina::compare {
 
-// ‖w_k‖² tr(H_kk) and tr(H_kk), in the order of LayerMap::values.
+// ‖w_k‖² tr(H_kk), tr(H_kk), ‖w_k‖² λ₁(H_kk) and γ_k λ₁(H_kk), in the order of LayerMap::values; the last two
+// of runs that measured the blocks' eigenvalues.
 const std::vector<Quantity>& mapped_curvatures();
 
 // Of the group's first complete run that has the file. What is wrong with it is told in `problem`.
