@@ -214,7 +214,7 @@ void join_ranks(const CLI::App& command) {
   if (launched_processes() == 0) return;
   Collective& ranks = collective();
   if (ranks.size() == 1) return;
-  if (full_name(command) != "lamina train")
+  if (full_name(command) != "lamina train" && full_name(command) != "lamina pretrain")
     fail_usage(
         "{}: {} processes were started together, but this command is for one; start it without mpirun or "
         "srun",

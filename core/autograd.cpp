@@ -12,7 +12,19 @@
 namespace lamina {
 namespace {
 
-Tensor sum_of(const Tensor& a, const Tensor& b) { return a.defined() ? add(a, b) : b; }
+// Whether nobody would notice if it were overwritten.
+bool is_ours(const Tensor& sum) {
+  return sum.defined() && sum.owns_storage_alone() && !sum.requires_grad() && !grad_enabled() &&
+         sum.device().type == DeviceType::cpu;
+}
+
+Tensor sum_of(const Tensor& a, const Tensor& b) {
+  if (!a.defined()) return b;
+  if (!is_ours(a)) return add(a, b);
+  Tensor sum = a.detach();
+  backend_for(a.device()).accumulate(b, sum);
+  return sum;
+}
 
 // Gradients on their way from an output to the nodes below it.
 class Walk {
@@ -23,6 +35,11 @@ class Walk {
     entry->second = sum_of(entry->second, grad);
   }
   bool empty() const { return queue_.empty(); }
+  // What it has been given for a node, if that is nobody else's; the node then waits for the whole sum.
+  Tensor take_sum(const Node* node) {
+    const auto entry = pending_.find(node);
+    return entry != pending_.end() && is_ours(entry->second) ? std::exchange(entry->second, {}) : Tensor();
+  }
   std::pair<std::shared_ptr<Node>, Tensor> pop() {
     std::shared_ptr<Node> node = queue_.top();
     queue_.pop();
@@ -83,7 +100,8 @@ void step(const std::shared_ptr<Node>& node, const Tensor& grad, bool retain, Wa
   std::vector<bool> wants(node->inputs.size());
   for (std::size_t i = 0; i < wants.size(); ++i) wants[i] = node->inputs[i] && wanted(*node->inputs[i]);
   std::vector<Tensor> slots(node->inputs.size());
-  Grads grads(*node, slots, wants, leaves != nullptr);
+  Grads grads(*node, slots, wants, leaves != nullptr,
+              [&](int input) { return walk.take_sum(node->inputs[static_cast<std::size_t>(input)].get()); });
   if (retain) {
     node->backward(grad, grads);
   } else {

@@ -36,14 +36,22 @@ class Saved {
 // Handed to an op's backward function: which inputs want a gradient, and where to put it.
 class Grads {
  public:
-  // `accumulates`: gradients of leaves are added to what these have.
-  Grads(const Node& node, std::vector<Tensor>& slots, std::vector<bool> wanted, bool accumulates)
-      : node_(node), slots_(slots), wanted_(std::move(wanted)), accumulates_(accumulates) {}
+  // `accumulates`: gradients of leaves are added to what these have. `take_sum`: see below.
+  Grads(const Node& node, std::vector<Tensor>& slots, std::vector<bool> wanted, bool accumulates,
+        std::function<Tensor(int input)> take_sum = {})
+      : node_(node),
+        slots_(slots),
+        wanted_(std::move(wanted)),
+        accumulates_(accumulates),
+        take_sum_(std::move(take_sum)) {}
 
   bool wanted(int input) const { return wanted_[static_cast<std::size_t>(input)]; }
   // Whether an input's gradient in bf16 is as good as one in f32: it is widened when it is added up.
   bool widens(int input) const;
   const Tensor& get(const Saved& saved) const;
+  // The input's gradient from the ops that came before, if there is one and nobody else can see it: the op
+  // adds to it in place, and sets it. Else undefined. (On the CPU, where no graph is recorded.)
+  Tensor take_sum(int input) const { return take_sum_ ? take_sum_(input) : Tensor(); }
   void set(int input, Tensor grad) { slots_[static_cast<std::size_t>(input)] = std::move(grad); }
 
   // An op that saved its own output re-attaches it to the tape here; capturing it attached would be a cycle.
@@ -54,6 +62,7 @@ class Grads {
   std::vector<Tensor>& slots_;
   std::vector<bool> wanted_;
   bool accumulates_;
+  std::function<Tensor(int input)> take_sum_;
 };
 
 using BackwardFunction = std::function<void(const Tensor& grad_output, Grads& grads)>;

@@ -55,6 +55,9 @@ struct BatchNormOptions {
   bool relu = false;      // y = max(0, ·) at the end
   double momentum = 0.1;  // running = (1 - momentum) * running + momentum * batch (unbiased variance)
   double eps = 1e-5;      // added to the variance
+  // Adds numbers up over all processes that share the batch: statistics in training are then those of all of
+  // it (CPU). Empty: the batch is this process's.
+  std::function<void(std::span<double>)> sum_over_ranks = {};
 };
 
 // What a batch normalisation learns and keeps of C channels: [C] in the dtype of x, f32 where x is bf16.
@@ -177,6 +180,9 @@ class Backend {
   virtual void conv2d(const Tensor& x, const Tensor& weight, const Conv2dOptions& options, Tensor& y) = 0;
   virtual void conv2d_grad_input(const Tensor& grad, const Tensor& weight, const Conv2dOptions& options,
                                  Tensor& grad_x) = 0;
+  // sum += what conv2d_grad_input gives.
+  virtual void conv2d_add_grad_input(const Tensor& grad, const Tensor& weight, const Conv2dOptions& options,
+                                     Tensor& sum);
   virtual void conv2d_grad_weight(const Tensor& grad, const Tensor& x, const Conv2dOptions& options,
                                   Tensor& grad_weight) = 0;
 

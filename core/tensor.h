@@ -131,6 +131,7 @@ class Tensor {
   void copy_from(const Tensor& source);  // same shape and dtype, any device; the source's history: also Error
   void fill(double value);
   bool shares_storage(const Tensor& other) const { return storage_ == other.storage_; }
+  bool owns_storage_alone() const { return storage_.use_count() == 1; }
   // How often its memory was overwritten; of all tensors that share it.
   std::uint64_t version() const { return storage_ ? storage_->version() : 0; }
   void bump_version() const { storage_->bump_version(); }

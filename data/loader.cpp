@@ -88,6 +88,7 @@ Part Epoch::Plan::make(std::int64_t index) const {
   const std::int64_t end = options.share.end(part.batch_samples);
   part.offset = options.share.begin(part.batch_samples) + within % parts_per_pass * part_size();
   const std::int64_t count = std::min(part_size(), end - part.offset);
+  part.begins_pass = within % parts_per_pass == 0;
   part.completes_batch = part.is_of_last_pass() && part.offset + count == end;
 
   const auto from = order.begin() + start + part.offset;
@@ -287,9 +288,8 @@ Loader::Loader(Split split, LoaderOptions options) : split_(std::move(split)), o
         channels);
   check(options_.batch > 0 && options_.micro_batch >= 0, "loader: batch {}, micro_batch {}; must be positive",
         options_.batch, options_.micro_batch);
-  check(options_.batch <= size,
-        "loader: a batch of {} from a data set of {} images; use a batch of at most {}", options_.batch, size,
-        size);
+  check(options_.batch <= size, "loader: a batch of {} from a data set of {} images; use a smaller one",
+        options_.batch, size);
   check(options_.passes == 1 || options_.passes == 2, "loader: {} passes over each batch; expected 1 or 2",
         options_.passes);
   check_share(options_, size);

@@ -18,6 +18,7 @@ struct Part {
   std::int64_t batch_samples = 0;          // samples of the whole batch
   std::int64_t offset = 0;                 // samples of the batch before this part, also of other shares
   int pass = 0, passes = 1;                // the batch's parts come so many times, all of them in each pass
+  bool begins_pass = true;                 // the first of its batch, or share, in this pass
   bool completes_batch = true;  // the last of its batch, or share, in the last pass: then comes the step
   std::int64_t epoch = 0;       // from 0
   std::uint64_t seed = 0;       // the loader's

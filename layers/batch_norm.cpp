@@ -37,9 +37,13 @@ BatchNormParams BatchNormLayer::params() const {
 }
 
 Tensor BatchNormLayer::compute(const Tensor& x, const Tensor& residual, bool relu) {
-  return batch_norm(
-      x, params(), {.training = training(), .relu = relu, .momentum = options_.momentum, .eps = options_.eps},
-      residual);
+  return batch_norm(x, params(),
+                    {.training = training(),
+                     .relu = relu,
+                     .momentum = options_.momentum,
+                     .eps = options_.eps,
+                     .sum_over_ranks = sum_over_ranks_},
+                    residual);
 }
 
 void BatchNormLayer::zero_weight() {

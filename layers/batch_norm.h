@@ -1,6 +1,10 @@
 // Batch normalisation layers (Ioffe & Szegedy 2015), per channel: the last axis.
 #pragma once
 
+#include <functional>
+#include <span>
+#include <utility>
+
 #include "core/backend.h"
 #include "layers/module.h"
 
@@ -29,6 +33,10 @@ class BatchNormLayer : public Module {
   // The layer's own tensors; ones and zeros in place of a weight and bias that it does not have.
   BatchNormParams params() const;
 
+  // From now on statistics in training are those of what all ranks have of a batch: `sum` adds numbers up
+  // over them (BatchNormOptions::sum_over_ranks). Empty: of one's own again.
+  void synchronise(std::function<void(std::span<double>)> sum) { sum_over_ranks_ = std::move(sum); }
+
   // The layer then outputs its bias: a residual block starts as the identity. Throws Error without a weight.
   void zero_weight();
 
@@ -44,6 +52,7 @@ class BatchNormLayer : public Module {
   Tensor one_, zero_;                     // in place of weight and bias where there are none
   std::shared_ptr<Param> weight_, bias_;  // null without
   std::shared_ptr<Param> running_mean_, running_var_, num_batches_tracked_;
+  std::function<void(std::span<double>)> sum_over_ranks_;
 };
 
 class BatchNorm2d final : public BatchNormLayer {  // of images [N, H, W, C]

@@ -111,7 +111,7 @@ struct Operands {
         grad(Tensor::from(random_values<T>(random, p.y().elements()), p.y())) {}
 };
 
-// y, grad_x and grad_weight of the CPU backend, each written over poison.
+// y, grad_x and grad_weight of the CPU backend, each written over poison; and grad_x added to x.
 template <typename T>
 std::vector<Tensor> run_kernels(const Problem& p, const Operands<T>& in) {
   Tensor y = poisoned<T>(p.y());
@@ -120,7 +120,9 @@ std::vector<Tensor> run_kernels(const Problem& p, const Operands<T>& in) {
   cpu_backend().conv2d(in.x, in.weight, p.options, y);
   cpu_backend().conv2d_grad_input(in.grad, in.weight, p.options, grad_x);
   cpu_backend().conv2d_grad_weight(in.grad, in.x, p.options, grad_weight);
-  return {y, grad_x, grad_weight};
+  Tensor sum = in.x.clone();
+  cpu_backend().conv2d_add_grad_input(in.grad, in.weight, p.options, sum);
+  return {y, grad_x, grad_weight, sum};
 }
 
 template <typename T>
@@ -141,7 +143,10 @@ void check_against_sums(std::mt19937& random, const Problem& p) {
     grad_x.add(i, at(grad, o) * at(weight, k));
     grad_weight.add(k, at(grad, o) * at(x, i));
   });
+  Sums sum = grad_x;
+  for (std::int64_t i = 0; i < p.x().elements(); ++i) sum.add(i, at(x, i));
   const std::vector<Tensor> outputs = run_kernels(p, in);
+  require_close<T>(outputs[3], sum);
   require_close<T>(outputs[0], y);
   require_close<T>(outputs[1], grad_x);
   require_close<T>(outputs[2], grad_weight);

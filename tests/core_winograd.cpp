@@ -85,7 +85,7 @@ Results<T> winograd(const Problem& p) {
       grad(p.grad.begin(), p.grad.end());
   Results<T> results(p);
   cpu::conv_winograd(p.shape, x.data(), weight.data(), results.y.data(), allocator);
-  cpu::conv_winograd_grad_input(p.shape, grad.data(), weight.data(), results.grad_x.data(), allocator);
+  cpu::conv_winograd_grad_input(p.shape, grad.data(), weight.data(), results.grad_x.data(), false, allocator);
   cpu::conv_winograd_grad_weight(p.shape, grad.data(), x.data(), results.grad_weight.data(), allocator);
   return results;
 }
@@ -94,7 +94,8 @@ Results<double> direct(const Problem& p) {
   HostAllocator allocator;
   Results<double> results(p);
   cpu::conv_direct(p.shape, p.x.data(), p.weight.data(), results.y.data(), allocator);
-  cpu::conv_direct_grad_input(p.shape, p.grad.data(), p.weight.data(), results.grad_x.data(), allocator);
+  cpu::conv_direct_grad_input(p.shape, p.grad.data(), p.weight.data(), results.grad_x.data(), false,
+                              allocator);
   cpu::conv_direct_grad_weight(p.shape, p.grad.data(), p.x.data(), results.grad_weight.data(), allocator);
   return results;
 }

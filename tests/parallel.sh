@@ -72,7 +72,7 @@ differ() { # OPTION VALUE OPTION VALUE: those of rank 0 and of rank 1
 }
 
 other_kernels() {
-  timeout 120 mpirun -n 1 "$build/lamina" "${options[@]}" --out different : \
+  timeout 120 mpirun -n 1 env LAMINA_CPU=v3 "$build/lamina" "${options[@]}" --out different : \
     -n 1 env LAMINA_CPU=generic "$build/lamina" "${options[@]}" --out different
 }
 
@@ -99,6 +99,10 @@ if ! grep -q "^LAMINA_MPI.*=OFF" "$build/CMakeCache.txt" && command -v mpirun >/
   check "to the same bytes" same_weights three killed
   check "and with other ranks" struck TERM 2 other
   check "which goes on" goes_on 4 other
+  check "statistics over all ranks" lamina_with 3 synchronised --sync-batch-norm
+  check "a run of one process" "$build/lamina" "${options[@]}" --out whole
+  check "nearly the losses of the whole batch" near_losses synchronised whole
+  check "not of its parts" refuses "micro-batch 5" lamina_with 3 different --sync-batch-norm --micro-batch 5
   check "ranks with different options" refuses "options/lr: 0.2, on rank 0 0.1" differ --lr 0.1 --lr 0.2
   check "ranks with different tests" refuses "options/eval_every: 2, on rank 0 1" differ --eval-every 1 --eval-every 2
   ! "$build/lamina" info --json | grep -A3 '"instruction_sets"' | grep -q '"v3"' ||
@@ -107,7 +111,7 @@ if ! grep -q "^LAMINA_MPI.*=OFF" "$build/CMakeCache.txt" && command -v mpirun >/
   check "a command for one process" refuses "this command is for one" timeout 120 mpirun -n 2 "$build/lamina" bench train
   check "more ranks than images in a batch" refuses "for 3 ranks" lamina_with 3 small --batch 2
 else
-  echo "22 MPI cases skipped: no mpirun, or a build without MPI"
+  echo "26 MPI cases skipped: no mpirun, or a build without MPI"
 fi
 check "one process" "$build/tests/test_parallel"
 check "processes that do not see one another" tells_of_another_mpi

@@ -46,15 +46,15 @@ struct Trained {
 
 using MakeOptimizer = std::function<std::unique_ptr<Optimizer>(const ParamList&)>;
 
-Trained train(const char* model, DType dtype, const MakeOptimizer& make_optimizer, Collective* ranks,
-              data::LoaderOptions options) {
+Trained train_net(const char* model, DType dtype, const MakeOptimizer& make_optimizer,
+                  const train::TrainingStepOptions& how, data::LoaderOptions options) {
   OnImages net(model, dtype);
   Classification objective(net);
   const auto optimizer = make_optimizer(net.parameters());
   options.batch = batch, options.augment = data::standard(), options.drop_last = true, options.seed = 5;
   const data::Loader loader(data::synthetic({.classes = 4, .height = 8, .width = 8, .train = images}).train,
                             options);
-  train::TrainingStep step(objective, *optimizer, {.ranks = ranks});
+  train::TrainingStep step(objective, *optimizer, how);
   Trained trained;
   for (std::int64_t epoch = 0; epoch < 3; ++epoch) {
     for (const data::Part& part : loader.epoch(epoch)) {
@@ -72,13 +72,18 @@ Trained train(const char* model, DType dtype, const MakeOptimizer& make_optimize
   return trained;
 }
 
-Trained on_ranks(const char* model, DType dtype, const MakeOptimizer& optimizer) {
-  return train(model, dtype, optimizer, &collective(),
-               {.share = {.index = collective().rank(), .of = collective().size()}});
+Trained on_ranks(const char* model, DType dtype, const MakeOptimizer& optimizer,
+                 bool sync_batch_norm = false) {
+  return train_net(model, dtype, optimizer, {.ranks = &collective(), .sync_batch_norm = sync_batch_norm},
+                   {.share = {.index = collective().rank(), .of = collective().size()}});
 }
 
 Trained alone(const char* model, DType dtype, const MakeOptimizer& optimizer) {
-  return train(model, dtype, optimizer, nullptr, {.micro_batch = batch / collective().size()});
+  return train_net(model, dtype, optimizer, {}, {.micro_batch = batch / collective().size()});
+}
+
+Trained whole(const char* model, DType dtype, const MakeOptimizer& optimizer) {
+  return train_net(model, dtype, optimizer, {}, {});
 }
 
 double largest_difference(const std::vector<double>& a, const std::vector<double>& b) {
@@ -114,6 +119,17 @@ TEST_CASE("ranks end in the weights of one process with the same parts, whatever
       CHECK(largest_difference(together.state, one.state) < 1e-12);
       CHECK(largest_difference(together.losses, one.losses) < 1e-12);
     }
+  }
+}
+
+TEST_CASE("with the statistics of all ranks they end in the weights of the whole batch", "[parallel]") {
+  const MakeOptimizer optimizer = made<Lars>(LarsOptions{.lr = 0.5});
+  for (const char* model : {"resnet8", "resnet20"}) {
+    INFO(model);
+    const Trained together = on_ranks(model, DType::f64, optimizer, /*sync_batch_norm=*/true),
+                  one = whole(model, DType::f64, optimizer);
+    CHECK(largest_difference(together.state, one.state) < 1e-10);
+    CHECK(largest_difference(together.losses, one.losses) < 1e-10);
   }
 }
 

@@ -46,7 +46,7 @@ void accumulate_in_two_passes(Objective& objective, const data::Part& part, cons
   check(two_pass != nullptr, "objective {}: batches come twice, but it takes one pass; set passes = 1",
         objective.name());
   if (part.pass == 0) return two_pass->collect(part);
-  if (part.offset == 0) add_all(sums, checked(objective, two_pass->collected_loss()));
+  if (part.begins_pass) add_all(sums, checked(objective, two_pass->collected_loss()));
   two_pass->product_with_gradient(part).backward();
 }
 

@@ -33,20 +33,30 @@ void write(std::span<const double> from, Tensor to) {
 
 }  // namespace
 
-RankSums::RankSums(Collective& ranks, Module& module, const Arena& arena) : ranks_(ranks), arena_(arena) {
+RankSums::RankSums(Collective& ranks, Module& module, const Arena& arena, bool sync_batch_norm)
+    : ranks_(ranks), arena_(arena), sync_batch_norm_(sync_batch_norm) {
   if (arena.device().type != DeviceType::cpu)
     fail_usage("data parallel training: parameters are on {}; it is for the CPU", arena.device().str());
-  find_statistics(module);
+  find_layers(module);
+  for (BatchNormLayer* layer : synchronised_)
+    layer->synchronise([this](std::span<double> values) { ranks_.sum(values); });
 }
 
-void RankSums::find_statistics(const Module& module) {
-  if (const auto* layer = dynamic_cast<const BatchNormLayer*>(&module)) {
+RankSums::~RankSums() {
+  for (BatchNormLayer* layer : synchronised_) layer->synchronise({});
+}
+
+void RankSums::find_layers(Module& module) {
+  if (auto* layer = dynamic_cast<BatchNormLayer*>(&module)) {
     const BatchNormParams params = layer->params();
-    statistics_.push_back({.momentum = layer->momentum(),
-                           .passes = params.batches_tracked,
-                           .moving = {params.running_mean, params.running_var}});
+    if (sync_batch_norm_)
+      synchronised_.push_back(layer);
+    else
+      statistics_.push_back({.momentum = layer->momentum(),
+                             .passes = params.batches_tracked,
+                             .moving = {params.running_mean, params.running_var}});
   }
-  for (const auto& child : module.children()) find_statistics(*child);
+  for (const auto& child : module.children()) find_layers(*child);
 }
 
 void RankSums::begin() {

@@ -14,8 +14,12 @@ namespace lamina::train {
 
 class RankSums {
  public:
-  // All must outlive it. Throws UsageError for parameters that are not on the CPU.
-  RankSums(Collective& ranks, Module& module, const Arena& arena);
+  // All must outlive it. With sync_batch_norm, batch normalisations have the statistics of all ranks' parts
+  // as long as it lives. Throws UsageError for parameters that are not on the CPU.
+  RankSums(Collective& ranks, Module& module, const Arena& arena, bool sync_batch_norm = false);
+  ~RankSums();
+  RankSums(const RankSums&) = delete;
+  RankSums& operator=(const RankSums&) = delete;
 
   // Before a batch's first part.
   void begin();
@@ -35,12 +39,14 @@ class RankSums {
     std::int32_t passes_before = 0;                // the batch
     std::vector<std::vector<double>> before = {};  // r₀ of each
   };
-  void find_statistics(const Module& module);
+  void find_layers(Module& module);
   void combine_statistics();
 
   Collective& ranks_;
   const Arena& arena_;
-  std::vector<Statistics> statistics_;  // of every batch normalisation
+  std::vector<Statistics> statistics_;         // of every batch normalisation that has its own
+  std::vector<BatchNormLayer*> synchronised_;  // the others, whose statistics are the same on all ranks
+  bool sync_batch_norm_;
 };
 
 }  // namespace lamina::train

@@ -32,6 +32,7 @@ struct Recipe {
   std::int64_t sam_m = 0;                  // samples with an ε of their own; 0: the batch has one
   std::vector<std::string> group, freeze;  // as parse_group_rule() and freeze() take them
   std::int64_t epochs = 20, batch = 128, micro_batch = 0;
+  bool sync_batch_norm = false;
   std::string lr_scaling = "none";
   std::int64_t base_batch = 256;
   std::optional<std::string> schedule;

@@ -118,6 +118,11 @@ void visit_training_options(Options& o, const Visit& visit) {
   visit(OptionInfo{"micro_batch", "images computed at once, to save memory; 0: the whole batch"}.within(
             between(0, most_samples)),
         o.micro_batch);
+  visit(
+      OptionInfo{
+          "sync_batch_norm",
+          "several ranks (mpirun): batch norm by the statistics of the whole batch, not of each share"},
+      o.sync_batch_norm);
   visit(OptionInfo{"normalise",
                    "by whose mean and deviation: data (of the training images), cifar10 or imagenet"},
         o.normalise);

@@ -19,6 +19,7 @@ TrainerOptions trainer_options(const Setup& setup, const std::string& command, C
           .test_workers = recipe.workers,
           .capture = !recipe.eager,
           .ranks = ranks,
+          .sync_batch_norm = recipe.sync_batch_norm,
           .weights = setup.info,
           .config = make_config(setup, command).dump()};
 }

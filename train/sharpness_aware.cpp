@@ -140,8 +140,8 @@ void accumulate_gradients(Objective& objective, const data::Part& part, const Te
     return add_if_not_finite(perturbed_sums, sums);
   }
   const bool is_first = part.pass == 0;
-  if (part.offset == 0 && is_first) sharpness_aware->begin();
-  if (part.offset == 0 && !is_first) sharpness_aware->perturb();
+  if (part.begins_pass && is_first) sharpness_aware->begin();
+  if (part.begins_pass && !is_first) sharpness_aware->perturb();
   data::Part once = part;  // as the objective knows it
   once.pass = 0;
   once.passes = 1;

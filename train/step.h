@@ -36,6 +36,7 @@ struct TrainingStepOptions {
   // Those that have the other shares of the loader's batches; null: the batches are whole. Not with
   // sharpness_aware, whose perturbation is that of a whole batch.
   Collective* ranks = nullptr;
+  bool sync_batch_norm = false;  // with ranks: statistics of all their shares, each of which is one part
   // Called when the gradients of a part have been handed to the device; steps are then not captured.
   std::function<void(const data::Part&)> after_part = {};
   // Called when a step has been handed to the device, unless it failed at once; not captured.

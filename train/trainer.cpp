@@ -47,7 +47,7 @@ Trainer::Trainer(Objective& objective, Optimizer& optimizer, data::Loader loader
       optimizer_(optimizer),
       options_(std::move(options)),
       ranks_(options_.ranks),
-      loader_(ranks_.share_of(loader_for(objective, std::move(loader), options_.sharpness_aware))) {
+      loader_(loader_for(objective, ranks_.share_of(std::move(loader)), options_.sharpness_aware)) {
   options_.weights = completed(std::move(options_.weights), objective, loader_);
 }
 
@@ -152,6 +152,7 @@ void Trainer::start() {
           .capture = options_.capture,
           .sharpness_aware = options_.sharpness_aware,
           .ranks = ranks_.several(),
+          .sync_batch_norm = options_.sync_batch_norm,
           .after_part = observers_.wants_parts() ? part : std::function<void(const data::Part&)>(),
           .after_step = average_ != nullptr ? [this] { average_->update(); } : std::function<void()>()});
 }

@@ -76,6 +76,9 @@ struct TrainerOptions {
   // it has measured, saved and read is that of all ranks, which stop after the same step when a signal comes
   // to any of them. On the CPU, without sharpness_aware and observers of parts.
   Collective* ranks = nullptr;
+  // Of several ranks: batch normalisation with the statistics of the whole batch instead of each rank's
+  // share, which is then not parted any further.
+  bool sync_batch_norm = false;
   WeightInfo weights = {};  // what weight files say; what is empty is filled in where it is known
   // What config.json holds, a JSON object with the run's "options"; default: what the trainer knows of its
   // parts.

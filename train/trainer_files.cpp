@@ -55,6 +55,12 @@ void Trainer::check_ranks() const {
   if (observers_.wants_parts())
     fail_usage("trainer: several ranks have no gradients of parts to look at; leave out {}",
                option_name("noise_scale"));
+  const std::int64_t part = loader_.options().micro_batch;
+  if (options_.sync_batch_norm && part > 0)
+    fail_usage(
+        "trainer: {} needs every rank to compute its share of a batch at once, else they would wait for one "
+        "another's parts; leave out {} {}",
+        option_name("sync_batch_norm"), option_name("micro_batch"), part);
 }
 
 void Trainer::resume(const train::Checkpoint& checkpoint) {

@@ -11,7 +11,7 @@ data::Loader loader_for(const Objective& objective, data::Loader loader,
   const bool in_parts = options.micro_batch > 0 && options.micro_batch < options.batch;
   if (perturbed)
     options.passes = in_parts && !by_part ? 2 : 1;
-  else if (in_parts && dynamic_cast<const TwoPassObjective*>(&objective) != nullptr)
+  else if ((in_parts || options.share.of > 1) && dynamic_cast<const TwoPassObjective*>(&objective) != nullptr)
     options.passes = 2;
   loader = data::Loader(loader.split(), options);
   objective.check_loader(loader);

@@ -42,6 +42,25 @@ std::vector<math::Moments> batch_moments(const Rows& rows, const T* x) {
   return moments;
 }
 
+// From a rank's moments those of all ranks' values:
+//   N = Σ n_r, mean = Σ n_r mean_r / N, variance = Σ n_r (variance_r + (mean_r - mean)²) / N.
+// Returns N.
+double combine(std::vector<math::Moments>& moments, const Rows& rows, const BatchNormOptions& options) {
+  const auto n = static_cast<double>(rows.count);
+  std::vector<double> sums;
+  for (const math::Moments& m : moments) sums.push_back(n * m.mean);
+  const Totals means = totals_of(std::move(sums), rows, options);
+  std::vector<double> squares;
+  for (std::size_t c = 0; c < moments.size(); ++c) {
+    const double mean = means.sums[c] / means.rows, distance = moments[c].mean - mean;
+    squares.push_back(n * (moments[c].variance + distance * distance));
+    moments[c].mean = mean;
+  }
+  options.sum_over_ranks(squares);
+  for (std::size_t c = 0; c < moments.size(); ++c) moments[c].variance = squares[c] / means.rows;
+  return means.rows;
+}
+
 // y = relu?((x - mean) * scale + bias + residual?) with scale = inv_std * weight.
 template <typename T, bool relu, bool has_residual>
 void normalise(const Tensor& x, const BatchNormParams& params, const Tensor& residual, const Tensor& mean,
@@ -67,8 +86,8 @@ auto normalise_kernel(bool relu, bool has_residual) {
 // See math::BatchNormGradient.
 template <typename T, Mask mask>
 void gradients(const Tensor& grad, const Tensor& x, const Tensor& y, const BatchNormParams& params,
-               const Tensor& mean, const Tensor& inv_std, bool training, Tensor& grad_x, Tensor& grad_weight,
-               Tensor& grad_bias, Tensor& grad_residual) {
+               const Tensor& mean, const Tensor& inv_std, const BatchNormOptions& options, Tensor& grad_x,
+               Tensor& grad_weight, Tensor& grad_bias, Tensor& grad_residual) {
   const Rows rows(x);
   const std::vector<T> scales = scale_of<T>(params.weight, inv_std);
   const T *from = grad.data<T>(), *out = mask == Mask::from_y ? y.data<T>() : nullptr;
@@ -82,15 +101,19 @@ void gradients(const Tensor& grad, const Tensor& x, const Tensor& y, const Batch
       kept != nullptr ? sum_rows(rows, keep_g, centred) : sum_rows(rows, g, centred);
 
   std::vector<T> offsets(scales.size()), slopes(scales.size());
-  const double share = training ? 1 / static_cast<double>(rows.count) : 0;
+  const Totals all = totals_of(sums, rows, options);
+  const double share = options.training ? 1 / all.rows : 0;
   for (std::size_t c = 0; c < scales.size(); ++c) {
-    const math::BatchNormGradient<T> gradient(sums[c], sums[scales.size() + c],
-                                              static_cast<double>(inv_std.data<T>()[c]),
-                                              static_cast<double>(scales[c]), share);
-    grad_bias.data<T>()[c] = gradient.bias;
-    grad_weight.data<T>()[c] = gradient.weight;
-    offsets[c] = gradient.offset;
-    slopes[c] = gradient.slope;
+    const auto gradient_from = [&](const std::vector<double>& of) {
+      return math::BatchNormGradient<T>(of[c], of[scales.size() + c],
+                                        static_cast<double>(inv_std.data<T>()[c]),
+                                        static_cast<double>(scales[c]), share);
+    };
+    const auto own = gradient_from(sums), whole = gradient_from(all.sums);
+    grad_bias.data<T>()[c] = own.bias;
+    grad_weight.data<T>()[c] = own.weight;
+    offsets[c] = whole.offset;
+    slopes[c] = whole.slope;
   }
   const auto write = [&](const auto& masked) {
     const T *offset = offsets.data(), *slope = slopes.data();
@@ -115,8 +138,11 @@ void CpuBackend::batch_norm(const Tensor& x, const BatchNormParams& params, cons
   visit_floating(x.dtype(), "batch_norm", [&](auto zero) {
     using T = decltype(zero);
     const Rows rows(x);
-    const double unbiased = static_cast<double>(rows.count) / static_cast<double>(rows.count - 1);
-    const std::vector<math::Moments> moments = batch_moments(rows, x.data<T>());
+    std::vector<math::Moments> moments = batch_moments(rows, x.data<T>());
+    const double count =
+        options.sum_over_ranks ? combine(moments, rows, options) : static_cast<double>(rows.count);
+    check(count >= 2, "batch_norm: all ranks have {} value per channel; a variance needs at least 2", count);
+    const double unbiased = count / (count - 1);
     const auto move = [&](T& moving, double batch) { moving = math::moved(moving, batch, options.momentum); };
     for (std::size_t c = 0; c < moments.size(); ++c) {
       mean.data<T>()[c] = static_cast<T>(moments[c].mean);
@@ -160,8 +186,7 @@ void CpuBackend::batch_norm_grad(const Tensor& grad, const Tensor& x, const Tens
   visit_floating(x.dtype(), "batch_norm_grad", [&](auto zero) {
     using T = decltype(zero);
     const auto kernel = gradients_kernel<T>(options.relu, y.defined());
-    kernel(grad, x, y, params, mean, inv_std, options.training, grad_x, grad_weight, grad_bias,
-           grad_residual);
+    kernel(grad, x, y, params, mean, inv_std, options, grad_x, grad_weight, grad_bias, grad_residual);
   });
 }
 

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <functional>
+#include <utility>
 #include <vector>
 
 #include "core/backend.h"
@@ -86,6 +87,20 @@ std::vector<double> sum_rows(const Rows& rows, const Value& value, const Factors
     std::transform(total.begin(), total.end(), partial.data() + chunk * width, total.begin(), std::plus<>());
   }
   return total;
+}
+
+// Sums over the rows of one process or of all that share the batch, and how many rows these are.
+struct Totals {
+  std::vector<double> sums;
+  double rows = 0;
+};
+
+inline Totals totals_of(std::vector<double> sums, const Rows& rows, const BatchNormOptions& options) {
+  sums.push_back(static_cast<double>(rows.count));
+  if (options.training && options.sum_over_ranks) options.sum_over_ranks(sums);
+  const double count = sums.back();
+  sums.pop_back();
+  return {.sums = std::move(sums), .rows = count};
 }
 
 // body(i, c) for every element i, in channel c. The rows come last to first: the reducing pass before has

@@ -10,10 +10,18 @@ namespace {
 
 using namespace cpu::batch_norm;
 
+// The sums that reduce over u, and after them those of g that are known: Σg and Σ g x̂.
+template <typename T>
+std::vector<double> with_sums_of_g(std::vector<double> sums, const BatchNormSecond& in) {
+  for (const Tensor& sum : {in.grad_bias, in.grad_weight})
+    sums.insert(sums.end(), sum.data<T>(), sum.data<T>() + sum.elements());
+  return sums;
+}
+
 // See math::BatchNormSecondGradient.
 template <typename T, Mask mask>
-void second_gradients(const BatchNormSecond& in, bool training, Tensor& grad_grad, Tensor& grad_x,
-                      Tensor& grad_weight) {
+void second_gradients(const BatchNormSecond& in, const BatchNormOptions& options, Tensor& grad_grad,
+                      Tensor& grad_x, Tensor& grad_weight) {
   const Rows rows(in.x);
   const std::vector<T> scales = scale_of<T>(in.params.weight, in.inv_std);
   const T *from = in.grad.data<T>(), *out = mask == Mask::from_y ? in.y.data<T>() : nullptr;
@@ -23,6 +31,7 @@ void second_gradients(const BatchNormSecond& in, bool training, Tensor& grad_gra
   const auto g = [=](std::int64_t i, std::int64_t c) { return from[i] * passes(i, c); };
   const auto u = [=](std::int64_t i, std::int64_t) { return to_x[i]; };
   const std::vector<double> sums = sum_rows(rows, u, centred, g);
+  const Totals all = totals_of(with_sums_of_g<T>(sums, in), rows, options);
 
   // Coefficient by coefficient, as vector registers read them.
   using Second = math::BatchNormSecondGradient<T>;
@@ -30,17 +39,20 @@ void second_gradients(const BatchNormSecond& in, bool training, Tensor& grad_gra
   std::vector<T> mixed(count), g_constant(count), x_of_u(count), x_of_c(count), x_constant(count);
   for (std::size_t c = 0; c < count; ++c) {
     const auto at = [c](const Tensor& of_channels) { return static_cast<double>(of_channels.data<T>()[c]); };
-    const Second second = Second::of({.weight = at(in.params.weight),
-                                      .inv_std = at(in.inv_std),
-                                      .g = at(in.grad_bias),
-                                      .g_x_hat = at(in.grad_weight),
-                                      .u = sums[c],
-                                      .u_centred = sums[count + c],
-                                      .ug = sums[2 * count + c],
-                                      .p = at(in.to.weight),
-                                      .q = at(in.to.bias)},
-                                     training ? 1 / static_cast<double>(rows.count) : 0);
-    grad_weight.data<T>()[c] = second.weight;
+    const auto second_from = [&](const std::vector<double>& of) {
+      return Second::of({.weight = at(in.params.weight),
+                         .inv_std = at(in.inv_std),
+                         .g = all.sums[3 * count + c],
+                         .g_x_hat = all.sums[4 * count + c],
+                         .u = of[c],
+                         .u_centred = of[count + c],
+                         .ug = of[2 * count + c],
+                         .p = at(in.to.weight),
+                         .q = at(in.to.bias)},
+                        options.training ? 1 / all.rows : 0);
+    };
+    const Second second = second_from(all.sums);
+    grad_weight.data<T>()[c] = second_from(sums).weight;  // linear in the sums with u: a rank's part of it
     mixed[c] = second.mixed, g_constant[c] = second.g_constant;
     x_of_u[c] = second.x_of_u, x_of_c[c] = second.x_of_c, x_constant[c] = second.x_constant;
   }
@@ -78,7 +90,7 @@ void CpuBackend::batch_norm_second_grad(const BatchNormSecond& in, const BatchNo
                                         Tensor& grad_grad, Tensor& grad_x, Tensor& grad_weight) {
   visit_floating(in.x.dtype(), "batch_norm_second_grad", [&](auto zero) {
     const auto kernel = second_gradients_kernel<decltype(zero)>(options.relu, in.y.defined());
-    kernel(in, options.training, grad_grad, grad_x, grad_weight);
+    kernel(in, options, grad_grad, grad_x, grad_weight);
   });
 }
 

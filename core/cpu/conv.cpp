@@ -37,15 +37,29 @@ void CpuBackend::conv2d(const Tensor& x, const Tensor& weight, const Conv2dOptio
   });
 }
 
-void CpuBackend::conv2d_grad_input(const Tensor& grad, const Tensor& weight, const Conv2dOptions& options,
-                                   Tensor& grad_x) {
+namespace {
+
+void grad_input(const Tensor& grad, const Tensor& weight, const Conv2dOptions& options, Tensor& grad_x,
+                bool add, Allocator& allocator) {
   visit_floating(grad.dtype(), "conv2d_grad_input", [&](auto zero) {
     using T = decltype(zero);
     const cpu::ConvShape shape = conv_shape(grad_x, weight, grad, options);
     const auto kernel =
         use_winograd<T>(shape) ? cpu::conv_winograd_grad_input<T> : cpu::conv_direct_grad_input<T>;
-    kernel(shape, grad.data<T>(), weight.data<T>(), grad_x.data<T>(), allocator_);
+    kernel(shape, grad.data<T>(), weight.data<T>(), grad_x.data<T>(), add, allocator);
   });
+}
+
+}  // namespace
+
+void CpuBackend::conv2d_grad_input(const Tensor& grad, const Tensor& weight, const Conv2dOptions& options,
+                                   Tensor& grad_x) {
+  grad_input(grad, weight, options, grad_x, /*add=*/false, allocator_);
+}
+
+void CpuBackend::conv2d_add_grad_input(const Tensor& grad, const Tensor& weight, const Conv2dOptions& options,
+                                       Tensor& sum) {
+  grad_input(grad, weight, options, sum, /*add=*/true, allocator_);
 }
 
 void CpuBackend::conv2d_grad_weight(const Tensor& grad, const Tensor& x, const Conv2dOptions& options,

@@ -79,6 +79,7 @@ void multiply_block(const Gather& gather, const std::vector<DepthBlock>& depths,
   const auto taps = static_cast<std::int64_t>(gather.taps.size());
   for (std::size_t d = 0; d < depths.size(); ++d) {
     const DepthBlock& depth = depths[d];
+    const bool add = gather.add || d > 0;
     const std::int64_t first = depth.taps.begin * gather.source.channels + depth.channels.begin;
     for (std::int64_t panel = panels.begin; panel < panels.end; ++panel) {
       const std::int64_t k = panel * Tile::width;
@@ -89,9 +90,9 @@ void multiply_block(const Gather& gather, const std::vector<DepthBlock>& depths,
         for (int i = 0; i < Tile::rows; ++i)
           results[i] = block.results[static_cast<std::size_t>(place + i)] + k;
         if (width >= Tile::width) {
-          multiply_tile<Tile>(block.sources + place, depth, d > 0, weight, results);
+          multiply_tile<Tile>(block.sources + place, depth, add, weight, results);
         } else {
-          multiply_ragged_tile<Tile>(block.sources + place, depth, d > 0, weight, results, width);
+          multiply_ragged_tile<Tile>(block.sources + place, depth, add, weight, results, width);
         }
       }
     }
@@ -150,7 +151,10 @@ void clear(const Gather& gather, T* result) {
 
 template <typename T>
 void convolve(const Gather& gather, const T* source, const T* weight, T* result, Allocator& allocator) {
-  if (gather.taps.empty()) return clear(gather, result);
+  if (gather.taps.empty()) {
+    if (!gather.add) clear(gather, result);
+    return;
+  }
   with_tile_for<T>(gather.result.channels, [&](auto tile) {
     convolve_by<decltype(tile)>(gather, source, weight, result, allocator);
   });
@@ -202,7 +206,7 @@ std::vector<Tap> taps_of_residue(const ConvShape& shape, std::int64_t row, std::
 }  // namespace
 
 template <typename T>
-void conv_direct_grad_input(const ConvShape& shape, const T* grad, const T* weight, T* grad_x,
+void conv_direct_grad_input(const ConvShape& shape, const T* grad, const T* weight, T* grad_x, bool add,
                             Allocator& allocator) {
   const std::int64_t stride = shape.stride;
   for (std::int64_t row = 0; row < std::min(stride, shape.in_height); ++row) {
@@ -215,6 +219,7 @@ void conv_direct_grad_input(const ConvShape& shape, const T* grad, const T* weig
                           .result_step = stride,
                           .result_row = row,
                           .result_column = column,
+                          .add = add,
                           .weight_source_stride = shape.taps() * shape.in_channels,
                           .weight_result_stride = 1,
                           .taps = taps_of_residue(shape, row, column)};
@@ -225,7 +230,8 @@ void conv_direct_grad_input(const ConvShape& shape, const T* grad, const T* weig
 
 template void conv_direct(const ConvShape&, const float*, const float*, float*, Allocator&);
 template void conv_direct(const ConvShape&, const double*, const double*, double*, Allocator&);
-template void conv_direct_grad_input(const ConvShape&, const float*, const float*, float*, Allocator&);
-template void conv_direct_grad_input(const ConvShape&, const double*, const double*, double*, Allocator&);
+template void conv_direct_grad_input(const ConvShape&, const float*, const float*, float*, bool, Allocator&);
+template void conv_direct_grad_input(const ConvShape&, const double*, const double*, double*, bool,
+                                     Allocator&);
 
 }  // namespace lamina::cpu

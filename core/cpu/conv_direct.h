@@ -24,8 +24,9 @@ struct ConvShape {
 template <typename T>
 void conv_direct(const ConvShape& shape, const T* x, const T* weight, T* y, Allocator& allocator);
 
+// add: to what grad_x holds, instead of replacing it.
 template <typename T>
-void conv_direct_grad_input(const ConvShape& shape, const T* grad, const T* weight, T* grad_x,
+void conv_direct_grad_input(const ConvShape& shape, const T* grad, const T* weight, T* grad_x, bool add,
                             Allocator& allocator);
 
 // grad_weight[o,r,s,c] = Σ_{n,i,j} grad[n,i,j,o] · x[n, i·stride + r − padding, j·stride + s − padding, c]

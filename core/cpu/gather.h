@@ -35,6 +35,7 @@ struct Gather {
   std::int64_t source_step = 1;
   std::int64_t result_step = 1;  // I(i) = i · result_step + result_row
   std::int64_t result_row = 0, result_column = 0;
+  bool add = false;                                                 // to what the results hold
   std::int64_t weight_source_stride = 0, weight_result_stride = 0;  // between channels, in the weight array
   std::vector<Tap> taps;
 };

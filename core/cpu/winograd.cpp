@@ -28,6 +28,7 @@ struct Problem {
   // Between neighbours in the weight array.
   std::int64_t weight_tap_stride = 0, weight_source_stride = 0, weight_result_stride = 0;
   bool turned = false;  // use the kernels turned by 180 degrees
+  bool add = false;     // to what the result holds
 };
 
 constexpr std::int64_t channels_at_once = 16;  // of the source: a cache line of their weights
@@ -101,12 +102,16 @@ void multiply_block(const Problem& problem, std::int64_t tiles, const Planes& pl
 template <typename T>
 void transform_products(const Problem& problem, const TileGrid& grid, TileRange tiles, const T* m,
                         std::int64_t plane, T* result, T* unused) {
+  const bool add = problem.add;
   Pixels<T, tile> pixels(problem.result, result, unused, 0);
   for (std::int64_t t = tiles.begin; t < tiles.end; ++t, m += problem.result.channels) {
     pixels.locate(grid.at(t));
     for (std::int64_t k = 0; k < problem.result.channels; k += lanes<T>) {
       transform<At, T>([m, plane, k](int r, int s) { return load(m + (r * patch + s) * plane + k); },
-                       [&pixels, k](int r, int s, Vector<T> value) { store<T>(value, pixels.at(r, s) + k); });
+                       [&pixels, k, add](int r, int s, Vector<T> value) {
+                         T* const to = pixels.at(r, s) + k;
+                         store<T>(add ? load(to) + value : value, to);
+                       });
     }
   }
 }
@@ -190,7 +195,7 @@ void conv_winograd(const ConvShape& shape, const T* x, const T* weight, T* y, Al
 }
 
 template <typename T>
-void conv_winograd_grad_input(const ConvShape& shape, const T* grad, const T* weight, T* grad_x,
+void conv_winograd_grad_input(const ConvShape& shape, const T* grad, const T* weight, T* grad_x, bool add,
                               Allocator& allocator) {
   const Problem problem{.images = shape.images,
                         .source = {shape.out_height, shape.out_width, shape.out_channels},
@@ -199,7 +204,8 @@ void conv_winograd_grad_input(const ConvShape& shape, const T* grad, const T* we
                         .weight_tap_stride = shape.in_channels,
                         .weight_source_stride = shape.taps() * shape.in_channels,
                         .weight_result_stride = 1,
-                        .turned = true};
+                        .turned = true,
+                        .add = add};
   convolve(problem, grad, weight, grad_x, allocator);
 }
 
@@ -207,7 +213,9 @@ template bool winograd_suits<float>(const ConvShape&);
 template bool winograd_suits<double>(const ConvShape&);
 template void conv_winograd(const ConvShape&, const float*, const float*, float*, Allocator&);
 template void conv_winograd(const ConvShape&, const double*, const double*, double*, Allocator&);
-template void conv_winograd_grad_input(const ConvShape&, const float*, const float*, float*, Allocator&);
-template void conv_winograd_grad_input(const ConvShape&, const double*, const double*, double*, Allocator&);
+template void conv_winograd_grad_input(const ConvShape&, const float*, const float*, float*, bool,
+                                       Allocator&);
+template void conv_winograd_grad_input(const ConvShape&, const double*, const double*, double*, bool,
+                                       Allocator&);
 
 }  // namespace lamina::cpu

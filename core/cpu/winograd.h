@@ -17,7 +17,7 @@ template <typename T>
 void conv_winograd(const ConvShape& shape, const T* x, const T* weight, T* y, Allocator& allocator);
 
 template <typename T>
-void conv_winograd_grad_input(const ConvShape& shape, const T* grad, const T* weight, T* grad_x,
+void conv_winograd_grad_input(const ConvShape& shape, const T* grad, const T* weight, T* grad_x, bool add,
                               Allocator& allocator);
 
 template <typename T>

@@ -35,7 +35,9 @@ void check_batch_norm(const Tensor& x, const BatchNormParams& params, const Batc
         "batch_norm: residual {} must be shaped like x {}", residual, x);
   check(options.eps > 0, "batch_norm: eps {} must be positive", options.eps);
   const std::int64_t rows = x.shape().elements(0, x.rank() - 1);
-  check(!options.training || rows >= 2,
+  check(!options.sum_over_ranks || x.device().type == DeviceType::cpu,
+        "batch_norm: x {}: statistics over several ranks are there on the CPU alone", x);
+  check(!options.training || rows >= 2 || (rows == 1 && options.sum_over_ranks),
         "batch_norm: training needs at least 2 values per channel for a variance, x {} has {}; use a larger "
         "batch or eval()",
         x, rows);
@@ -132,6 +134,7 @@ Gradients gradients_composed(const BatchNormInputs& in, const Tensor& g, const T
 // The gradient of the gradients' products with those of `to`, for further derivatives.
 void differentiate_composed(const BatchNormInputs& in, const Tensor& grad, std::span<const Tensor> to,
                             Grads& grads) {
+  check(!in.options.sum_over_ranks, "batch_norm: third derivatives over several ranks are not there");
   const Tensor passes = in.options.relu ? relu_mask(in, grads) : Tensor();
   const std::vector<Tensor> inputs{grad, grads.get(in.x), grads.get(in.weight)};
   differentiate_composition(inputs, {}, grads, [&](std::span<const Tensor> of) {

@@ -72,7 +72,14 @@ Tensor conv2d(const Tensor& x, const Tensor& weight, const Conv2dOptions& o) {
   return record("conv2d", y, {x, weight},
                 [x = saved_for(weight, x), weight = saved_for(x, weight), from = x.shape(),
                  kernel = weight.shape(), o](const Tensor& grad, Grads& grads) {
-                  if (grads.wanted(0)) grads.set(0, conv2d_grad_input(grad, grads.get(weight), from, o));
+                  if (grads.wanted(0)) {
+                    Tensor sum = grads.take_sum(0);
+                    if (sum.defined())
+                      backend_for(grad.device()).conv2d_add_grad_input(grad, grads.get(weight), o, sum);
+                    else
+                      sum = conv2d_grad_input(grad, grads.get(weight), from, o);
+                    grads.set(0, sum);
+                  }
                   if (grads.wanted(1)) grads.set(1, conv2d_grad_weight(grad, grads.get(x), kernel, o));
                 });
 }

@@ -62,6 +62,7 @@ class TwoViewObjective : public TwoPassObjective {
 
  private:
   train::Embeddings embed(const data::Part& part);
+  train::Embeddings of_all_ranks();
   PartLoss summed(PartLoss of_batch, std::int64_t samples) const;
 
   Module& net_;
@@ -69,8 +70,9 @@ class TwoViewObjective : public TwoPassObjective {
   std::int64_t embedding_size_ = 0, batch_samples_ = 0;
   // Of a batch that comes in two passes.
   std::unique_ptr<train::EmbeddingBatch> batch_;
+  std::vector<train::Embeddings> own_;          // of several ranks: one's own share's, until all are known
   std::optional<train::SpareBuffers> buffers_;  // as the first pass leaves them
-  std::int64_t collected_ = 0;                  // samples
+  std::int64_t begin_ = 0, collected_ = 0;      // samples of the batch: before one's share, and collected
 };
 
 }  // namespace lamina
