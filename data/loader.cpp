@@ -77,8 +77,7 @@ void number_sources(Views& views) {
 Part Epoch::Plan::make(std::int64_t index) const {
   Part part;
   part.batch = index / parts_per_batch();
-  part.epoch = epoch;
-  part.seed = seed;
+  part.epoch = epoch, part.seed = seed;
   const std::int64_t start = part.batch * options.batch;  // in `order`
   part.batch_samples = std::min(options.batch, samples - start);
   const std::int64_t within = index % parts_per_batch();
@@ -288,8 +287,9 @@ Loader::Loader(Split split, LoaderOptions options) : split_(std::move(split)), o
         channels);
   check(options_.batch > 0 && options_.micro_batch >= 0, "loader: batch {}, micro_batch {}; must be positive",
         options_.batch, options_.micro_batch);
-  check(options_.batch <= size, "loader: a batch of {} from a data set of {} images; use a smaller one",
-        options_.batch, size);
+  check(options_.batch <= size,
+        "loader: a batch of {} from a data set of {} images; use a batch of at most {}", options_.batch, size,
+        size);
   check(options_.passes == 1 || options_.passes == 2, "loader: {} passes over each batch; expected 1 or 2",
         options_.passes);
   check_share(options_, size);
