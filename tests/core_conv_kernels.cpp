@@ -190,6 +190,8 @@ TEST_CASE("convolution kernels: shapes at the edges of their blocking", "[conv]"
       Problem{1, 1, 1, 1, 1, 1, 1, {}},                                // a single product
       Problem{2, 9, 9, 4, 4, 1, 1, {.stride = 2}},                     // pixels that are never read
       Problem{0, 8, 8, 16, 16, 3, 3, {.stride = 1, .padding = 1}},     // no images: grad_weight is 0
+      Problem{2, 4, 4, 16, 0, 3, 3, {.stride = 2, .padding = 1}},      // no output channels: grad_input is 0
+      Problem{2, 4, 4, 0, 16, 1, 1, {.stride = 2}},                    // no input channels: y is 0
       Problem{2, 5, 5, 3, 5, 2, 2, {.stride = 5, .padding = 4}},       // taps that read only padding
       Problem{1, 2, 2, 3, 16, 7, 7, {.stride = 2, .padding = 3}},      // a kernel larger than the image
       Problem{3, 6, 6, 600, 17, 1, 1, {}},                             // channels cut into depth blocks

@@ -113,7 +113,7 @@ void convolve_by(const Gather& gather, const T* source, const T* weight, T* resu
   const std::int64_t pixels = gather.images * gather.rows * gather.columns;
   constexpr std::int64_t at_once = block_pixels<Tile>;
   const std::int64_t share = std::clamp<std::int64_t>(pixels / at_once / 64, 1, 16) * at_once;
-  const std::int64_t shares = std::max<std::int64_t>(1, ceil_div(pixels, share));
+  const std::int64_t shares = ceil_div(pixels, share);
   const std::int64_t group = ceil_div(panels, std::clamp<std::int64_t>(target_tasks / shares, 1, panels));
   struct Workspace {
     Scratch<const T*> sources;
@@ -135,7 +135,7 @@ void convolve_by(const Gather& gather, const T* source, const T* weight, T* resu
   parallel_for(ceil_div(panels, group) * shares, 1, workspace, run);
 }
 
-// Where a strided 1×1 kernel read nothing.
+// Where nothing is gathered: a strided 1×1 kernel leaves out pixels.
 template <typename T>
 void clear(const Gather& gather, T* result) {
   parallel_for(gather.images * gather.rows, 1, [&](std::int64_t line, std::int64_t) {
@@ -151,7 +151,8 @@ void clear(const Gather& gather, T* result) {
 
 template <typename T>
 void convolve(const Gather& gather, const T* source, const T* weight, T* result, Allocator& allocator) {
-  if (gather.taps.empty()) {
+  if (gather.images * gather.rows * gather.columns * gather.result.channels == 0) return;
+  if (gather.taps.empty() || gather.source.channels == 0) {
     if (!gather.add) clear(gather, result);
     return;
   }

@@ -295,6 +295,7 @@ void grad_weight_by(const ConvShape& shape, const T* grad, const T* x, T* grad_w
 template <typename T>
 void conv_direct_grad_weight(const ConvShape& shape, const T* grad, const T* x, T* grad_weight,
                              Allocator& allocator) {
+  if (shape.out_channels * shape.in_channels == 0) return;
   with_tile_for<T>(shape.out_channels, [&](auto tile) {
     grad_weight_by<decltype(tile)>(shape, grad, x, grad_weight, allocator);
   });
