@@ -1,8 +1,10 @@
 #include "apps/command.h"
+
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <array>
 #include <concepts>
 #include <cstdint>
 #include <optional>
@@ -214,7 +216,8 @@ void join_ranks(const CLI::App& command) {
   if (launched_processes() == 0) return;
   Collective& ranks = collective();
   if (ranks.size() == 1) return;
-  if (full_name(command) != "lamina train" && full_name(command) != "lamina pretrain")
+  constexpr std::array together{"lamina train", "lamina pretrain", "lamina bench parallel"};
+  if (std::find(together.begin(), together.end(), full_name(command)) == together.end())
     fail_usage(
         "{}: {} processes were started together, but this command is for one; start it without mpirun or "
         "srun",

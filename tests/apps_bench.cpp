@@ -175,6 +175,24 @@ TEST_CASE("bench prints tables for people") {
   }
 }
 
+TEST_CASE("bench parallel predicts from what it measured and from its formula") {
+  const nlohmann::json result =
+      run_json({"bench", "parallel", "--batch", "32", "--steps", "2", "--latency-us", "20", "--gbit", "10"});
+  CHECK(result["ranks"] == 1);
+  check_positive(result, {"step_ms", "compute_ms", "images_per_s", "parameters"});
+  const double image_ms = number(result, "compute_ms") / 32, bytes = 4 * number(result, "parameters");
+  REQUIRE(result["predictions"].size() == 6);  // up to an image a rank
+  for (const nlohmann::json& row : result["predictions"]) {
+    const double n = number(row, "ranks");
+    // A bucket of n MiB holds all of a ResNet-8's gradient; two messages to each other rank, at 1.25 GB/s.
+    const double sum = 2 * (n - 1) * 0.02 + 2 * (1 - 1 / n) * bytes / 1.25e6, compute = image_ms * 32 / n;
+    CHECK(close(number(row["networks"][0], "images_per_s"), 32e3 / (compute + sum)));
+    CHECK(close(number(row["networks"][0], "efficiency"), compute / (compute + sum)));
+  }
+  check_refused({"bench", "parallel", "--gbit", "0"}, {"--gbit 0", "above 0"});
+  check_refused({"bench", "parallel", "--device", "cuda"}, {"--device cuda", "on the CPU"});
+}
+
 TEST_CASE("bench refuses what makes no sense") {
   check_refused({"bench"}, {"say which: train, ops, optimizer"});
   check_refused({"bench", "trian"}, {"trian", "train, ops, optimizer"});

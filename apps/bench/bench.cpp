@@ -9,12 +9,14 @@
 namespace lamina::app {
 
 void add_bench_command(const Command& program) {
-  const Command bench = program.add("bench", "Timings of training steps, kernels, optimizers and views");
+  const Command bench =
+      program.add("bench", "Timings of training steps, kernels, optimizers, views and ranks");
   add_bench_train(bench);
   add_bench_ops(bench);
   add_bench_optimizer(bench);
   add_bench_views(bench);
   add_bench_hessian(bench);
+  add_bench_parallel(bench);
 }
 
 void add_options(const Command& command, BenchModel& options) {

@@ -25,6 +25,7 @@ void add_bench_ops(const Command& bench);
 void add_bench_optimizer(const Command& bench);
 void add_bench_views(const Command& bench);
 void add_bench_hessian(const Command& bench);
+void add_bench_parallel(const Command& bench);
 
 // The model to measure, its images, and where.
 struct BenchModel {
