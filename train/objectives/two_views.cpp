@@ -124,7 +124,7 @@ void TwoViewObjective::collect(const data::Part& part) {
     batch_ = new_batch();
     own_.clear();
     buffers_.emplace(net_);
-    begin_ = part.offset;
+    begin_ = ranks() != nullptr ? part.offset : 0;
     collected_ = 0;
   }
   check(batch_ != nullptr && part.offset == begin_ + collected_,
