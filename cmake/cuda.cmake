@@ -1,15 +1,14 @@
 # GPUs. Sets lamina_cuda to whether CUDA is built, and lamina_cuda_sources to core's; defines
 # lamina_add_cuda(library source...).
 #
-# What nvcc compiles takes long. AUTO makes machine code for the GPU that is there, or for one kind if there is none;
+# What nvcc compiles takes long. AUTO makes machine code for the GPUs that are there, or for one kind if there is none;
 # ON for the two most used. Newer GPUs translate the newest's PTX when they first run it.
 # -DCMAKE_CUDA_ARCHITECTURES="80-real;90-real;120" changes it.
-find_program(nvidia_smi nvidia-smi NO_CACHE)
+include(cmake/gpu_architectures.cmake)
+lamina_gpu_architectures(default_architectures)
 if(NOT LAMINA_CUDA STREQUAL "AUTO")
   set(default_architectures 80-real 90)
-elseif(nvidia_smi)
-  set(default_architectures native)
-else()
+elseif(NOT default_architectures)
   set(default_architectures 90)
 endif()
 list(APPEND CMAKE_MODULE_PATH ${CMAKE_CURRENT_LIST_DIR})

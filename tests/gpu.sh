@@ -21,6 +21,21 @@ refuses() { # STATUS TEXT COMMAND...
 
 bundled() { env -i LD_LIBRARY_PATH="$scratch/bundle/build/release/lib" "$@"; } # as scripts/test-gpu does
 
+# What the build takes the GPUs for, where nvidia-smi prints this.
+architectures_of() { # EXPECTED PRINTS STATUS
+  mkdir -p "$scratch/smi"
+  printf '#!/bin/sh\nprintf "%s"\nexit %s\n' "$2" "$3" >"$scratch/smi/nvidia-smi"
+  chmod +x "$scratch/smi/nvidia-smi"
+  local found
+  found=$(PATH="$scratch/smi:$PATH" cmake -P "$root/cmake/gpu_architectures.cmake" 2>&1)
+  [ "$found" = "$1" ] || { echo "found '$found'"; return 1; }
+}
+
+check "architectures of two kinds of GPU" architectures_of "80;90" '9.0\n8.0\n9.0\n' 0
+check "of GPUs of version 12" architectures_of "120" '12.0\n' 0
+check "of no GPU" architectures_of "" 'No devices were found\n' 6
+check "of a driver that answers nonsense" architectures_of "" '[N/A]\n' 0
+
 mkdir "$scratch/tree"
 ln -s "$root/tests" "$root/scripts" "$scratch/tree"
 check "no programs" refuses 1 "there is no program" "$root/scripts/test-gpu" --bundle "$scratch/tree" --out "$scratch/out"
