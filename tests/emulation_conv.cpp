@@ -118,6 +118,19 @@ TEST_CASE("a plan file that cannot be read is measured again, one that cannot be
   CHECK(file.choose("new", [] { return 2; }) == 2);
 }
 
+TEST_CASE("a plan file that another program holds is waited for, but not for ever", "[cuda]") {
+  const TemporaryFolder folder;
+  const fs::path path = folder.path / "plans";
+  std::optional<int> meanwhile = 0;
+  const auto measure = [&] {
+    meanwhile = cuda::PlanFile(path, std::chrono::milliseconds(0)).choose("b", [] { return 1; });
+    return 2;
+  };
+  CHECK(cuda::PlanFile(path).choose("a", measure) == 2);
+  CHECK_FALSE(meanwhile.has_value());
+  CHECK(cuda::PlanFile(path, std::chrono::milliseconds(0)).choose("b", [] { return 3; }) == 3);
+}
+
 TEST_CASE("of several engines the fastest that is admitted is taken", "[cuda]") {
   std::vector<std::size_t> tried;
   const auto find = [&](const std::vector<double>& times, int most, std::size_t forgone = 99) {

@@ -60,7 +60,7 @@ Cudnn open_cudnn(std::initializer_list<const char*> files) {
   const SharedLibrary loaded("cuDNN", {behind.c_str(), "libcudnn_graph.so.9"}, advice);
   // That one opens more, and looks into LD_LIBRARY_PATH before its own folder: another version may lie there.
   for (const char* more : {"libcudnn_heuristic.so.9", "libcudnn_engines_precompiled.so.9",
-                           "libcudnn_engines_runtime_compiled.so.9"})
+                           "libcudnn_engines_runtime_compiled.so.9", "libcudnn_engines_tensor_ir.so.9"})
     dlopen((library.folder() + more).c_str(), RTLD_NOW | RTLD_LOCAL);  // some packages leave one out
   const decltype(&cudnnGetVersion) version_of = library.function("cudnnGetVersion");
   const std::size_t version = version_of();  // before asking for functions that older ones lack

@@ -5,11 +5,14 @@
 #include <sys/file.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <charconv>
 #include <sstream>
 #include <string_view>
+#include <thread>
 
 #include "core/base/error.h"
+#include "core/base/note.h"
 #include "core/base/user_directories.h"
 #include "core/base/whole_file.h"
 
@@ -21,9 +24,19 @@ namespace fs = std::filesystem;
 // A file open for appending, and locked against other programs until closed.
 class LockedFile {
  public:
-  explicit LockedFile(const fs::path& path)
+  LockedFile(const fs::path& path, std::chrono::milliseconds patience)
       : descriptor_(open(path.c_str(), O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0644)) {
-    locked_ = descriptor_ >= 0 && flock(descriptor_, LOCK_EX) == 0;
+    if (descriptor_ < 0) return;
+    const auto end = std::chrono::steady_clock::now() + patience;
+    while (!(locked_ = flock(descriptor_, LOCK_EX | LOCK_NB) == 0)) {
+      if (errno != EWOULDBLOCK && errno != EINTR) return;
+      if (std::chrono::steady_clock::now() >= end) {
+        note("{}: another program holds it locked, {} s by now; its choices are not used", path.string(),
+             std::chrono::duration_cast<std::chrono::seconds>(patience).count());
+        return;
+      }
+      std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    }
   }
   ~LockedFile() {
     if (descriptor_ >= 0) close(descriptor_);
@@ -65,7 +78,7 @@ std::optional<int> PlanFile::choose(const std::string& key, const std::function<
   if (path_.empty()) return std::nullopt;
   std::error_code ignored;  // opening the file shows whether there is a folder
   fs::create_directories(path_.parent_path(), ignored);
-  const LockedFile file(path_);
+  const LockedFile file(path_, patience_);
   if (!file.locked()) return std::nullopt;
   try {
     if (const std::optional<int> known = find(read_text(path_), key)) return known;
