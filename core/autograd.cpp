@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "core/backend.h"
+#include "core/memory/outlives_capture.h"
 #include "core/ops/elementwise.h"
 
 namespace lamina {
@@ -64,6 +65,7 @@ class LeafGradients {
  public:
   void add(Node& leaf, const Tensor& grad) {
     if (!leaf.grad.defined()) {
+      const OutlivesCapture kept;
       leaf.grad = grad.clone();
     } else if (grad.device().type == DeviceType::cpu) {
       leaf.grad.bump_version();

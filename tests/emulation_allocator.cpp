@@ -4,10 +4,12 @@
 #include <cstdint>
 #include <limits>
 #include <map>
+#include <thread>
 #include <vector>
 
 #include "catch.h"
 #include "core/cuda/allocator.h"
+#include "core/memory/outlives_capture.h"
 #include "core/random.h"
 #include "core/tensor.h"
 #include "message_of.h"
@@ -170,6 +172,29 @@ TEST_CASE("what captured work has released, nothing else is given while it may b
   allocator.drop_capture();
   allocator.empty_cache();
   CHECK(device.used < used);
+}
+
+TEST_CASE("while work is captured, what stays and what other threads ask for is no graph's memory",
+          "[cuda][captured]") {
+  FakeDevice device{1024 * megabyte};
+  CudaAllocator allocator(device.source());
+  allocator.release(allocate(allocator, megabyte), megabyte);
+  allocator.begin_capture();
+  allocator.release(allocate(allocator, megabyte), megabyte);
+  std::byte* of_graphs = allocate(allocator, megabyte);
+  allocator.release(of_graphs, megabyte);
+  std::byte* stays = nullptr;
+  {
+    const OutlivesCapture kept;
+    stays = allocate(allocator, megabyte);
+  }
+  std::byte* elsewhere = nullptr;
+  std::thread([&] { elsewhere = allocate(allocator, megabyte); }).join();
+  CHECK(stays != of_graphs);
+  CHECK(elsewhere != of_graphs);
+  CHECK(allocate(allocator, megabyte) == of_graphs);
+  allocator.end_capture();
+  allocator.drop_capture();
 }
 
 TEST_CASE("memory that outlives its capture is free when it is released", "[cuda][captured]") {

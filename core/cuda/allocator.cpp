@@ -6,6 +6,7 @@
 
 #include "core/base/error.h"
 #include "core/base/rounding.h"
+#include "core/memory/outlives_capture.h"
 
 namespace lamina::cuda {
 namespace {
@@ -32,8 +33,12 @@ constexpr std::size_t block_size(std::size_t bytes) {
 
 void GpuAllocator::begin_capture() {
   const std::lock_guard lock(mutex_);
-  capturing_ = true;
+  capturing_ = std::this_thread::get_id();
   ++captures_;
+}
+
+bool GpuAllocator::serves_graphs() const {
+  return capturing_ == std::this_thread::get_id() && !OutlivesCapture::is_asked_for();
 }
 
 CudaAllocator::~CudaAllocator() {
@@ -50,7 +55,7 @@ void* CudaAllocator::allocate(std::size_t bytes) {
 
 std::byte* CudaAllocator::take(std::size_t size) {
   if (!is_within_limit(size)) return nullptr;
-  FreeBlocks& free = free_blocks(capturing_);
+  FreeBlocks& free = free_blocks(serves_graphs());
   std::byte* block = take_free(size, free);
   return block == nullptr && grow(size) ? take_free(size, free) : block;
 }
@@ -58,7 +63,7 @@ std::byte* CudaAllocator::take(std::size_t size) {
 bool CudaAllocator::grow(std::size_t size) {
   const std::size_t needed = round_up(size + gap, granularity);
   if (add_segment(std::max(needed, smallest_segment)) || add_segment(needed)) return true;
-  if (capturing_) return false;  // nothing may wait for the device
+  if (is_capturing()) return false;  // nothing may wait for the device
   give_back_segments();
   return add_segment(needed);
 }
@@ -68,8 +73,8 @@ bool CudaAllocator::add_segment(std::size_t bytes) {
   if (begin == nullptr) return false;
   const std::size_t usable = bytes - gap;
   try {
-    segments_.emplace(begin, Segment{usable, capturing_});
-    free_blocks(capturing_).give(begin, usable);
+    segments_.emplace(begin, Segment{usable, serves_graphs()});
+    free_blocks(serves_graphs()).give(begin, usable);
   } catch (const std::bad_alloc&) {
     segments_.erase(begin);
     source_.release(begin);
@@ -92,7 +97,7 @@ bool CudaAllocator::is_for_graphs(std::byte* block) const {
 
 void CudaAllocator::end_capture() {
   const std::lock_guard lock(mutex_);
-  capturing_ = false;
+  capturing_ = {};
 }
 
 void CudaAllocator::drop_capture() noexcept {
@@ -131,7 +136,7 @@ void* SeparateAllocator::allocate(std::size_t bytes) {
   if (size <= largest_request && is_within_limit(size)) block = source_.allocate(size);
   if (block == nullptr) fail_out_of_memory(bytes, use_, limit_, source_);
   add_live(size);
-  if (capturing_) kept_.insert(block);
+  if (serves_graphs()) kept_.insert(block);
   return block;
 }
 
@@ -140,7 +145,7 @@ void SeparateAllocator::release(void* data, std::size_t bytes) noexcept {
   const std::lock_guard lock(mutex_);
   use_.live_bytes -= std::max<std::size_t>(bytes, 1);
   auto* block = static_cast<std::byte*>(data);
-  if (!capturing_ && !kept_.contains(block)) return source_.release(block);
+  if (!is_capturing() && !kept_.contains(block)) return source_.release(block);
   try {
     released_.insert(block);
   } catch (const std::bad_alloc&) {  // no memory to remember it by: the block is lost
@@ -149,7 +154,7 @@ void SeparateAllocator::release(void* data, std::size_t bytes) noexcept {
 
 void SeparateAllocator::end_capture() {
   const std::lock_guard lock(mutex_);
-  capturing_ = false;
+  capturing_ = {};
   std::erase_if(released_, [this](std::byte* block) {
     if (kept_.contains(block)) return false;
     source_.release(block);

@@ -6,6 +6,7 @@
 #include <map>
 #include <set>
 #include <string>
+#include <thread>
 
 #include "core/memory/allocator.h"
 
@@ -23,16 +24,19 @@ struct SegmentSource {
 // Memory of one GPU, also for captured work.
 class GpuAllocator : public Allocator {
  public:
-  // Between the two, requests are served from memory that all captured work shares, and nothing else uses,
-  // until the last capture is dropped. Graphs are replayed one after another, so that what one has released
-  // the next may use.
+  // Between the two, this thread's requests are served from memory that all captured work shares, and nothing
+  // else uses, until the last capture is dropped. Graphs are replayed one after another, so that what one has
+  // released the next may use.
   void begin_capture();
   virtual void end_capture() = 0;
   virtual void drop_capture() noexcept = 0;  // once for each, when it will not be replayed again
 
  protected:
-  bool capturing_ = false;
-  int captures_ = 0;  // that may be replayed, or are being made
+  bool is_capturing() const { return capturing_ != std::thread::id(); }
+  bool serves_graphs() const;  // the request at hand
+
+  std::thread::id capturing_ = {};  // the thread between begin_capture() and end_capture()
+  int captures_ = 0;                // that may be replayed, or are being made
 };
 
 // Kept for reuse. The device is asked for segments of at least 64 MiB. A request takes the smallest free
