@@ -42,7 +42,7 @@ Plan make_plan(const ConvShape& shape, std::int64_t tiles) {
   Plan plan;
   plan.slice = share_of(shape.in_channels, Tile::width, most_slice);
   plan.slices = shape.in_channels / plan.slice;
-  plan.group = share_of(shape.out_channels, row_unit, most_group);
+  plan.group = share_of(shape.out_channels, std::max<std::int64_t>(row_unit, lanes<T>), most_group);
   plan.groups = shape.out_channels / plan.group;
   const std::int64_t wanted = ceil_div(target_tasks, plan.slices * plan.groups);
   plan.chunks = std::clamp<std::int64_t>(tiles / chunk_tiles, 1, wanted);
