@@ -108,16 +108,16 @@ TEST_CASE("a pretraining in parts takes the steps of the unsplit one with the sa
   const TemporaryFolder folder;
   for (const std::string method : {"barlow-twins", "simclr", "vicreg"}) {
     const fs::path whole = folder / (method + "-whole"), parts = folder / (method + "-parts");
-    REQUIRE(run(tiny_pretraining(whole, method) + Arguments{"--bn-batch", "8"}).status == 0);
-    REQUIRE(
-        run(tiny_pretraining(parts, method) + Arguments{"--bn-batch", "8", "--micro-batch", "16"}).status ==
-        0);
+    const Arguments slowly{"--lr", "0.05", "--bn-batch", "8"};
+    REQUIRE(run(tiny_pretraining(whole, method) + slowly).status == 0);
+    REQUIRE(run(tiny_pretraining(parts, method) + slowly + Arguments{"--micro-batch", "16"}).status == 0);
     const auto a = read_csv(whole / "steps.csv", {"loss"}), b = read_csv(parts / "steps.csv", {"loss"});
     REQUIRE(a.size() == 18);
     REQUIRE(b.size() == 18);
-    // In f32 sums in another order differ by some 1e-7, which steps amplify: to 2e-6 after six, to 2e-3
-    // after 18. Other gradients differ by far more.
-    for (std::size_t i = 0; i < 6; ++i) CHECK(std::abs(a[i][0] - b[i][0]) < 2e-5 * std::abs(a[i][0]));
+    // In f32 sums in another order differ by some 1e-7, which steps amplify, the more the larger they are.
+    // Other gradients differ by far more.
+    for (std::size_t i = 0; i < a.size(); ++i)
+      CHECK(std::abs(a[i][0] - b[i][0]) < (i < 6 ? 2e-5 : 1e-3) * std::abs(a[i][0]));
     CHECK(config_in(parts)["resolved"]["bn_batch"] == 8);
     const fs::path other = folder / (method + "-other");
     REQUIRE(run(tiny_pretraining(other, method) + Arguments{"--micro-batch", "16"}).status == 0);

@@ -29,6 +29,11 @@ struct BatchNorm {
       backend.batch_norm_inference(x, params, residual, options, y, mean, inv_std);
     }
   }
+  Tensor again(const Tensor& x, const Tensor& residual, const BatchNormOptions& options) const {
+    Tensor made = Tensor::empty_like(x);
+    backend_for(x.device()).batch_norm_again(x, params, residual, options, mean, inv_std, made);
+    return made;
+  }
   static BatchNormParams params_for(const Tensor& x) {
     const Shape channels{x.shape().back()};
     return {draw_exact(channels, 101, 0.5).to(x.device()), draw_exact(channels, 102).to(x.device()),
@@ -58,6 +63,8 @@ void compare_batch_norm(const Shape& shape, const BatchNormOptions& options, boo
   const Tensor residual = with_residual ? draw_exact(shape, 2) : Tensor();
   const BatchNorm cpu(x, residual, options);
   const BatchNorm cuda(to_bf16(x), with_residual ? to_bf16(residual) : Tensor(), options);
+  CHECK(same_bits(cpu.again(x, residual, options), cpu.y));
+  CHECK(same_bits(cuda.again(to_bf16(x), with_residual ? to_bf16(residual) : Tensor(), options), cuda.y));
   CHECK(beyond_rounding(cuda.y, cpu.y, sum_rounding) == 0);
   CHECK(relative_error(cuda.mean, cpu.mean) <= sum_rounding);
   CHECK(relative_error(cuda.inv_std, cpu.inv_std) <= sum_rounding);

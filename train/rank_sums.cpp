@@ -33,16 +33,21 @@ void write(std::span<const double> from, Tensor to) {
 
 }  // namespace
 
-RankSums::RankSums(Collective& ranks, Module& module, const Arena& arena, bool sync_batch_norm)
-    : ranks_(ranks), arena_(arena), sync_batch_norm_(sync_batch_norm) {
+RankSums::RankSums(Collective& ranks, Objective& objective, const Arena& arena, bool sync_batch_norm)
+    : ranks_(ranks),
+      arena_(arena),
+      two_pass_(dynamic_cast<TwoPassObjective*>(&objective)),
+      sync_batch_norm_(sync_batch_norm) {
   if (arena.device().type != DeviceType::cpu)
     fail_usage("data parallel training: parameters are on {}; it is for the CPU", arena.device().str());
-  find_layers(module);
+  find_layers(objective.module());
+  if (two_pass_ != nullptr) two_pass_->share_batches(&ranks_);
   for (BatchNormLayer* layer : synchronised_)
     layer->synchronise([this](std::span<double> values) { ranks_.sum(values); });
 }
 
 RankSums::~RankSums() {
+  if (two_pass_ != nullptr) two_pass_->share_batches(nullptr);
   for (BatchNormLayer* layer : synchronised_) layer->synchronise({});
 }
 

@@ -9,14 +9,16 @@
 #include "core/parallel/collective.h"
 #include "layers/batch_norm.h"
 #include "optim/arena.h"
+#include "train/two_pass.h"
 
 namespace lamina::train {
 
 class RankSums {
  public:
-  // All must outlive it. With sync_batch_norm, batch normalisations have the statistics of all ranks' parts
-  // as long as it lives. Throws UsageError for parameters that are not on the CPU.
-  RankSums(Collective& ranks, Module& module, const Arena& arena, bool sync_batch_norm = false);
+  // All must outlive it. As long as it lives a TwoPassObjective compares the samples of all ranks, and with
+  // sync_batch_norm batch normalisations have the statistics of all ranks' parts. Throws UsageError for
+  // parameters that are not on the CPU.
+  RankSums(Collective& ranks, Objective& objective, const Arena& arena, bool sync_batch_norm = false);
   ~RankSums();
   RankSums(const RankSums&) = delete;
   RankSums& operator=(const RankSums&) = delete;
@@ -45,6 +47,7 @@ class RankSums {
   Collective& ranks_;
   const Arena& arena_;
   std::vector<Statistics> statistics_;         // of every batch normalisation that has its own
+  TwoPassObjective* two_pass_;                 // null: the loss is a sum over samples
   std::vector<BatchNormLayer*> synchronised_;  // the others, whose statistics are the same on all ranks
   bool sync_batch_norm_;
 };

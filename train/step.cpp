@@ -1,5 +1,4 @@
 #include "train/step.h"
-#include "train/two_pass.h"
 
 #include <cmath>
 #include <span>
@@ -44,10 +43,9 @@ TrainingStep::TrainingStep(Objective& objective, Optimizer& optimizer, TrainingS
     if (sharpness_aware_ != nullptr)
       fail_usage("{}: not with several ranks, whose shares would each have a perturbation of their own",
                  option_name("sam"));
-    ranks_ = std::make_unique<RankSums>(*options_.ranks, objective.module(), optimizer.arena(),
-                                        options_.sync_batch_norm);
+    ranks_ =
+        std::make_unique<RankSums>(*options_.ranks, objective, optimizer.arena(), options_.sync_batch_norm);
   }
-  if (auto* two_pass = dynamic_cast<TwoPassObjective*>(&objective)) two_pass->share_batches(options_.ranks);
   while (!optimizer.take_reports().empty()) {  // of steps that were not taken here
   }
   const std::int64_t columns = std::ssize(objective.metrics()) + 1;

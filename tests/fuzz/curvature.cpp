@@ -13,9 +13,11 @@ FUZZ_TARGET(curvature) {
   for (const bool all_layers : {false, true}) {
     const compare::LayerMap map = compare::read_curvature_map(group, all_layers);
     if (!accepts([&] { check(map.problem.empty(), "{}", map.problem); })) continue;
-    for (const std::vector<float>& values : map.values)
-      expect(values.empty() || values.size() == map.layers.size() * map.epochs.size(),
-             "a value for each layer and epoch, or none");
+    const std::size_t cells = map.layers.size() * map.epochs.size();
+    for (const std::size_t trace : {0, 1})
+      expect(map.values[trace].size() == cells, "a trace for each layer and epoch");
+    for (const std::size_t eigenvalue : {2, 3})
+      expect(map.values[eigenvalue].size() == (map.shows(2) ? cells : 0), "all eigenvalues, or none");
     compare::colour_range({map}, 0);
   }
 }
