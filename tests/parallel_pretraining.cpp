@@ -11,6 +11,7 @@
 #include "layers/resnet.h"
 #include "message_of.h"
 #include "optim/optimizer.h"
+#include "steps_of_ranks.h"
 #include "train/objectives/barlow_twins.h"
 #include "train/objectives/simclr.h"
 #include "train/objectives/vicreg.h"
@@ -38,18 +39,15 @@ class Embedder final : public Module {
 
 using MakeObjective = std::function<std::unique_ptr<TwoViewObjective>(Module&)>;
 
-struct Pretrained {
-  std::vector<double> state, losses;
-};
+using tests::largest_difference, tests::Trained;
 
 std::vector<double> numbers_of(const Tensor& x) { return cast(x.detach(), DType::f64).to_vector<double>(); }
 
-Pretrained pretrain(const MakeObjective& make, const train::TrainingStepOptions& how, data::Share share,
-                    std::int64_t micro_batch) {
+Trained pretrain(const MakeObjective& make, const train::TrainingStepOptions& how, data::Share share,
+                 std::int64_t micro_batch) {
   Embedder net;
   const auto objective = make(net);
   Lars optimizer(net.parameters(), {.lr = 0.5});
-  Pretrained result;
   const data::LoaderOptions options{.batch = pairs,
                                     .micro_batch = micro_batch,
                                     .share = share,
@@ -59,29 +57,7 @@ Pretrained pretrain(const MakeObjective& make, const train::TrainingStepOptions&
                                     .seed = 5};
   const data::Split split = data::synthetic({.classes = 4, .height = 8, .width = 8, .train = pictures}).train;
   const data::Loader loader = loader_for(*objective, data::Loader(split, options));
-  train::TrainingStep step(*objective, optimizer, how);
-  for (std::int64_t epoch = 0; epoch < 2; ++epoch) {
-    for (const data::Part& part : loader.epoch(epoch)) {
-      step.run(part);
-      if (!part.completes_batch) continue;
-      const train::StepResults results = step.results();
-      REQUIRE(results.failure.empty());
-      result.losses.push_back(results.steps.at(0).metrics.loss());
-    }
-  }
-  for (const auto& param : net.state()) {
-    const std::vector<double> values = numbers_of(param->value);
-    result.state.insert(result.state.end(), values.begin(), values.end());
-  }
-  return result;
-}
-
-double largest_distance(const std::vector<double>& a, const std::vector<double>& b) {
-  REQUIRE(a.size() == b.size());
-  double largest = 0;
-  for (std::size_t i = 0; i < a.size(); ++i)
-    largest = std::max(largest, std::abs(a[i] - b[i]) / std::max(1.0, std::abs(b[i])));
-  return largest;
+  return tests::take_steps(*objective, optimizer, loader, how, 2);
 }
 
 std::vector<std::pair<const char*, MakeObjective>> methods() {
@@ -97,15 +73,14 @@ TEST_CASE("losses over ranks are those of the whole batch", "[parallel]") {
   const data::Share share{.index = collective().rank(), .of = size};
   for (const auto& [name, make] : methods()) {
     INFO(name);
-    const Pretrained together = pretrain(make, {.ranks = &collective()}, share, 0),
-                     parts = pretrain(make, {}, {}, pairs / size);
-    CHECK(largest_distance(together.losses, parts.losses) < 1e-10);
-    CHECK(largest_distance(together.state, parts.state) < 1e-10);
-    const Pretrained synchronised =
-                         pretrain(make, {.ranks = &collective(), .sync_batch_norm = true}, share, 0),
-                     whole = pretrain(make, {}, {}, 0);
-    CHECK(largest_distance(synchronised.losses, whole.losses) < 1e-10);
-    CHECK(largest_distance(synchronised.state, whole.state) < 1e-10);
+    const Trained together = pretrain(make, {.ranks = &collective()}, share, 0),
+                  parts = pretrain(make, {}, {}, pairs / size);
+    CHECK(largest_difference(together.losses, parts.losses) < 1e-10);
+    CHECK(largest_difference(together.state, parts.state) < 1e-10);
+    const Trained synchronised = pretrain(make, {.ranks = &collective(), .sync_batch_norm = true}, share, 0),
+                  whole = pretrain(make, {}, {}, 0);
+    CHECK(largest_difference(synchronised.losses, whole.losses) < 1e-10);
+    CHECK(largest_difference(synchronised.state, whole.state) < 1e-10);
   }
 }
 
@@ -138,7 +113,7 @@ TEST_CASE("the gradient of a loss over ranks is that of the whole batch, with no
     };
     std::vector<double> together = gradients({collective().rank(), size}, &collective(), 0);
     collective().sum(together);
-    CHECK(largest_distance(together, gradients({}, nullptr, pairs / size)) < 1e-10);
+    CHECK(largest_difference(together, gradients({}, nullptr, pairs / size)) < 1e-10);
   }
 }
 

@@ -14,6 +14,7 @@
 #include "data/sets/synthetic.h"
 #include "layers/resnet.h"
 #include "optim/optimizer.h"
+#include "steps_of_ranks.h"
 #include "train/objectives/classification.h"
 #include "train/step.h"
 #include "train/trainer.h"
@@ -39,10 +40,7 @@ class OnImages final : public Module {
   ResNet* net_;
 };
 
-struct Trained {
-  std::vector<double> state;   // of everything a weight file holds
-  std::vector<double> losses;  // of the steps
-};
+using tests::largest_difference, tests::Trained;
 
 using MakeOptimizer = std::function<std::unique_ptr<Optimizer>(const ParamList&)>;
 
@@ -54,22 +52,7 @@ Trained train_net(const char* model, DType dtype, const MakeOptimizer& make_opti
   options.batch = batch, options.augment = data::standard(), options.drop_last = true, options.seed = 5;
   const data::Loader loader(data::synthetic({.classes = 4, .height = 8, .width = 8, .train = images}).train,
                             options);
-  train::TrainingStep step(objective, *optimizer, how);
-  Trained trained;
-  for (std::int64_t epoch = 0; epoch < 3; ++epoch) {
-    for (const data::Part& part : loader.epoch(epoch)) {
-      step.run(part);
-      if (!part.completes_batch) continue;
-      const train::StepResults results = step.results();
-      REQUIRE(results.failure.empty());
-      trained.losses.push_back(results.steps.at(0).metrics.loss());
-    }
-  }
-  for (const auto& param : net.state()) {
-    const std::vector<double> values = cast(param->value.detach(), DType::f64).to_vector<double>();
-    trained.state.insert(trained.state.end(), values.begin(), values.end());
-  }
-  return trained;
+  return tests::take_steps(objective, *optimizer, loader, how, 3);
 }
 
 Trained on_ranks(const char* model, DType dtype, const MakeOptimizer& optimizer,
@@ -84,14 +67,6 @@ Trained alone(const char* model, DType dtype, const MakeOptimizer& optimizer) {
 
 Trained whole(const char* model, DType dtype, const MakeOptimizer& optimizer) {
   return train_net(model, dtype, optimizer, {}, {});
-}
-
-double largest_difference(const std::vector<double>& a, const std::vector<double>& b) {
-  REQUIRE(a.size() == b.size());
-  double largest = 0;
-  for (std::size_t i = 0; i < a.size(); ++i)
-    largest = std::max(largest, std::abs(a[i] - b[i]) / std::max(1.0, std::abs(b[i])));
-  return largest;
 }
 
 template <typename Kind, typename Options>
