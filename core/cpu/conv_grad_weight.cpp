@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "core/base/rounding.h"
-#include "core/cpu/conv_direct.h"
+#include "core/cpu/grad_weight_blocks.h"
 #include "core/cpu/micro_kernel.h"
 #include "core/cpu/transpose.h"
 #include "core/memory/scratch.h"
@@ -20,81 +20,7 @@
 namespace lamina::cpu {
 namespace {
 
-constexpr std::int64_t block_pixels = 128;               // aimed at: 8 KiB of a panel of grad
-constexpr std::int64_t slice_channels = 128;             // at most
-constexpr std::int64_t block_bytes = 160 * 1024;         // of the copy of x at most, and
-constexpr std::int64_t group_bytes = 224 * 1024;         // of a task's sums: together an L2 cache
-constexpr std::int64_t group_panels = 8;                 // at most
-constexpr std::int64_t pixels_ahead = 8;                 // of the one being packed: grad comes from memory
-constexpr std::int64_t target_tasks = 32;                // enough for load balance on many cores
-constexpr std::int64_t chunks_bytes = 32 * 1024 * 1024;  // of all chunks' sums at most
-
-// How the sum is cut; a function of the shape only.
-struct Plan {
-  std::int64_t slice = 0, slices = 0;                 // input channels of a slice (the last may have fewer)
-  std::int64_t depth = 0;                             // values of k in a slice, in whole tiles
-  std::int64_t panels = 0, group = 0, groups = 0;     // of output channels; panels of a group
-  std::int64_t chunks = 0;                            // of images
-  std::int64_t chunk_size = 0;                        // elements: sums[slice][panel][depth][Tile::width]
-  std::int64_t images_at_once = 1, rows_at_once = 1;  // of a block; several images only if whole
-  std::int64_t copy_width = 0, copy_height = 0;       // of one image's rows in the copy, in pixels
-  std::int64_t copy_step = 1;                         // every copy_step-th row and column of x is copied
-  std::int64_t step = 1;                              // between the windows of neighbours in the copy
-  std::int64_t pixel_stride = 0;                      // elements between pixels of the copy
-};
-
-std::int64_t copied_rows(const ConvShape& shape, const Plan& plan, std::int64_t out_rows) {
-  return (out_rows - 1) * plan.step + shape.kernel_height;
-}
-
-template <typename T>
-void plan_blocks(const ConvShape& shape, Plan& plan) {
-  const auto size = static_cast<std::int64_t>(sizeof(T));
-  // Pixels a multiple of 256 bytes apart would share few sets of the L1 cache.
-  plan.pixel_stride = plan.slice + (plan.slice * size % 256 == 0 ? 64 / size : 0);
-  // A strided 1×1 kernel leaves out whole rows and columns.
-  (shape.taps() == 1 ? plan.copy_step : plan.step) = shape.stride;
-  plan.copy_width = (shape.out_width - 1) * plan.step + shape.kernel_width;
-  const auto bytes = [&](std::int64_t rows) {
-    return copied_rows(shape, plan, rows) * plan.copy_width * plan.pixel_stride * size;
-  };
-  plan.rows_at_once = std::clamp<std::int64_t>(block_pixels / shape.out_width, 1, shape.out_height);
-  while (plan.rows_at_once > 1 && bytes(plan.rows_at_once) > block_bytes) --plan.rows_at_once;
-  if (plan.rows_at_once == shape.out_height) {
-    const std::int64_t fit =
-        std::min(block_pixels / (shape.out_height * shape.out_width), block_bytes / bytes(shape.out_height));
-    plan.images_at_once = std::max<std::int64_t>(1, fit);
-  }
-  plan.copy_height = copied_rows(shape, plan, plan.rows_at_once);
-}
-
-template <typename Tile, typename T = typename Tile::Element>
-Plan make_plan(const ConvShape& shape) {
-  const auto size = static_cast<std::int64_t>(sizeof(T));
-  Plan plan;
-  plan.slice = ceil_div(shape.in_channels, ceil_div(shape.in_channels, slice_channels));
-  plan.slices = ceil_div(shape.in_channels, plan.slice);
-  plan.depth = round_up(shape.taps() * plan.slice, Tile::channel_rows);
-  plan.panels = ceil_div(shape.out_channels, Tile::width);
-  const std::int64_t panel_bytes = plan.depth * Tile::width * size;
-  plan.group = std::clamp<std::int64_t>(group_bytes / panel_bytes, 1, group_panels);
-  plan.groups = ceil_div(plan.panels, plan.group);
-  plan.chunk_size = plan.slices * plan.panels * plan.depth * Tile::width;
-  const std::int64_t wanted = target_tasks / (plan.slices * plan.groups);
-  const std::int64_t most = std::min(shape.images, chunks_bytes / (plan.chunk_size * size));
-  plan.chunks = std::max<std::int64_t>(1, std::min(wanted, most));
-  plan_blocks<T>(shape, plan);
-  return plan;
-}
-
-// What a task sums: for input channels [channel, channel + channels) and panels [first_panel, last_panel).
-struct Task {
-  std::int64_t first_image, last_image, channel, channels, first_panel, last_panel;
-};
-
-struct Block {
-  std::int64_t image, images, row, rows;  // of the output
-};
+using namespace grad_weight;
 
 // Copies what the block reads of x, zeros where that is padding: [image][row][copy_width][pixel_stride].
 template <typename T>
@@ -164,10 +90,10 @@ std::vector<std::int64_t> locate_depths(const ConvShape& shape, const Plan& plan
 // by pixel: they are read as they lie.
 template <typename Tile, typename T = typename Tile::Element>
 void pack_grad(const ConvShape& shape, const Task& task, const T* grad, std::int64_t pixels, T* packed) {
-  const std::int64_t first = task.first_panel * Tile::width;
-  const std::int64_t channels = std::min(task.last_panel * Tile::width, shape.out_channels) - first;
+  const std::int64_t channels =
+      std::min(task.last_panel * Tile::width, shape.out_channels) - task.first_panel * Tile::width;
   for (std::int64_t p = 0; p < pixels; ++p) {
-    const T* from = grad + p * shape.out_channels + first;
+    const T* from = grad + p * shape.out_channels;
     T* to = packed + p * Tile::width;
     std::int64_t o = 0;
     for (; o + Tile::width <= channels; o += Tile::width, to += pixels * Tile::width) {
@@ -180,36 +106,49 @@ void pack_grad(const ConvShape& shape, const Task& task, const T* grad, std::int
   }
 }
 
-// sums[channel_rows][Tile::width] += Σ_p x[pixel_p + depth_i] · grad[p][…].
-template <typename Tile, typename T = typename Tile::Element>
+// sums[channel_rows][Tile::width] += Σ_p x[pixel_p + depth_i] · grad[p][…]. `consecutive`: depth_i is
+// depth_0 + i, which takes one register for all of them. `fetches`: what comes next, too.
+template <typename Tile, bool consecutive, bool fetches, typename T = typename Tile::Element>
 void add_outer_products(const T* x, const std::vector<std::int64_t>& pixels, const std::int64_t* depths,
-                        const T* grad, T* sums) {
+                        const T* grad, typename Fetched<T>::Lines ahead, T* sums) {
   const auto row_of_sums = [=](int i) { return sums + i * Tile::width; };
   typename Tile::template Sums<Tile::channel_rows> tile(/*add=*/true, row_of_sums);
   const T* row[Tile::channel_rows];
 #pragma GCC unroll 16
   for (int i = 0; i < Tile::channel_rows; ++i) row[i] = x + depths[i];
   for (const std::int64_t pixel : pixels) {
-    tile.add_product([&](int i) { return row[i][pixel]; }, grad);
+    const T* first = row[0] + pixel;
+    tile.add_product([&](int i) { return consecutive ? first[i] : row[i][pixel]; }, grad);
     grad += Tile::width;
+    if constexpr (fetches) {
+      __builtin_prefetch(ahead.first);
+      ahead.first += ahead.stride;
+    }
   }
   tile.store_to(row_of_sums);
 }
 
 template <typename Tile, typename T = typename Tile::Element>
 void add_block(const ConvShape& shape, const Plan& plan, const Task& task, const T* grad, const T* copy,
-               const std::vector<std::int64_t>& pixels, const std::vector<std::int64_t>& depths, T* packed,
-               T* sums) {
+               const std::vector<std::int64_t>& pixels, const std::vector<std::int64_t>& depths,
+               Fetched<T> fetched, T* packed, T* sums) {
   const auto count = static_cast<std::int64_t>(pixels.size());
   if (shape.out_channels != Tile::width) {
     pack_grad<Tile>(shape, task, grad, count, packed);
     grad = packed;
   }
+  const bool consecutive = task.channels % Tile::channel_rows == 0;
   for (std::int64_t panel = task.first_panel; panel < task.last_panel; ++panel) {
     T* to = sums + panel * plan.depth * Tile::width;
     for (std::size_t k = 0; k < depths.size();
          k += Tile::channel_rows, to += Tile::channel_rows * Tile::width) {
-      add_outer_products<Tile>(copy, pixels, depths.data() + k, grad, to);
+      const auto ahead = fetched.next();
+      if (!consecutive)
+        add_outer_products<Tile, false, false>(copy, pixels, depths.data() + k, grad, ahead, to);
+      else if (ahead.first != nullptr)
+        add_outer_products<Tile, true, true>(copy, pixels, depths.data() + k, grad, ahead, to);
+      else
+        add_outer_products<Tile, true, false>(copy, pixels, depths.data() + k, grad, ahead, to);
     }
     grad += count * Tile::width;
   }
@@ -228,18 +167,18 @@ void run(const ConvShape& shape, const Plan& plan, const Task& task, const T* gr
   const std::vector<std::int64_t> depths = locate_depths<Tile>(shape, plan, task.channels);
   std::vector<std::int64_t> pixels;
   Block located{};
-  for (std::int64_t n = task.first_image; n < task.last_image; n += plan.images_at_once) {
-    for (std::int64_t i = 0; i < shape.out_height; i += plan.rows_at_once) {
-      const Block block{n, std::min(plan.images_at_once, task.last_image - n), i,
-                        std::min(plan.rows_at_once, shape.out_height - i)};
-      if (block.images != located.images || block.rows != located.rows) {
-        pixels = locate_pixels(shape, plan, block);
-        located = block;
-      }
-      copy_input(shape, plan, task, block, x, copy.data());
-      const T* block_grad = grad + (n * shape.out_height + i) * shape.out_width * shape.out_channels;
-      add_block<Tile>(shape, plan, task, block_grad, copy.data(), pixels, depths, packed.data(), sums);
+  for (Block block = block_at(shape, plan, task, task.first_image, 0); block.images > 0;) {
+    const Block next = block_after(shape, plan, task, block);
+    if (block.images != located.images || block.rows != located.rows) {
+      pixels = locate_pixels(shape, plan, block);
+      located = block;
     }
+    copy_input(shape, plan, task, block, x, copy.data());
+    add_block<Tile>(
+        shape, plan, task, grad_of<Tile>(shape, task, block, grad).first, copy.data(), pixels, depths,
+        {grad_of<Tile>(shape, task, next, grad), input_of(shape, plan, task, next, x), std::ssize(pixels)},
+        packed.data(), sums);
+    block = next;
   }
 }
 
