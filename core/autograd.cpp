@@ -13,6 +13,8 @@
 namespace lamina {
 namespace {
 
+thread_local const std::function<void(const Node&)>* watch = nullptr;
+
 // Whether nobody would notice if it were overwritten.
 bool is_ours(const Tensor& sum) {
   return sum.defined() && sum.owns_storage_alone() && !sum.requires_grad() && !grad_enabled() &&
@@ -58,11 +60,29 @@ class Walk {
   std::unordered_map<const Node*, Tensor> pending_;
 };
 
+// How many gradients each leaf below `root` gets.
+std::unordered_map<const Node*, std::int64_t> gradients_of_leaves(const Node& root) {
+  std::unordered_map<const Node*, std::int64_t> gradients;
+  std::vector<const Node*> reachable{&root};
+  std::unordered_set<const Node*> seen{&root};
+  for (std::size_t i = 0; i < reachable.size(); ++i) {
+    for (const auto& input : reachable[i]->inputs) {
+      if (!input) continue;
+      if (input->is_leaf()) ++gradients[input.get()];
+      if (seen.insert(input.get()).second) reachable.push_back(input.get());
+    }
+  }
+  return gradients;
+}
+
 // Accumulates gradients into leaves. What it is given may be shared with other nodes, so a leaf adds to
 // memory of its own. A GPU is handed many at once: most are so small that starting a kernel takes longer than
 // adding.
 class LeafGradients {
  public:
+  explicit LeafGradients(const Node& root) {
+    if (watch != nullptr) expected_ = gradients_of_leaves(root);
+  }
   void add(Node& leaf, const Tensor& grad) {
     if (!leaf.grad.defined()) {
       const OutlivesCapture kept;
@@ -76,13 +96,20 @@ class LeafGradients {
       sums_.push_back({grad, leaf.grad});
     }
   }
+  // An op has given a leaf what it had to give.
+  void is_through(const Node& leaf) {
+    if (watch == nullptr || --expected_[&leaf] > 0) return;
+    flush();
+    (*watch)(leaf);
+  }
   void flush() {
     if (!sums_.empty()) backend_for(sums_.front().x.device()).accumulate_all(sums_);
     sums_.clear();
   }
 
  private:
-  std::vector<Backend::Accumulation> sums_;  // on one device
+  std::vector<Backend::Accumulation> sums_;                 // on one device
+  std::unordered_map<const Node*, std::int64_t> expected_;  // of a LeafWatch: gradients that are to come
 };
 
 void check_not_released(const Node& node) {
@@ -112,12 +139,11 @@ void step(const std::shared_ptr<Node>& node, const Tensor& grad, bool retain, Wa
     backward(grad, grads);
   }
   for (std::size_t i = 0; i < slots.size(); ++i) {
-    if (!wants[i] || !slots[i].defined()) continue;
-    if (leaves != nullptr && node->inputs[i]->is_leaf()) {
-      leaves->add(*node->inputs[i], slots[i]);
-    } else {
-      walk.push(node->inputs[i], slots[i]);
-    }
+    if (!wants[i]) continue;
+    const bool accumulates = leaves != nullptr && node->inputs[i]->is_leaf();
+    if (slots[i].defined() && accumulates) leaves->add(*node->inputs[i], slots[i]);
+    if (slots[i].defined() && !accumulates) walk.push(node->inputs[i], slots[i]);
+    if (accumulates) leaves->is_through(*node->inputs[i]);
   }
   if (!retain) node->inputs.clear();
 }
@@ -177,6 +203,10 @@ std::unordered_set<const Node*> leading_to(
 
 }  // namespace
 
+LeafWatch::LeafWatch(std::function<void(const Node&)> complete)
+    : complete_(std::move(complete)), previous_(std::exchange(watch, &complete_)) {}
+LeafWatch::~LeafWatch() { watch = previous_; }
+
 Saved::Saved(Tensor tensor) : tensor_(std::move(tensor)), version_(tensor_.version()) {
   const std::shared_ptr<Node>& node = tensor_.node();
   if (node != nullptr && node->again) {
@@ -213,7 +243,7 @@ void Tensor::backward(BackwardOptions options) const {
   Tensor grad = seed_gradient(*this, {});
   const NoGrad no_grad;
   Walk walk;
-  LeafGradients leaves;
+  LeafGradients leaves(*node_);
   if (node_->is_leaf()) {
     leaves.add(*node_, grad);
   } else {

@@ -143,6 +143,21 @@ std::vector<Tensor> grad(const Tensor& output, std::initializer_list<Tensor> inp
 void differentiate_composition(std::span<const Tensor> inputs, const Tensor& grad_output, Grads& grads,
                                const std::function<Tensor(std::span<const Tensor>)>& composition);
 
+// While alive, backward() on this thread calls `complete` with every leaf that it reached as soon as it has
+// added the last of the leaf's gradients, while it goes on with others. Of leaves that the pass would have
+// reached, but whose gradient no op gave, nothing is heard.
+class LeafWatch {
+ public:
+  explicit LeafWatch(std::function<void(const Node& leaf)> complete);
+  ~LeafWatch();
+  LeafWatch(const LeafWatch&) = delete;
+  LeafWatch& operator=(const LeafWatch&) = delete;
+
+ private:
+  std::function<void(const Node&)> complete_;
+  const std::function<void(const Node&)>* previous_;
+};
+
 // While alive (on this thread), every op checks its output and throws Error naming the first op, and the
 // module it ran in, that turned finite inputs into a NaN or Inf. Slow: for finding where a run diverged.
 class FiniteCheck {

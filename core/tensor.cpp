@@ -17,13 +17,26 @@ Storage::Storage(Device device, std::size_t bytes)
       bytes_(bytes),
       device_(device) {}
 
-Storage::~Storage() { allocator_->release(data_, bytes_); }
+Storage::Storage(std::shared_ptr<std::byte> memory, std::size_t bytes)
+    : allocator_(nullptr), memory_(std::move(memory)), data_(memory_.get()), bytes_(bytes) {}
+
+Storage::~Storage() {
+  if (allocator_ != nullptr) allocator_->release(data_, bytes_);
+}
 
 Tensor Tensor::empty(const Shape& shape, TensorOptions options) {
   Tensor tensor;
   tensor.shape_ = shape;
   tensor.dtype_ = options.dtype;
   tensor.storage_ = std::make_shared<Storage>(options.device, tensor.bytes());
+  return tensor;
+}
+
+Tensor Tensor::over(std::shared_ptr<std::byte> memory, const Shape& shape, DType dtype) {
+  Tensor tensor;
+  tensor.shape_ = shape;
+  tensor.dtype_ = dtype;
+  tensor.storage_ = std::make_shared<Storage>(std::move(memory), tensor.bytes());
   return tensor;
 }
 

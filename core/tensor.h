@@ -25,6 +25,7 @@ struct Node;  // core/autograd.h
 class Storage {
  public:
   Storage(Device device, std::size_t bytes);
+  Storage(std::shared_ptr<std::byte> memory, std::size_t bytes);  // that others made, on the CPU
   ~Storage();
   Storage(const Storage&) = delete;
   Storage& operator=(const Storage&) = delete;
@@ -38,7 +39,8 @@ class Storage {
   void bump_version() { version_.fetch_add(1, std::memory_order_relaxed); }
 
  private:
-  Allocator* allocator_;
+  Allocator* allocator_;  // null: the memory is others'
+  std::shared_ptr<std::byte> memory_;
   std::byte* data_;
   std::size_t bytes_;
   Device device_;
@@ -85,6 +87,9 @@ class Tensor {
   static Tensor from(std::initializer_list<T> values, const Shape& shape, Device device = {}) {
     return from_host(values.begin(), values.size(), dtype_of<T>, shape, device);
   }
+
+  // Of memory that somebody else made and others may hold, on the CPU; it lives as long as the last holder.
+  static Tensor over(std::shared_ptr<std::byte> memory, const Shape& shape, DType dtype);
 
   bool defined() const { return storage_ != nullptr; }
   const Shape& shape() const { return shape_; }

@@ -90,7 +90,7 @@ std::optional<CacheKey> cache_key(const fs::path& directory, const std::string& 
 std::optional<DecodedFolder> read_cache(const CacheKey& key, const Notify& notify) {
   try {
     if (!is_there(key.file)) return std::nullopt;
-    const TensorFile file = read_tensors(key.file);
+    const TensorFile file = read_tensors(key.file, {.map_bytes = true});
     const auto made_from = file.metadata.find("fingerprint");
     if (made_from == file.metadata.end() || made_from->second != key.fingerprint) return std::nullopt;
     return DecodedFolder{read_split(file, "train"), read_split(file, "test")};
@@ -103,6 +103,16 @@ std::optional<DecodedFolder> read_cache(const CacheKey& key, const Notify& notif
     }
     return std::nullopt;
   }
+}
+
+std::unique_ptr<LockedFile> lock_cache(const CacheKey& key, const Notify& notify) {
+  std::error_code ignored;  // where no folder can be made, write_cache() says so
+  fs::create_directories(key.file.parent_path(), ignored);
+  const fs::path lock = key.file.native() + ".lock";
+  return std::make_unique<LockedFile>(lock, std::nullopt, [&] {
+    if (notify)
+      notify(fmt::format("waiting for another program to decode the images ({})", printable(lock.native())));
+  });
 }
 
 void write_cache(const CacheKey& key, const DecodedFolder& decoded, const Notify& notify) {

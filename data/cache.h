@@ -1,13 +1,16 @@
 // Decoded image folders, kept between runs: one safetensors file per folder, made valid by a fingerprint of
-// the files it was decoded from and a checksum of the pixels.
+// the files it was decoded from and a checksum of the pixels. Programs that use the same folder at once share
+// its memory.
 #pragma once
 
 #include <cstdint>
 #include <filesystem>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "core/base/locked_file.h"
 #include "core/tensor.h"
 #include "data/dataset.h"
 
@@ -41,6 +44,9 @@ std::optional<CacheKey> cache_key(const std::filesystem::path& directory, const 
 
 // Nothing if there is no such file or it was made from other contents; nothing, and a note, if it is damaged.
 std::optional<DecodedFolder> read_cache(const CacheKey& key, const Notify& notify);
+
+// For whoever is about to make it: waits until no other program does, which is noted.
+std::unique_ptr<LockedFile> lock_cache(const CacheKey& key, const Notify& notify);
 
 // Replaces the file. A failure (read-only directory, full disk) is noted and otherwise harmless.
 void write_cache(const CacheKey& key, const DecodedFolder& decoded, const Notify& notify);

@@ -47,6 +47,29 @@ TEST_CASE("a bound gradient is accumulated in place", "[autograd]") {
   CHECK_THROWS_AS(x.bind_grad(arena), Error);
 }
 
+TEST_CASE("a watch hears of every leaf once, when its last gradient has been added", "[autograd]") {
+  Tensor x = leaf({2}), y = leaf({3}), z = leaf({5}), apart = leaf({7});
+  std::vector<const Node*> heard;
+  std::vector<Values> gradients;
+  const auto pass = [&](const Tensor& output) {
+    heard.clear(), gradients.clear();
+    const LeafWatch watch([&](const Node& leaf) {
+      heard.push_back(&leaf);
+      gradients.push_back(values_of(leaf.grad));
+    });
+    output.backward();
+  };
+  const Tensor below = x * y;
+  pass(sum(below * x * z + below));  // z is through before x and y, which the product needs twice
+  CHECK(heard == std::vector<const Node*>{z.node().get(), x.node().get(), y.node().get()});
+  CHECK(gradients == std::vector<Values>{{12}, {63}, {22}});
+  pass(sum(x * x));  // added to what is there
+  CHECK(heard == std::vector<const Node*>{x.node().get()});
+  CHECK(gradients == std::vector<Values>{{67}});
+  sum(apart * x).backward();  // nobody watches any more
+  CHECK(std::ssize(heard) == 1);
+}
+
 TEST_CASE("a first gradient is memory of the leaf's own", "[autograd]") {
   Tensor x = leaf({1, 2}), y = leaf({3, 4});
   sum(x + y).backward();  // both receive the same incoming gradient

@@ -1,7 +1,13 @@
 // Image folders: layouts, what is said about broken ones, and the cache of decoded images.
 #include <fmt/format.h>
 
+#include <chrono>
+#include <mutex>
+#include <thread>
+
+#include "core/backend.h"
 #include "core/files/safetensors.h"
+#include "core/memory/allocator.h"
 #include "data/sets/folder.h"
 #include "data_files.h"
 
@@ -55,7 +61,7 @@ struct CacheFixture {
     INFO(all_notes());
     std::vector<fs::path> files;
     for (const auto& entry : fs::directory_iterator(directory / "cache/lamina/decoded"))
-      files.push_back(entry.path());
+      if (entry.path().extension() == ".safetensors") files.push_back(entry.path());
     REQUIRE(files.size() == 1);
     return files.front();
   }
@@ -191,6 +197,45 @@ TEST_CASE("decoded folders are kept, and decoded again when a file changes", "[d
     CHECK(fixture.decoded());
   }
   fixture.file();  // there is one file, not one per change
+}
+
+TEST_CASE("decoded images are pages of the cache, which writing to them does not change", "[data][folder]") {
+  CacheFixture fixture;
+  const std::size_t live = backend_for(Device::cpu()).allocator().use().live_bytes;
+  const data::Dataset dataset = fixture.open();
+  const std::size_t labels = dataset.train.labels.bytes() + dataset.test.labels.bytes();
+  CHECK(backend_for(Device::cpu()).allocator().use().live_bytes - live <= 4 * labels + 256);
+  const Bytes kept = read_file(fixture.file());
+  Tensor images = dataset.train.images;
+  images.fill(7);
+  CHECK(dataset.train.get(0).image.data<std::uint8_t>()[0] == 7);
+  CHECK(read_file(fixture.file()) == kept);
+  CHECK(summary(fixture.open().train).front().first == 1);
+}
+
+TEST_CASE("of programs that open a folder together one decodes it", "[data][folder]") {
+  CacheFixture fixture;
+  std::mutex mutex;
+  std::vector<std::string> notes;
+  data::OpenOptions options;
+  options.notify = [&](const std::string& note) {
+    if (note.starts_with("decoding")) std::this_thread::sleep_for(std::chrono::milliseconds(100));
+    const std::lock_guard lock(mutex);
+    notes.push_back(note);
+  };
+  std::vector<Summary> opened(3);
+  std::vector<std::thread> programs;
+  for (Summary& of : opened)
+    programs.emplace_back([&] { of = summary(data::folder(fixture.images, options).train); });
+  for (std::thread& program : programs) program.join();
+  const auto starting = [&](const std::string& text) {
+    return std::count_if(notes.begin(), notes.end(),
+                         [&](const std::string& note) { return note.starts_with(text); });
+  };
+  CHECK(starting("decoding") == 1);
+  CHECK(starting("waiting for another program") == 2);
+  CHECK(opened[1] == opened[0]);
+  CHECK(opened[2] == opened[0]);
 }
 
 TEST_CASE("a broken cache is rebuilt", "[data][folder]") {

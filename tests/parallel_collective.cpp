@@ -45,6 +45,21 @@ TEMPLATE_TEST_CASE("sums of ranks are those of a loop over them, to the bit", "[
   }
 }
 
+TEST_CASE("sums that were started are the same, and in order with other calls", "[parallel]") {
+  constexpr std::size_t n = (std::size_t{1} << 18) + 3;
+  std::vector<std::vector<float>> values(5, values_of<float>(collective().rank(), n));
+  std::vector<double> now = values_of<double>(collective().rank(), 9);
+  for (std::size_t i = 0; i < 3; ++i) collective().start_sum(values[i]);
+  collective().sum(now);
+  for (std::size_t i = 3; i < 5; ++i) collective().start_sum(values[i]);
+  CHECK(std::ssize(collective().gather("")) == collective().size());
+  CHECK(values[4] == summed_in_order<float>(n));  // other calls wait
+  collective().start_sum(values[4]);
+  collective().wait_for_sums();
+  for (std::size_t i = 0; i < 4; ++i) CHECK(values[i] == summed_in_order<float>(n));
+  CHECK(now == summed_in_order<double>(9));
+}
+
 TEST_CASE("texts are gathered in the order of the ranks", "[parallel]") {
   const auto text_of = [](int rank) {
     return std::string(static_cast<std::size_t>(3 * rank), 'x') + std::to_string(rank);

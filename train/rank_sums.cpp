@@ -9,9 +9,9 @@
 namespace lamina::train {
 namespace {
 
-void add_over_ranks(Collective& ranks, Tensor values) {
+void start_sum_over_ranks(Collective& ranks, Tensor values) {
   visit_floating(values.dtype(), "sum over ranks", [&](auto zero) {
-    ranks.sum(std::span(values.data<decltype(zero)>(), static_cast<std::size_t>(values.elements())));
+    ranks.start_sum(std::span(values.data<decltype(zero)>(), static_cast<std::size_t>(values.elements())));
   });
   values.bump_version();
 }
@@ -41,12 +41,17 @@ RankSums::RankSums(Collective& ranks, Objective& objective, const Arena& arena, 
   if (arena.device().type != DeviceType::cpu)
     fail_usage("data parallel training: parameters are on {}; it is for the CPU", arena.device().str());
   find_layers(objective.module());
+  make_buckets();
   if (two_pass_ != nullptr) two_pass_->share_batches(&ranks_);
   for (BatchNormLayer* layer : synchronised_)
     layer->synchronise([this](std::span<double> values) { ranks_.sum(values); });
 }
 
 RankSums::~RankSums() {
+  try {
+    ranks_.wait_for_sums();  // whose memory may be gone after this
+  } catch (const Error&) {   // of a batch that another exception has ended
+  }
   if (two_pass_ != nullptr) two_pass_->share_batches(nullptr);
   for (BatchNormLayer* layer : synchronised_) layer->synchronise({});
 }
@@ -65,6 +70,7 @@ void RankSums::find_layers(Module& module) {
 }
 
 void RankSums::begin() {
+  for (Bucket& bucket : buckets_) bucket.missing = bucket.segments;
   for (Statistics& s : statistics_) {
     s.passes_before = s.passes.data<std::int32_t>()[0];
     s.before.clear();
@@ -72,9 +78,40 @@ void RankSums::begin() {
   }
 }
 
+// From the last parameter to the first, as a backward pass completes them.
+void RankSums::make_buckets() {
+  const auto enough = static_cast<std::int64_t>(static_cast<std::size_t>(ranks_.size()) *
+                                                Collective::bytes_at_a_time / size_of(arena_.dtype()));
+  std::int64_t end = arena_.elements();
+  for (std::size_t i = arena_.segments().size(); i-- > 0;) {
+    const std::int64_t begin = arena_.segments()[i].offset;
+    if (buckets_.empty() || buckets_.back().end - buckets_.back().begin >= enough)
+      buckets_.push_back({.begin = begin, .end = end, .segments = 0});
+    buckets_.back().begin = end = begin;
+    ++buckets_.back().segments;
+    bucket_of_[arena_.params()[i]->value.node().get()] = buckets_.size() - 1;
+  }
+}
+
+void RankSums::start_sum(Bucket& bucket) {
+  start_sum_over_ranks(ranks_, arena_.grads().flat(bucket.begin, {bucket.end - bucket.begin}));
+  bucket.missing = 0;
+}
+
+std::function<void(const Node&)> RankSums::sum_when_complete() {
+  return [this](const Node& leaf) {
+    const auto of = bucket_of_.find(&leaf);
+    if (of == bucket_of_.end()) return;
+    Bucket& bucket = buckets_[of->second];
+    if (--bucket.missing == 0) start_sum(bucket);
+  };
+}
+
 void RankSums::add_up(const Tensor& sums) {
-  add_over_ranks(ranks_, arena_.grads());
-  add_over_ranks(ranks_, sums);
+  for (Bucket& bucket : buckets_)
+    if (bucket.missing > 0) start_sum(bucket);
+  start_sum_over_ranks(ranks_, sums);
+  ranks_.wait_for_sums();
   combine_statistics();
 }
 

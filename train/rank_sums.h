@@ -4,8 +4,11 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
+#include <unordered_map>
 #include <vector>
 
+#include "core/autograd.h"
 #include "core/parallel/collective.h"
 #include "layers/batch_norm.h"
 #include "optim/arena.h"
@@ -26,8 +29,12 @@ class RankSums {
   // Before a batch's first part.
   void begin();
 
-  // After its last one: gradients and `sums` become those of the whole batch, and running statistics what the
-  // parts of all ranks, one after another in their order, would have made of those at the beginning.
+  // For a LeafWatch during the backward pass of its last part: sums gradients while the pass goes on with
+  // others. Without it add_up() sums them all.
+  std::function<void(const Node&)> sum_when_complete();
+
+  // After the last part: gradients and `sums` become those of the whole batch, and running statistics what
+  // the parts of all ranks, one after another in their order, would have made of those at the beginning.
   void add_up(const Tensor& sums);
 
  private:
@@ -41,13 +48,23 @@ class RankSums {
     std::int32_t passes_before = 0;                // the batch
     std::vector<std::vector<double>> before = {};  // r₀ of each
   };
+  // Neighbouring gradients that are summed together, as soon as all of them are there.
+  struct Bucket {
+    std::int64_t begin, end;   // elements of the arena
+    std::int64_t segments;     // in it
+    std::int64_t missing = 0;  // of those in this batch
+  };
   void find_layers(Module& module);
+  void make_buckets();
+  void start_sum(Bucket& bucket);
   void combine_statistics();
 
   Collective& ranks_;
   const Arena& arena_;
-  std::vector<Statistics> statistics_;         // of every batch normalisation that has its own
-  TwoPassObjective* two_pass_;                 // null: the loss is a sum over samples
+  std::vector<Bucket> buckets_;
+  std::unordered_map<const Node*, std::size_t> bucket_of_;  // of each parameter
+  std::vector<Statistics> statistics_;                      // of every batch normalisation that has its own
+  TwoPassObjective* two_pass_;                              // null: the loss is a sum over samples
   std::vector<BatchNormLayer*> synchronised_;  // the others, whose statistics are the same on all ranks
   bool sync_batch_norm_;
 };

@@ -88,7 +88,11 @@ Captured& TrainingStep::work_for(const data::Part& part) {
 void TrainingStep::compute(const data::Part& part) {
   if (!failure_.empty()) return;
   if (ranks_ != nullptr && !std::exchange(within_batch_, true)) ranks_->begin();
-  accumulate_gradients(objective_, part, sums_, sharpness_aware_.get());
+  {
+    std::optional<LeafWatch> watch;
+    if (part.completes_batch && sums_beside_backward()) watch.emplace(ranks_->sum_when_complete());
+    accumulate_gradients(objective_, part, sums_, sharpness_aware_.get());
+  }
   if (options_.after_part && part.is_of_last_pass()) options_.after_part(part);
   if (!part.completes_batch) return;
   within_batch_ = false;
@@ -99,6 +103,12 @@ void TrainingStep::compute(const data::Part& part) {
     optimizer_.apply_step();
   }
   optimizer_.zero_grad();
+}
+
+// Not where others are to see the gradients of this rank's own samples.
+bool TrainingStep::sums_beside_backward() const {
+  return ranks_ != nullptr && options_.ranks->sums_wait_for_network() && sharpness_aware_ == nullptr &&
+         !options_.after_part;
 }
 
 // The CPU knows at once whether all is well.

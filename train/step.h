@@ -64,6 +64,7 @@ class TrainingStep {
   };
   Captured& work_for(const data::Part& part);
   void compute(const data::Part& part);
+  bool sums_beside_backward() const;
   void apply_checked();
   void finish_step(const data::Part& part);
 

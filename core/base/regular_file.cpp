@@ -1,6 +1,7 @@
 #include "core/base/regular_file.h"
 
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -68,6 +69,14 @@ void RegularFile::read_at(std::uint64_t offset, void* to, std::size_t bytes) con
     if (count == 0) fail_to("read", name_, "it became shorter meanwhile");
     done += static_cast<std::size_t>(count);
   }
+}
+
+std::shared_ptr<std::byte> RegularFile::map() const {
+  const auto bytes = static_cast<std::size_t>(size_);
+  if (bytes == 0) return nullptr;
+  void* memory = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_NORESERVE, descriptor_, 0);
+  if (memory == MAP_FAILED) fail_to("mapped", name_, system_reason());
+  return {static_cast<std::byte*>(memory), [bytes](std::byte* start) { ::munmap(start, bytes); }};
 }
 
 }  // namespace lamina

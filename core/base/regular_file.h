@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <memory>
 #include <string>
 
 #include "core/base/file_kind.h"
@@ -27,6 +28,10 @@ class RegularFile {
   std::size_t read(void* to, std::size_t bytes);
   // Those from `offset` on, wherever read() is; all of them, or ReadError.
   void read_at(std::uint64_t offset, void* to, std::size_t bytes) const;
+
+  // All of it as memory, which processes that map the same file share until they write there: what one of
+  // them writes is its own, and never the file's. Whoever makes the file shorter meanwhile ends this program.
+  std::shared_ptr<std::byte> map() const;
 
  private:
   std::string name_;

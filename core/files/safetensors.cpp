@@ -176,12 +176,17 @@ const Tensor& TensorFile::at(const std::string& name) const {
        names.empty() ? "-" : fmt::format("{}", fmt::join(nearest(name, names, 3), ", ")));
 }
 
-TensorFile read_tensors(const std::filesystem::path& path) {
+TensorFile read_tensors(const std::filesystem::path& path, const ReadTensorsOptions& options) {
   const RegularFile input(path);
   const auto [header, data_start] = open_header(input);
+  const std::shared_ptr<std::byte> pages = options.map_bytes ? input.map() : nullptr;
   TensorFile file{.tensors = {}, .metadata = header.metadata};
   for (const TensorEntry& entry : header.entries) {
-    file.tensors.emplace_back(entry.name, read_tensor(input, entry, data_start));
+    const bool mapped = pages != nullptr && entry.dtype == "U8";
+    file.tensors.emplace_back(
+        entry.name,
+        mapped ? Tensor::over({pages, pages.get() + data_start + entry.begin}, entry.shape, DType::u8)
+               : read_tensor(input, entry, data_start));
     if (entry.dtype == "I64") file.as_i64.insert(entry.name);
   }
   return file;

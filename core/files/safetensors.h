@@ -24,10 +24,16 @@ struct TensorFile {
   const Tensor& at(const std::string& name) const;    // throws Error listing near names
 };
 
+struct ReadTensorsOptions {
+  // Tensors of bytes are the file's pages (RegularFile::map()), which are read when they are looked at and
+  // which programs that read the same file share. It must not become shorter meanwhile.
+  bool map_bytes = false;
+};
+
 // Throws Error (file, what is wrong, where) for anything that is not a whole, well-formed file: short file,
 // header not JSON or too large, overlapping or missing byte ranges, wrong sizes, duplicate names. Bounds
 // memory by the file size.
-TensorFile read_tensors(const std::filesystem::path& path);
+TensorFile read_tensors(const std::filesystem::path& path, const ReadTensorsOptions& options = {});
 
 // The same checks, but reads only the header.
 std::map<std::string, std::string> read_metadata(const std::filesystem::path& path);

@@ -29,6 +29,19 @@ class Collective {
   virtual void sum(std::span<float> values) = 0;
   virtual void sum(std::span<double> values) = 0;
 
+  // A sum() that goes on beside what this rank computes. Nobody may touch the values before wait_for_sums()
+  // has returned, which throws what went wrong in any of them. It is one of the calls that all ranks make in
+  // the same order; the next one of another kind waits for it.
+  virtual void start_sum(std::span<float> values) { sum(values); }
+  virtual void start_sum(std::span<double> values) { sum(values); }
+  virtual void wait_for_sums() {}
+  // Whether that is worth it: between machines, where it waits for a network. On one machine ranks copy, and
+  // want the cores that compute.
+  virtual bool sums_wait_for_network() const { return false; }
+
+  // Of each rank's values, which are summed at a time: more of them at once wait no shorter for messages.
+  static constexpr std::size_t bytes_at_a_time = std::size_t{1} << 20;
+
   virtual void broadcast(std::span<std::byte> bytes, int root) = 0;    // root's, to all
   virtual std::vector<std::string> gather(std::string_view text) = 0;  // each rank's, in their order, on all
   // The same of the ranks on one's own machine, which share its cores, memory and files.

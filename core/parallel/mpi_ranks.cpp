@@ -3,19 +3,18 @@
 #include <mpi.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
+#include <thread>
 
 #include "core/base/error.h"
 #include "core/base/rounding.h"
+#include "core/parallel/background.h"
 
 namespace lamina {
 namespace {
-
-// Of values that one rank adds up at a time: MPI counts bytes in an int, and what is received has to lie
-// somewhere.
-constexpr std::int64_t piece_bytes = std::int64_t{1} << 20;
 
 void check_mpi(int status, const char* operation) {
   if (status == MPI_SUCCESS) return;
@@ -50,10 +49,15 @@ class Mpi final : public Collective {
 
   int rank() const override { return rank_; }
   int size() const override { return size_; }
-  void sum(std::span<float> values) override { sum_in_order(values); }
-  void sum(std::span<double> values) override { sum_in_order(values); }
+  void sum(std::span<float> values) override { sum_now(values); }
+  void sum(std::span<double> values) override { sum_now(values); }
+  void start_sum(std::span<float> values) override { sum_beside(values); }
+  void start_sum(std::span<double> values) override { sum_beside(values); }
+  void wait_for_sums() override { background_.wait(); }
+  bool sums_wait_for_network() const override { return asked(host_, MPI_Comm_size) < size_; }
 
   void broadcast(std::span<std::byte> bytes, int root) override {
+    wait_for_sums();
     constexpr std::size_t most = std::size_t{1} << 30;
     for (std::size_t first = 0; first < bytes.size(); first += most) {
       const std::span<std::byte> part = bytes.subspan(first, std::min(most, bytes.size() - first));
@@ -65,7 +69,10 @@ class Mpi final : public Collective {
   std::vector<std::string> gather(std::string_view text) override { return gather_of(MPI_COMM_WORLD, text); }
   std::vector<std::string> gather_on_host(std::string_view text) override { return gather_of(host_, text); }
 
-  void barrier() override { check_mpi(MPI_Barrier(MPI_COMM_WORLD), "MPI_Barrier"); }
+  void barrier() override {
+    wait_for_sums();
+    check_mpi(MPI_Barrier(MPI_COMM_WORLD), "MPI_Barrier");
+  }
 
   [[noreturn]] void abort(int status) override {
     MPI_Abort(MPI_COMM_WORLD, status);
@@ -79,7 +86,8 @@ class Mpi final : public Collective {
     return answer;
   }
 
-  static std::vector<std::string> gather_of(MPI_Comm among, std::string_view text) {
+  std::vector<std::string> gather_of(MPI_Comm among, std::string_view text) {
+    wait_for_sums();
     const auto ranks = static_cast<std::size_t>(asked(among, MPI_Comm_size));
     const int length = bytes_of(std::ssize(text));
     std::vector<int> lengths(ranks), first(ranks);
@@ -102,16 +110,27 @@ class Mpi final : public Collective {
   std::size_t ranks() const { return static_cast<std::size_t>(size_); }
 
   template <typename Real>
-  void sum_in_order(std::span<Real> values) {
+  void sum_now(std::span<Real> values) {
+    wait_for_sums();
+    sum_in_order(values, /*beside_others=*/false);
+  }
+
+  template <typename Real>
+  void sum_beside(std::span<Real> values) {
+    if (size_ > 1) background_.start([this, values] { sum_in_order(values, /*beside_others=*/true); });
+  }
+
+  template <typename Real>
+  void sum_in_order(std::span<Real> values, bool beside_others) {
     if (size_ == 1) return;
-    const auto bucket = static_cast<std::size_t>(size_) * (piece_bytes / sizeof(Real));
+    const std::size_t bucket = ranks() * (bytes_at_a_time / sizeof(Real));
     for (std::size_t first = 0; first < values.size(); first += bucket)
-      sum_bucket(values.subspan(first, std::min(bucket, values.size() - first)));
+      sum_bucket(values.subspan(first, std::min(bucket, values.size() - first)), beside_others);
   }
 
   // Rank r adds up the r-th piece of all ranks' values, and sends it to all.
   template <typename Real>
-  void sum_bucket(std::span<Real> values) {
+  void sum_bucket(std::span<Real> values, bool beside_others) {
     const auto n = std::ssize(values);
     const std::int64_t piece = ceil_div<std::int64_t>(n, size_);
     std::vector<int> bytes(ranks()), first(ranks());
@@ -127,18 +146,35 @@ class Mpi final : public Collective {
     const std::vector<int> received_bytes(ranks(), bytes[mine]);
     std::vector<int> received_first(ranks());
     for (int r = 0; r < size_; ++r) received_first[static_cast<std::size_t>(r)] = r * bytes[mine];
-    check_mpi(MPI_Alltoallv(values.data(), bytes.data(), first.data(), MPI_BYTE, received.data(),
-                            received_bytes.data(), received_first.data(), MPI_BYTE, MPI_COMM_WORLD),
-              "MPI_Alltoallv");
+    MPI_Request request = MPI_REQUEST_NULL;
+    check_mpi(
+        MPI_Ialltoallv(values.data(), bytes.data(), first.data(), MPI_BYTE, received.data(),
+                       received_bytes.data(), received_first.data(), MPI_BYTE, MPI_COMM_WORLD, &request),
+        "MPI_Ialltoallv");
+    wait(request, beside_others);
     for (std::size_t r = 1; r < ranks(); ++r)
       for (std::size_t i = 0; i < length; ++i) received[i] += received[r * length + i];
-    check_mpi(MPI_Allgatherv(received.data(), bytes[mine], MPI_BYTE, values.data(), bytes.data(),
-                             first.data(), MPI_BYTE, MPI_COMM_WORLD),
-              "MPI_Allgatherv");
+    check_mpi(MPI_Iallgatherv(received.data(), bytes[mine], MPI_BYTE, values.data(), bytes.data(),
+                              first.data(), MPI_BYTE, MPI_COMM_WORLD, &request),
+              "MPI_Iallgatherv");
+    wait(request, beside_others);
+  }
+
+  // MPI waits at full speed, and would take the core from what goes on beside it. What has come meanwhile is
+  // in the system's buffers.
+  void wait(MPI_Request& request, bool beside_others) {
+    int done = 0;
+    while (beside_others && !background_.is_waited_for()) {
+      check_mpi(MPI_Test(&request, &done, MPI_STATUS_IGNORE), "MPI_Test");
+      if (done != 0) return;
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+    check_mpi(MPI_Wait(&request, MPI_STATUS_IGNORE), "MPI_Wait");
   }
 
   int rank_ = 0, size_ = 1;
   MPI_Comm host_ = MPI_COMM_NULL;  // the ranks of this machine
+  Background background_;
 };
 
 }  // namespace

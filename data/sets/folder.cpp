@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <memory>
 #include <optional>
 #include <string>
 #include <unordered_map>
@@ -149,8 +150,12 @@ DecodedFolder decode_or_read_cache(const fs::path& directory, const FolderListin
       options.cache ? cache_key(directory, describe(directory, listing, options.image_size)) : std::nullopt;
   if (!key) return decode(directory, listing, options);
   if (auto cached = read_cache(*key, options.notify)) return *cached;
-  DecodedFolder decoded = decode(directory, listing, options);
+  // Of programs that are started together, as the ranks of a machine, one decodes.
+  const std::unique_ptr<LockedFile> alone = lock_cache(*key, options.notify);
+  if (auto cached = read_cache(*key, {})) return *cached;
+  const DecodedFolder decoded = decode(directory, listing, options);
   write_cache(*key, decoded, options.notify);
+  if (auto cached = read_cache(*key, {})) return *cached;  // whose memory is shared
   return decoded;
 }
 
