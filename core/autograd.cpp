@@ -228,6 +228,8 @@ const Tensor& Grads::get(const Saved& saved) const {
   return saved.tensor_;
 }
 
+bool Grads::owns(const Tensor& grad_output) { return is_ours(grad_output); }
+
 Tensor Grads::attach_output(const Saved& detached_output) const {
   const Tensor& output = get(detached_output);
   return grad_enabled() ? output.with_node(std::const_pointer_cast<Node>(node_.shared_from_this())) : output;

@@ -203,7 +203,7 @@ class Backend {
                                 Tensor& y) = 0;
   // With options.relu the sign of y is the mask. An undefined `y` means that there was no residual: the sign
   // then follows from x, which is read anyway. options.training tells whether mean and inv_std depend on x.
-  // grad_residual may be undefined: not wanted.
+  // grad_residual may be undefined: not wanted. It, or else grad_x, may be in the memory of grad.
   virtual void batch_norm_grad(const Tensor& grad, const Tensor& x, const Tensor& y,
                                const BatchNormParams& params, const Tensor& mean, const Tensor& inv_std,
                                const BatchNormOptions& options, Tensor& grad_x, Tensor& grad_weight,

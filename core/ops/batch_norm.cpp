@@ -81,10 +81,12 @@ struct Gradients {
 
 // With x̂ = (x - mean) inv_std, g the gradient masked by the ReLU and m rows (Ioffe & Szegedy 2015, §3):
 // d_bias = Σg, d_weight = Σ g x̂, d_residual = g, d_x = weight inv_std (g - Σg/m - x̂ Σ(g x̂)/m) in training.
+// One of them takes the memory of the gradient that came, if nobody else needs that.
 Gradients gradients(const BatchNormInputs& in, const Tensor& grad, bool residual_wanted, const Grads& grads) {
   const Tensor &x = grads.get(in.x), &weight = grads.get(in.weight), &bias = grads.get(in.bias);
-  Gradients to{Tensor::empty_like(x), Tensor::empty_like(weight), Tensor::empty_like(bias),
-               residual_wanted ? Tensor::empty_like(x) : Tensor()};
+  const Tensor reused = Grads::owns(grad) ? grad.detach() : Tensor::empty_like(x);
+  Gradients to{residual_wanted ? Tensor::empty_like(x) : reused, Tensor::empty_like(weight),
+               Tensor::empty_like(bias), residual_wanted ? reused : Tensor()};
   backend_for(x.device())
       .batch_norm_grad(grad, x, grads.get(in.y), {weight, bias, {}, {}}, in.mean, in.inv_std, in.options,
                        to.x, to.weight, to.bias, to.residual);
