@@ -138,6 +138,7 @@ void step(const std::shared_ptr<Node>& node, const Tensor& grad, bool retain, Wa
     node->released = true;
     backward(grad, grads);
   }
+  node->made = {};
   for (std::size_t i = 0; i < slots.size(); ++i) {
     if (!wants[i]) continue;
     const bool accumulates = leaves != nullptr && node->inputs[i]->is_leaf();
@@ -166,9 +167,13 @@ Tensor seed_gradient(const Tensor& output, const Tensor& grad_output) {
 }
 
 Tensor made_again(const std::shared_ptr<const Node>& maker) {
-  const NoGrad no_grad;
-  std::vector<Tensor> no_slots;
-  const Tensor output = maker->again(Grads(*maker, no_slots, {}, false));
+  Tensor output = maker->made;
+  if (!output.defined()) {
+    const NoGrad no_grad;
+    std::vector<Tensor> no_slots;
+    output = maker->again(Grads(*maker, no_slots, {}, false));
+    if (maker->reads_output && maker->backward) maker->made = output;
+  }
   return output.with_node(std::const_pointer_cast<Node>(maker));
 }
 
@@ -229,6 +234,8 @@ const Tensor& Grads::get(const Saved& saved) const {
 }
 
 bool Grads::owns(const Tensor& grad_output) { return is_ours(grad_output); }
+
+Tensor Grads::output() const { return made_again(node_.shared_from_this()).detach(); }
 
 Tensor Grads::attach_output(const Saved& detached_output) const {
   const Tensor& output = get(detached_output);

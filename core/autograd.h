@@ -56,6 +56,8 @@ class Grads {
   static bool owns(const Tensor& grad_output);
   void set(int input, Tensor grad) { slots_[static_cast<std::size_t>(input)] = std::move(grad); }
 
+  // The op's own output, made again.
+  Tensor output() const;
   // An op that saved its own output re-attaches it to the tape here; capturing it attached would be a cycle.
   Tensor attach_output(const Saved& detached_output) const;
 
@@ -84,8 +86,10 @@ struct Node : std::enable_shared_from_this<Node> {
   // Makes the op's output again, to the bit, from what it has saved for itself; empty: not cheaply. To be set
   // before the output is saved. Outlives `backward`, for others may still ask.
   std::function<Tensor(const Grads&)> again;
-  Tensor grad;            // leaves only
-  bool released = false;  // backward has run and its saved data is gone
+  bool reads_output = false;  // `backward` wants what `again` makes, too: it is then kept until that has run
+  mutable Tensor made;        // so kept
+  Tensor grad;                // leaves only
+  bool released = false;      // backward has run and its saved data is gone
 };
 
 // Whether ops are recorded on this thread. Default: they are.

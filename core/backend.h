@@ -55,6 +55,9 @@ struct BatchNormOptions {
   bool relu = false;      // y = max(0, ·) at the end
   double momentum = 0.1;  // running = (1 - momentum) * running + momentum * batch (unbiased variance)
   double eps = 1e-5;      // added to the variance
+  // Other ops keep the residual for their gradients anyway: on the CPU y need not be kept, but is made again
+  // from x and the residual. (Unless that would be made again itself.)
+  bool residual_is_kept = false;
   // Adds numbers up over all processes that share the batch: statistics in training are then those of all of
   // it (CPU). Empty: the batch is this process's.
   std::function<void(std::span<double>)> sum_over_ranks = {};

@@ -25,25 +25,26 @@ std::string BatchNormLayer::kind() const {
   return fmt::format("{} {}", name_, running_mean_->value.elements());
 }
 
-Tensor BatchNormLayer::normalise(const Tensor& x, const Tensor& residual, bool relu) {
-  return run(x, [&] { return compute(x, residual, relu); });
+Tensor BatchNormLayer::normalise(const Tensor& x, const AfterBatchNorm& then) {
+  return run(x, [&] { return compute(x, then); });
 }
 
-Tensor BatchNormLayer::forward(const Tensor& x) { return compute(x, {}, false); }
+Tensor BatchNormLayer::forward(const Tensor& x) { return compute(x, {}); }
 
 BatchNormParams BatchNormLayer::params() const {
   return {weight_ ? weight_->value : one_, bias_ ? bias_->value : zero_, running_mean_->value,
           running_var_->value, num_batches_tracked_->value};
 }
 
-Tensor BatchNormLayer::compute(const Tensor& x, const Tensor& residual, bool relu) {
+Tensor BatchNormLayer::compute(const Tensor& x, const AfterBatchNorm& then) {
   return batch_norm(x, params(),
                     {.training = training(),
-                     .relu = relu,
+                     .relu = then.relu,
                      .momentum = options_.momentum,
                      .eps = options_.eps,
+                     .residual_is_kept = then.residual_is_kept,
                      .sum_over_ranks = sum_over_ranks_},
-                    residual);
+                    then.residual);
 }
 
 void BatchNormLayer::zero_weight() {

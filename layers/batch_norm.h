@@ -19,6 +19,12 @@ struct BatchNormLayerOptions {
 using BatchNorm1dLayerOptions = BatchNormLayerOptions;
 using BatchNorm2dLayerOptions = BatchNormLayerOptions;
 
+struct AfterBatchNorm {
+  Tensor residual = {};           // shaped like x
+  bool residual_is_kept = false;  // by others, for their gradients: BatchNormOptions::residual_is_kept
+  bool relu = false;
+};
+
 // weight = 1, bias = 0; buffers running_mean = 0, running_var = 1 and num_batches_tracked = 0, which counts
 // the training passes (i32 on the layer's device; PyTorch's files have it). A training pass needs at least 2
 // values a channel.
@@ -26,8 +32,8 @@ class BatchNormLayer : public Module {
  public:
   std::string kind() const override;
 
-  // relu?(batch_norm(x) + residual?) in one kernel; `residual` undefined or shaped like x.
-  Tensor normalise(const Tensor& x, const Tensor& residual, bool relu);
+  // relu?(batch_norm(x) + residual?) in one kernel.
+  Tensor normalise(const Tensor& x, const AfterBatchNorm& then);
 
   double momentum() const { return options_.momentum; }
   // The layer's own tensors; ones and zeros in place of a weight and bias that it does not have.
@@ -45,7 +51,7 @@ class BatchNormLayer : public Module {
   Tensor forward(const Tensor& x) override;
 
  private:
-  Tensor compute(const Tensor& x, const Tensor& residual, bool relu);
+  Tensor compute(const Tensor& x, const AfterBatchNorm& then);
 
   const char* name_;
   BatchNormLayerOptions options_;

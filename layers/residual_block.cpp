@@ -59,7 +59,11 @@ void ResidualBlock::add_shortcut(const BlockOptions& options, int out) {
   downsample_ = &downsample;
 }
 
-Tensor ResidualBlock::shortcut(const Tensor& x) { return downsample_ != nullptr ? (*downsample_)(x) : x; }
+// The first convolution keeps x.
+AfterBatchNorm ResidualBlock::after(const Tensor& x) {
+  if (downsample_ == nullptr) return {.residual = x, .residual_is_kept = true, .relu = true};
+  return {.residual = (*downsample_)(x), .relu = true};
+}
 
 BasicBlock::BasicBlock(const BlockOptions& o) {
   const BatchNorm2dLayerOptions norm{.tensor = o.tensor};
@@ -71,9 +75,9 @@ BasicBlock::BasicBlock(const BlockOptions& o) {
 }
 
 Tensor BasicBlock::forward(const Tensor& x) {
-  Tensor h = bn1_->normalise((*conv1_)(x), {}, true);
+  Tensor h = bn1_->normalise((*conv1_)(x), {.relu = true});
   h = (*conv2_)(h);
-  return bn2_->normalise(h, shortcut(x), true);
+  return bn2_->normalise(h, after(x));
 }
 
 Bottleneck::Bottleneck(const BlockOptions& o) {
@@ -89,10 +93,10 @@ Bottleneck::Bottleneck(const BlockOptions& o) {
 }
 
 Tensor Bottleneck::forward(const Tensor& x) {
-  Tensor h = bn1_->normalise((*conv1_)(x), {}, true);
-  h = bn2_->normalise((*conv2_)(h), {}, true);
+  Tensor h = bn1_->normalise((*conv1_)(x), {.relu = true});
+  h = bn2_->normalise((*conv2_)(h), {.relu = true});
   h = (*conv3_)(h);
-  return bn3_->normalise(h, shortcut(x), true);
+  return bn3_->normalise(h, after(x));
 }
 
 }  // namespace lamina

@@ -33,7 +33,7 @@ class ResidualBlock : public Module {
 
  protected:
   void add_shortcut(const BlockOptions& options, int out);  // call last: names are in order of registration
-  Tensor shortcut(const Tensor& x);
+  AfterBatchNorm after(const Tensor& x);  // the last one: the shortcut of the block's input x, and ReLU
 
  private:
   Module* downsample_ = nullptr;  // null: identity

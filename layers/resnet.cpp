@@ -171,7 +171,7 @@ void ResNet::reset_head(int classes, std::uint64_t seed) {
 
 Tensor ResNet::features(const Tensor& x) {
   const Tensor images = options_.activations == DType::bf16 ? cast(x, DType::bf16) : x;
-  Tensor h = bn1_->normalise((*conv1_)(images), {}, true);
+  Tensor h = bn1_->normalise((*conv1_)(images), {.relu = true});
   if (maxpool_ != nullptr) h = (*maxpool_)(h);
   for (Sequential* stage : stages_) h = (*stage)(h);
   return cast((*avgpool_)(h), x.dtype());

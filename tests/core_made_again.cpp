@@ -1,4 +1,5 @@
 // What an op can make again is not kept for the backward pass: batch_norm's output on the CPU.
+#include <functional>
 #include <vector>
 
 #include "core/autograd.h"
@@ -20,6 +21,18 @@ struct Layers {
   }
 };
 
+// Two blocks: y₁ = relu(bn(conv(y₀)) + y₀), y₂ = relu(bn(conv(y₁)) + y₁).
+struct Blocks : Layers {
+  Tensor block(const Tensor& y, bool residual_is_kept) const {
+    return batch_norm(conv2d(y, weight, {.padding = 1}), params,
+                      {.relu = true, .residual_is_kept = residual_is_kept}, y);
+  }
+  Tensor loss(bool residual_is_kept) const {
+    const Tensor start = x * 1.0;
+    return output(block(block(start, residual_is_kept), residual_is_kept));
+  }
+};
+
 double held_bytes() { return static_cast<double>(cpu_backend().allocator().use().live_bytes); }
 
 }  // namespace
@@ -33,6 +46,33 @@ TEST_CASE("a convolution does not hold the output of the batch norm before it") 
   y = {};
   CHECK(with_y - held_bytes() >= size);
   CHECK(held_bytes() - before < 2.5 * size);  // conv, conv, channels
+}
+
+TEST_CASE("of two blocks whose residuals are kept one keeps its output") {
+  const Blocks blocks;
+  const double before = held_bytes(), size = static_cast<double>(blocks.x.bytes());
+  const Tensor keeping = blocks.loss(false);
+  const double with_both = held_bytes() - before;
+  const Tensor making = blocks.loss(true);
+  CHECK(with_both - (held_bytes() - before - with_both) == Approx(size));
+}
+
+TEST_CASE("gradients of blocks that make their outputs again are those of blocks that keep them") {
+  const Blocks blocks;
+  const auto first = [&](bool kept) { return blocks.gradients(blocks.loss(kept)); };
+  const auto second = [&](bool kept) {
+    const Tensor of_weight = blocks.gradients(blocks.loss(kept), {.create_graph = true})[0];
+    return blocks.gradients(sum(square(of_weight)));
+  };
+  const auto twice = [&](bool kept) {
+    const Tensor loss = blocks.loss(kept);
+    blocks.gradients(loss, {.retain_graph = true});
+    return blocks.gradients(loss);
+  };
+  for (const auto& gradients : {std::function(first), std::function(second), std::function(twice)}) {
+    const std::vector<Tensor> made = gradients(true), expected = gradients(false);
+    for (std::size_t i = 0; i < expected.size(); ++i) CHECK(same_bytes(made[i], expected[i]));
+  }
 }
 
 // Composed of ops that keep what they read.

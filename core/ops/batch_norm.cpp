@@ -62,16 +62,25 @@ Normalised normalise(const Tensor& x, const BatchNormParams& params, const Batch
 struct BatchNormInputs {
   Saved x, weight, bias;
   Saved y;               // where the ReLU's mask cannot be had from x
+  Saved residual;        // where y is not kept, but made again
   Tensor mean, inv_std;  // of the batch, or as the running ones were
   BatchNormOptions options;
 };
+
+// From what is kept anyway. On a GPU one more kernel costs more than the memory is worth.
+bool can_be_made_again(const Tensor& x, const Tensor& residual, const BatchNormOptions& options) {
+  if (x.device().type != DeviceType::cpu) return false;
+  if (!residual.defined()) return true;
+  const bool is_made_again = residual.node() != nullptr && residual.node()->again;
+  return options.residual_is_kept && !is_made_again;
+}
 
 Tensor normalised_again(const BatchNormInputs& in, const Grads& grads) {
   const Tensor& x = grads.get(in.x);
   Tensor y = Tensor::empty_like(x);
   backend_for(x.device())
-      .batch_norm_again(x, {grads.get(in.weight), grads.get(in.bias), {}, {}}, {}, in.options, in.mean,
-                        in.inv_std, y);
+      .batch_norm_again(x, {grads.get(in.weight), grads.get(in.bias), {}, {}}, grads.get(in.residual),
+                        in.options, in.mean, in.inv_std, y);
   return y;
 }
 
@@ -198,25 +207,31 @@ Tensor batch_norm(const Tensor& x, const BatchNormParams& params, const BatchNor
     params.running_mean.bump_version();
     params.running_var.bump_version();
   }
+  const bool mask_needs_y = options.relu && residual.defined(),
+             again = can_be_made_again(x, residual, options);
   const BatchNormInputs inputs{.x = x,
                                .weight = params.weight,
                                .bias = params.bias,
-                               .y = options.relu && residual.defined() ? y : Tensor(),
+                               .y = mask_needs_y && !again ? y : Tensor(),
+                               .residual = again ? residual : Tensor(),
                                .mean = mean,
                                .inv_std = inv_std,
                                .options = options};
-  const Tensor recorded =
-      record("batch_norm", y, {x, params.weight, params.bias, residual},
-             [inputs, has_residual = residual.defined()](const Tensor& grad, Grads& grads) {
-               const Gradients g = gradients(inputs, grad, has_residual && grads.wanted(3), grads);
-               const std::vector<Tensor> outputs =
-                   grad_enabled() ? record_gradients(inputs, grad, g, grads)
-                                  : std::vector<Tensor>{g.x, g.weight, g.bias, g.residual};
-               for (int i = 0; i < 4; ++i) grads.set(i, outputs[static_cast<std::size_t>(i)]);
-             });
-  // Its inputs are kept anyway. On a GPU one more kernel costs more than the memory is worth.
-  if (recorded.requires_grad() && !residual.defined() && x.device().type == DeviceType::cpu)
+  const Tensor recorded = record(
+      "batch_norm", y, {x, params.weight, params.bias, residual},
+      [inputs, mask_needs_y, again, has_residual = residual.defined()](const Tensor& grad, Grads& grads) {
+        BatchNormInputs in = inputs;
+        if (mask_needs_y && again) in.y = grads.output();
+        const Gradients g = gradients(in, grad, has_residual && grads.wanted(3), grads);
+        const std::vector<Tensor> outputs = grad_enabled()
+                                                ? record_gradients(in, grad, g, grads)
+                                                : std::vector<Tensor>{g.x, g.weight, g.bias, g.residual};
+        for (int i = 0; i < 4; ++i) grads.set(i, outputs[static_cast<std::size_t>(i)]);
+      });
+  if (again && recorded.requires_grad()) {
     recorded.node()->again = [inputs](const Grads& grads) { return normalised_again(inputs, grads); };
+    recorded.node()->reads_output = mask_needs_y;
+  }
   return recorded;
 }
 
