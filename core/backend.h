@@ -180,9 +180,9 @@ class Backend {
   virtual void conv2d(const Tensor& x, const Tensor& weight, const Conv2dOptions& options, Tensor& y) = 0;
   virtual void conv2d_grad_input(const Tensor& grad, const Tensor& weight, const Conv2dOptions& options,
                                  Tensor& grad_x) = 0;
-  // sum += what conv2d_grad_input gives.
+  // sum += what conv2d_grad_input gives; in bf16 the sum alone is rounded.
   virtual void conv2d_add_grad_input(const Tensor& grad, const Tensor& weight, const Conv2dOptions& options,
-                                     Tensor& sum);
+                                     Tensor& sum) = 0;
   virtual void conv2d_grad_weight(const Tensor& grad, const Tensor& x, const Conv2dOptions& options,
                                   Tensor& grad_weight) = 0;
 

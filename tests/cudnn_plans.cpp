@@ -87,6 +87,23 @@ TEST_CASE("cuDNN has deterministic engines and plans for every convolution of a 
   }
 }
 
+TEST_CASE("cuDNN adds to a gradient that is there by deterministic engines", "[cuda]") {
+  const cuda::Descriptor gpu = described_gpu();
+  const cuda::Target target{.properties = &gpu};
+  for (const Convolution& convolution : convolutions()) {
+    for (const DType dtype : {DType::f32, DType::bf16}) {
+      cuda::ConvProblem problem = problem_of(convolution, ConvDirection::grad_input, dtype, 16);
+      problem.adds = true;
+      INFO(problem.str());
+      const cuda::ConvGraph graph = make_graph(target, problem);
+      const auto engines = engines_for(target, graph, problem);
+      CHECK(std::any_of(engines.begin(), engines.end(), [&](const cuda::Engine& e) {
+        return e.deterministic && make_plan(target, e).has_value();
+      }));
+    }
+  }
+}
+
 TEST_CASE("TF32 adds engines, and cuDNN knows which sums come in no fixed order", "[cuda]") {
   const cuda::Descriptor gpu = described_gpu();
   const cuda::Target target{.properties = &gpu};

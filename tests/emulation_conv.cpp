@@ -72,7 +72,8 @@ TEST_CASE("problems that differ in anything have plans of their own", "[cuda]") 
   other([](auto& p) { p.alignment = 4; });
   other([](auto& p) { p.tf32 = true; });
   other([](auto& p) { p.deterministic = false; });
-  CHECK(problems.size() == 10);
+  other([](auto& p) { p.adds = true; });
+  CHECK(problems.size() == 11);
   CHECK(problem.str() ==
         "conv2d x f32 [8, 5, 7, 3] weight f32 [4, 3, 3, 3] y f32 [8, 3, 4, 4] stride 2 padding 1");
 }

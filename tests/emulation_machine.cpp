@@ -6,7 +6,9 @@
 #include <numeric>
 
 #include "catch.h"
+#include "core/autograd.h"
 #include "core/memory/allocator.h"
+#include "core/ops/ops.h"
 #include "data/loader.h"
 #include "data/sets/synthetic.h"
 #include "layers/resnet.h"
@@ -131,6 +133,23 @@ TEST_CASE("sums with the same total are not added up by the same kernel", "[cuda
   sums[6].total = sums[2].total;
   CHECK(kernels() == 2);
   CHECK(sums[2].total.to_vector<float>() == std::vector<float>(5, 3));
+}
+
+TEST_CASE("gradients that join at a convolution's input take no launch of their own", "[cuda]") {
+  const TensorOptions on_gpu{.device = Device::cuda()};
+  const Conv2dOptions options{.padding = 1};
+  const Tensor a = Tensor::full({4, 3, 3, 4}, 0.5, on_gpu), b = a.clone();
+  const auto leaf = [&] { return Tensor::full({1, 4, 4, 4}, 1, on_gpu).requires_grad_(); };
+  const auto launches = [&](const Tensor& x, const Tensor& y, std::initializer_list<Tensor> wanted) {
+    const Tensor loss = conv2d(x, a, options) + conv2d(y, b, options);
+    const Tensor from_above = Tensor::full(loss.shape(), 1, on_gpu);
+    backend_for(on_gpu.device).synchronize();
+    const std::vector<Tensor> gradients = grad(loss, wanted, from_above);
+    return emulated_backlog();
+  };
+  const Tensor x = leaf(), y = leaf();
+  CHECK(launches(x, y, {x, y}) > 0);
+  CHECK(launches(x, x, {x}) == launches(x, y, {x, y}));
 }
 
 #ifdef LAMINA_CUDA  // else the library's optimizers know no GPU

@@ -153,18 +153,27 @@ std::optional<ConvPlans::Choices::Trial> ConvPlans::Choices::make_known(const st
 }
 
 // The fastest of the first `most` engines that work, by their time on the problem itself: its output is
-// written by each in turn.
+// written by each in turn, or a copy of one that they add to.
 ConvPlans::Choices::Trial ConvPlans::Choices::try_engines(const ConvProblem& problem,
                                                           const std::vector<Engine>& engines, int most,
                                                           const ConvPointers& pointers,
                                                           const Resources& resources) const {
+  const Scratch<std::byte> copy(resources.allocator,
+                                static_cast<std::int64_t>(problem.adds ? problem.x.bytes() : 0));
+  ConvPointers timed = pointers;
+  if (problem.adds) {
+    timed.x = copy.data();
+    check_cuda(
+        cudaMemcpyAsync(timed.x, pointers.x, problem.x.bytes(), cudaMemcpyDeviceToDevice, resources.stream),
+        "copying on the GPU");
+  }
   std::vector<std::optional<ConvPlan>> plans(engines.size());
   const auto admitted = [&](std::size_t i) { return engines[i].deterministic || !problem.deterministic; };
   const auto time = [&](std::size_t i, double shortest) -> std::optional<double> {
     cudaGetLastError();  // what an engine that failed has left behind
     plans[i] = make_plan(target(), engines[i]);
     if (!plans[i].has_value() || plans[i]->workspace_bytes > workspace_limit) return std::nullopt;
-    return milliseconds(*plans[i], pointers, resources, shortest);
+    return milliseconds(*plans[i], timed, resources, shortest);
   };
   const Fastest fastest = find_fastest(engines.size(), most, admitted, time);
   cudaGetLastError();

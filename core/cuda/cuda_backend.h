@@ -53,6 +53,8 @@ class CudaBackend final : public Backend {
   void conv2d(const Tensor& x, const Tensor& weight, const Conv2dOptions& options, Tensor& y) override;
   void conv2d_grad_input(const Tensor& grad, const Tensor& weight, const Conv2dOptions& options,
                          Tensor& grad_x) override;
+  void conv2d_add_grad_input(const Tensor& grad, const Tensor& weight, const Conv2dOptions& options,
+                             Tensor& sum) override;
   void conv2d_grad_weight(const Tensor& grad, const Tensor& x, const Conv2dOptions& options,
                           Tensor& grad_weight) override;
   void batch_norm(const Tensor& x, const BatchNormParams& params, const Tensor& residual,

@@ -172,7 +172,7 @@ ConvGraph make_graph(const Target& target, const ConvProblem& problem) {
       .set(names.y, made.y)
       .set(names.convolution, made.convolution)
       .set(names.alpha, 1.0f)  // output = alpha * result + beta * output
-      .set(names.beta, 0.0f)
+      .set(names.beta, problem.adds ? 1.0f : 0.0f)
       .finalize("describing a convolution");
   if (target.handle != nullptr) made.graph.set(CUDNN_ATTR_OPERATIONGRAPH_HANDLE, target.handle);
   made.graph.set(CUDNN_ATTR_OPERATIONGRAPH_OPS, made.operation).finalize("making the graph of a convolution");
