@@ -77,10 +77,9 @@ TEST_CASE("cuDNN has deterministic engines and plans for every convolution of a 
           const auto engines = engines_for(target, graph, problem);
           CHECK(std::none_of(engines.begin(), engines.end(),
                              [](const cuda::Engine& e) { return e.rounds_inputs || e.rounds_sums; }));
-          const auto usable = std::count_if(engines.begin(), engines.end(), [&](const cuda::Engine& e) {
+          CHECK(std::any_of(engines.begin(), engines.end(), [&](const cuda::Engine& e) {
             return e.deterministic && make_plan(target, e).has_value();
-          });
-          CHECK(usable > 0);
+          }));
         }
       }
     }
