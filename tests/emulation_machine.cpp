@@ -7,6 +7,8 @@
 
 #include "catch.h"
 #include "core/autograd.h"
+#include "core/captured.h"
+#include "core/cuda/check.h"
 #include "core/memory/allocator.h"
 #include "core/ops/ops.h"
 #include "data/loader.h"
@@ -117,6 +119,38 @@ TEST_CASE("memory that a GPU lacks is an error that says what it has", "[cuda][e
     CHECK(error.shortage().most_bytes <= std::size_t{1} << 30);
   }
   CHECK(held.to_vector<float>() == std::vector<float>(1000));  // the failed call left nothing behind
+}
+
+TEST_CASE("what a broken GPU is found by is said once", "[cuda][errors]") {
+  Tensor x = Tensor::zeros({1}, {.device = Device::cuda()});
+  const Pretence pretence({.broken = true});
+  const std::string first = message_of([&] { x.item(); });
+  CHECK(missing(first, {"cudaErrorIllegalAddress", "every call on this GPU", "CUDA_LAUNCH_BLOCKING=1",
+                        "eager", "compute-sanitizer"}) == "nothing");
+  const std::string second = message_of([&] { x.item(); });
+  CHECK(missing(second, {"cudaErrorIllegalAddress"}) == "nothing");
+  CHECK(second.find("CUDA_LAUNCH_BLOCKING") == std::string::npos);
+}
+
+TEST_CASE("an invalidated capture says what broke it, as far as that is known", "[captured][errors]") {
+  const Device gpu = Device::cuda();
+  const Tensor x = Tensor::full({3}, 2, {.device = gpu});
+  bool checked = true;
+  Captured work(gpu, [&] {
+    void* memory = nullptr;
+    const cudaError_t status = cudaMalloc(&memory, 1);  // not allowed while this thread captures
+    if (status == cudaSuccess) cudaFree(memory);
+    if (checked) message_of([&] { cuda::check_cuda(status, "getting some memory"); });
+    Tensor doubled = x + x;
+  });
+  work.run();
+  CHECK(unexplained([&] { work.run(); },
+                    {"capturing work failed", "cudaErrorStreamCaptureInvalidated", "first call to fail was",
+                     "getting some memory failed", "cudaErrorStreamCaptureUnsupported", "capture = false"}) ==
+        "nothing");
+  checked = false;
+  CHECK(unexplained([&] { work.run(); }, {"cudaErrorStreamCaptureInvalidated", "not allowed while work is",
+                                          "code of one's own"}) == "nothing");
 }
 
 TEST_CASE("sums with the same total are not added up by the same kernel", "[cuda]") {

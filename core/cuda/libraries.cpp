@@ -76,14 +76,14 @@ const Cudnn& cudnn() {
 
 void check_cublas(cublasStatus_t status, const char* doing) {
   if (status == CUBLAS_STATUS_SUCCESS) return;
-  throw DeviceError(fmt::format("cuBLASLt: {} failed: {}", doing, cublas().cublasLtGetStatusString(status)));
+  fail_device(fmt::format("cuBLASLt: {} failed: {}", doing, cublas().cublasLtGetStatusString(status)));
 }
 
 void check_cudnn(cudnnStatus_t status, const char* doing) {
   if (status == CUDNN_STATUS_SUCCESS) return;
   std::array<char, 512> detail{};
   cudnn().cudnnGetLastErrorString(detail.data(), detail.size());
-  throw DeviceError(
+  fail_device(
       fmt::format("cuDNN: {} failed: {} {}", doing, cudnn().cudnnGetErrorString(status), detail.data()));
 }
 

@@ -54,6 +54,11 @@ cudaError_t report(cudaError_t error) {
   return error;
 }
 
+// What was handed out and went wrong shows in whatever is called next.
+cudaError_t earlier_failure() {
+  return lamina::tests::emulated_machine().broken ? report(cudaErrorIllegalAddress) : cudaSuccess;
+}
+
 // What may not be done while this thread captures; it then ruins the capture.
 cudaError_t unsafe() {
   if (captured == nullptr || capture_mode == cudaStreamCaptureModeRelaxed) return cudaSuccess;
@@ -141,10 +146,14 @@ const char* cudaGetErrorName(cudaError_t error) {
       return "cudaErrorInvalidDevice";
     case cudaErrorIllegalState:
       return "cudaErrorIllegalState";
+    case cudaErrorIllegalAddress:
+      return "cudaErrorIllegalAddress";
     case cudaErrorStreamCaptureUnsupported:
       return "cudaErrorStreamCaptureUnsupported";
     case cudaErrorStreamCaptureInvalidated:
       return "cudaErrorStreamCaptureInvalidated";
+    default:
+      break;
   }
   return "unknown";
 }
@@ -215,6 +224,7 @@ cudaError_t cudaMemGetInfo(std::size_t* free, std::size_t* total) {
 cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaMemcpyKind kind,
                             cudaStream_t stream) {
   const std::lock_guard lock(mutex);
+  if (const cudaError_t error = earlier_failure()) return error;
   if (kind == cudaMemcpyHostToDevice && !is_pinned(from, bytes)) return report(cudaErrorInvalidValue);
   push(stream, [=] { std::memmove(to, from, bytes); });
   return cudaSuccess;
@@ -231,6 +241,7 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream) {
 }
 cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
   const std::lock_guard lock(mutex);
+  if (const cudaError_t error = earlier_failure()) return error;
   if (stream->capture != nullptr) {
     stream->capture_failed = true;
     return report(cudaErrorStreamCaptureUnsupported);
