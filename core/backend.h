@@ -255,6 +255,7 @@ std::string cuda_obstacle(
     int index);  // why this GPU cannot be used: too old, libraries missing; "" if it can
 std::string
 cuda_build_description();  // "CUDA 13.0, cuDNN 9.19, built for sm_80, sm_90", or why there is none
+std::vector<std::string> cuda_libraries();       // "cuDNN 9.19.0, /usr/lib/…", or why it cannot be opened
 std::string cuda_device_description(int index);  // "NVIDIA H200, compute capability 9.0, …"
 std::string cuda_plan_report();  // a line for each convolution met so far and how it is done; "" without any
 

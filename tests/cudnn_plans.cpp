@@ -1,12 +1,16 @@
 // What is asked of cuDNN, as far as cuDNN answers without a GPU: it proposes engines and makes plans for one
 // that is described to it. They are not run.
 #include <algorithm>
+#include <cstdlib>
+#include <filesystem>
 #include <string_view>
 #include <vector>
 
 #include "catch.h"
 #include "core/cuda/cudnn_graph.h"
+#include "core/cuda/library_files.h"
 #include "message_of.h"
+#include "temporary_directory.h"
 
 namespace lamina::tests {
 namespace {
@@ -130,13 +134,50 @@ TEST_CASE("what cuDNN cannot do is an error with its reason", "[cuda]") {
 
 TEST_CASE("a cuDNN that is missing or too old is an error that says so", "[cuda][errors]") {
   CHECK(unexplained([] { cuda::open_cudnn({OLD_CUDNN "/libcudnn.so.9"}); },
-                    {"cuDNN 8.9 is too old", "version 9 or newer", "LD_LIBRARY_PATH"}) == "nothing");
+                    {"cuDNN 8.9 is too old", "version 9 or newer", "LAMINA_CUDNN_PATH"}) == "nothing");
   CHECK(unexplained(
             [] {
               cuda::open_cudnn({"/nowhere/libcudnn.so.9", "libnothing.so"});
             },
             {"cuDNN cannot be loaded", "/nowhere/libcudnn.so.9", "libnothing.so", "Install cuDNN 9"}) ==
         "nothing");
+}
+
+TEST_CASE("NVIDIA's libraries are looked for beside the program and in Python's folders", "[cuda]") {
+  namespace fs = std::filesystem;
+  const Directory folder;
+  const cuda::LibraryName name{.file = "libcu.so.9", .built = "/build/libcu.so", .variable = "LIBCU_PATH"};
+  const auto place = [&](const char* at) {
+    fs::create_directories(folder.file(at).parent_path());
+    put(folder.file(at), "");
+    return folder.file(at).string();
+  };
+  const std::string packaged = place("site-packages/nvidia/cudnn/lib/libcu.so.9"),
+                    python = place("venv/lib/python3.11/site-packages/nvidia/cu13/lib/libcu.so.9");
+  place("venv/lib/python3.11/site-packages/nvidia/other/lib/libother.so");
+  using Files = std::vector<std::string>;
+  for (const char* origin : {"site-packages", "site-packages/lamina", "site-packages/lamina/lib"})
+    CHECK(cuda::beside(folder.file(origin), name.file) == Files{packaged});
+  CHECK(cuda::beside(folder.file("venv/bin"), name.file) == Files{python});
+  CHECK(cuda::beside("/nowhere/at/all", name.file).empty());
+
+  setenv("VIRTUAL_ENV", folder.file("venv").c_str(), 1);
+  CHECK(cuda::library_files(name) == Files{"/build/libcu.so", python, "libcu.so.9"});
+  setenv("LIBCU_PATH", folder.file("site-packages/nvidia/cudnn/lib").c_str(), 1);
+  CHECK(cuda::library_files(name) == Files{packaged});
+  setenv("LIBCU_PATH", "/some/libcu.so.9.1", 1);
+  CHECK(cuda::library_files(name) == Files{"/some/libcu.so.9.1"});
+  unsetenv("LIBCU_PATH");
+  unsetenv("VIRTUAL_ENV");
+}
+
+TEST_CASE("which libraries are opened can be asked for", "[cuda]") {
+  const std::vector<std::string> libraries = cuda_libraries();
+  REQUIRE(libraries.size() == 2);
+  const std::size_t version = cuda::cudnn().cudnnGetVersion();
+  CHECK(libraries[0].starts_with(fmt::format("cuDNN {}.{}.", version / 10000, version / 100 % 100)));
+  CHECK(libraries[0].find("/libcudnn.so") != std::string::npos);
+  CHECK(libraries[1].find("/libcublasLt.so") != std::string::npos);
 }
 
 }  // namespace lamina::tests

@@ -36,6 +36,19 @@ check "of GPUs of version 12" architectures_of "120" '12.0\n' 0
 check "of no GPU" architectures_of "" 'No devices were found\n' 6
 check "of a driver that answers nonsense" architectures_of "" '[N/A]\n' 0
 
+# What -DCMAKE_CUDA_ARCHITECTURES=all-major is where nvcc knows these.
+major_architectures() { # EXPECTED KNOWN...
+  local expected=$1 found
+  shift
+  printf '#!/bin/sh\nprintf "compute_%%s\\n" %s\n' "$*" >"$scratch/nvcc"
+  chmod +x "$scratch/nvcc"
+  found=$(cmake -DNVCC="$scratch/nvcc" -P "$root/cmake/gpu_architectures.cmake" 2>&1)
+  [ "$found" = "$expected" ] || { echo "found '$found'"; return 1; }
+}
+
+check "all major architectures" major_architectures "80-real;90-real;100-real;120" 75 80 86 89 90 100 103 120 121
+check "in any order, of an older nvcc" major_architectures "80-real;90" 90 50 61 70 87 80
+
 mkdir "$scratch/tree"
 ln -s "$root/tests" "$root/scripts" "$scratch/tree"
 check "no programs" refuses 1 "there is no program" "$root/scripts/test-gpu" --bundle "$scratch/tree" --out "$scratch/out"
