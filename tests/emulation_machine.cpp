@@ -3,7 +3,9 @@
 #include "emulated_cuda/machine.h"
 
 #include <cstdlib>
+#include <memory>
 #include <numeric>
+#include <thread>
 
 #include "catch.h"
 #include "core/autograd.h"
@@ -153,6 +155,51 @@ TEST_CASE("an invalidated capture says what broke it, as far as that is known", 
                                           "code of one's own"}) == "nothing");
 }
 
+TEST_CASE("gradients that are first made while work is captured survive the replays of other work",
+          "[captured][memory]") {
+  const auto gradients = [](bool capture) {
+    const Device gpu = pooled_gpu();  // whose blocks are parts of segments that graphs share
+    std::vector<Tensor> weights, found;
+    std::vector<std::unique_ptr<Captured>> works;
+    for (int i = 0; i < 2; ++i) {
+      weights.push_back(Tensor::full({50, 50}, 0.5 + i, {.device = gpu}).requires_grad_());
+      const auto work = [weight = weights.back()](const Tensor& x) {
+        const Tensor half = x * 0.5;  // temporaries, of the weight's size
+        sum(square(half + half) * weight).backward();
+      };
+      works.push_back(std::make_unique<Captured>(gpu, work, CapturedOptions{.capture = capture}));
+    }
+    int step = 0;  // the second work starts when the first one's graph is there
+    for (const std::size_t which : {0, 0, 1, 0, 1, 0, 1, 1})
+      works[which]->run(Tensor::full({50, 50}, step++, {.device = gpu}));
+    for (const Tensor& weight : weights) found.push_back(weight.grad().clone());
+    return found;
+  };
+  const std::vector<Tensor> expected = gradients(false), found = gradients(true);
+  // 0² + 1² + 3² + 5² and 2² + 4² + 6² + 7², which are exact.
+  CHECK(expected[0].to_vector<float>()[7] == 35);
+  CHECK(expected[1].to_vector<float>()[7] == 105);
+  for (std::size_t i = 0; i < 2; ++i) CHECK(found[i].to_vector<float>() == expected[i].to_vector<float>());
+}
+
+TEST_CASE("another thread's tensors, made while work is captured, keep what they hold",
+          "[captured][memory]") {
+  const Device gpu = pooled_gpu();
+  Tensor total = Tensor::zeros({100}, {.device = gpu}), elsewhere;
+  Captured work(gpu, [&](const Tensor& x) {
+    backend_for(gpu).accumulate(square(x * 2.0 + x), total);  // whose temporaries are free again
+    if (!elsewhere.defined()) std::thread([&] { elsewhere = Tensor::empty({100}, {.device = gpu}); }).join();
+  });
+  const Tensor x = Tensor::full({100}, 1, {.device = gpu});
+  work.run(x);
+  elsewhere = {};
+  work.run(x);  // captured
+  elsewhere.fill(5);
+  for (int i = 0; i < 3; ++i) work.run(x);
+  CHECK(elsewhere.to_vector<float>() == std::vector<float>(100, 5));
+  CHECK(total.to_vector<float>() == std::vector<float>(100, 5 * 9));
+}
+
 TEST_CASE("sums with the same total are not added up by the same kernel", "[cuda]") {
   Backend& gpu = backend_for(Device::cuda());
   std::vector<Backend::Accumulation> sums(10);
@@ -170,7 +217,7 @@ TEST_CASE("sums with the same total are not added up by the same kernel", "[cuda
 }
 
 TEST_CASE("gradients that join at a convolution's input take no launch of their own", "[cuda]") {
-  const TensorOptions on_gpu{.device = Device::cuda()};
+  const TensorOptions on_gpu{.device = pooled_gpu()};  // where releasing memory waits for nothing
   const Conv2dOptions options{.padding = 1};
   const Tensor a = Tensor::full({4, 3, 3, 4}, 0.5, on_gpu), b = a.clone();
   const auto leaf = [&] { return Tensor::full({1, 4, 4, 4}, 1, on_gpu).requires_grad_(); };
