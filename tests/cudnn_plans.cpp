@@ -1,8 +1,11 @@
 // What is asked of cuDNN, as far as cuDNN answers without a GPU: it proposes engines and makes plans for one
 // that is described to it. They are not run.
+#include <dlfcn.h>
+
 #include <algorithm>
 #include <cstdlib>
 #include <filesystem>
+#include <functional>
 #include <string_view>
 #include <vector>
 
@@ -103,6 +106,8 @@ TEST_CASE("cuDNN adds to a gradient that is there by deterministic engines", "[c
       CHECK(std::any_of(engines.begin(), engines.end(), [&](const cuda::Engine& e) {
         return e.deterministic && make_plan(target, e).has_value();
       }));
+      CHECK(graph.operation.get<float>(CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_BETA, CUDNN_TYPE_FLOAT, 1) ==
+            std::vector<float>{1});
     }
   }
 }
@@ -169,6 +174,25 @@ TEST_CASE("NVIDIA's libraries are looked for beside the program and in Python's 
   CHECK(cuda::library_files(name) == Files{"/some/libcu.so.9.1"});
   unsetenv("LIBCU_PATH");
   unsetenv("VIRTUAL_ENV");
+}
+
+TEST_CASE("engines that cuDNN compiles at run time come last", "[cuda]") {
+  // Without a driver it proposes none; the toolkit's stand-in is enough for proposals.
+  if (dlopen("libcuda.so.1", RTLD_NOW | RTLD_GLOBAL) == nullptr)
+    REQUIRE(dlopen(CUDA_DRIVER_STUB, RTLD_NOW | RTLD_GLOBAL) != nullptr);
+  const cuda::Descriptor gpu = described_gpu();
+  const cuda::Target target{.properties = &gpu};
+  std::size_t compiled = 0;
+  for (const Convolution& convolution : convolutions()) {
+    for (const auto direction : {ConvDirection::forward, ConvDirection::grad_weight}) {
+      const cuda::ConvProblem problem = problem_of(convolution, direction, DType::bf16, 16);
+      const auto engines = engines_for(target, make_graph(target, problem), problem);
+      const auto is_compiled = [](const cuda::Engine& engine) { return engine.compiles; };
+      compiled += static_cast<std::size_t>(std::ranges::count_if(engines, is_compiled));
+      CHECK(std::ranges::is_partitioned(engines, std::not_fn(is_compiled)));
+    }
+  }
+  CHECK(compiled > 0);
 }
 
 TEST_CASE("which libraries are opened can be asked for", "[cuda]") {
