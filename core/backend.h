@@ -240,6 +240,10 @@ class Backend {
   // is pixel 0 before normalisation, what is cut out 0 after it.
   virtual void crop_images(const Tensor& images, std::span<const Crop> crops, std::span<const float> mean,
                            std::span<const float> std, Tensor& out) = 0;
+  // The same of images on the CPU, which may change when the call returns. To a GPU they go while it is at
+  // work on what it was handed before.
+  virtual void crop_host_images(const Tensor& images, std::span<const Crop> crops,
+                                std::span<const float> mean, std::span<const float> std, Tensor& out) = 0;
   // u8 images [S, H, W, C] -> u8 [views.size(), h, w, C], C = 1 or 3: the pixels that Pillow makes.
   virtual void make_views(const Tensor& images, std::span<const View> views, Tensor& out) = 0;
 };

@@ -102,6 +102,54 @@ TEST_CASE("what is uploaded may change as soon as the call returns", "[cuda]") {
   }
 }
 
+namespace {
+
+const data::Split& images_on_cpu() {
+  static const data::Split split = data::synthetic({.height = 8, .width = 8, .train = 200, .test = 10}).train;
+  return split;
+}
+
+// Whether these are the batches of the loader's epoch 1.
+bool are_right(const std::vector<Tensor>& batches, const data::Loader& loader) {
+  std::size_t next = 0;
+  for (const data::Part& part : loader.epoch(1))
+    if (batches.at(next++).to_vector<float>() != part.images().to_vector<float>()) return false;
+  return next == batches.size();
+}
+
+}  // namespace
+
+TEST_CASE("images come to a GPU while it is at work, some batches ahead of it", "[cuda]") {
+  const Device device = pooled_gpu();
+  const data::Loader loader(images_on_cpu(),
+                            {.batch = 20, .augment = data::standard(), .workers = 0, .seed = 2});
+  for (const data::Part& part : loader.epoch(0, device)) part.images().to_vector<float>();  // makes room
+  Tensor at_work = Tensor::full({1}, 1, {.device = device});
+  backend_for(device).synchronize();
+  at_work.fill(2);  // the step of the batch before, which takes long
+  std::vector<Tensor> batches;
+  for (const data::Part& part : loader.epoch(1, device)) {
+    batches.push_back(part.images());
+    if (batches.size() == 4) CHECK(*at_work.data<float>() == 1);  // nothing has waited for it
+  }
+  CHECK(are_right(batches, loader));
+}
+
+TEST_CASE("images do not come into memory that work at hand still writes", "[cuda]") {
+  const Device device = pooled_gpu();
+  const data::Loader loader(images_on_cpu(), {.batch = 40, .workers = 0, .seed = 2});
+  const TensorOptions bytes{DType::u8, device};
+  const Tensor before = Tensor::empty({7680}, bytes);
+  Tensor released = Tensor::empty({7680}, bytes);
+  const Tensor after = Tensor::empty({7680}, bytes);
+  backend_for(device).synchronize();
+  released.fill(255);
+  released = {};  // the next 7680 bytes, those of a batch, lie there
+  std::vector<Tensor> batches;
+  for (const data::Part& part : loader.epoch(1, device)) batches.push_back(part.images());
+  CHECK(are_right(batches, loader));
+}
+
 TEST_CASE("memory that a GPU lacks is an error that says what it has", "[cuda][errors]") {
   const Device device = pooled_gpu();
   Allocator& allocator = backend_for(device).allocator();
@@ -161,17 +209,17 @@ TEST_CASE("gradients that are first made while work is captured survive the repl
     const Device gpu = pooled_gpu();  // whose blocks are parts of segments that graphs share
     std::vector<Tensor> weights, found;
     std::vector<std::unique_ptr<Captured>> works;
-    for (int i = 0; i < 2; ++i) {
-      weights.push_back(Tensor::full({50, 50}, 0.5 + i, {.device = gpu}).requires_grad_());
+    for (const std::int64_t size : {100, 50}) {  // the first one's temporaries cover the second one's memory
+      weights.push_back(Tensor::full({size, size}, 0.5, {.device = gpu}).requires_grad_());
       const auto work = [weight = weights.back()](const Tensor& x) {
-        const Tensor half = x * 0.5;  // temporaries, of the weight's size
+        const Tensor half = x * 0.5;
         sum(square(half + half) * weight).backward();
       };
       works.push_back(std::make_unique<Captured>(gpu, work, CapturedOptions{.capture = capture}));
     }
     int step = 0;  // the second work starts when the first one's graph is there
     for (const std::size_t which : {0, 0, 1, 0, 1, 0, 1, 1})
-      works[which]->run(Tensor::full({50, 50}, step++, {.device = gpu}));
+      works[which]->run(Tensor::full(weights[which].shape(), step++, {.device = gpu}));
     for (const Tensor& weight : weights) found.push_back(weight.grad().clone());
     return found;
   };

@@ -86,6 +86,8 @@ class CudaBackend final : public Backend {
   void dropout_mask(const Tensor& draw, std::uint64_t seed, double keep, Tensor& mask) override;
   void crop_images(const Tensor& images, std::span<const Crop> crops, std::span<const float> mean,
                    std::span<const float> std, Tensor& out) override;
+  void crop_host_images(const Tensor& images, std::span<const Crop> crops, std::span<const float> mean,
+                        std::span<const float> std, Tensor& out) override;
   void make_views(const Tensor& images, std::span<const View> views, Tensor& out) override;
 
  private:
