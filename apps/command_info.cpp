@@ -50,6 +50,7 @@ nlohmann::json describe_all() {
           {"threads_limited_by", usable_cores().why()},
           {"cuda", cuda_build_description()},
           {"cuda_devices", cuda_device_count()},
+          {"cuda_libraries", cuda_libraries()},
           {"gpus", gpus()},
           {"libraries", LAMINA_LIBRARIES},
           {"models", resnet_names()},
@@ -83,6 +84,7 @@ void print_info(const nlohmann::json& info) {
   line("kernels",
        fmt::format("{} of {} (LAMINA_CPU chooses)", text("instruction_set"), list("instruction_sets")));
   line("cuda", fmt::format("{}; {} devices", text("cuda"), info["cuda_devices"].get<int>()));
+  for (const auto& library : info["cuda_libraries"]) line("", library.get<std::string>());
   int index = 0;
   for (const auto& gpu : info["gpus"]) line(Device::cuda(index++).str().c_str(), gpu.get<std::string>());
   line("libraries", text("libraries"));

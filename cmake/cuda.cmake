@@ -3,7 +3,7 @@
 #
 # What nvcc compiles takes long. AUTO makes machine code for the GPUs that are there, or for one kind if there is none;
 # ON for the two most used. Newer GPUs translate the newest's PTX when they first run it.
-# -DCMAKE_CUDA_ARCHITECTURES="80-real;90-real;120" changes it.
+# -DCMAKE_CUDA_ARCHITECTURES="80-real;90-real;120" changes it; all-major, for packages, is every generation from 8.0 on.
 include(cmake/gpu_architectures.cmake)
 lamina_gpu_architectures(default_architectures)
 if(NOT LAMINA_CUDA STREQUAL "AUTO")
@@ -45,6 +45,8 @@ endif()
 if(lamina_cuda)
   if(NOT DEFINED CMAKE_CUDA_ARCHITECTURES AND NOT DEFINED ENV{CUDAARCHS})
     set(CMAKE_CUDA_ARCHITECTURES ${default_architectures})
+  elseif("${CMAKE_CUDA_ARCHITECTURES}" STREQUAL "all-major")
+    lamina_major_architectures(CMAKE_CUDA_ARCHITECTURES ${CMAKE_CUDA_COMPILER})
   endif()
   enable_language(CUDA)
   # Kernels are optimised anyway: -O3 is for the host's code that launches them, and takes nvcc longer.

@@ -19,7 +19,31 @@ function(lamina_gpu_architectures result)
   set(${result} "${found}" PARENT_SCOPE)
 endfunction()
 
-if(CMAKE_SCRIPT_MODE_FILE STREQUAL CMAKE_CURRENT_LIST_FILE)  # cmake -P prints them
-  lamina_gpu_architectures(architectures)
+# lamina_major_architectures(result nvcc): one of every generation from 8.0 on that nvcc knows, and what later ones
+# translate, as in "80-real;90-real;100-real;120". CMake's own "all-major" came with 3.23, and has older ones.
+function(lamina_major_architectures result nvcc)
+  execute_process(COMMAND ${nvcc} --list-gpu-arch OUTPUT_VARIABLE lines ERROR_QUIET)
+  string(REGEX MATCHALL "compute_[0-9]+" known "${lines}")
+  list(SORT known COMPARE NATURAL)
+  set(found "")
+  set(generation 7)
+  foreach(name ${known})
+    string(REPLACE "compute_" "" architecture ${name})
+    math(EXPR major "${architecture} / 10")
+    if(major GREATER generation)
+      list(TRANSFORM found REPLACE "^[0-9]+$" "\\0-real")
+      list(APPEND found ${architecture})
+      set(generation ${major})
+    endif()
+  endforeach()
+  set(${result} "${found}" PARENT_SCOPE)
+endfunction()
+
+if(CMAKE_SCRIPT_MODE_FILE STREQUAL CMAKE_CURRENT_LIST_FILE)  # cmake -P prints them; of -DNVCC=FILE the major ones
+  if(NVCC)
+    lamina_major_architectures(architectures ${NVCC})
+  else()
+    lamina_gpu_architectures(architectures)
+  endif()
   message("${architectures}")
 endif()

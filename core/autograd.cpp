@@ -17,8 +17,7 @@ thread_local const std::function<void(const Node&)>* watch = nullptr;
 
 // Whether nobody would notice if it were overwritten.
 bool is_ours(const Tensor& sum) {
-  return sum.defined() && sum.owns_storage_alone() && !sum.requires_grad() && !grad_enabled() &&
-         sum.device().type == DeviceType::cpu;
+  return sum.defined() && sum.owns_storage_alone() && !sum.requires_grad() && !grad_enabled();
 }
 
 Tensor sum_of(const Tensor& a, const Tensor& b) {
@@ -233,7 +232,9 @@ const Tensor& Grads::get(const Saved& saved) const {
   return saved.tensor_;
 }
 
-bool Grads::owns(const Tensor& grad_output) { return is_ours(grad_output); }
+bool Grads::owns(const Tensor& grad_output) {
+  return is_ours(grad_output) && grad_output.device().type == DeviceType::cpu;
+}
 
 Tensor Grads::output() const { return made_again(node_.shared_from_this()).detach(); }
 

@@ -50,9 +50,10 @@ class Grads {
   bool widens(int input) const;
   const Tensor& get(const Saved& saved) const;
   // The input's gradient from the ops that came before, if there is one and nobody else can see it: the op
-  // adds to it in place, and sets it. Else undefined. (On the CPU, where no graph is recorded.)
+  // adds to it in place, and sets it. Else undefined. (Where no graph is recorded.)
   Tensor take_sum(int input) const { return take_sum_ ? take_sum_(input) : Tensor(); }
-  // Whether nobody else can see the gradient that the op was handed: then it may write over it. (As above.)
+  // Whether nobody else can see the gradient that the op was handed: then it may write over it. (On the CPU,
+  // where no graph is recorded.)
   static bool owns(const Tensor& grad_output);
   void set(int input, Tensor grad) { slots_[static_cast<std::size_t>(input)] = std::move(grad); }
 

@@ -22,13 +22,6 @@ Backend& backend_for(Device device) {
   return device.type == DeviceType::cpu ? cpu_backend() : cuda_backend(device.index);
 }
 
-void Backend::conv2d_add_grad_input(const Tensor& grad, const Tensor& weight, const Conv2dOptions& options,
-                                    Tensor& sum) {
-  Tensor grad_x = Tensor::empty_like(sum);
-  conv2d_grad_input(grad, weight, options, grad_x);
-  accumulate(grad_x, sum);
-}
-
 void Backend::accumulate_all(std::span<const Accumulation> sums) {
   for (const Accumulation& sum : sums) {
     Tensor total = sum.total;

@@ -183,9 +183,9 @@ class Backend {
   virtual void conv2d(const Tensor& x, const Tensor& weight, const Conv2dOptions& options, Tensor& y) = 0;
   virtual void conv2d_grad_input(const Tensor& grad, const Tensor& weight, const Conv2dOptions& options,
                                  Tensor& grad_x) = 0;
-  // sum += what conv2d_grad_input gives.
+  // sum += what conv2d_grad_input gives; in bf16 the sum alone is rounded.
   virtual void conv2d_add_grad_input(const Tensor& grad, const Tensor& weight, const Conv2dOptions& options,
-                                     Tensor& sum);
+                                     Tensor& sum) = 0;
   virtual void conv2d_grad_weight(const Tensor& grad, const Tensor& x, const Conv2dOptions& options,
                                   Tensor& grad_weight) = 0;
 
@@ -243,6 +243,10 @@ class Backend {
   // is pixel 0 before normalisation, what is cut out 0 after it.
   virtual void crop_images(const Tensor& images, std::span<const Crop> crops, std::span<const float> mean,
                            std::span<const float> std, Tensor& out) = 0;
+  // The same of images on the CPU, which may change when the call returns. To a GPU they go while it is at
+  // work on what it was handed before.
+  virtual void crop_host_images(const Tensor& images, std::span<const Crop> crops,
+                                std::span<const float> mean, std::span<const float> std, Tensor& out) = 0;
   // u8 images [S, H, W, C] -> u8 [views.size(), h, w, C], C = 1 or 3: the pixels that Pillow makes.
   virtual void make_views(const Tensor& images, std::span<const View> views, Tensor& out) = 0;
 };
@@ -258,6 +262,7 @@ std::string cuda_obstacle(
     int index);  // why this GPU cannot be used: too old, libraries missing; "" if it can
 std::string
 cuda_build_description();  // "CUDA 13.0, cuDNN 9.19, built for sm_80, sm_90", or why there is none
+std::vector<std::string> cuda_libraries();       // "cuDNN 9.19.0, /usr/lib/…", or why it cannot be opened
 std::string cuda_device_description(int index);  // "NVIDIA H200, compute capability 9.0, …"
 std::string cuda_plan_report();  // a line for each convolution met so far and how it is done; "" without any
 

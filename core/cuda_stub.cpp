@@ -20,6 +20,8 @@ std::string cuda_build_description() {
   return "none (built without CUDA; configure with -DLAMINA_CUDA=ON and a CUDA toolkit)";
 }
 
+std::vector<std::string> cuda_libraries() { return {}; }
+
 std::string cuda_device_description(int) { return ""; }
 
 std::string cuda_plan_report() { return ""; }

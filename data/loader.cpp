@@ -12,42 +12,11 @@
 
 #include "core/backend.h"
 #include "core/base/rounding.h"
-#include "core/memory/allocator.h"
 #include "core/random.h"
+#include "data/epoch_plan.h"
 #include "data/file.h"
 
 namespace lamina::data {
-
-// What an epoch consists of. Read by all workers, changed by nobody.
-struct Epoch::Plan {
-  Split split;
-  LoaderOptions options;
-  std::uint64_t seed = 0;
-  std::int64_t epoch = 0;
-  std::int64_t samples = 0;         // handed out in this epoch
-  std::vector<std::int64_t> order;  // of the split's rows
-  std::int64_t first_part = 0;      // of first_batch
-  Device device;
-
-  std::int64_t part_size() const {
-    return options.micro_batch > 0 ? std::min(options.micro_batch, options.batch) : options.batch;
-  }
-  std::int64_t share_of(std::int64_t batch_samples) const {
-    return options.share.end(batch_samples) - options.share.begin(batch_samples);
-  }
-  std::int64_t parts_of(std::int64_t batch_samples) const {  // over all passes
-    return ceil_div(share_of(batch_samples), part_size()) * options.passes;
-  }
-  std::int64_t parts_per_batch() const { return parts_of(options.batch); }
-  std::int64_t parts() const {
-    return samples / options.batch * parts_per_batch() + parts_of(samples % options.batch);
-  }
-  Part make(std::int64_t index) const;
-  Tensor augmented(std::span<const std::int64_t> rows, int view) const;
-  Tensor transformed(std::span<const std::int64_t> rows, int view) const;
-  Tensor recipe_views(const Tensor& sources, std::span<const std::int64_t> rows, int view) const;
-  [[noreturn]] void rethrow(std::exception_ptr error, std::int64_t index) const;
-};
 
 namespace {
 
@@ -65,98 +34,7 @@ void check_share(const LoaderOptions& options, std::int64_t size) {
         size, options.batch, last, share.of);
 }
 
-// For images that lie in the order of these.
-template <typename Views>
-void number_sources(Views& views) {
-  std::int32_t next = 0;
-  for (auto& view : views) view.source = next++;
-}
-
 }  // namespace
-
-Part Epoch::Plan::make(std::int64_t index) const {
-  Part part;
-  part.batch = index / parts_per_batch();
-  part.epoch = epoch, part.seed = seed;
-  const std::int64_t start = part.batch * options.batch;  // in `order`
-  part.batch_samples = std::min(options.batch, samples - start);
-  const std::int64_t within = index % parts_per_batch();
-  const std::int64_t parts_per_pass = parts_of(part.batch_samples) / options.passes;
-  part.pass = static_cast<int>(within / parts_per_pass);
-  part.passes = options.passes;
-  const std::int64_t end = options.share.end(part.batch_samples);
-  part.offset = options.share.begin(part.batch_samples) + within % parts_per_pass * part_size();
-  const std::int64_t count = std::min(part_size(), end - part.offset);
-  part.begins_pass = within % parts_per_pass == 0;
-  part.completes_batch = part.is_of_last_pass() && part.offset + count == end;
-
-  const auto from = order.begin() + start + part.offset;
-  part.samples.assign(from, from + count);
-  std::vector<std::int32_t> labels;
-  for (const std::int64_t sample : part.samples) {
-    labels.push_back(split.labels.data<std::int32_t>()[sample]);
-  }
-  part.labels = Tensor::from(labels, {count});
-  for (int view = 0; view < options.views; ++view) part.views.push_back(augmented(part.samples, view));
-  return part;
-}
-
-Tensor Epoch::Plan::augmented(std::span<const std::int64_t> rows, int view) const {
-  Tensor sources = options.transform ? transformed(rows, view) : split.images;
-  if (options.recipe) sources = recipe_views(sources, rows, view);
-  const Shape shape{static_cast<std::int64_t>(rows.size()), sources.size(1), sources.size(2),
-                    sources.size(3)};
-  std::vector<Crop> crops = data::crops(rows, options.augment, seed, static_cast<std::uint32_t>(epoch), view,
-                                        {.height = shape[1], .width = shape[2]});
-  if (options.transform || options.recipe) number_sources(crops);
-  Tensor images = Tensor::empty(shape, {DType::f32, sources.device()});
-  backend_for(sources.device()).crop_images(sources, crops, split.mean, split.std, images);
-  return images;
-}
-
-// Of `sources`, which are the split's images or what a transform has made of these rows: u8 [rows, h, w, C].
-Tensor Epoch::Plan::recipe_views(const Tensor& sources, std::span<const std::int64_t> rows, int view) const {
-  const CropSize size{.height = sources.size(1), .width = sources.size(2)};
-  std::vector<View> views =
-      draw_views(rows, *options.recipe, seed, static_cast<std::uint32_t>(epoch), view, size);
-  if (options.transform) number_sources(views);
-  const std::int64_t side = options.recipe->size;
-  return make_views(sources, views, side > 0 ? side : size.height, side > 0 ? side : size.width);
-}
-
-// Their images, one after another: u8 [rows, H, W, C].
-Tensor Epoch::Plan::transformed(std::span<const std::int64_t> rows, int view) const {
-  const Stream stream = stream_of_view(Stream::user, view);
-  Tensor images;
-  for (std::size_t i = 0; i < rows.size(); ++i) {
-    const Random random{seed, stream, static_cast<std::uint32_t>(epoch), static_cast<std::uint32_t>(rows[i])};
-    const Tensor image = options.transform(split.get(rows[i]).image.clone(), random);
-    check(image.defined() && image.dtype() == DType::u8 && image.rank() == 3 && image.elements() > 0 &&
-              image.size(2) == split.channels() && image.device().type == DeviceType::cpu,
-          "the transform of row {} gave {}; expected u8 [H, W, {}] on the CPU", rows[i],
-          image.defined() ? image.str() : "an undefined tensor", split.channels());
-    if (!images.defined()) {
-      const Shape shape{static_cast<std::int64_t>(rows.size()), image.size(0), image.size(1), image.size(2)};
-      images = Tensor::empty(shape, {.dtype = DType::u8});
-    }
-    check(image.size(0) == images.size(1) && image.size(1) == images.size(2),
-          "the transform of row {} gave {}×{} pixels; expected {}×{} (height×width), as of row {} before it, "
-          "with which it is to be in one batch",
-          rows[i], image.size(0), image.size(1), images.size(1), images.size(2), rows[0]);
-    images.rows(static_cast<std::int64_t>(i), 1).view(image.shape()).copy_from(image);
-  }
-  return images;
-}
-
-void Epoch::Plan::rethrow(std::exception_ptr error, std::int64_t index) const {
-  try {
-    std::rethrow_exception(std::move(error));
-  } catch (const OutOfMemory&) {
-    throw;  // whoever catches it looks at the numbers
-  } catch (const std::exception& inner) {
-    fail("loader: epoch {}, batch {}: {}", epoch, index / parts_per_batch(), inner.what());
-  }
-}
 
 // Threads that make parts ahead of the consumer. Each takes the next part that nobody has taken, as long as
 // it lies less than `prefetch` ahead; a finished part waits in its slot of a ring.
@@ -176,7 +54,7 @@ class Epoch::Workers {
   bool any() const { return !threads_.empty(); }
 
   // Parts come in order: `index` is one more than that of the last call.
-  Part take(std::int64_t index) {
+  MadePart take(std::int64_t index) {
     std::unique_lock lock(mutex_);
     Slot& slot = slot_of(index);
     changed_.wait(lock, [&] { return slot.full; });
@@ -185,12 +63,12 @@ class Epoch::Workers {
     lock.unlock();
     changed_.notify_all();
     if (taken.error) plan_->rethrow(taken.error, index);
-    return std::move(taken.part);
+    return std::move(taken.made);
   }
 
  private:
   struct Slot {
-    Part part;
+    MadePart made;
     std::exception_ptr error;
     bool full = false;
   };
@@ -216,7 +94,7 @@ class Epoch::Workers {
     Slot slot;
     slot.full = true;
     try {
-      slot.part = plan_->make(index);
+      slot.made = plan_->make(index);
     } catch (...) {
       slot.error = std::current_exception();
     }
@@ -258,19 +136,17 @@ void Epoch::advance() {
     return;
   }
   const std::int64_t index = next_++;
+  MadePart made;
   if (workers_) {
-    current_ = workers_->take(index);
+    made = workers_->take(index);
   } else {
     try {
-      current_ = plan_->make(index);
+      made = plan_->make(index);
     } catch (const std::exception&) {
       plan_->rethrow(std::current_exception(), index);
     }
   }
-  for (Tensor& view : current_.views) {
-    if (view.device() != plan_->device) view = view.to(plan_->device);
-  }
-  current_.labels = current_.labels.to(plan_->device);
+  current_ = plan_->finish(std::move(made));
   if (!current_.completes_batch) incomplete_ = mark_incomplete_batch();
 }
 

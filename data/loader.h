@@ -112,7 +112,7 @@ class Loader {
   explicit Loader(Split split, LoaderOptions options = {});
 
   // Batches first_batch … batches() - 1 of an epoch (counted from 0), on `device`. Skipped batches cost
-  // nothing.
+  // nothing. Images that are on the CPU go to a GPU as bytes, while it is at work on the batch before.
   Epoch epoch(std::int64_t epoch, Device device = {}, std::int64_t first_batch = 0) const;
 
   std::int64_t batches() const;  // per epoch

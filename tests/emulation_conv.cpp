@@ -6,6 +6,7 @@
 #include <optional>
 #include <set>
 #include <stdexcept>
+#include <thread>
 #include <vector>
 
 #include "catch.h"
@@ -72,7 +73,8 @@ TEST_CASE("problems that differ in anything have plans of their own", "[cuda]") 
   other([](auto& p) { p.alignment = 4; });
   other([](auto& p) { p.tf32 = true; });
   other([](auto& p) { p.deterministic = false; });
-  CHECK(problems.size() == 10);
+  other([](auto& p) { p.adds = true; });
+  CHECK(problems.size() == 11);
   CHECK(problem.str() ==
         "conv2d x f32 [8, 5, 7, 3] weight f32 [4, 3, 3, 3] y f32 [8, 3, 4, 4] stride 2 padding 1");
 }
@@ -136,7 +138,7 @@ TEST_CASE("of several engines the fastest that is admitted is taken", "[cuda]") 
   const auto find = [&](const std::vector<double>& times, int most, std::size_t forgone = 99) {
     tried.clear();
     return cuda::find_fastest(
-        times.size(), most, [&](std::size_t i) { return i != forgone; },
+        cuda::Ways{.count = times.size(), .most = most}, [&](std::size_t i) { return i != forgone; },
         [&](std::size_t i, double shortest) -> std::optional<double> {
           CHECK(shortest >= 1);
           tried.push_back(i);
@@ -164,6 +166,34 @@ TEST_CASE("of several engines the fastest that is admitted is taken", "[cuda]") 
   CHECK(working.error == "engine 0 has failed");
   CHECK(find({0, -1, -1}, 2).way == std::nullopt);
   CHECK(find({}, 16).way == std::nullopt);
+}
+
+TEST_CASE("engines that are compiled at run time are tried last, while there is time", "[cuda]") {
+  std::vector<std::size_t> tried;
+  const auto find = [&](const std::vector<double>& times, int most, double seconds) {
+    tried.clear();
+    return cuda::find_fastest(
+        cuda::Ways{.count = times.size(), .most = most, .first_slow = 3, .slow_seconds = seconds},
+        [](std::size_t) { return true; },
+        [&](std::size_t i, double) -> std::optional<double> {
+          tried.push_back(i);
+          if (i >= 3) std::this_thread::sleep_for(std::chrono::milliseconds(2));
+          if (times[i] < 0) fail("engine {} has failed", i);
+          return times[i];
+        });
+  };
+  using Tried = std::vector<std::size_t>;
+  CHECK(find({5, 6, 7, 4, 3}, 2, 1e9).way == 4u);
+  CHECK(tried == Tried{0, 1, 3, 4});
+  const cuda::Fastest one = find({5, 6, 7, 4, 3}, 2, 1e-3);
+  CHECK(one.way == 3u);
+  CHECK(tried == Tried{0, 1, 3});  // it took longer than there was
+  CHECK(one.slow_seconds >= 2e-3);
+  CHECK(find({5, 6, 7, 4, 3}, 2, 0).way == 0u);
+  CHECK(tried == Tried{0, 1});
+  CHECK(find({-1, -1, -1, -1, 3}, 2, 0).way == 4u);  // nothing else works
+  CHECK(find({5, 6, 7, 4, 3}, 1, 0).way == 0u);
+  CHECK(tried == Tried{0});
 }
 
 }  // namespace lamina::tests

@@ -3,10 +3,16 @@
 #include "emulated_cuda/machine.h"
 
 #include <cstdlib>
+#include <memory>
 #include <numeric>
+#include <thread>
 
 #include "catch.h"
+#include "core/autograd.h"
+#include "core/captured.h"
+#include "core/cuda/check.h"
 #include "core/memory/allocator.h"
+#include "core/ops/ops.h"
 #include "data/loader.h"
 #include "data/sets/synthetic.h"
 #include "layers/resnet.h"
@@ -96,6 +102,54 @@ TEST_CASE("what is uploaded may change as soon as the call returns", "[cuda]") {
   }
 }
 
+namespace {
+
+const data::Split& images_on_cpu() {
+  static const data::Split split = data::synthetic({.height = 8, .width = 8, .train = 200, .test = 10}).train;
+  return split;
+}
+
+// Whether these are the batches of the loader's epoch 1.
+bool are_right(const std::vector<Tensor>& batches, const data::Loader& loader) {
+  std::size_t next = 0;
+  for (const data::Part& part : loader.epoch(1))
+    if (batches.at(next++).to_vector<float>() != part.images().to_vector<float>()) return false;
+  return next == batches.size();
+}
+
+}  // namespace
+
+TEST_CASE("images come to a GPU while it is at work, some batches ahead of it", "[cuda]") {
+  const Device device = pooled_gpu();
+  const data::Loader loader(images_on_cpu(),
+                            {.batch = 20, .augment = data::standard(), .workers = 0, .seed = 2});
+  for (const data::Part& part : loader.epoch(0, device)) part.images().to_vector<float>();  // makes room
+  Tensor at_work = Tensor::full({1}, 1, {.device = device});
+  backend_for(device).synchronize();
+  at_work.fill(2);  // the step of the batch before, which takes long
+  std::vector<Tensor> batches;
+  for (const data::Part& part : loader.epoch(1, device)) {
+    batches.push_back(part.images());
+    if (batches.size() == 4) CHECK(*at_work.data<float>() == 1);  // nothing has waited for it
+  }
+  CHECK(are_right(batches, loader));
+}
+
+TEST_CASE("images do not come into memory that work at hand still writes", "[cuda]") {
+  const Device device = pooled_gpu();
+  const data::Loader loader(images_on_cpu(), {.batch = 40, .workers = 0, .seed = 2});
+  const TensorOptions bytes{DType::u8, device};
+  const Tensor before = Tensor::empty({7680}, bytes);
+  Tensor released = Tensor::empty({7680}, bytes);
+  const Tensor after = Tensor::empty({7680}, bytes);
+  backend_for(device).synchronize();
+  released.fill(255);
+  released = {};  // the next 7680 bytes, those of a batch, lie there
+  std::vector<Tensor> batches;
+  for (const data::Part& part : loader.epoch(1, device)) batches.push_back(part.images());
+  CHECK(are_right(batches, loader));
+}
+
 TEST_CASE("memory that a GPU lacks is an error that says what it has", "[cuda][errors]") {
   const Device device = pooled_gpu();
   Allocator& allocator = backend_for(device).allocator();
@@ -117,6 +171,83 @@ TEST_CASE("memory that a GPU lacks is an error that says what it has", "[cuda][e
   CHECK(held.to_vector<float>() == std::vector<float>(1000));  // the failed call left nothing behind
 }
 
+TEST_CASE("what a broken GPU is found by is said once", "[cuda][errors]") {
+  Tensor x = Tensor::zeros({1}, {.device = Device::cuda()});
+  const Pretence pretence({.broken = true});
+  const std::string first = message_of([&] { x.item(); });
+  CHECK(missing(first, {"cudaErrorIllegalAddress", "every call on this GPU", "CUDA_LAUNCH_BLOCKING=1",
+                        "eager", "compute-sanitizer"}) == "nothing");
+  const std::string second = message_of([&] { x.item(); });
+  CHECK(missing(second, {"cudaErrorIllegalAddress"}) == "nothing");
+  CHECK(second.find("CUDA_LAUNCH_BLOCKING") == std::string::npos);
+}
+
+TEST_CASE("an invalidated capture says what broke it, as far as that is known", "[captured][errors]") {
+  const Device gpu = Device::cuda();
+  const Tensor x = Tensor::full({3}, 2, {.device = gpu});
+  bool checked = true;
+  Captured work(gpu, [&] {
+    void* memory = nullptr;
+    const cudaError_t status = cudaMalloc(&memory, 1);  // not allowed while this thread captures
+    if (status == cudaSuccess) cudaFree(memory);
+    if (checked) message_of([&] { cuda::check_cuda(status, "getting some memory"); });
+    Tensor doubled = x + x;
+  });
+  work.run();
+  CHECK(unexplained([&] { work.run(); },
+                    {"capturing work failed", "cudaErrorStreamCaptureInvalidated", "first call to fail was",
+                     "getting some memory failed", "cudaErrorStreamCaptureUnsupported", "capture = false"}) ==
+        "nothing");
+  checked = false;
+  CHECK(unexplained([&] { work.run(); }, {"cudaErrorStreamCaptureInvalidated", "not allowed while work is",
+                                          "code of one's own"}) == "nothing");
+}
+
+TEST_CASE("gradients that are first made while work is captured survive the replays of other work",
+          "[captured][memory]") {
+  const auto gradients = [](bool capture) {
+    const Device gpu = pooled_gpu();  // whose blocks are parts of segments that graphs share
+    std::vector<Tensor> weights, found;
+    std::vector<std::unique_ptr<Captured>> works;
+    for (const std::int64_t size : {100, 50}) {  // the first one's temporaries cover the second one's memory
+      weights.push_back(Tensor::full({size, size}, 0.5, {.device = gpu}).requires_grad_());
+      const auto work = [weight = weights.back()](const Tensor& x) {
+        const Tensor half = x * 0.5;
+        sum(square(half + half) * weight).backward();
+      };
+      works.push_back(std::make_unique<Captured>(gpu, work, CapturedOptions{.capture = capture}));
+    }
+    int step = 0;  // the second work starts when the first one's graph is there
+    for (const std::size_t which : {0, 0, 1, 0, 1, 0, 1, 1})
+      works[which]->run(Tensor::full(weights[which].shape(), step++, {.device = gpu}));
+    for (const Tensor& weight : weights) found.push_back(weight.grad().clone());
+    return found;
+  };
+  const std::vector<Tensor> expected = gradients(false), found = gradients(true);
+  // 0² + 1² + 3² + 5² and 2² + 4² + 6² + 7², which are exact.
+  CHECK(expected[0].to_vector<float>()[7] == 35);
+  CHECK(expected[1].to_vector<float>()[7] == 105);
+  for (std::size_t i = 0; i < 2; ++i) CHECK(found[i].to_vector<float>() == expected[i].to_vector<float>());
+}
+
+TEST_CASE("another thread's tensors, made while work is captured, keep what they hold",
+          "[captured][memory]") {
+  const Device gpu = pooled_gpu();
+  Tensor total = Tensor::zeros({100}, {.device = gpu}), elsewhere;
+  Captured work(gpu, [&](const Tensor& x) {
+    backend_for(gpu).accumulate(square(x * 2.0 + x), total);  // whose temporaries are free again
+    if (!elsewhere.defined()) std::thread([&] { elsewhere = Tensor::empty({100}, {.device = gpu}); }).join();
+  });
+  const Tensor x = Tensor::full({100}, 1, {.device = gpu});
+  work.run(x);
+  elsewhere = {};
+  work.run(x);  // captured
+  elsewhere.fill(5);
+  for (int i = 0; i < 3; ++i) work.run(x);
+  CHECK(elsewhere.to_vector<float>() == std::vector<float>(100, 5));
+  CHECK(total.to_vector<float>() == std::vector<float>(100, 5 * 9));
+}
+
 TEST_CASE("sums with the same total are not added up by the same kernel", "[cuda]") {
   Backend& gpu = backend_for(Device::cuda());
   std::vector<Backend::Accumulation> sums(10);
@@ -131,6 +262,23 @@ TEST_CASE("sums with the same total are not added up by the same kernel", "[cuda
   sums[6].total = sums[2].total;
   CHECK(kernels() == 2);
   CHECK(sums[2].total.to_vector<float>() == std::vector<float>(5, 3));
+}
+
+TEST_CASE("gradients that join at a convolution's input take no launch of their own", "[cuda]") {
+  const TensorOptions on_gpu{.device = pooled_gpu()};  // where releasing memory waits for nothing
+  const Conv2dOptions options{.padding = 1};
+  const Tensor a = Tensor::full({4, 3, 3, 4}, 0.5, on_gpu), b = a.clone();
+  const auto leaf = [&] { return Tensor::full({1, 4, 4, 4}, 1, on_gpu).requires_grad_(); };
+  const auto launches = [&](const Tensor& x, const Tensor& y, std::initializer_list<Tensor> wanted) {
+    const Tensor loss = conv2d(x, a, options) + conv2d(y, b, options);
+    const Tensor from_above = Tensor::full(loss.shape(), 1, on_gpu);
+    backend_for(on_gpu.device).synchronize();
+    const std::vector<Tensor> gradients = grad(loss, wanted, from_above);
+    return emulated_backlog();
+  };
+  const Tensor x = leaf(), y = leaf();
+  CHECK(launches(x, y, {x, y}) > 0);
+  CHECK(launches(x, x, {x}) == launches(x, y, {x, y}));
 }
 
 #ifdef LAMINA_CUDA  // else the library's optimizers know no GPU

@@ -53,11 +53,33 @@ TEST_CASE("convolutions in bf16, in all three directions", "[cuda][bf16]") {
     gpu().conv2d_grad_input(cuda_grad, cuda_weight, options, cuda_grad_x);
     CHECK(beyond_rounding(cuda_grad_x, grad_x, transforms) == 0);
 
+    // To a gradient that nearly cancels it, so that a product rounded before it is added shows.
+    Tensor cuda_sum = to_bf16(affine(to_f32(cuda_grad_x), -1, 0.125)), sum = to_f32(cuda_sum);
+    cpu_backend().conv2d_add_grad_input(grad, weight, options, sum);
+    gpu().conv2d_add_grad_input(cuda_grad, cuda_weight, options, cuda_sum);
+    CHECK(beyond_rounding(cuda_sum, sum, transforms) == 0);
+
     Tensor grad_weight = Tensor::empty(weight_shape), cuda_grad_weight = on_gpu(weight_shape, DType::bf16);
     cpu_backend().conv2d_grad_weight(grad, x, options, grad_weight);
     gpu().conv2d_grad_weight(cuda_grad, cuda_x, options, cuda_grad_weight);
     CHECK(beyond_rounding(cuda_grad_weight, grad_weight, transforms) == 0);
   }
+}
+
+TEST_CASE("gradients that join at a convolution's input are added by it, as on the CPU", "[cuda][bf16]") {
+  const Conv2dOptions options{.padding = 1};
+  const auto gradients = [&](Device device) {
+    const auto place = [&](const Tensor& x) { return x.to(device).requires_grad_(); };
+    const Tensor x = place(draw_coarse({2, 6, 6, 16}, 1)), a = place(draw_coarse({16, 3, 3, 16}, 2)),
+                 b = place(draw_coarse({16, 3, 3, 16}, 3));
+    const Tensor input = x * 2.0, kept = draw_coarse(x.shape(), 4).to(device), before = kept.clone();
+    const Tensor output = conv2d(input, a, options) + conv2d(input, b, options) + input;
+    const std::vector<Tensor> found = grad(output, {input, x}, kept);
+    CHECK(same_bits(kept, before));  // the caller's, which also goes to `input`
+    return found;
+  };
+  const std::vector<Tensor> cpu = gradients(Device::cpu()), cuda = gradients(Device::cuda());
+  for (std::size_t i = 0; i < cpu.size(); ++i) CHECK(relative_error(cuda[i], cpu[i]) <= transforms);
 }
 
 TEST_CASE("products in bf16, of matrices and their transposes", "[cuda][bf16]") {

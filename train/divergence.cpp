@@ -38,10 +38,11 @@ std::string find_non_finite(Objective& objective, const data::Loader& loader, st
   return "every op by itself is finite now: sums over the batch overflow, or dropout drew other masks";
 }
 
-std::string find_non_finite(Objective& objective, const data::Split& split, const EvaluateOptions& options) {
+std::string find_non_finite(Objective& objective, const data::Split& split, EvaluateOptions options) {
   const std::string damaged = describe_non_finite(objective.module().state());
   if (!damaged.empty()) return damaged;
-  const FiniteCheck check_every_op;
+  const FiniteCheck check_every_op;  // which reads results back
+  options.capture = false;
   try {
     evaluate(objective, split, options);
   } catch (const Error& error) {

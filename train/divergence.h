@@ -19,6 +19,6 @@ std::string find_non_finite(Objective& objective, const data::Loader& loader, st
 
 // The same of what evaluate() does with a split in evaluation mode; of tensors, running statistics are looked
 // at as well.
-std::string find_non_finite(Objective& objective, const data::Split& split, const EvaluateOptions& options);
+std::string find_non_finite(Objective& objective, const data::Split& split, EvaluateOptions options);
 
 }  // namespace lamina::train

@@ -15,39 +15,21 @@
 #include "train/top_count.h"
 
 namespace lamina {
-namespace {
 
-// Measures batches; each has a row of sums on the device.
-class Evaluator {
+// Measures batches of one size.
+class Evaluator::Batches {
  public:
-  Evaluator(Objective& objective, Device device, std::int64_t batches)
+  Batches(Objective& objective, const EvaluateOptions& options)
       : objective_(objective),
-        columns_(static_cast<std::int64_t>(objective.metrics().size()) + 1),
-        batch_sums_(Tensor::empty({columns_}, {DType::f32, device})),
-        sums_(Tensor::empty({batches, columns_}, {DType::f32, device})),
-        measure_(device, [this](std::span<const Tensor> inputs) { measure(inputs); }) {}
-  Evaluator(const Evaluator&) = delete;
-  Evaluator& operator=(const Evaluator&) = delete;
+        sums_(Tensor::empty({std::ssize(objective.metrics()) + 1}, {DType::f32, options.device})),
+        measure_(options.device, [this](std::span<const Tensor> inputs) { measure(inputs); },
+                 {.capture = options.capture}) {}
 
-  void add(const data::Part& part) {
+  const Tensor& measure(const data::Part& part) {  // [columns], until the next batch
     std::vector<Tensor> inputs = part.views;
     inputs.push_back(part.labels);
     measure_.run(inputs);
-    sums_.rows(std::ssize(sizes_), 1).view({columns_}).copy_from(batch_sums_);
-    sizes_.push_back(part.size());
-    samples_ += part.size();
-  }
-  std::int64_t samples() const { return samples_; }
-
-  Metrics result() const {  // waits for the device
-    const std::vector<float> rows = sums_.rows(0, std::ssize(sizes_)).to_vector<float>();
-    const std::vector<double> sums(rows.begin(), rows.end());
-    const auto columns = static_cast<std::size_t>(columns_);
-    Metrics total;
-    total.sums.resize(columns - 1);
-    for (std::size_t i = 0; i < sizes_.size(); ++i)
-      total.add(metrics_from_sums(sums.data() + i * columns, columns, sizes_[i]));
-    return total;
+    return sums_;
   }
 
  private:
@@ -56,32 +38,46 @@ class Evaluator {
     part.views.assign(inputs.begin(), inputs.end() - 1);
     part.labels = inputs.back();
     part.batch_samples = part.size();
-    batch_sums_.fill(0);
-    accumulate_evaluation(objective_, part, batch_sums_);
+    sums_.fill(0);
+    accumulate_evaluation(objective_, part, sums_);
   }
 
   Objective& objective_;
-  std::int64_t columns_;
-  Tensor batch_sums_, sums_;         // [columns], [batches, columns]
-  std::vector<std::int64_t> sizes_;  // samples of each batch so far
-  std::int64_t samples_ = 0;
+  Tensor sums_;
   Captured measure_;
 };
 
-// `measured` is told of every batch.
-Metrics evaluate_with(Objective& objective, const data::Split& split, const EvaluateOptions& options,
-                      const std::function<void()>& measured) {
-  const NoGrad no_grad;
-  const EvalMode eval_mode(objective.module());
-  const data::Loader loader = data::evaluation_loader(split, options.batch, options.workers);
-  Evaluator evaluator(objective, options.device, loader.batches());
-  for (const data::Part& part : loader.epoch(0, options.device)) {
-    evaluator.add(part);
-    measured();
-    if (options.keep_going && !options.keep_going(evaluator.samples())) break;
+namespace {
+
+// The sums of every batch, which stay on the device until the end.
+class BatchSums {
+ public:
+  BatchSums(std::int64_t batches, std::int64_t columns, Device device)
+      : rows_(Tensor::empty({batches, columns}, {DType::f32, device})) {}
+
+  void add(const Tensor& sums, std::int64_t samples) {
+    rows_.rows(std::ssize(sizes_), 1).view(sums.shape()).copy_from(sums);
+    sizes_.push_back(samples);
+    samples_ += samples;
   }
-  return evaluator.result();
-}
+  std::int64_t samples() const { return samples_; }
+
+  Metrics total() const {  // waits for the device
+    const std::vector<float> rows = rows_.rows(0, std::ssize(sizes_)).to_vector<float>();
+    const std::vector<double> sums(rows.begin(), rows.end());
+    const auto columns = static_cast<std::size_t>(rows_.size(1));
+    Metrics total;
+    total.sums.resize(columns - 1);
+    for (std::size_t i = 0; i < sizes_.size(); ++i)
+      total.add(metrics_from_sums(sums.data() + i * columns, columns, sizes_[i]));
+    return total;
+  }
+
+ private:
+  Tensor rows_;                      // [batches, columns]
+  std::vector<std::int64_t> sizes_;  // samples of each batch so far
+  std::int64_t samples_ = 0;
+};
 
 // A classification that lets its logits be looked at.
 class OpenClassification final : public Objective {
@@ -150,14 +146,35 @@ class ClassCounts {
 
 }  // namespace
 
+Evaluator::Evaluator(Objective& objective, EvaluateOptions options)
+    : objective_(objective), options_(std::move(options)) {}
+Evaluator::~Evaluator() = default;
+
+Metrics Evaluator::evaluate(const data::Split& split, const std::function<bool(std::int64_t)>& keep_going) {
+  const NoGrad no_grad;
+  const EvalMode eval_mode(objective_.module());
+  const data::Loader loader = data::evaluation_loader(split, options_.batch, options_.workers);
+  BatchSums sums(loader.batches(), std::ssize(objective_.metrics()) + 1, options_.device);
+  for (const data::Part& part : loader.epoch(0, options_.device)) {
+    std::unique_ptr<Batches>& batches = by_size_[part.size()];
+    if (batches == nullptr) batches = std::make_unique<Batches>(objective_, options_);
+    sums.add(batches->measure(part), part.size());
+    if (keep_going && !keep_going(sums.samples())) break;
+  }
+  return sums.total();
+}
+
 Metrics evaluate(Objective& objective, const data::Split& split, const EvaluateOptions& options) {
-  return evaluate_with(objective, split, options, [] {});
+  return Evaluator(objective, options).evaluate(split, options.keep_going);
 }
 
 Evaluation evaluate(Module& net, const data::Split& split, const EvaluateOptions& options) {
   OpenClassification objective(net);
   ClassCounts counts(split);
-  const Metrics metrics = evaluate_with(objective, split, options, [&] { counts.add(objective.logits()); });
+  const Metrics metrics = Evaluator(objective, options).evaluate(split, [&](std::int64_t samples) {
+    counts.add(objective.logits());
+    return !options.keep_going || options.keep_going(samples);
+  });
   Evaluation result{.loss = metrics.loss(),
                     .accuracy = metrics.mean(0),
                     .correct = static_cast<std::int64_t>(metrics.sums.front()),

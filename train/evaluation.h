@@ -3,6 +3,8 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
+#include <memory>
 #include <vector>
 
 #include "data/loader.h"
@@ -17,6 +19,29 @@ struct EvaluateOptions {
   int workers = 2;
   Device device = {};
   std::function<bool(std::int64_t samples)> keep_going = {};  // called after every batch; false ends it there
+  bool capture = true;  // on a GPU: batches as a graph (core/captured.h)
+};
+
+// Evaluations of one objective, one after another, as between epochs. On a GPU the work on a batch is
+// captured once for each size of batch, and replayed in later evaluations too, so the module's tensors must
+// stay where they are. Until it is destroyed it keeps the images of a batch of each size.
+class Evaluator {
+ public:
+  // The objective must outlive it. Of the options `keep_going` is each evaluation's own.
+  Evaluator(Objective& objective, EvaluateOptions options);
+  ~Evaluator();
+  Evaluator(const Evaluator&) = delete;
+  Evaluator& operator=(const Evaluator&) = delete;
+
+  // As evaluate() below.
+  Metrics evaluate(const data::Split& split, const std::function<bool(std::int64_t)>& keep_going = {});
+
+ private:
+  class Batches;  // of one size
+
+  Objective& objective_;
+  EvaluateOptions options_;
+  std::map<std::int64_t, std::unique_ptr<Batches>> by_size_;
 };
 
 // What the objective's evaluate() gives, over all samples of the split, or as many as keep_going let pass.

@@ -176,6 +176,7 @@ class Trainer {
   std::unique_ptr<train::RunLogs> logs_;
   std::unique_ptr<train::TrainingStep> step_;
   std::unique_ptr<WeightAverage> average_;  // null: none
+  std::unique_ptr<Evaluator> evaluator_;    // made at the first evaluation
   TensorFile best_;                         // weights of the best epoch, where they are kept
   TrainingPosition position_;
   std::vector<std::int64_t> checkpoints_;  // steps of the last ones that are known or taken to be whole

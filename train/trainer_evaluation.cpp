@@ -20,19 +20,22 @@ std::int64_t Trainer::test_batch() const {
 }
 
 EvaluateOptions Trainer::evaluate_options() const {
-  return {.batch = test_batch(), .workers = options_.test_workers, .device = device()};
+  return {.batch = test_batch(),
+          .workers = options_.test_workers,
+          .device = device(),
+          .capture = options_.capture};
 }
 
 bool Trainer::measure(const data::Split& split, Metrics& metrics) {
   const AveragedWeights averaged(average_.get());
-  EvaluateOptions options = evaluate_options();
+  if (evaluator_ == nullptr) evaluator_ = std::make_unique<Evaluator>(objective_, evaluate_options());
   const data::Split share = ranks_.share_of(split);
-  options.keep_going = [&](std::int64_t samples) {
+  const auto keep_going = [&](std::int64_t samples) {
     observers_.tell([&](Observer& observer) { observer.testing(samples, share.size()); });
     return !interrupted() || samples == share.size();
   };
   metrics = {.sums = std::vector<double>(objective_.metrics().size())};
-  if (share.size() > 0) metrics = evaluate(objective_, share, options);
+  if (share.size() > 0) metrics = evaluator_->evaluate(share, keep_going);
   check_observers();
   ranks_.add_up(metrics);
   if (metrics.samples < split.size()) return false;

@@ -71,6 +71,10 @@ class CpuBackend final : public Backend {
                           double smoothing, Tensor& grad_logits) override;
   void one_hot(const Tensor& labels, double smoothing, Tensor& target) override;
   void dropout_mask(const Tensor& draw, std::uint64_t seed, double keep, Tensor& mask) override;
+  void crop_host_images(const Tensor& images, std::span<const Crop> crops, std::span<const float> mean,
+                        std::span<const float> std, Tensor& out) override {
+    crop_images(images, crops, mean, std, out);
+  }
   void crop_images(const Tensor& images, std::span<const Crop> crops, std::span<const float> mean,
                    std::span<const float> std, Tensor& out) override;
   void make_views(const Tensor& images, std::span<const View> views, Tensor& out) override;

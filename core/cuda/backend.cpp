@@ -151,6 +151,12 @@ void CudaBackend::copy_from_host(const void* source, Tensor& to) {
   gpu_->staging.upload(source, to.bytes(), to.raw(), stream());
 }
 
+void CudaBackend::crop_host_images(const Tensor& images, std::span<const Crop> crops,
+                                   std::span<const float> mean, std::span<const float> std, Tensor& out) {
+  gpu_->images.run(images, device(), stream(),
+                   [&](const Tensor& copy) { crop_images(copy, crops, mean, std, out); });
+}
+
 void CudaBackend::copy_to_host(const Tensor& from, void* destination) {
   cuda::check_not_capturing(stream(), "reading from the GPU");
   if (from.bytes() > 0)

@@ -10,6 +10,7 @@ namespace lamina::cuda {
 // What `work` hands to the stream, ready to be launched. Throws what the work throws.
 template <typename Work>
 OwnedExecutableGraph capture(cudaStream_t stream, const Work& work) {
+  begin_failures_of_capture();
   check_cuda(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal), "capturing work");
   std::exception_ptr error;
   try {

@@ -9,12 +9,14 @@
 
 namespace lamina::cuda {
 
+// Throws DeviceError. The first message of a capture explains what fails after it.
+[[noreturn]] void fail_device(const std::string& message);
+[[noreturn]] void fail_cuda(cudaError_t status, const char* doing);
+void begin_failures_of_capture();  // on this thread: there have been none
+
 // check_cuda(cudaMalloc(…), "allocating"): throws DeviceError naming what was being done.
 inline void check_cuda(cudaError_t status, const char* doing) {
-  if (status == cudaSuccess) return;
-  cudaGetLastError();  // or the next launch would report it
-  throw DeviceError(
-      fmt::format("CUDA: {} failed: {} ({})", doing, cudaGetErrorString(status), cudaGetErrorName(status)));
+  if (status != cudaSuccess) fail_cuda(status, doing);
 }
 
 // Of a kernel just handed to the GPU. What goes wrong while it runs shows at the next synchronisation.

@@ -41,6 +41,14 @@ void CudaBackend::conv2d_grad_input(const Tensor& grad, const Tensor& weight, co
                          {grad_x.raw(), weight.raw(), grad.raw()}, {allocator(), stream()});
 }
 
+void CudaBackend::conv2d_add_grad_input(const Tensor& grad, const Tensor& weight,
+                                        const Conv2dOptions& options, Tensor& sum) {
+  if (is_empty(sum, weight, grad)) return;
+  cuda::ConvProblem problem = problem_of(cuda::ConvDirection::grad_input, sum, weight, grad, options);
+  problem.adds = true;
+  gpu_->convolutions.run(problem, {sum.raw(), weight.raw(), grad.raw()}, {allocator(), stream()});
+}
+
 // cuDNN has no engine that writes f32 from bf16 inputs: the gradient is rounded once, then widened.
 void CudaBackend::conv2d_grad_weight(const Tensor& grad, const Tensor& x, const Conv2dOptions& options,
                                      Tensor& grad_weight) {

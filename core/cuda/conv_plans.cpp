@@ -1,6 +1,7 @@
 #include "core/cuda/conv_plans.h"
 
 #include <algorithm>
+#include <chrono>
 #include <limits>
 #include <map>
 #include <mutex>
@@ -18,6 +19,9 @@ constexpr int most_tried = 16;       // of cuDNN's proposals: engines come with 
 constexpr int timings = 3;           // of each, the shortest counts
 constexpr double most_runs = 20;     // in one timing
 constexpr double long_enough = 0.2;  // of a timing, in milliseconds
+// Spent on engines that compile at run time, whose choice is noted like any other: for one problem, and in
+// all.
+constexpr double compiling_one = 2, compiling_all = 20;  // seconds
 constexpr std::size_t workspace_limit = std::size_t{1} << 30;
 
 // What a choice depends on: cuDNN proposes the same engines in the same order while this stays the same.
@@ -57,9 +61,9 @@ class ConvPlans::Choices {
   Target target() const { return {.handle = handle_.get()}; }
   const Choice& choice_for(const ConvProblem& problem, const ConvPointers& pointers,
                            const Resources& resources);
-  Choice choose(const ConvProblem& problem, const ConvPointers& pointers, const Resources& resources) const;
+  Choice choose(const ConvProblem& problem, const ConvPointers& pointers, const Resources& resources);
   Trial try_engines(const ConvProblem& problem, const std::vector<Engine>& engines, int most,
-                    const ConvPointers& pointers, const Resources& resources) const;
+                    const ConvPointers& pointers, const Resources& resources);
   std::optional<Trial> make_known(const std::vector<Engine>& engines, int engine) const;
   void execute(const ConvPlan& plan, const ConvPointers& pointers, const Resources& resources) const;
   double milliseconds(const ConvPlan& plan, const ConvPointers& pointers, const Resources& resources,
@@ -68,6 +72,7 @@ class ConvPlans::Choices {
   mutable std::mutex mutex_;
   CudnnHandle handle_;  // made when first used
   std::map<ConvProblem, Choice> choices_;
+  double compiling_seconds_ = compiling_all;  // that are left
 };
 
 void ConvPlans::Choices::run(const ConvProblem& problem, const ConvPointers& pointers,
@@ -124,7 +129,8 @@ const ConvPlans::Choices::Choice& ConvPlans::Choices::choice_for(const ConvProbl
 // repeatable: the first that cuDNN proposes.
 ConvPlans::Choices::Choice ConvPlans::Choices::choose(const ConvProblem& problem,
                                                       const ConvPointers& pointers,
-                                                      const Resources& resources) const {
+                                                      const Resources& resources) {
+  const auto start = std::chrono::steady_clock::now();
   ConvGraph graph = make_graph(target(), problem);
   std::vector<Engine> engines = engines_for(target(), graph, problem);
   std::optional<Trial> trial;
@@ -138,6 +144,10 @@ ConvPlans::Choices::Choice ConvPlans::Choices::choose(const ConvProblem& problem
     const int most = problem.deterministic ? 1 : most_tried;
     trial = try_engines(problem, engines, most, pointers, resources);
   }
+  const std::chrono::duration<double> spent = std::chrono::steady_clock::now() - start;
+  trial->description +=
+      fmt::format("; {} proposed, {} of them compiled at run time; {:.2f} s", engines.size(),
+                  std::ranges::count_if(engines, &Engine::compiles), spent.count());
   return {std::move(graph), std::move(engines[trial->engine]), std::move(*trial)};
 }
 
@@ -152,21 +162,36 @@ std::optional<ConvPlans::Choices::Trial> ConvPlans::Choices::make_known(const st
   return Trial{index, std::move(*plan), std::move(description)};
 }
 
-// The fastest of the first `most` engines that work, by their time on the problem itself: its output is
-// written by each in turn.
+// The fastest of the first `most` engines that work, and of those compiled at run time, by their time on the
+// problem itself: its output is written by each in turn, or a copy of one that they add to.
 ConvPlans::Choices::Trial ConvPlans::Choices::try_engines(const ConvProblem& problem,
                                                           const std::vector<Engine>& engines, int most,
                                                           const ConvPointers& pointers,
-                                                          const Resources& resources) const {
+                                                          const Resources& resources) {
+  const Scratch<std::byte> copy(resources.allocator,
+                                static_cast<std::int64_t>(problem.adds ? problem.x.bytes() : 0));
+  ConvPointers timed = pointers;
+  if (problem.adds) {
+    timed.x = copy.data();
+    check_cuda(
+        cudaMemcpyAsync(timed.x, pointers.x, problem.x.bytes(), cudaMemcpyDeviceToDevice, resources.stream),
+        "copying on the GPU");
+  }
   std::vector<std::optional<ConvPlan>> plans(engines.size());
   const auto admitted = [&](std::size_t i) { return engines[i].deterministic || !problem.deterministic; };
   const auto time = [&](std::size_t i, double shortest) -> std::optional<double> {
     cudaGetLastError();  // what an engine that failed has left behind
     plans[i] = make_plan(target(), engines[i]);
     if (!plans[i].has_value() || plans[i]->workspace_bytes > workspace_limit) return std::nullopt;
-    return milliseconds(*plans[i], pointers, resources, shortest);
+    return milliseconds(*plans[i], timed, resources, shortest);
   };
-  const Fastest fastest = find_fastest(engines.size(), most, admitted, time);
+  const auto compiled = std::ranges::find_if(engines, &Engine::compiles) - engines.begin();
+  const Ways ways{.count = engines.size(),
+                  .most = most,
+                  .first_slow = static_cast<std::size_t>(compiled),
+                  .slow_seconds = most == 1 ? 0 : std::min(compiling_one, compiling_seconds_)};
+  const Fastest fastest = find_fastest(ways, admitted, time);
+  compiling_seconds_ -= fastest.slow_seconds;
   cudaGetLastError();
   check(fastest.way.has_value(), "{}: cuDNN has no {}engine for it on this GPU: {}; {}", problem.str(),
         problem.deterministic ? "deterministic " : "",

@@ -30,6 +30,11 @@ struct ConvTensor {
       : extents(nchw_extents(tensor.shape())), dtype(tensor.dtype()) {}
   auto operator<=>(const ConvTensor&) const = default;  // NOLINT(modernize-use-nullptr): a false alarm
 
+  std::size_t bytes() const {
+    const std::int64_t elements = extents[0] * extents[1] * extents[2] * extents[3];
+    return static_cast<std::size_t>(elements) * size_of(dtype);
+  }
+
   std::string str() const {  // as Tensor::str, without the device
     return fmt::format("{} [{}, {}, {}, {}]", name_of(dtype), extents[0], extents[2], extents[3], extents[1]);
   }
@@ -41,14 +46,15 @@ struct ConvProblem {
   int stride, padding;
   std::int64_t alignment;  // of all three in memory, in bytes
   bool tf32, deterministic;
+  bool adds = false;  // to what the output holds, in f32 before the sum is rounded; grad_input alone
 
   auto operator<=>(const ConvProblem&) const = default;  // NOLINT(modernize-use-nullptr)
 
   std::string str() const {
     static constexpr std::array<const char*, 3> names{"conv2d", "conv2d_grad_input", "conv2d_grad_weight"};
     return fmt::format("{} x {} weight {} y {} stride {} padding {}",
-                       names[static_cast<std::size_t>(direction)], x.str(), weight.str(), y.str(), stride,
-                       padding);
+                       adds ? "conv2d_add_grad_input" : names[static_cast<std::size_t>(direction)], x.str(),
+                       weight.str(), y.str(), stride, padding);
   }
 };
 

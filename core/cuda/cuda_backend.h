@@ -53,6 +53,8 @@ class CudaBackend final : public Backend {
   void conv2d(const Tensor& x, const Tensor& weight, const Conv2dOptions& options, Tensor& y) override;
   void conv2d_grad_input(const Tensor& grad, const Tensor& weight, const Conv2dOptions& options,
                          Tensor& grad_x) override;
+  void conv2d_add_grad_input(const Tensor& grad, const Tensor& weight, const Conv2dOptions& options,
+                             Tensor& sum) override;
   void conv2d_grad_weight(const Tensor& grad, const Tensor& x, const Conv2dOptions& options,
                           Tensor& grad_weight) override;
   void batch_norm(const Tensor& x, const BatchNormParams& params, const Tensor& residual,
@@ -84,6 +86,8 @@ class CudaBackend final : public Backend {
   void dropout_mask(const Tensor& draw, std::uint64_t seed, double keep, Tensor& mask) override;
   void crop_images(const Tensor& images, std::span<const Crop> crops, std::span<const float> mean,
                    std::span<const float> std, Tensor& out) override;
+  void crop_host_images(const Tensor& images, std::span<const Crop> crops, std::span<const float> mean,
+                        std::span<const float> std, Tensor& out) override;
   void make_views(const Tensor& images, std::span<const View> views, Tensor& out) override;
 
  private:

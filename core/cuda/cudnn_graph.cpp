@@ -172,7 +172,7 @@ ConvGraph make_graph(const Target& target, const ConvProblem& problem) {
       .set(names.y, made.y)
       .set(names.convolution, made.convolution)
       .set(names.alpha, 1.0f)  // output = alpha * result + beta * output
-      .set(names.beta, 0.0f)
+      .set(names.beta, problem.adds ? 1.0f : 0.0f)
       .finalize("describing a convolution");
   if (target.handle != nullptr) made.graph.set(CUDNN_ATTR_OPERATIONGRAPH_HANDLE, target.handle);
   made.graph.set(CUDNN_ATTR_OPERATIONGRAPH_OPS, made.operation).finalize("making the graph of a convolution");
@@ -199,14 +199,18 @@ std::vector<Engine> propose_engines(const Target& target, const ConvGraph& graph
     const auto noted = [&](cudnnBackendNumericalNote_t note) {
       return std::ranges::find(notes, note) != notes.end();
     };
+    const auto behavior = engine[0].get<cudnnBackendBehaviorNote_t>(
+        CUDNN_ATTR_ENGINE_BEHAVIOR_NOTE, CUDNN_TYPE_BEHAVIOR_NOTE, CUDNN_BEHAVIOR_NOTE_TYPE_COUNT);
     // On f32, tensor cores mean TF32.
     const bool rounds = dtype == DType::f32 && (noted(CUDNN_NUMERICAL_NOTE_TENSOR_CORE) ||
                                                 noted(CUDNN_NUMERICAL_NOTE_DOWN_CONVERT_INPUTS));
-    engines.push_back({.configuration = std::move(configuration),
-                       .number = engine[0].get(CUDNN_ATTR_ENGINE_GLOBAL_INDEX),
-                       .deterministic = !noted(CUDNN_NUMERICAL_NOTE_NONDETERMINISTIC),
-                       .rounds_inputs = rounds,
-                       .rounds_sums = noted(CUDNN_NUMERICAL_NOTE_REDUCED_PRECISION_REDUCTION)});
+    engines.push_back(
+        {.configuration = std::move(configuration),
+         .number = engine[0].get(CUDNN_ATTR_ENGINE_GLOBAL_INDEX),
+         .deterministic = !noted(CUDNN_NUMERICAL_NOTE_NONDETERMINISTIC),
+         .rounds_inputs = rounds,
+         .rounds_sums = noted(CUDNN_NUMERICAL_NOTE_REDUCED_PRECISION_REDUCTION),
+         .compiles = std::ranges::find(behavior, CUDNN_BEHAVIOR_NOTE_RUNTIME_COMPILATION) != behavior.end()});
   }
   return engines;
 }
@@ -219,6 +223,7 @@ std::vector<Engine> engines_for(const Target& target, const ConvGraph& graph, co
       engines.push_back(std::move(engine));
     }
   }
+  std::ranges::stable_partition(engines, [](const Engine& engine) { return !engine.compiles; });
   return engines;
 }
 

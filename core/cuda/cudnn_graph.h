@@ -75,12 +75,13 @@ struct Engine {
   bool deterministic;
   bool rounds_inputs;  // f32 ones, to TF32 or less
   bool rounds_sums;    // to less than f32
+  bool compiles;       // at run time, when its plan is made: 0.2 to 4 s
 };
 // What cuDNN's heuristics propose, the fastest by their estimate first.
 std::vector<Engine> propose_engines(const Target& target, const ConvGraph& graph, cudnnBackendHeurMode_t mode,
                                     DType dtype);
 // Of all of them those that compute the problem as wanted: sums in f32, inputs rounded only if TF32 is
-// allowed.
+// allowed. Those that compile at run time come last.
 std::vector<Engine> engines_for(const Target& target, const ConvGraph& graph, const ConvProblem& problem);
 
 struct ConvPlan {

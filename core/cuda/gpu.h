@@ -5,6 +5,7 @@
 #include "core/cuda/allocator.h"
 #include "core/cuda/conv_plans.h"
 #include "core/cuda/cuda_backend.h"
+#include "core/cuda/image_upload.h"
 #include "core/cuda/matmul_plans.h"
 #include "core/cuda/owned.h"
 #include "core/cuda/staging.h"
@@ -17,6 +18,7 @@ struct CudaBackend::Gpu {
   cuda::OwnedStream stream;
   std::unique_ptr<cuda::GpuAllocator> allocator;
   cuda::Staging staging;
+  cuda::ImageUpload images;
   cuda::MatmulPlans matmuls;
   cuda::ConvPlans convolutions;
 };

@@ -5,8 +5,8 @@
 #include <cublasLt.h>
 #include <cudnn.h>
 
-#include <initializer_list>
 #include <string>
+#include <vector>
 
 #include "core/cuda/check.h"
 
@@ -15,7 +15,7 @@ namespace lamina::cuda {
 class SharedLibrary {  // stays open until the program ends
  public:
   // The first of these files that can be opened. Throws Error naming them all and `advice`.
-  SharedLibrary(const char* name, std::initializer_list<const char*> files, const char* advice);
+  SharedLibrary(const char* name, const std::vector<std::string>& files, const char* advice);
 
   struct Function {
     void* address;
@@ -26,9 +26,11 @@ class SharedLibrary {  // stays open until the program ends
   };
   Function function(const char* symbol) const;  // throws Error if the library lacks it
   std::string folder() const;                   // where it was found, with a slash at the end
+  std::string file() const;                     // the path that was opened
 
  private:
   const char* name_;
+  std::string file_;
   void* library_ = nullptr;
 };
 
@@ -36,6 +38,7 @@ class SharedLibrary {  // stays open until the program ends
 struct Cublas {
   SharedLibrary library;
 #define LAMINA_FUNCTION(name) decltype(&::name) name = library.function(#name)
+  LAMINA_FUNCTION(cublasLtGetVersion);
   LAMINA_FUNCTION(cublasLtCreate);
   LAMINA_FUNCTION(cublasLtDestroy);
   LAMINA_FUNCTION(cublasLtGetStatusString);
@@ -71,7 +74,7 @@ struct Cudnn {
 // Throw Error if the library cannot be opened, or cuDNN is older than 9.
 const Cublas& cublas();
 const Cudnn& cudnn();
-Cudnn open_cudnn(std::initializer_list<const char*> files);  // the first of them that there is
+Cudnn open_cudnn(const std::vector<std::string>& files);  // the first of them that there is
 
 // As check_cuda.
 void check_cublas(cublasStatus_t status, const char* doing);

@@ -89,8 +89,9 @@ void ConvPlans::run(const ConvProblem& problem, const ConvPointers& pointers, co
         return write(out, problem.y, y);
       }
       case ConvDirection::grad_input: {
-        Tensor out = Tensor::empty(nhwc(problem.x));
-        cpu.conv2d_grad_input(read(problem.y, y), read(problem.weight, weight), options, out);
+        Tensor out = problem.adds ? read(problem.x, x) : Tensor::empty(nhwc(problem.x));
+        const auto kernel = problem.adds ? &Backend::conv2d_add_grad_input : &Backend::conv2d_grad_input;
+        (cpu.*kernel)(read(problem.y, y), read(problem.weight, weight), options, out);
         return write(out, problem.x, x);
       }
       case ConvDirection::grad_weight: {
@@ -103,6 +104,8 @@ void ConvPlans::run(const ConvProblem& problem, const ConvPointers& pointers, co
 }
 
 }  // namespace cuda
+
+std::vector<std::string> cuda_libraries() { return {"the CPU's convolutions and products"}; }
 
 std::string cuda_obstacle(int) { return ""; }  // the libraries are above
 

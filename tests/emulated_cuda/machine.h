@@ -10,6 +10,7 @@ struct EmulatedMachine {
   int gpus = 2;
   int compute_capability = 90;
   std::size_t memory = std::size_t{16} << 30;  // of each GPU, in bytes
+  bool broken = false;                         // a kernel has read where it must not
 };
 EmulatedMachine& emulated_machine();
 

@@ -35,9 +35,12 @@ struct CUstream_st {
   bool capture_failed = false;
 };
 struct CUevent_st {
-  cudaStream_t stream = nullptr;  // where it was last recorded
-  bool passed = true;
-  Clock::time_point time{};
+  struct Mark {
+    cudaStream_t stream = nullptr;
+    bool passed = true;
+    Clock::time_point time{};
+  };
+  std::shared_ptr<Mark> mark = std::make_shared<Mark>();  // where it was last recorded
 };
 
 namespace {
@@ -54,6 +57,11 @@ cudaError_t report(cudaError_t error) {
   return error;
 }
 
+// What was handed out and went wrong shows in whatever is called next.
+cudaError_t earlier_failure() {
+  return lamina::tests::emulated_machine().broken ? report(cudaErrorIllegalAddress) : cudaSuccess;
+}
+
 // What may not be done while this thread captures; it then ruins the capture.
 cudaError_t unsafe() {
   if (captured == nullptr || capture_mode == cudaStreamCaptureModeRelaxed) return cudaSuccess;
@@ -65,6 +73,12 @@ void push(cudaStream_t stream, Work work) {
   if (stream->capture != nullptr) return stream->capture->push_back(std::move(work));
   ++backlog;
   stream->pending.push_back(std::move(work));
+}
+
+void run_next(cudaStream_t stream);
+
+void wait_for(const CUevent_st::Mark& mark) {
+  while (!mark.passed) run_next(mark.stream);
 }
 
 void run_next(cudaStream_t stream) {
@@ -141,10 +155,14 @@ const char* cudaGetErrorName(cudaError_t error) {
       return "cudaErrorInvalidDevice";
     case cudaErrorIllegalState:
       return "cudaErrorIllegalState";
+    case cudaErrorIllegalAddress:
+      return "cudaErrorIllegalAddress";
     case cudaErrorStreamCaptureUnsupported:
       return "cudaErrorStreamCaptureUnsupported";
     case cudaErrorStreamCaptureInvalidated:
       return "cudaErrorStreamCaptureInvalidated";
+    default:
+      break;
   }
   return "unknown";
 }
@@ -215,6 +233,7 @@ cudaError_t cudaMemGetInfo(std::size_t* free, std::size_t* total) {
 cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaMemcpyKind kind,
                             cudaStream_t stream) {
   const std::lock_guard lock(mutex);
+  if (const cudaError_t error = earlier_failure()) return error;
   if (kind == cudaMemcpyHostToDevice && !is_pinned(from, bytes)) return report(cudaErrorInvalidValue);
   push(stream, [=] { std::memmove(to, from, bytes); });
   return cudaSuccess;
@@ -231,11 +250,20 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream) {
 }
 cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
   const std::lock_guard lock(mutex);
+  if (const cudaError_t error = earlier_failure()) return error;
   if (stream->capture != nullptr) {
     stream->capture_failed = true;
     return report(cudaErrorStreamCaptureUnsupported);
   }
   while (!stream->pending.empty()) run_next(stream);
+  return cudaSuccess;
+}
+
+// Of what the event marks now, whatever it is recorded for later.
+cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned) {
+  const std::lock_guard lock(mutex);
+  if (stream->capture != nullptr) return unsafe();  // joining streams into one graph is not emulated
+  push(stream, [mark = event->mark] { wait_for(*mark); });
   return cudaSuccess;
 }
 
@@ -250,18 +278,18 @@ cudaError_t cudaEventDestroy(cudaEvent_t event) {
 }
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
   const std::lock_guard lock(mutex);
-  *event = {.stream = stream, .passed = false};
-  push(stream, [event] { event->passed = true, event->time = Clock::now(); });
+  event->mark = std::make_shared<CUevent_st::Mark>(CUevent_st::Mark{.stream = stream, .passed = false});
+  push(stream, [mark = event->mark] { mark->passed = true, mark->time = Clock::now(); });
   return cudaSuccess;
 }
 cudaError_t cudaEventSynchronize(cudaEvent_t event) {
   const std::lock_guard lock(mutex);
-  while (!event->passed) run_next(event->stream);
+  wait_for(*event->mark);
   return cudaSuccess;
 }
 cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t start, cudaEvent_t stop) {
   const std::lock_guard lock(mutex);
-  *milliseconds = std::chrono::duration<float, std::milli>(stop->time - start->time).count();
+  *milliseconds = std::chrono::duration<float, std::milli>(stop->mark->time - start->mark->time).count();
   return cudaSuccess;
 }
 

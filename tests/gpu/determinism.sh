@@ -4,11 +4,6 @@ source "$(dirname "${BASH_SOURCE[0]}")/part.sh"
 work=$out/determinism
 mkdir -p "$work"
 
-same_bytes() { # RUN RUN
-  cmp "$1/weights.safetensors" "$2/weights.safetensors" && cmp "$1/trace.safetensors" "$2/trace.safetensors" &&
-    cmp <(cut -d, -f1-6 "$1/steps.csv") <(cut -d, -f1-6 "$2/steps.csv") # all but the two columns of time
-}
-
 twice() { # MODEL PRECISION OPTION...
   local model=$1 precision=$2 what="$1 twice, $2"
   shift 2

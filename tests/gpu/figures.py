@@ -10,7 +10,7 @@ import pathlib
 import subprocess
 import sys
 
-COLUMNS = ("part", "what", "result", "figure", "missed")
+COLUMNS = ("part", "what", "result", "figure", "target")
 PACKAGES = ("torch", "torchvision", "timm", "nvidia-cudnn-cu13", "nvidia-cublas", "nvidia-cuda-runtime")
 
 

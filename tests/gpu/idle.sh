@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # The share of a training run's steps in which the GPU does nothing: 1 - (time of kernels and copies) / (time of a step).
 # The first comes from runs of two and of four epochs that libkernel_times.so watches: their difference is two epochs
-# without all that starting takes. The second comes from the last two of four epochs of the same run, left alone.
+# without all that starting takes. The second comes from the last two of four epochs of the same run, left alone. The same
+# runs say which kernels a step has, and how long each takes.
 source "$(dirname "${BASH_SOURCE[0]}")/part.sh"
 work=$out/idle
 mkdir -p "$work"
@@ -31,12 +32,16 @@ idle() {
     row "$what" FAILED "no times of kernels came: $watcher was not loaded, or CUPTI does not work here"
   else
     python3 "$root/tests/gpu/idle_share.py" "$run" "$steps" "$kernels.2" "$kernels.4" |
-      while IFS=$'\t' read -r result figure missed; do row "$what" "$result" "$figure" "$missed"; done
+      while IFS=$'\t' read -r result figure target; do row "$what" "$result" "$figure" "$target"; done
+    row "kernels, $model, bf16, batch $batch" measured \
+      "$(python3 "$root/tests/gpu/kernels.py" "$steps" "$kernels.2" "$kernels.4" "$kernels"); $kernels"
+    head -n 25 "$kernels"
     rm -f "$kernels".[24]
   fi
 }
 
 idle resnet18 128 78
-idle resnet18 1024 9
+[ "$(left)" -lt 25 ] || idle resnet18 1024 9
+[ "$part" != kernels ] || exit 0
 [ "$quick" = true ] || idle resnet50 128 78
 [ "$quick" = true ] || idle resnet20 128 78

@@ -1,8 +1,8 @@
-"""Prints "RESULT<TAB>FIGURE<TAB>MISSED": how long the GPU does nothing in a step of a training run.
+"""Prints "RESULT<TAB>FIGURE<TAB>TARGET": how long the GPU does nothing in a step of a training run.
 
     python3 tests/gpu/idle_share.py RUN STEPS KERNELS-OF-2-EPOCHS KERNELS-OF-4-EPOCHS
 
-RUN had four epochs of STEPS steps; its last two count. The files of kernels have a line "start end" in ns each.
+RUN had four epochs of STEPS steps; its last two count. The files of kernels have a line "start end name" in ns each.
 """
 import csv
 import pathlib
@@ -13,7 +13,7 @@ TARGET = 0.03
 
 def busy_ns(path: str) -> int:
     """The length of the union of the intervals."""
-    intervals = sorted(tuple(map(int, line.split())) for line in pathlib.Path(path).read_text().splitlines())
+    intervals = sorted(tuple(map(int, line.split(" ", 2)[:2])) for line in pathlib.Path(path).read_text().splitlines())
     total, reached = 0, 0
     for start, end in intervals:
         total += max(0, end - max(start, reached))
@@ -29,7 +29,7 @@ def main():
     busy_ms = 1e-6 * (busy_ns(four) - busy_ns(two)) / (2 * int(steps))
     idle = 1 - busy_ms / step_ms
     figure = f"{100 * idle:.1f} %: {busy_ms:.3f} ms of kernels in steps of {step_ms:.3f} ms"
-    print("passed" if idle <= TARGET else "missed", figure, "" if idle <= TARGET else f"{100 * TARGET:.0f} %", sep="\t")
+    print("met" if idle <= TARGET else "missed", figure, f"{100 * TARGET:.0f} %", sep="\t")
 
 
 if __name__ == "__main__":

@@ -3,23 +3,28 @@
 //
 //   CUDA_INJECTION64_PATH=build/release/tests/libkernel_times.so KERNEL_TIMES=out.txt lamina train …
 //
-// At the end out.txt has a line "start end" in ns for every kernel, copy and fill, those in CUDA graphs too.
+// At the end out.txt has a line "start end name" in ns for every kernel, "copy" and "fill", those in CUDA
+// graphs too.
 #include <cupti.h>
 
 #include <cstdio>
 #include <cstdlib>
 #include <mutex>
+#include <string>
+#include <unordered_set>
 #include <vector>
 
 namespace {
 
 struct Interval {
   std::uint64_t start, end;
+  const std::string* name;
 };
 
 struct Recording {
   std::mutex mutex;
   std::vector<Interval> intervals;
+  std::unordered_set<std::string> names;  // whose addresses stay
 };
 
 Recording& recording() {
@@ -34,20 +39,21 @@ void CUPTIAPI give_buffer(std::uint8_t** buffer, std::size_t* size, std::size_t*
 }
 
 template <typename Activity>
-Interval interval_of(const CUpti_Activity* record) {
-  const auto* activity = reinterpret_cast<const Activity*>(record);
-  return {activity->start, activity->end};
+void note_interval(const Activity& activity, const char* name) {
+  Recording& all = recording();
+  all.intervals.push_back({activity.start, activity.end, &*all.names.emplace(name).first});
 }
 
+// Start, end and name lie where they did in these older layouts of the records.
 void note(const CUpti_Activity* record) {
-  // Start and end lie where they did in these older layouts of the records.
-  std::vector<Interval>& intervals = recording().intervals;
-  if (record->kind == CUPTI_ACTIVITY_KIND_CONCURRENT_KERNEL)
-    intervals.push_back(interval_of<CUpti_ActivityKernel9>(record));
+  if (record->kind == CUPTI_ACTIVITY_KIND_CONCURRENT_KERNEL) {
+    const auto& kernel = *reinterpret_cast<const CUpti_ActivityKernel9*>(record);
+    note_interval(kernel, kernel.name == nullptr ? "unknown" : kernel.name);
+  }
   if (record->kind == CUPTI_ACTIVITY_KIND_MEMCPY)
-    intervals.push_back(interval_of<CUpti_ActivityMemcpy5>(record));
+    note_interval(*reinterpret_cast<const CUpti_ActivityMemcpy5*>(record), "copy");
   if (record->kind == CUPTI_ACTIVITY_KIND_MEMSET)
-    intervals.push_back(interval_of<CUpti_ActivityMemset4>(record));
+    note_interval(*reinterpret_cast<const CUpti_ActivityMemset4*>(record), "fill");
 }
 
 void CUPTIAPI take_buffer(CUcontext, std::uint32_t, std::uint8_t* buffer, std::size_t, std::size_t valid) {
@@ -65,9 +71,9 @@ void write_intervals() {
   std::FILE* file = std::fopen(path == nullptr ? "kernel-times.txt" : path, "w");
   if (file == nullptr) return;
   const std::lock_guard lock(recording().mutex);
-  for (const auto& [start, end] : recording().intervals)
-    std::fprintf(file, "%llu %llu\n", static_cast<unsigned long long>(start),
-                 static_cast<unsigned long long>(end));
+  for (const auto& [start, end, name] : recording().intervals)
+    std::fprintf(file, "%llu %llu %s\n", static_cast<unsigned long long>(start),
+                 static_cast<unsigned long long>(end), name->c_str());
   std::fclose(file);
 }
 

@@ -5,7 +5,7 @@ set -uo pipefail
 : "${root:?scripts/test-gpu runs this}" "${build:?}" "${out:?}" "${part:?}" "${quick:?}" "${limit:?}"
 lamina=$build/lamina
 
-# row WHAT RESULT [FIGURE [MISSED]]: a line of the table; scripts/test-gpu lists the results.
+# row WHAT RESULT [FIGURE [TARGET]]: a line of the table; scripts/test-gpu lists the results.
 row() { printf '%s\t%s\t%s\t%s\t%s\n' "$part" "$1" "$2" "${3:-}" "${4:-}" >>"$out/rows.tsv"; }
 
 # The seconds that are left of the part's time.
@@ -27,3 +27,12 @@ train() {
   rm -rf "$run"
   "$lamina" train --data "$images" --device cuda --progress none --out "$run" "$@"
 }
+
+# same_bytes RUN RUN: of two runs with --trace, in all but the two columns of time.
+same_bytes() {
+  cmp "$1/weights.safetensors" "$2/weights.safetensors" && cmp "$1/trace.safetensors" "$2/trace.safetensors" &&
+    cmp <(cut -d, -f1-6 "$1/steps.csv") <(cut -d, -f1-6 "$2/steps.csv")
+}
+
+# The last line of what the part has printed.
+last_line() { tail -n 1 "$out/$part.log" | cut -c1-160; }

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # compute-sanitizer: memory errors, races, reads of memory that nothing wrote, and misused barriers in a small training
-# run with a trace; memory errors in every op and kernel too.
+# run with a trace; memory errors in every op and kernel too. As sanitizers-short memory errors in our kernels in bf16
+# and the optimizers' steps, and races in batch normalisation.
 source "$(dirname "${BASH_SOURCE[0]}")/part.sh"
 work=$out/sanitizers
 mkdir -p "$work"
@@ -32,7 +33,7 @@ sanitize() {
   if [ "$tool" = memcheck ]; then options+=(--report-api-errors no); fi
   # NVIDIA's kernels are not ours to check for races. initcheck must see all, or it would not know what they wrote.
   case $tool in racecheck | synccheck) options+=(--kernel-name kernel_substring=lamina) ;; esac
-  timeout 170 "$sanitizer" "${options[@]}" "$@" || status=$?
+  timeout "$patience" "$sanitizer" "${options[@]}" "$@" || status=$?
   if ! grep -q 'SUMMARY' "$log" 2>/dev/null; then
     row "$what" FAILED "no result, exit status $status after $((SECONDS - started)) s; $log"
     return
@@ -47,7 +48,17 @@ sanitize() {
   fi
 }
 
+patience=170
 export LAMINA_GPU_MEMORY=separate # in segments shared by many tensors an access past a tensor's end would not show
+if [ "$part" = sanitizers-short ]; then
+  tests=$build/tests/test_gpu patience=60
+  "$tests" "[bf16],[engine]" # and cuDNN's engines are chosen: trying them under a tool takes minutes
+  sanitize memcheck "kernels in bf16" "$tests" "[bf16]"
+  patience=30
+  sanitize memcheck "the optimizers' steps" "$tests" "[engine]"
+  sanitize racecheck "batch normalisation" "$tests" "*batch norm*"
+  exit 0
+fi
 precisions=(bf16 f32)
 tools=(memcheck racecheck initcheck synccheck)
 [ "$quick" = false ] || precisions=(bf16) tools=(memcheck racecheck)

@@ -33,19 +33,20 @@ class Report:
     def left(self) -> float:
         return self.end - time.monotonic()
 
-    def row(self, what: str, result: str, figure: str = "", missed: str = "") -> None:
-        line = "\t".join(text.replace("\t", " ").replace("\n", " ") for text in (self.options.part, what, result, figure, missed))
+    def row(self, what: str, result: str, figure: str = "", target: str = "") -> None:
+        cells = (self.options.part, what, result, figure, target)
+        line = "\t".join(text.replace("\t", " ").replace("\n", " ") for text in cells)
         print(line, flush=True)
         if self.options.rows:
             with open(self.options.rows, "a") as file:
                 print(line, file=file)
 
-    def judged(self, what: str, value: float, target: float | None, figure: str, missed: str = "") -> None:
-        """`missed` says what was to be reached; without a target the value is only measured."""
+    def judged(self, what: str, value: float, target: float | None, figure: str, target_text: str) -> None:
+        """Without a target the value is only measured."""
         if target is None:
             self.row(what, "measured", figure)
         else:
-            self.row(what, "passed" if value >= target else "missed", figure, "" if value >= target else missed)
+            self.row(what, "met" if value >= target else "missed", figure, target_text)
 
     def keep(self, figures: dict) -> None:
         self.figures.append(figures)
