@@ -24,7 +24,7 @@ struct PoolLayout {
   }
 
   math::Windows rows, columns;
-  std::int64_t channels;
+  math::Divisor channels;
 };
 
 template <typename T>
@@ -34,7 +34,7 @@ void pool_kernel(Stream stream, const Tensor& x, const PoolLayout& layout, Tenso
   std::int32_t* position = index.data<std::int32_t>();
   cuda::for_each(stream, y.elements(), [=] LAMINA_DEVICE(std::int64_t i) {
     const std::int64_t width = layout.columns.pixels, channels = layout.channels;
-    const std::int64_t c = i % channels, window = i / channels;
+    const std::int64_t c = i % layout.channels, window = i / layout.channels;
     const std::int64_t row = window / layout.columns.count;
     const math::Range rows = layout.rows.pixels_of(row % layout.rows.count);
     const math::Range columns = layout.columns.pixels_of(window % layout.columns.count);
@@ -60,11 +60,11 @@ void scatter_kernel(Stream stream, const Tensor& grad, const Tensor& index, cons
   T* to = grad_x.data<T>();
   cuda::for_each(stream, grad_x.elements(), [=] LAMINA_DEVICE(std::int64_t i) {
     const std::int64_t width = layout.columns.pixels, channels = layout.channels;
-    const std::int64_t c = i % channels, pixel = i / channels, n = pixel / (layout.rows.pixels * width);
-    const std::int64_t own = pixel - n * layout.rows.pixels * width;
-    const math::Range rows = layout.rows.windows_of(own / width);
-    const math::Range columns = layout.columns.windows_of(own % width);
-    const std::int64_t results = layout.results(n, c);
+    const std::int64_t pixel = i / layout.channels, row = pixel / layout.columns.pixels;
+    const std::int64_t n = row / layout.rows.pixels, own = pixel - n * layout.rows.pixels * width;
+    const math::Range rows = layout.rows.windows_of(row % layout.rows.pixels);
+    const math::Range columns = layout.columns.windows_of(pixel % layout.columns.pixels);
+    const std::int64_t results = layout.results(n, i % layout.channels);
     float sum = 0;
     for (std::int64_t h = rows.begin; h < rows.end; ++h)
       for (std::int64_t w = columns.begin; w < columns.end; ++w) {
@@ -77,13 +77,14 @@ void scatter_kernel(Stream stream, const Tensor& grad, const Tensor& index, cons
 
 template <typename T>
 void gather_kernel(Stream stream, const Tensor& x, const Tensor& index, Tensor& y) {
-  const std::int64_t channels = x.size(3), pixels = x.size(1) * x.size(2), results = y.size(1) * y.size(2);
+  const math::Divisor channels = x.size(3), results = y.size(1) * y.size(2);
+  const std::int64_t pixels = x.size(1) * x.size(2);
   const T* from = x.data<T>();
   const std::int32_t* position = index.data<std::int32_t>();
   T* to = y.data<T>();
   cuda::for_each(stream, y.elements(), [=] LAMINA_DEVICE(std::int64_t i) {
     const std::int64_t window = i / channels, n = window / results;
-    to[i] = from[(n * pixels + position[i]) * channels + (i - window * channels)];
+    to[i] = from[(n * pixels + position[i]) * channels + i % channels];
   });
 }
 
@@ -93,10 +94,10 @@ void average_kernel(Stream stream, const Tensor& x, const PoolLayout& layout, fl
   T* to = y.data<T>();
   cuda::for_each(stream, y.elements(), [=] LAMINA_DEVICE(std::int64_t i) {
     const std::int64_t width = layout.columns.pixels, channels = layout.channels;
-    const std::int64_t window = i / channels, row = window / layout.columns.count;
+    const std::int64_t window = i / layout.channels, row = window / layout.columns.count;
     const math::Range rows = layout.rows.pixels_of(row % layout.rows.count);
     const math::Range columns = layout.columns.pixels_of(window % layout.columns.count);
-    const T* image = from + layout.image(row / layout.rows.count, i % channels);
+    const T* image = from + layout.image(row / layout.rows.count, i % layout.channels);
     float sum = 0;
     for (std::int64_t h = rows.begin; h < rows.end; ++h)
       for (std::int64_t w = columns.begin; w < columns.end; ++w)
@@ -112,11 +113,11 @@ void average_grad_kernel(Stream stream, const Tensor& grad, const PoolLayout& la
   const T* from = grad.data<T>();
   T* to = grad_x.data<T>();
   cuda::for_each(stream, grad_x.elements(), [=] LAMINA_DEVICE(std::int64_t i) {
-    const std::int64_t width = layout.columns.pixels, channels = layout.channels, pixel = i / channels;
-    const std::int64_t n = pixel / (layout.rows.pixels * width), own = pixel - n * layout.rows.pixels * width;
-    const math::Range rows = layout.rows.windows_of(own / width);
-    const math::Range columns = layout.columns.windows_of(own % width);
-    const T* results = from + layout.results(n, i % channels);
+    const std::int64_t channels = layout.channels;
+    const std::int64_t pixel = i / layout.channels, row = pixel / layout.columns.pixels;
+    const math::Range rows = layout.rows.windows_of(row % layout.rows.pixels);
+    const math::Range columns = layout.columns.windows_of(pixel % layout.columns.pixels);
+    const T* results = from + layout.results(row / layout.rows.pixels, i % layout.channels);
     float sum = 0;
     for (std::int64_t h = rows.begin; h < rows.end; ++h)
       for (std::int64_t w = columns.begin; w < columns.end; ++w)
