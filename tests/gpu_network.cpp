@@ -251,9 +251,9 @@ TEST_CASE("cross-entropy of extreme logits is finite on CUDA", "[cuda]") {
 }
 
 TEST_CASE("batch norm in bf16, with statistics in f32", "[cuda][bf16]") {
-  // 32 columns have 256 rows to a part, 4 columns 2048.
-  for (const Shape& shape :
-       {Shape{2, 37}, Shape{7, 3, 5, 33}, Shape{257, 32}, Shape{5003, 3}, Shape{2049, 1}})
+  // One part has 16 rows of a thread: 1024 of 4 packs or of 3 channels, 4096 of one channel.
+  for (const Shape& shape : {Shape{2, 37}, Shape{7, 3, 5, 33}, Shape{257, 32}, Shape{1024, 32},
+                             Shape{3001, 32}, Shape{5003, 3}, Shape{4097, 1}})
     for (const bool training : {true, false})
       for (const bool relu : {true, false})
         for (const bool with_residual : {true, false})
