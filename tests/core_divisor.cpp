@@ -22,13 +22,14 @@ TEST_CASE("a divisor gives the quotient and the rest that / and % give") {
     const math::Divisor divisor = value;
     REQUIRE(divisor == value);
     if (value == 0) continue;
+    int wrong = 0;
     for (const std::int64_t number : numbers)
       for (const std::int64_t n : {number, number - number % value, number - number % value - 1}) {
         if (n < 0) continue;
-        CAPTURE(n, value);
-        REQUIRE(n / divisor == n / value);
-        REQUIRE(n % divisor == n % value);
+        wrong += n / divisor != n / value || n % divisor != n % value;
       }
+    CAPTURE(value);
+    CHECK(wrong == 0);
   }
 }
 
