@@ -275,6 +275,20 @@ TEST_CASE("argmax in bf16: the first of equals, a NaN wins", "[cuda][bf16]") {
   CHECK(expected.data<std::int32_t>()[4] == 7);
 }
 
+TEST_CASE("the largest few of a row: NaNs first, of equals the first", "[cuda][bf16]") {
+  Tensor x = draw_exact({37, 41}, 3, -0.1, 0.1);  // 13 values per row
+  for (const std::int64_t at : {4 * 41 + 7, 4 * 41 + 30, 5 * 41}) x.data<float>()[at] = not_a_number;
+  for (const std::int64_t k : {1, 5, 41}) {
+    Tensor found = on_gpu({37, k}, DType::i32), expected = Tensor::empty({37, k}, {DType::i32});
+    cpu_backend().top_k(x, expected);
+    gpu().top_k(x.to(Device::cuda()), found);
+    CHECK(same_bits(found, expected));
+    gpu().top_k(to_bf16(x), found);
+    CHECK(same_bits(found, expected));
+    CHECK(expected.data<std::int32_t>()[4 * k] == 7);
+  }
+}
+
 TEST_CASE("f64 is refused on CUDA, with the reason", "[cuda][errors]") {
   const TensorOptions f64{DType::f64, Device::cuda()};
   Tensor x = Tensor::empty({1, 2, 2, 2}, f64), y = Tensor::empty({1, 1, 1, 2}, f64),

@@ -13,6 +13,7 @@
 
 #include "core/base/host_device.h"
 #include "core/base/rounding.h"
+#include "core/math/argmax.h"
 #include "core/math/divisor.h"
 
 #ifdef __CUDACC__
@@ -66,6 +67,12 @@ struct Team {
       x = other > x ? other : x;
     }
     return x;
+  }
+  template <typename T>
+  LAMINA_DEVICE math::First<T> first(math::First<T> found) const {  // of all lanes, the same in all
+    for (int distance = size / 2; distance > 0; distance /= 2)
+      found.offer(from_other(found.value, distance), from_other(found.at, distance));
+    return found;
   }
 };
 

@@ -4,7 +4,6 @@
 #include "core/cuda/cuda_backend.h"
 #include "core/cuda/dtypes.h"
 #include "core/cuda/sums.h"
-#include "core/math/argmax.h"
 #include "core/walk.h"
 
 namespace lamina {
@@ -62,9 +61,7 @@ LAMINA_DEVICE inline std::int64_t argmax(const cuda::Team& team, const T* row, s
   math::First<float> largest;
   for (std::int64_t c = team.lane; c < columns; c += cuda::Team::size)
     largest.offer(static_cast<float>(row[c]), c);
-  for (int distance = cuda::Team::size / 2; distance > 0; distance /= 2)
-    largest.offer(team.from_other(largest.value, distance), team.from_other(largest.at, distance));
-  return largest.at;
+  return team.first(largest).at;
 }
 
 template <typename T>
