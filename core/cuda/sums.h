@@ -142,7 +142,7 @@ LAMINA_DEVICE inline Sums<K> add_parts(const Team& team, const double* partial, 
 
 namespace kernel {
 
-// Two blocks for each multiprocessor: that is all that a plan has.
+// Registers for two blocks on a multiprocessor: a plan has no more, but where there are many outputs.
 template <int K, int width, int rows_in_turn, typename Value, typename Finish>
 __global__ void __launch_bounds__(block_threads, 2)
     sum_parts(SumPlan plan, Value value, double* partial, Finish finish) {
