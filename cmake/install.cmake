@@ -17,7 +17,8 @@ install(TARGETS lamina ${targets} EXPORT lamina ARCHIVE DESTINATION ${CMAKE_INST
 install(DIRECTORY ${libraries} lamina DESTINATION ${include_dir} FILES_MATCHING PATTERN "*.h"
         PATTERN core/cpu EXCLUDE PATTERN core/cuda EXCLUDE)
 install(FILES core/cpu/vector.h DESTINATION ${include_dir}/core/cpu)
-install(FILES core/cuda/check.h core/cuda/cuda_backend.h core/cuda/launch.h DESTINATION ${include_dir}/core/cuda)
+install(FILES core/cuda/alignment.h core/cuda/check.h core/cuda/cuda_backend.h core/cuda/launch.h core/cuda/pack.h core/cuda/sums.h
+        DESTINATION ${include_dir}/core/cuda)
 
 install(EXPORT lamina NAMESPACE lamina:: FILE lamina-targets.cmake DESTINATION ${package_dir})
 configure_package_config_file(cmake/lamina-config.cmake.in lamina-config.cmake INSTALL_DESTINATION ${package_dir})

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "core/base/host_device.h"
+#include "core/math/divisor.h"
 #include "core/shape.h"
 
 namespace lamina {
@@ -18,14 +19,14 @@ template <std::size_t Tensors>
 struct Walk {
   using Offsets = std::array<std::int64_t, Tensors>;
   struct Axis {
-    std::int64_t extent = 1;
+    math::Divisor extent;
     Offsets stride{};
   };
 
   int rank = 0;
   std::array<Axis, Shape::max_rank> axes{};
 
-  LAMINA_HD std::int64_t inner() const { return axes[0].extent; }
+  LAMINA_HD const math::Divisor& inner() const { return axes[0].extent; }
 
   // Where the row with this number (counted over all axes but the innermost) starts in each tensor.
   LAMINA_HD Offsets row(std::int64_t number) const {
@@ -62,7 +63,7 @@ Walk<Tensors> walk_of(const Shape& space, const std::array<const Shape*, Tensors
       merges = merges && axis.stride[t] == inner.stride[t] * inner.extent;
     }
     if (merges) {
-      inner.extent *= extent;
+      inner.extent = inner.extent * extent;
     } else {
       result.axes[static_cast<std::size_t>(result.rank++)] = axis;
     }
@@ -79,7 +80,7 @@ inline Walk<1> permuted_walk(const Shape& x, const std::vector<int>& order) {
     if (extent == 1) continue;
     auto& inner = result.axes[static_cast<std::size_t>(result.rank > 0 ? result.rank - 1 : 0)];
     if (result.rank > 0 && stride == inner.stride[0] * inner.extent) {
-      inner.extent *= extent;
+      inner.extent = inner.extent * extent;
     } else {
       result.axes[static_cast<std::size_t>(result.rank++)] = {.extent = extent, .stride = {stride}};
     }

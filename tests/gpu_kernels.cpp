@@ -1,6 +1,7 @@
 // CUDA's elementwise kernels and reductions where the table of op cases does not reach: bf16, sums of many
 // parts, poisoned memory, NaN, refused dtypes.
 #include <algorithm>
+#include <bit>
 #include <cmath>
 
 #include "bf16_tensors.h"
@@ -133,6 +134,27 @@ TEST_CASE("bf16 is filled, cast and accumulated", "[cuda][bf16]") {
   CHECK(same_bits(narrow, to_bf16(Tensor::full(shape, 1))));
 }
 
+TEST_CASE("a GPU rounds to bf16 as the host does", "[cuda][bf16]") {
+  std::vector<float> values{0.0f, -0.0f, 1e-45f, -1e-40f, HUGE_VALF, -HUGE_VALF, 0x1.fep127f, -0x1.ffp127f};
+  Draw draw(11);
+  for (const float about : {1.0f, -3.0f, 0x1p-126f, 0x1p-130f, 0x1.fcp127f})
+    for (int i = 0; i < 40; ++i) {  // ties among them, to an even and to an odd neighbour
+      const auto bits = std::bit_cast<std::uint32_t>(about) + 0x8000u * static_cast<std::uint32_t>(i);
+      for (const std::uint32_t beside : {0u, 1u, ~0u, static_cast<std::uint32_t>(draw.below(0x8000))})
+        values.push_back(std::bit_cast<float>(bits + beside));
+    }
+  const auto count = std::ssize(values);
+  for (const std::int64_t size : {count, count - 1}) {  // by packs, and by elements
+    const Tensor x = Tensor::from(std::vector<float>(values.begin(), values.begin() + size), {size});
+    Tensor narrow = on_gpu({size}, DType::bf16);
+    gpu().cast(x.to(Device::cuda()), narrow);
+    CHECK(same_bits(narrow, to_bf16(x)));
+  }
+  Tensor nan = on_gpu({8}, DType::bf16);
+  gpu().cast(Tensor::full({8}, not_a_number, {.device = Device::cuda()}), nan);
+  CHECK(nan_mask(nan) == std::vector<bool>(8, true));  // of any sign and payload
+}
+
 TEST_CASE("many tensors are added to as many totals at once", "[cuda][bf16]") {
   Tensor flat = on_gpu({4096});
   const Tensor flat_expected = Tensor::zeros({4096});
@@ -197,15 +219,19 @@ TEST_CASE("all_finite finds one NaN or Inf anywhere in bf16", "[cuda][bf16]") {
 }
 
 TEST_CASE("sums of one and of many parts, and their inverse", "[cuda][bf16]") {
-  // 32 rows a thread: in columns of one, a part has 8192 rows; of 32, 256 rows.
+  // One part has 16 rows of a thread: 4096 in columns of one, 128 in those of 32. There are 264 parts at
+  // most, and one of each row where there are 133 rows: a thread then adds up more than the 32 terms that go
+  // into a float.
   const std::vector<std::pair<Shape, Shape>> shapes{{{1, 70'001}, {}},
-                                                    {{8192}, {}},
-                                                    {{8193}, {}},
+                                                    {{4096}, {}},
+                                                    {{4097}, {}},
+                                                    {{1'100'003}, {}},
                                                     {{9001, 37}, {37}},
-                                                    {{256, 33}, {1, 33}},
-                                                    {{257, 32}, {32}},
+                                                    {{128, 33}, {1, 33}},
+                                                    {{129, 32}, {32}},
                                                     {{3, 5003, 5}, {5}},
                                                     {{2, 40'000}, {2, 1}},
+                                                    {{133, 9001}, {133, 1}},
                                                     {{7, 33, 35, 19}, {19}},
                                                     {{7, 33, 35, 19}, {}},
                                                     {{7, 33, 35, 19}, {33, 1, 1}},
@@ -247,6 +273,20 @@ TEST_CASE("argmax in bf16: the first of equals, a NaN wins", "[cuda][bf16]") {
   cpu_backend().argmax(x, expected);
   CHECK(same_bits(index, expected));
   CHECK(expected.data<std::int32_t>()[4] == 7);
+}
+
+TEST_CASE("the largest few of a row: NaNs first, of equals the first", "[cuda][bf16]") {
+  Tensor x = draw_exact({37, 41}, 3, -0.1, 0.1);  // 13 values per row
+  for (const std::int64_t at : {4 * 41 + 7, 4 * 41 + 30, 5 * 41}) x.data<float>()[at] = not_a_number;
+  for (const std::int64_t k : {1, 5, 41}) {
+    Tensor found = on_gpu({37, k}, DType::i32), expected = Tensor::empty({37, k}, {DType::i32});
+    cpu_backend().top_k(x, expected);
+    gpu().top_k(x.to(Device::cuda()), found);
+    CHECK(same_bits(found, expected));
+    gpu().top_k(to_bf16(x), found);
+    CHECK(same_bits(found, expected));
+    CHECK(expected.data<std::int32_t>()[4 * k] == 7);
+  }
 }
 
 TEST_CASE("f64 is refused on CUDA, with the reason", "[cuda][errors]") {

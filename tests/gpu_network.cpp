@@ -165,8 +165,9 @@ TEST_CASE("max pooling in bf16, its gradient and that one's gradient", "[cuda][b
     Pool2dOptions options;
   };
   for (const auto& [shape, o] :
-       {Row{{3, 8, 8, 5}, {}}, Row{{2, 13, 11, 7}, {3, 2, 1}}, Row{{2, 7, 9, 3}, {3, 1, 0}},
-        Row{{1, 11, 10, 4}, {2, 3, 0}}, Row{{2, 5, 6, 3}, {5, 1, 2}}, Row{{1, 1, 1, 1}, {1, 1, 0}}}) {
+       {Row{{3, 8, 8, 5}, {}}, Row{{2, 13, 11, 16}, {3, 2, 1}}, Row{{2, 13, 11, 7}, {3, 2, 1}},
+        Row{{2, 7, 9, 3}, {3, 1, 0}}, Row{{1, 11, 10, 4}, {2, 3, 0}}, Row{{2, 5, 6, 3}, {5, 1, 2}},
+        Row{{1, 1, 1, 1}, {1, 1, 0}}}) {
     INFO(shape.str() << " size " << o.size << " stride " << o.stride << " padding " << o.padding);
     const Tensor x = draw_exact(shape, 1, -0.25, 0.25);  // 33 values: many are equal
     const Shape pooled{shape[0], (shape[1] + 2 * o.padding - o.size) / o.stride + 1,
@@ -251,9 +252,9 @@ TEST_CASE("cross-entropy of extreme logits is finite on CUDA", "[cuda]") {
 }
 
 TEST_CASE("batch norm in bf16, with statistics in f32", "[cuda][bf16]") {
-  // 32 columns have 256 rows to a part, 4 columns 2048.
-  for (const Shape& shape :
-       {Shape{2, 37}, Shape{7, 3, 5, 33}, Shape{257, 32}, Shape{5003, 3}, Shape{2049, 1}})
+  // One part has 16 rows of a thread: 1024 of 4 packs or of 3 channels, 4096 of one channel.
+  for (const Shape& shape : {Shape{2, 37}, Shape{7, 3, 5, 33}, Shape{257, 32}, Shape{1024, 32},
+                             Shape{3001, 32}, Shape{5003, 3}, Shape{4097, 1}})
     for (const bool training : {true, false})
       for (const bool relu : {true, false})
         for (const bool with_residual : {true, false})

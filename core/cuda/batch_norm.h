@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <type_traits>
 
 #include "core/backend.h"
 #include "core/cuda/pack.h"
@@ -40,7 +41,16 @@ struct Channels {
   float mean[width], scale[width], bias[width];
 };
 
+// Which derivative the ReLU has: none of it, that of its sign in y, or of the sign that x gives again.
 enum class Mask { none, from_y, from_x };
+
+// f(std::integral_constant<Mask, mask>{}).
+template <typename F>
+void visit_mask(bool relu, const Tensor& y, F&& f) {
+  if (!relu) return f(std::integral_constant<Mask, Mask::none>{});
+  if (y.defined()) return f(std::integral_constant<Mask, Mask::from_y>{});
+  f(std::integral_constant<Mask, Mask::from_x>{});
+}
 
 template <int width>
 struct MaskedPack {
@@ -49,34 +59,40 @@ struct MaskedPack {
   float centred[width];  // x - mean
 };
 
-template <typename T, int width>
+template <typename T, int width, Mask mask>
 struct MaskedGradient {
-  // Without y its sign is found again, rounded as it was stored.
-  LAMINA_HD MaskedPack<width> at(std::int64_t i, const Channels<width>& channel) const {
+  struct Loaded {
+    cuda::Pack<T, width> grad, x, y;
+  };
+  LAMINA_HD Loaded load(std::int64_t i) const {
     const cuda::Pack<T, width> above = cuda::load<width>(grad, i), in = cuda::load<width>(x, i);
-    const cuda::Pack<T, width> out = mask == Mask::from_y ? cuda::load<width>(y, i) : in;
+    if constexpr (mask == Mask::from_y) return {above, in, cuda::load<width>(y, i)};
+    return {above, in, in};
+  }
+
+  // Without y its sign is found again, rounded as it was stored.
+  static LAMINA_HD MaskedPack<width> masked(const Loaded& loaded, const Channels<width>& channel) {
+    const auto above = cuda::widened(loaded.grad), in = cuda::widened(loaded.x);
+    cuda::Pack<float, width> out;
+    if constexpr (mask == Mask::from_y) out = cuda::widened(loaded.y);
+    if constexpr (mask == Mask::from_x) {
+      for (int k = 0; k < width; ++k) out.value[k] = math::Relu{}.f(channel(in.value[k], k));
+      out = cuda::widened(cuda::rounded<T>(out));
+    }
     MaskedPack<width> g;
     for (int k = 0; k < width; ++k) {
-      const auto value = static_cast<float>(in.value[k]);
-      g.passes[k] = 1;
-      if (mask == Mask::from_y) g.passes[k] = math::Relu{}.df(static_cast<float>(out.value[k]));
-      if (mask == Mask::from_x) {
-        const auto stored = static_cast<T>(math::Relu{}.f(channel(value, k)));
-        g.passes[k] = math::Relu{}.df(static_cast<float>(stored));
-      }
-      g.grad[k] = static_cast<float>(above.value[k]) * g.passes[k];
-      g.centred[k] = value - channel.mean[k];
+      g.passes[k] = mask == Mask::none ? 1 : math::Relu{}.df(out.value[k]);
+      g.grad[k] = mask == Mask::none ? above.value[k] : above.value[k] * g.passes[k];
+      g.centred[k] = in.value[k] - channel.mean[k];
     }
     return g;
   }
 
-  Mask mask;
-  const T *grad, *x, *y;
+  const T *grad, *x, *y;  // y: from_y alone
   Normalisation normalisation;
 };
 
-// Rows that a thread adds up where it takes several channels at once: with more, too few threads would be at
-// work.
-constexpr std::int64_t rows_of_packs = 16;
+// How many packs of each tensor a thread reads before it computes: as many as registers allow.
+constexpr int packs_in_turn = 4, packs_of_many_in_turn = 2;
 
 }  // namespace lamina::cuda::batch_norm

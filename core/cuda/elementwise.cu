@@ -1,12 +1,14 @@
 // Kernels in which every output element depends on one element of each input.
 #include <algorithm>
 #include <limits>
+#include <type_traits>
 #include <variant>
 
 #include "core/cuda/alignment.h"
 #include "core/cuda/cuda_backend.h"
 #include "core/cuda/dtypes.h"
 #include "core/cuda/pack.h"
+#include "core/cuda/sums.h"
 #include "core/math/convert.h"
 #include "core/walk.h"
 
@@ -22,59 +24,102 @@ void visit_dtype(DType dtype, std::string_view operation, F&& f) {
   cuda::visit_floating(dtype, operation, std::forward<F>(f));
 }
 
-template <typename T>
+template <typename T, int width>
 void fill_kernel(Stream stream, T element, Tensor& out) {
   T* to = out.data<T>();
-  cuda::for_each(stream, out.elements(), [=] LAMINA_DEVICE(std::int64_t i) { to[i] = element; });
+  cuda::for_each(stream, out.elements() / width, [=] LAMINA_DEVICE(std::int64_t i) {
+    cuda::Pack<T, width> elements;
+    for (int k = 0; k < width; ++k) elements.value[k] = element;
+    cuda::store(elements, to, i);
+  });
 }
+
+// Between floating types and integers.
+template <typename From, typename To>
+void convert_kernel(Stream stream, const Tensor& x, Tensor& out) {
+  const From* from = x.data<From>();
+  To* to = out.data<To>();
+  cuda::for_each(stream, out.elements(), [=] LAMINA_DEVICE(std::int64_t i) {
+    const From element = from[i];
+    return [=] { to[i] = math::convert<To>(element); };
+  });
+}
+
+// out = f(x), computed in float.
+template <int width, typename F, typename From, typename To>
+void map_kernel(Stream stream, const F& f, const From* x, To* out, std::int64_t elements) {
+  cuda::for_each(stream, elements / width, [=] LAMINA_DEVICE(std::int64_t i) {
+    const cuda::Pack<From, width> loaded = cuda::load<width>(x, i);
+    return [=] {
+      cuda::Pack<float, width> values = cuda::widened(loaded);
+      for (int k = 0; k < width; ++k) values.value[k] = f.f(values.value[k]);
+      cuda::store(cuda::rounded<To>(values), out, i);
+    };
+  });
+}
+
+// out = f(a, b), all of as many elements; out may be a or b.
+template <int width, typename F, typename T>
+void map_kernel(Stream stream, const F& f, const T* a, const T* b, T* out, std::int64_t elements) {
+  cuda::for_each(stream, elements / width, [=] LAMINA_DEVICE(std::int64_t i) {
+    const cuda::Pack<T, width> left = cuda::load<width>(a, i), right = cuda::load<width>(b, i);
+    return [=] {
+      const auto x = cuda::widened(left), y = cuda::widened(right);
+      cuda::Pack<float, width> values;
+      for (int k = 0; k < width; ++k) values.value[k] = f.f(x.value[k], y.value[k]);
+      cuda::store(cuda::rounded<T>(values), out, i);
+    };
+  });
+}
+
+struct Same {
+  LAMINA_HD float f(float x) const { return x; }
+};
+template <typename F>
+struct TimesDerivative {
+  LAMINA_HD float f(float s, float grad) const { return grad * function.df(s); }
+  F function;
+};
+template <typename F>
+struct TimesSecondDerivative {
+  LAMINA_HD float f(float s, float grad) const { return grad * function.ddf(s); }
+  F function;
+};
 
 template <typename From, typename To>
 void cast_kernel(Stream stream, const Tensor& x, Tensor& out) {
-  const From* from = x.data<From>();
-  To* to = out.data<To>();
-  cuda::for_each(stream, out.elements(),
-                 [=] LAMINA_DEVICE(std::int64_t i) { to[i] = math::convert<To>(from[i]); });
+  if constexpr (std::is_integral_v<From> || std::is_integral_v<To>) {
+    convert_kernel<From, To>(stream, x, out);
+  } else {
+    using Narrower = std::conditional_t<sizeof(From) < sizeof(To), From, To>;
+    cuda::visit_width<Narrower>(x.elements(), {x.raw(), out.raw()}, [&](auto width) {
+      map_kernel<width()>(stream, Same{}, x.data<From>(), out.data<To>(), x.elements());
+    });
+  }
 }
 
+// With broadcasting.
 template <typename F, typename T>
-void unary_kernel(Stream stream, const F& f, const Tensor& x, Tensor& y) {
-  const T* from = x.data<T>();
-  T* to = y.data<T>();
-  cuda::for_each(stream, y.elements(), [=] LAMINA_DEVICE(std::int64_t i) {
-    to[i] = static_cast<T>(f.f(static_cast<float>(from[i])));
-  });
-}
-
-template <typename F, typename T>
-void unary_grad_kernel(Stream stream, const F& f, const Tensor& saved, const Tensor& grad, Tensor& out) {
-  const T *s = saved.data<T>(), *g = grad.data<T>();
+void walk_kernel(Stream stream, const F& f, const Tensor& a, const Tensor& b, Tensor& out) {
+  const auto walk = walk_of<2>(out.shape(), {&a.shape(), &b.shape()});
+  const T *left = a.data<T>(), *right = b.data<T>();
   T* to = out.data<T>();
   cuda::for_each(stream, out.elements(), [=] LAMINA_DEVICE(std::int64_t i) {
-    to[i] = static_cast<T>(static_cast<float>(g[i]) * f.df(static_cast<float>(s[i])));
-  });
-}
-
-template <typename F, typename T>
-void unary_grad_grad_kernel(Stream stream, const F& f, const Tensor& saved, const Tensor& grad, Tensor& out) {
-  const T *s = saved.data<T>(), *g = grad.data<T>();
-  T* to = out.data<T>();
-  cuda::for_each(stream, out.elements(), [=] LAMINA_DEVICE(std::int64_t i) {
-    to[i] = static_cast<T>(static_cast<float>(g[i]) * f.ddf(static_cast<float>(s[i])));
+    const std::int64_t column = i % walk.inner();
+    const auto start = walk.row(i / walk.inner());
+    const auto& step = walk.axes[0].stride;
+    const T x = left[start[0] + step[0] * column], y = right[start[1] + step[1] * column];
+    return [=] { to[i] = static_cast<T>(f.f(static_cast<float>(x), static_cast<float>(y))); };
   });
 }
 
 template <typename F, typename T>
 void binary_kernel(Stream stream, const F& f, const Tensor& a, const Tensor& b, Tensor& out) {
-  const auto walk = walk_of<2>(out.shape(), {&a.shape(), &b.shape()});
-  const std::int64_t inner = walk.inner(), a_step = walk.axes[0].stride[0], b_step = walk.axes[0].stride[1];
-  const T *left = a.data<T>(), *right = b.data<T>();
-  T* to = out.data<T>();
-  cuda::for_each(stream, out.elements(), [=] LAMINA_DEVICE(std::int64_t i) {
-    const std::int64_t row = i / inner, column = i - row * inner;
-    const auto start = walk.row(row);
-    to[i] = static_cast<T>(f.f(static_cast<float>(left[start[0] + a_step * column]),
-                               static_cast<float>(right[start[1] + b_step * column])));
-  });
+  constexpr int width = 16 / static_cast<int>(sizeof(T));
+  const bool equal = a.elements() == out.elements() && b.elements() == out.elements();
+  if (!equal || out.elements() % width != 0 || cuda::common_alignment({a.raw(), b.raw(), out.raw()}, 16) < 16)
+    return walk_kernel<F, T>(stream, f, a, b, out);
+  map_kernel<width>(stream, f, a.data<T>(), b.data<T>(), out.data<T>(), out.elements());
 }
 
 template <typename T>
@@ -83,25 +128,12 @@ void where_kernel(Stream stream, const Tensor& condition, const Tensor& a, const
   const T *holds = condition.data<T>(), *left = a.data<T>(), *right = b.data<T>();
   T* to = out.data<T>();
   cuda::for_each(stream, out.elements(), [=] LAMINA_DEVICE(std::int64_t i) {
-    const std::int64_t row = i / walk.inner(), column = i - row * walk.inner();
-    const auto start = walk.row(row);
+    const std::int64_t column = i % walk.inner();
+    const auto start = walk.row(i / walk.inner());
     const auto& step = walk.axes[0].stride;
     to[i] = static_cast<float>(holds[start[0] + step[0] * column]) != 0.0f
                 ? left[start[1] + step[1] * column]
                 : right[start[2] + step[2] * column];
-  });
-}
-
-template <typename T, int width>
-void accumulate_kernel(Stream stream, const Tensor& x, Tensor& total) {
-  const T* from = x.data<T>();
-  T* to = total.data<T>();
-  cuda::for_each(stream, total.elements() / width, [=] LAMINA_DEVICE(std::int64_t i) {
-    const cuda::Pack<T, width> more = cuda::load<width>(from, i);
-    cuda::Pack<T, width> sum = cuda::load<width>(to, i);
-    for (int k = 0; k < width; ++k)
-      sum.value[k] = static_cast<T>(static_cast<float>(sum.value[k]) + static_cast<float>(more.value[k]));
-    cuda::store(sum, to, i);
   });
 }
 
@@ -139,43 +171,55 @@ struct ManySums {
   }
 };
 
+// The elements of a thread, fewer at the end of a tensor.
 template <typename T>
-LAMINA_HD void add_up(const T* x, float* total, std::int64_t elements, std::int64_t pack) {
-  constexpr int width = ManySums::width;
-  if ((pack + 1) * width <= elements) {
-    const cuda::Pack<T, width> more = cuda::load<width>(x, pack);
-    cuda::Pack<float, width> sum = cuda::load<width>(total, pack);
-    for (int k = 0; k < width; ++k) sum.value[k] += static_cast<float>(more.value[k]);
-    cuda::store(sum, total, pack);
-  } else {
-    for (std::int64_t i = pack * width; i < elements; ++i) total[i] += static_cast<float>(x[i]);
-  }
+LAMINA_DEVICE inline cuda::Pack<T, ManySums::width> load_some(const T* from, std::int64_t pack, int count) {
+  if (count == ManySums::width) return cuda::load<ManySums::width>(from, pack);
+  cuda::Pack<T, ManySums::width> some{};
+  for (int k = 0; k < ManySums::width; ++k)
+    if (k < count) some.value[k] = from[pack * ManySums::width + k];
+  return some;
 }
 
 void add_many(Stream stream, const ManySums& sums) {
-  cuda::for_each(stream, sums.first[sums.count], [=] LAMINA_DEVICE(std::int64_t thread) {
-    const int k = sums.holding(thread);
-    const ManySums::One& sum = sums.one[k];
-    const std::int64_t pack = thread - sums.first[k];
-    if (sums.narrow[k]) {
-      add_up(static_cast<const Bf16*>(sum.x), sum.total, sum.elements, pack);
-    } else {
-      add_up(static_cast<const float*>(sum.x), sum.total, sum.elements, pack);
-    }
+  constexpr int width = ManySums::width;
+  cuda::for_each<2>(stream, sums.first[sums.count], [=] LAMINA_DEVICE(std::int64_t thread) {
+    const int holding = sums.holding(thread);
+    const ManySums::One& one = sums.one[holding];
+    const std::int64_t pack = thread - sums.first[holding], left = one.elements - pack * width;
+    const int count = left < width ? static_cast<int>(left) : width;
+    const bool narrow = sums.narrow[holding];
+    cuda::Pack<Bf16, width> halves{};
+    cuda::Pack<float, width> floats{};
+    if (narrow) halves = load_some(static_cast<const Bf16*>(one.x), pack, count);
+    if (!narrow) floats = load_some(static_cast<const float*>(one.x), pack, count);
+    float* total = one.total;
+    const auto before = load_some(total, pack, count);
+    return [=] {
+      const cuda::Pack<float, width> more = narrow ? cuda::widened(halves) : floats;
+      cuda::Pack<float, width> sum = before;
+      for (int k = 0; k < width; ++k) sum.value[k] += more.value[k];
+      if (count == width) return cuda::store(sum, total, pack);
+      for (int k = 0; k < width; ++k)
+        if (k < count) total[pack * width + k] = sum.value[k];
+    };
   });
 }
 
 template <typename T>
 void count_not_finite(Stream stream, Allocator& allocator, const Tensor& x, double* count) {
   const T* values = x.data<T>();
-  cuda::sum_middle<1>(
+  cuda::sum_middle<1, 1, cuda::elements_in_turn>(
       stream, allocator, {1, x.elements(), 1},
       [=] LAMINA_DEVICE(std::int64_t, std::int64_t) {
         return [=](std::int64_t i) {
-          const auto value = static_cast<float>(values[i]);
-          const bool finite =
-              value >= -std::numeric_limits<float>::max() && value <= std::numeric_limits<float>::max();
-          return cuda::Sums<1, float>{{finite ? 0.0f : 1.0f}};
+          const T element = values[i];
+          return [=] {
+            const auto value = static_cast<float>(element);
+            const bool finite =
+                value >= -std::numeric_limits<float>::max() && value <= std::numeric_limits<float>::max();
+            return cuda::Sums<1, float>{{finite ? 0.0f : 1.0f}};
+          };
         };
       },
       [=] LAMINA_DEVICE(std::int64_t, const cuda::Sums<1>& sums) { *count = sums.value[0]; });
@@ -186,7 +230,9 @@ void count_not_finite(Stream stream, Allocator& allocator, const Tensor& x, doub
 void CudaBackend::fill(Tensor& out, double value) {
   visit_dtype(out.dtype(), "fill", [&](auto zero) {
     using T = decltype(zero);
-    fill_kernel<T>(stream(), math::convert<T>(value), out);
+    cuda::visit_width<T>(out.elements(), {out.raw()}, [&](auto width) {
+      fill_kernel<T, width()>(stream(), math::convert<T>(value), out);
+    });
   });
 }
 
@@ -200,8 +246,10 @@ void CudaBackend::cast(const Tensor& x, Tensor& out) {
 void CudaBackend::unary(const math::Unary& function, const Tensor& x, Tensor& y) {
   std::visit(
       [&]<typename F>(const F& f) {
-        cuda::visit_floating(x.dtype(), F::name,
-                             [&](auto zero) { unary_kernel<F, decltype(zero)>(stream(), f, x, y); });
+        cuda::visit_floating(x.dtype(), F::name, [&](auto zero) {
+          using T = decltype(zero);
+          map_kernel<1>(stream(), f, x.data<T>(), y.data<T>(), y.elements());
+        });
       },
       function);
 }
@@ -211,7 +259,9 @@ void CudaBackend::unary_grad(const math::Unary& function, const Tensor& saved, c
   std::visit(
       [&]<typename F>(const F& f) {
         cuda::visit_floating(saved.dtype(), F::name, [&](auto zero) {
-          unary_grad_kernel<F, decltype(zero)>(stream(), f, saved, grad, out);
+          using T = decltype(zero);
+          map_kernel<1>(stream(), TimesDerivative<F>{f}, saved.data<T>(), grad.data<T>(), out.data<T>(),
+                        out.elements());
         });
       },
       function);
@@ -222,7 +272,9 @@ void CudaBackend::unary_grad_grad(const math::Unary& function, const Tensor& sav
   std::visit(
       [&]<typename F>(const F& f) {
         cuda::visit_floating(saved.dtype(), F::name, [&](auto zero) {
-          unary_grad_grad_kernel<F, decltype(zero)>(stream(), f, saved, grad, out);
+          using T = decltype(zero);
+          map_kernel<1>(stream(), TimesSecondDerivative<F>{f}, saved.data<T>(), grad.data<T>(), out.data<T>(),
+                        out.elements());
         });
       },
       function);
@@ -245,8 +297,9 @@ void CudaBackend::where(const Tensor& condition, const Tensor& a, const Tensor& 
 void CudaBackend::accumulate(const Tensor& x, Tensor& total) {
   cuda::visit_floating(x.dtype(), "accumulate", [&](auto zero) {
     using T = decltype(zero);
-    cuda::visit_width<T>(x.elements(), {x.raw(), total.raw()},
-                         [&](auto width) { accumulate_kernel<T, width()>(stream(), x, total); });
+    cuda::visit_width<T>(x.elements(), {x.raw(), total.raw()}, [&](auto width) {
+      map_kernel<width()>(stream(), math::Add{}, total.data<T>(), x.data<T>(), total.data<T>(), x.elements());
+    });
   });
 }
 

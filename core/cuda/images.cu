@@ -16,16 +16,16 @@ using cuda::Stream;
 template <typename T>
 void crop_kernel(Stream stream, const Tensor& images, const Tensor& crops, const Tensor& statistics,
                  Tensor& out) {
-  const std::int64_t height = images.size(1), width = images.size(2), channels = images.size(3);
-  const std::int64_t out_height = out.size(1), out_width = out.size(2);
+  const std::int64_t height = images.size(1), width = images.size(2);
+  const math::Divisor channels = images.size(3), out_height = out.size(1), out_width = out.size(2);
   const std::uint8_t* pixels = images.data<std::uint8_t>();
   const Crop* crop_of = reinterpret_cast<const Crop*>(crops.raw());
   const float *mean = statistics.data<float>(), *std = mean + channels;
   T* to = out.data<T>();
   cuda::for_each(stream, out.elements(), [=] LAMINA_DEVICE(std::int64_t i) {
     const std::int64_t c = i % channels, place = i / channels;
-    const std::int64_t x = place % out_width, y = place / out_width % out_height;
-    const Crop crop = crop_of[place / out_width / out_height];
+    const std::int64_t x = place % out_width, line = place / out_width, y = line % out_height;
+    const Crop crop = crop_of[line / out_height];
     const std::int64_t row = crop.top + y, column = crop.left + (crop.flip ? out_width - 1 - x : x);
     const bool inside = row >= 0 && row < height && column >= 0 && column < width;
     const std::int64_t from = ((crop.source * height + row) * width + column) * channels + c;

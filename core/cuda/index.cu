@@ -1,7 +1,6 @@
 // Looking up along an axis, the sums that are its gradient, and where the largest elements are.
 #include "core/cuda/cuda_backend.h"
 #include "core/cuda/dtypes.h"
-#include "core/math/argmax.h"
 #include "core/walk.h"
 
 namespace lamina {
@@ -60,25 +59,23 @@ void scatter_add_kernel(Stream stream, const Tensor& x, int axis, const Tensor& 
   });
 }
 
-// A thread looks for the first of a row, then for the first after that one, and so on.
+// A team looks for the first of a row, then for the first after that one, and so on.
 template <typename T>
 void top_k_kernel(Stream stream, const Tensor& x, Tensor& indices) {
   const std::int64_t columns = x.size(1), k = indices.size(1);
   const T* values = x.data<T>();
   std::int32_t* found = indices.data<std::int32_t>();
-  cuda::for_each(stream, x.size(0), [=] LAMINA_DEVICE(std::int64_t row) {
+  cuda::for_each_row(stream, x.size(0), [=] LAMINA_DEVICE(const cuda::Team& team, std::int64_t row) {
     const T* own = values + row * columns;
-    std::int64_t last = -1;
+    math::First<float> last;
     for (std::int64_t place = 0; place < k; ++place) {
-      std::int64_t best = -1;
-      for (std::int64_t c = 0; c < columns; ++c) {
+      math::First<float> next;
+      for (std::int64_t c = team.lane; c < columns; c += cuda::Team::size) {
         const auto value = static_cast<float>(own[c]);
-        const bool is_left = last < 0 || math::comes_before(static_cast<float>(own[last]), last, value, c);
-        if (is_left && (best < 0 || math::comes_before(value, c, static_cast<float>(own[best]), best)))
-          best = c;
+        if (place == 0 || math::comes_before(last.value, last.at, value, c)) next.offer(value, c);
       }
-      found[row * k + place] = static_cast<std::int32_t>(best);
-      last = best;
+      last = team.first(next);
+      if (team.lane == 0) found[row * k + place] = static_cast<std::int32_t>(last.at);
     }
   });
 }

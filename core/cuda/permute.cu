@@ -10,8 +10,7 @@ void permute_kernel(cuda::Stream stream, const Tensor& x, const Walk<1>& walk, T
   const Word* from = reinterpret_cast<const Word*>(x.raw());
   Word* to = reinterpret_cast<Word*>(out.raw());
   cuda::for_each(stream, out.elements(), [=] LAMINA_DEVICE(std::int64_t i) {
-    const std::int64_t row = i / walk.inner(), column = i - row * walk.inner();
-    to[i] = from[walk.row(row)[0] + column * walk.axes[0].stride[0]];
+    to[i] = from[walk.row(i / walk.inner())[0] + i % walk.inner() * walk.axes[0].stride[0]];
   });
 }
 

@@ -3,7 +3,7 @@
 
 #include "core/cuda/cuda_backend.h"
 #include "core/cuda/dtypes.h"
-#include "core/math/argmax.h"
+#include "core/cuda/sums.h"
 #include "core/walk.h"
 
 namespace lamina {
@@ -12,13 +12,16 @@ namespace {
 using cuda::Stream;
 
 template <typename From, typename To>
-void sum_middle(Stream stream, Allocator& allocator, const From* x, const cuda::SumPlan& plan, To* out) {
-  const std::int64_t middle = plan.middle, inner = plan.inner;
-  cuda::sum_middle<1>(
-      stream, allocator, plan,
+void sum_axis(Stream stream, Allocator& allocator, const From* x, const AxisSum& axis, To* out) {
+  const std::int64_t middle = axis.middle, inner = axis.inner;
+  cuda::sum_middle<1, 1, cuda::elements_in_turn>(
+      stream, allocator, axis,
       [=] LAMINA_DEVICE(std::int64_t a, std::int64_t b) {
         const From* column = x + a * middle * inner + b;
-        return [=](std::int64_t s) { return cuda::Sums<1, float>{{static_cast<float>(column[s * inner])}}; };
+        return [=](std::int64_t s) {
+          const From value = column[s * inner];
+          return [=] { return cuda::Sums<1, float>{{static_cast<float>(value)}}; };
+        };
       },
       [=] LAMINA_DEVICE(std::int64_t output, const cuda::Sums<1>& sums) {
         out[output] = static_cast<To>(static_cast<float>(sums.value[0]));
@@ -31,14 +34,13 @@ void sum_axes(Stream stream, Allocator& allocator, const Tensor& x, Tensor& out)
   const std::vector<AxisSum> axes = axis_sums(x.shape(), out.shape());
   Tensor sums;
   for (const AxisSum& axis : axes) {
-    const cuda::SumPlan plan(axis.outer, axis.middle, axis.inner);
     const bool first = &axis == &axes.front(), last = &axis == &axes.back();
     const Tensor result =
         last ? Tensor{} : Tensor::empty({axis.outer * axis.inner}, {DType::f32, x.device()});
-    if (first && last) sum_middle(stream, allocator, x.data<T>(), plan, out.data<T>());
-    if (first && !last) sum_middle(stream, allocator, x.data<T>(), plan, result.data<float>());
-    if (!first && last) sum_middle(stream, allocator, sums.data<float>(), plan, out.data<T>());
-    if (!first && !last) sum_middle(stream, allocator, sums.data<float>(), plan, result.data<float>());
+    if (first && last) sum_axis(stream, allocator, x.data<T>(), axis, out.data<T>());
+    if (first && !last) sum_axis(stream, allocator, x.data<T>(), axis, result.data<float>());
+    if (!first && last) sum_axis(stream, allocator, sums.data<float>(), axis, out.data<T>());
+    if (!first && !last) sum_axis(stream, allocator, sums.data<float>(), axis, result.data<float>());
     sums = result;
   }
 }
@@ -46,13 +48,20 @@ void sum_axes(Stream stream, Allocator& allocator, const Tensor& x, Tensor& out)
 template <typename T>
 void broadcast_kernel(Stream stream, const Tensor& x, Tensor& out) {
   const auto walk = walk_of<1>(out.shape(), {&x.shape()});
-  const std::int64_t inner = walk.inner(), step = walk.axes[0].stride[0];
+  const std::int64_t step = walk.axes[0].stride[0];
   const T* from = x.data<T>();
   T* to = out.data<T>();
   cuda::for_each(stream, out.elements(), [=] LAMINA_DEVICE(std::int64_t i) {
-    const std::int64_t row = i / inner;
-    to[i] = from[walk.row(row)[0] + step * (i - row * inner)];
+    to[i] = from[walk.row(i / walk.inner())[0] + step * (i % walk.inner())];
   });
+}
+
+template <typename T>
+LAMINA_DEVICE inline std::int64_t argmax(const cuda::Team& team, const T* row, std::int64_t columns) {
+  math::First<float> largest;
+  for (std::int64_t c = team.lane; c < columns; c += cuda::Team::size)
+    largest.offer(static_cast<float>(row[c]), c);
+  return team.first(largest).at;
 }
 
 template <typename T>
@@ -60,8 +69,9 @@ void argmax_kernel(Stream stream, const Tensor& x, Tensor& index) {
   const std::int64_t columns = x.shape().back();
   const T* values = x.data<T>();
   std::int32_t* best = index.data<std::int32_t>();
-  cuda::for_each(stream, index.elements(), [=] LAMINA_DEVICE(std::int64_t r) {
-    best[r] = static_cast<std::int32_t>(math::argmax(values + r * columns, columns));
+  cuda::for_each_row(stream, index.elements(), [=] LAMINA_DEVICE(const cuda::Team& team, std::int64_t r) {
+    const std::int64_t at = argmax(team, values + r * columns, columns);
+    if (team.lane == 0) best[r] = static_cast<std::int32_t>(at);
   });
 }
 
@@ -71,8 +81,9 @@ void is_argmax_kernel(Stream stream, const Tensor& x, const Tensor& labels, Tens
   const T* values = x.data<T>();
   const std::int32_t* label = labels.data<std::int32_t>();
   T* is = out.data<T>();
-  cuda::for_each(stream, out.elements(), [=] LAMINA_DEVICE(std::int64_t r) {
-    is[r] = static_cast<T>(math::argmax(values + r * columns, columns) == label[r] ? 1.0f : 0.0f);
+  cuda::for_each_row(stream, out.elements(), [=] LAMINA_DEVICE(const cuda::Team& team, std::int64_t r) {
+    const std::int64_t at = argmax(team, values + r * columns, columns);
+    if (team.lane == 0) is[r] = static_cast<T>(at == label[r] ? 1.0f : 0.0f);
   });
 }
 

@@ -20,7 +20,8 @@ struct Place {
     return (outer * whole + start + (block - outer * count) * step) * inner + (i - block * inner);
   }
 
-  std::int64_t whole, count, inner;  // extents
+  std::int64_t whole;  // extents
+  math::Divisor count, inner;
   std::int64_t start, step;
 };
 

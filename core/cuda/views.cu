@@ -25,14 +25,14 @@ struct Canvases {
 
 // Along x, and mirrored; `rows` of each view: as many as the images have, of which it fills its own.
 void resize_rows(Stream stream, const Tensor& images, const Canvases& canvases, std::uint8_t* out) {
-  const std::int64_t rows = images.size(1), image_width = images.size(2);
-  const std::int64_t width = canvases.width, channels = canvases.channels;
+  const std::int64_t image_width = images.size(2);
+  const math::Divisor rows = images.size(1), width = canvases.width, channels = canvases.channels;
   const View* views = canvases.views;
   const std::uint8_t* pixels = images.data<std::uint8_t>();
   cuda::for_each(stream, canvases.count * rows * width * channels, [=] LAMINA_DEVICE(std::int64_t i) {
     const std::int64_t c = i % channels, place = i / channels;
-    const std::int64_t x = place % width, y = place / width % rows;
-    const View& view = views[place / width / rows];
+    const std::int64_t x = place % width, line = place / width, y = line % rows;
+    const View& view = views[line / rows];
     if (y >= view.height) return;
     const math::Resampling axis{view.filter, view.width, width};
     const math::Resampling::Window window = axis.window(view.flip ? width - 1 - x : x);
@@ -49,10 +49,10 @@ void resize_rows(Stream stream, const Tensor& images, const Canvases& canvases, 
 // Along y, from the `rows` of resize_rows().
 void resize_columns(Stream stream, const std::uint8_t* pixels, std::int64_t rows, const Canvases& canvases,
                     std::uint8_t* out) {
-  const std::int64_t height = canvases.height, row_bytes = canvases.width * canvases.channels;
+  const math::Divisor height = canvases.height, row_bytes = canvases.width * canvases.channels;
   const View* views = canvases.views;
   cuda::for_each(stream, canvases.bytes(), [=] LAMINA_DEVICE(std::int64_t i) {
-    const std::int64_t column = i % row_bytes, y = i / row_bytes % height, n = i / row_bytes / height;
+    const std::int64_t column = i % row_bytes, line = i / row_bytes, y = line % height, n = line / height;
     const math::Resampling axis{views[n].filter, views[n].height, height};
     const math::Resampling::Window window = axis.window(y);
     const double weight_sum = axis.weight_sum(window);
@@ -85,7 +85,8 @@ void mean_luminances(Stream stream, const std::uint8_t* pixels, const Canvases& 
 
 void recolour(Stream stream, const Canvases& canvases, int s, const std::uint8_t* means,
               std::uint8_t* pixels) {
-  const std::int64_t size = canvases.height * canvases.width, channels = canvases.channels;
+  const math::Divisor size = canvases.height * canvases.width;
+  const std::int64_t channels = canvases.channels;
   const View* views = canvases.views;
   cuda::for_each(stream, canvases.pixels(), [=] LAMINA_DEVICE(std::int64_t i) {
     const math::ViewStep step = views[i / size].steps[s];
@@ -99,9 +100,9 @@ void recolour(Stream stream, const Canvases& canvases, int s, const std::uint8_t
 }
 
 // One pass along an axis of `extent` pixels that lie `stride` bytes apart; views without a blur are copied.
-void box_pass(Stream stream, const Canvases& canvases, int s, std::int64_t extent, std::int64_t stride,
-              const std::uint8_t* in, std::uint8_t* out) {
-  const std::int64_t bytes = canvases.height * canvases.width * canvases.channels;
+void box_pass(Stream stream, const Canvases& canvases, int s, const math::Divisor& extent,
+              const math::Divisor& stride, const std::uint8_t* in, std::uint8_t* out) {
+  const math::Divisor bytes = canvases.height * canvases.width * canvases.channels;
   const View* views = canvases.views;
   cuda::for_each(stream, canvases.bytes(), [=] LAMINA_DEVICE(std::int64_t i) {
     const math::ViewStep step = views[i / bytes].steps[s];

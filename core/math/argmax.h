@@ -27,4 +27,15 @@ LAMINA_HD bool comes_before(T x_a, std::int64_t a, T x_b, std::int64_t b) {
   return x_a > x_b || (x_a == x_b && a < b);
 }
 
+// The first among what it was offered, in any order.
+template <typename T>
+struct First {
+  LAMINA_HD void offer(T x, std::int64_t place) {
+    if (place >= 0 && (at < 0 || comes_before(x, place, value, at))) value = x, at = place;
+  }
+
+  T value = 0;
+  std::int64_t at = -1;  // none yet
+};
+
 }  // namespace lamina::math

@@ -7,25 +7,9 @@
 
 #include "core/cuda/cuda_backend.h"
 #include "optim/engine/cuda.h"
+#include "optim/engine/cuda_elements.h"
 
 namespace lamina::engine {
-
-// A chunk is what one block measures.
-inline constexpr std::int64_t cuda_chunk = cuda::block_threads * cuda::SumPlan::rows_per_thread;
-
-struct LayerConstants {
-  float weight_decay, lr_scale;
-  Measure measure;
-  bool adapts;
-};
-
-// What changes from step to step, in device memory: so that a captured step can be replayed.
-template <typename Rule>
-struct StepValues {
-  Rule rule;
-  double lr;
-  std::int32_t number;
-};
 
 LAMINA_HD bool is_finite(double x) { return x - x == 0; }
 
@@ -41,59 +25,8 @@ struct CudaStep {
   static constexpr std::size_t slots = Rule::slots.size();
   using Values = StepValues<Rule>;
 
-  // Plain pointers for the kernels.
-  struct Arrays {
-    const Chunk* chunks;
-    const std::int32_t* first_chunk;
-    const LayerConstants* layers;
-    Values* step;
-    Squares *partial, *sums;
-    Element<float>* elements;
-    double* updates;
-    std::int32_t* failed;
-    float* grad_scale;
-    float* weights;
-    const float* grads;
-    std::array<float*, slots> slot;
-
-    LAMINA_HD std::array<float, slots> slots_at(std::int64_t i) const {
-      std::array<float, slots> s;
-      for (std::size_t k = 0; k < slots; ++k) s[k] = slot[k][i];
-      return s;
-    }
-    LAMINA_HD Element<float> element(const Element<float>& constants, std::int64_t i) const {
-      Element<float> e = constants;
-      e.weight = weights[i];
-      e.grad = *grad_scale * grads[i];
-      return e;
-    }
-    // What one element adds to the sums, as its tensor wants it.
-    LAMINA_HD cuda::Sums<3> squares(const Chunk& chunk, const LayerConstants& layer, std::int64_t i) const {
-      cuda::Sums<3> terms;
-      if (i >= chunk.end || layer.measure == Measure::nothing) return terms;
-      const Element<float> e = element({0, 0, layer.weight_decay, 0, 1}, i);
-      terms.value[0] = static_cast<double>(e.weight) * static_cast<double>(e.weight);
-      terms.value[1] = static_cast<double>(e.grad) * static_cast<double>(e.grad);
-      if constexpr (Rule::layerwise) {
-        if (layer.measure == Measure::all) {
-          const std::array<float, slots> state = slots_at(i);
-          const auto u = static_cast<double>(step->rule.update_direction(e, state.data()));
-          terms.value[2] = u * u;
-        }
-      }
-      return terms;
-    }
-    // Changes one element; the square of the weight's change.
-    LAMINA_HD double apply(const Chunk& chunk, std::int64_t i) const {
-      std::array<float, slots> s = slots_at(i);
-      const float before = weights[i];
-      const float weight = step->rule.apply(element(elements[chunk.segment], i), s.data());
-      weights[i] = weight;
-      for (std::size_t k = 0; k < slots; ++k) slot[k][i] = s[k];
-      const auto change = static_cast<double>(weight - before);
-      return change * change;
-    }
-  };
+  using Arrays = CudaArrays<Rule>;
+  using Common = CudaCommon<Rule>;
 
   CudaStep(const Arena& arena, const CudaState& state)
       : backend_(static_cast<CudaBackend&>(backend_for(arena.device()))),
@@ -125,20 +58,30 @@ struct CudaStep {
     if (max_grad_norm(rule) > 0) clip(max_grad_norm(rule));
     measure();
     adapt(request.finite_check);
-    request.trace ? apply_traced() : apply();
+    apply();
+    if (request.trace) add_up_changes();
   }
+
+  static constexpr int width = Arrays::width;
+  static constexpr int packs_in_turn = 4;
 
   // Fixes the factor that brings the gradient of the whole model down to the rule's max_grad_norm.
   void clip(double max_norm) {
     const Arrays a = arrays_;
-    cuda::sum_middle<1>(
-        backend_.stream(), backend_.allocator(), {chunks_, cuda_chunk, 1},
+    cuda::sum_middle<1, 1, packs_in_turn>(
+        backend_.stream(), backend_.allocator(), {chunks_, cuda_chunk / width, 1},
         [=] LAMINA_DEVICE(std::int64_t c, std::int64_t) {
           const Chunk chunk = a.chunks[c];
           return [=](std::int64_t s) {
-            const std::int64_t i = chunk.begin + s;
-            const double g = i < chunk.end ? static_cast<double>(a.grads[i]) : 0;
-            return cuda::Sums<1>{{g * g}};
+            const std::int64_t i = chunk.begin + s * width, count = chunk.end - i;
+            const auto loaded =
+                count > 0 ? cuda::load<width>(a.grads, i / width) : cuda::Pack<float, width>{};
+            return [=] {
+              cuda::Sums<1> sum;
+              for (int k = 0; k < width && k < count; ++k)
+                sum.value[0] += static_cast<double>(loaded.value[k]) * static_cast<double>(loaded.value[k]);
+              return sum;
+            };
           };
         },
         [=] LAMINA_DEVICE(std::int64_t c, const cuda::Sums<1>& sums) {
@@ -156,12 +99,19 @@ struct CudaStep {
 
   void measure() {
     const Arrays a = arrays_;
-    cuda::sum_middle<3>(
-        backend_.stream(), backend_.allocator(), {chunks_, cuda_chunk, 1},
+    cuda::sum_middle<3, 1, packs_in_turn>(
+        backend_.stream(), backend_.allocator(), {chunks_, cuda_chunk / width, 1},
         [=] LAMINA_DEVICE(std::int64_t c, std::int64_t) {
           const Chunk chunk = a.chunks[c];
           const LayerConstants layer = a.layers[chunk.segment];
-          return [=](std::int64_t s) { return a.squares(chunk, layer, chunk.begin + s); };
+          const Common common{a.step->rule, {0, 0, layer.weight_decay, 0, 1}, layer.measure, *a.grad_scale};
+          const std::int64_t end = layer.measure == Measure::nothing ? chunk.begin : chunk.end;
+          return [=](std::int64_t s) {
+            const std::int64_t i = chunk.begin + s * width, count = end - i;
+            const auto loaded =
+                count > 0 ? a.load(i, common.measure == Measure::all) : typename Arrays::Loaded{};
+            return [=, &common] { return common.squares(loaded, count); };
+          };
         },
         [=] LAMINA_DEVICE(std::int64_t c, const cuda::Sums<3>& sums) {
           a.partial[c] = {sums.value[0], sums.value[1], sums.value[2]};
@@ -174,7 +124,8 @@ struct CudaStep {
     const Arrays a = arrays_;
     cuda::for_each_row(
         backend_.stream(), tensors_, [=] LAMINA_DEVICE(const cuda::Team& team, std::int64_t tensor) {
-          if (*a.failed != 0 && *a.failed != a.step->number) return;
+          const std::int32_t failed = *a.failed;  // once: others may be noting it
+          if (failed != 0 && failed != a.step->number) return;
           cuda::Sums<3> parts;
           for (std::int64_t c = a.first_chunk[tensor] + team.lane; c < a.first_chunk[tensor + 1];
                c += cuda::Team::size)
@@ -196,29 +147,31 @@ struct CudaStep {
         });
   }
 
+  // Takes the step; each chunk's sum of the weights' squared changes is for traces.
   void apply() {
     const Arrays a = arrays_;
-    cuda::for_each(backend_.stream(), chunks_ * cuda_chunk, [=] LAMINA_DEVICE(std::int64_t at) {
-      const Chunk& chunk = a.chunks[at / cuda_chunk];
-      const std::int64_t i = chunk.begin + at % cuda_chunk;
-      if (i < chunk.end && *a.failed == 0) a.apply(chunk, i);
-    });
-  }
-
-  // The same, with the squared norms of the weights' change.
-  void apply_traced() {
-    const Arrays a = arrays_;
-    cuda::sum_middle<1>(
-        backend_.stream(), backend_.allocator(), {chunks_, cuda_chunk, 1},
+    cuda::sum_middle<1, 1, packs_in_turn>(
+        backend_.stream(), backend_.allocator(), {chunks_, cuda_chunk / width, 1},
         [=] LAMINA_DEVICE(std::int64_t c, std::int64_t) {
           const Chunk chunk = a.chunks[c];
-          const bool taken = *a.failed == 0;
+          const Common common{a.step->rule, a.elements[chunk.segment], Measure::nothing, *a.grad_scale};
+          const std::int64_t end = *a.failed == 0 ? chunk.end : chunk.begin;
           return [=](std::int64_t s) {
-            const std::int64_t i = chunk.begin + s;
-            return cuda::Sums<1>{{i < chunk.end && taken ? a.apply(chunk, i) : 0}};
+            const std::int64_t i = chunk.begin + s * width, count = end - i;
+            const auto loaded = count > 0 ? a.load(i, true) : typename Arrays::Loaded{};
+            return [=, &common] {
+              auto changed = loaded;
+              const cuda::Sums<1> squares{{common.apply(changed, count)}};
+              if (count > 0) a.store(changed, i);
+              return squares;
+            };
           };
         },
         [=] LAMINA_DEVICE(std::int64_t c, const cuda::Sums<1>& sums) { a.partial[c].other = sums.value[0]; });
+  }
+
+  void add_up_changes() {
+    const Arrays a = arrays_;
     cuda::for_each_row(backend_.stream(), tensors_,
                        [=] LAMINA_DEVICE(const cuda::Team& team, std::int64_t tensor) {
                          double sum = 0;

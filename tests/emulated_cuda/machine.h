@@ -17,4 +17,7 @@ EmulatedMachine& emulated_machine();
 // How much work was handed to streams and not yet done.
 std::size_t emulated_backlog();
 
+// How many kernels, or calls of a library in their place, were handed to streams so far: captured ones once.
+std::size_t emulated_launches();
+
 }  // namespace lamina::tests

@@ -50,7 +50,7 @@ thread_local cudaError_t last_error = cudaSuccess;
 thread_local cudaStreamCaptureMode capture_mode = cudaStreamCaptureModeGlobal;
 thread_local cudaStream_t captured = nullptr;  // the stream this thread captures
 std::map<void*, std::size_t> device_memory, pinned_memory;
-std::size_t used = 0, backlog = 0;
+std::size_t used = 0, backlog = 0, launches = 0;
 
 cudaError_t report(cudaError_t error) {
   if (error != cudaSuccess) last_error = error;
@@ -128,8 +128,14 @@ std::size_t tests::emulated_backlog() {
   return backlog;
 }
 
+std::size_t tests::emulated_launches() {
+  const std::lock_guard lock(mutex);
+  return launches;
+}
+
 void cuda::hand_out(Stream stream, std::function<void()> work) {
   const std::lock_guard lock(mutex);
+  ++launches;
   push(stream, std::move(work));
 }
 
