@@ -72,8 +72,10 @@ void RankSums::begin() {
   }
 }
 
+void RankSums::add_up_gradients() { add_over_ranks(ranks_, arena_.grads()); }
+
 void RankSums::add_up(const Tensor& sums) {
-  add_over_ranks(ranks_, arena_.grads());
+  add_up_gradients();
   add_over_ranks(ranks_, sums);
   combine_statistics();
 }

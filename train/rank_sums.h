@@ -26,6 +26,9 @@ class RankSums {
   // Before a batch's first part.
   void begin();
 
+  // Between: gradients alone become those of all ranks' parts so far.
+  void add_up_gradients();
+
   // After its last one: gradients and `sums` become those of the whole batch, and running statistics what the
   // parts of all ranks, one after another in their order, would have made of those at the beginning.
   void add_up(const Tensor& sums);

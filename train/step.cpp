@@ -5,7 +5,6 @@
 #include <utility>
 
 #include "core/base/error.h"
-#include "core/base/option_name.h"
 #include "core/base/unsigned_nan.h"
 #include "core/memory/allocator.h"
 
@@ -37,14 +36,13 @@ TrainingStep::TrainingStep(Objective& objective, Optimizer& optimizer, TrainingS
       optimizer_(optimizer),
       options_(std::move(options)),
       sharpness_aware_(make_sharpness_aware(objective.module(), optimizer, options_.sharpness_aware)) {
-  options_.capture =
-      options_.capture && !options_.after_part && optimizer.arena().device().type != DeviceType::cpu;
+  options_.capture = options_.capture && !options_.after_part && !options_.after_batch &&
+                     optimizer.arena().device().type != DeviceType::cpu;
   if (options_.ranks != nullptr) {
-    if (sharpness_aware_ != nullptr)
-      fail_usage("{}: not with several ranks, whose shares would each have a perturbation of their own",
-                 option_name("sam"));
     ranks_ =
         std::make_unique<RankSums>(*options_.ranks, objective, optimizer.arena(), options_.sync_batch_norm);
+    if (sharpness_aware_ != nullptr && options_.sharpness_aware->m == 0)
+      sharpness_aware_->add_up_with([this] { ranks_->add_up_gradients(); });
   }
   while (!optimizer.take_reports().empty()) {  // of steps that were not taken here
   }
@@ -93,6 +91,7 @@ void TrainingStep::compute(const data::Part& part) {
   if (!part.completes_batch) return;
   within_batch_ = false;
   if (ranks_ != nullptr) ranks_->add_up(sums_);
+  if (options_.after_batch) options_.after_batch();
   if (sums_.device().type == DeviceType::cpu) {
     apply_checked();
   } else {

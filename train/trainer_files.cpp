@@ -22,7 +22,8 @@ void Trainer::open() {
                   .resumed = directory_ != nullptr && train::RunDirectory::holds_run(directory_->path()),
                   .checkpoint = {},
                   .position = position_,
-                  .epoch_columns = observers_.epoch_columns()});
+                  .epoch_columns = observers_.epoch_columns(),
+                  .ranks = ranks_.several()});
   check_optimizer();
   check_ranks();
   if (options_.ema != 0) average_ = std::make_unique<WeightAverage>(objective_.module(), options_.ema);
@@ -51,16 +52,21 @@ void Trainer::open() {
 }
 
 void Trainer::check_ranks() const {
-  if (ranks_.several() == nullptr) return;
-  if (observers_.wants_parts())
-    fail_usage("trainer: several ranks have no gradients of parts to look at; leave out {}",
-               option_name("noise_scale"));
-  const std::int64_t part = loader_.options().micro_batch;
-  if (options_.sync_batch_norm && part > 0)
+  const data::LoaderOptions& loader = loader_.options();
+  const std::int64_t part = loader.micro_batch;
+  if (!options_.sync_batch_norm || part == 0) return;
+  const std::string sync = option_name("sync_batch_norm"), parts = option_name(part_option());
+  if (ranks_.several() != nullptr)
     fail_usage(
         "trainer: {} needs every rank to compute its share of a batch at once, else they would wait for one "
         "another's parts; leave out {} {}",
-        option_name("sync_batch_norm"), option_name("micro_batch"), part);
+        sync, parts, part);
+  if (part < loader.batch)
+    fail_usage(
+        "trainer: {} is of whole batches, but of {} {} each part has statistics of its own, with {} {}; "
+        "leave "
+        "one of them out",
+        sync, option_name("batch"), loader.batch, parts, part);
 }
 
 void Trainer::resume(const train::Checkpoint& checkpoint) {
