@@ -144,7 +144,7 @@ int train_in(train::Setup setup, RunDirectory directory, const TrainingCommand& 
   const ProgressMode mode = progress_mode(command);
   const fs::path path = directory.path();
   print_note(stdout, "{:<10} {}\n{}\n", "run", path.string(), describe(setup));
-  for (const std::string& text : notes_on(setup)) note("{}", text);
+  for (const std::string& text : notes_on(setup, collective().size())) note("{}", text);
   Progress progress(mode);
   if (mode == ProgressMode::watch && !progress.watching()) {
     progress.print("--watch: standard error is not a terminal; plain lines instead");

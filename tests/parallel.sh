@@ -54,8 +54,72 @@ stops_with_all_saved() {
   struck TERM 3 stopped && grep -q "everything is saved" struck.log && grep -q "^stopped in epoch" struck.log
 }
 
+kills() { # N OUT
+  struck KILL "$1" "$2" && [ "$(grep -c "lamina: rank .* has died.*--resume" struck.log)" = 1 ]
+}
+
 goes_on() { # N OUT
   timeout 120 mpirun -n "$1" "$build/lamina" train --resume --progress none --out "$2"
+}
+
+cat >small.toml <<'TOML'
+[base]
+data = "synthetic:8x8x3x4"
+limit_train = 300
+limit_test = 50
+model = "resnet8"
+batch = 30
+epochs = 30
+checkpoint_steps = 7
+[grid]
+seed = [1, 2]
+[[contender]]
+label = "diverges"
+optimizer = "sgd"
+lr = 1e30
+sync_batch_norm = true
+[[contender]]
+label = "LARS"
+optimizer = "lars"
+[evaluate]
+knn = true
+baseline = true
+TOML
+
+study_with() { # N OUT OPTION...
+  local n=$1 out=$2
+  shift 2
+  timeout 240 mpirun -n "$n" "$build/lamina" study small.toml --progress none --out "$out" "$@"
+}
+
+same_as_a_run() { # STUDY: its run of LARS, seed 2, and one of lamina train
+  lamina_with 3 of-train --optimizer lars --epochs 30 --seed 2 &&
+    same_weights of-train "$1/runs/lars_seed=2"
+}
+
+same_study() { # STUDY STUDY
+  same_weights "$1/runs/lars_seed=1" "$2/runs/lars_seed=1" && same_weights "$1/runs/lars_seed=2" "$2/runs/lars_seed=2" &&
+    cmp "$1/table.md" "$2/table.md" && cmp "$1/runs/diverges_seed=1/failure.txt" "$2/runs/diverges_seed=1/failure.txt"
+}
+
+is_whole_study() { # STUDY
+  [ -s "$1/report.html" ] && [ -s "$1/runs/lars_seed=2/knn.json" ] && [ "$(ls "$1/baselines")" = "$(printf 'resnet8_seed=%d\n' 1 2)" ] &&
+    grep -q "epoch 1, step 2: the loss is" "$1/runs/diverges_seed=1/failure.txt" && [ ! -e "$1/runs/diverges_seed=2/weights.safetensors" ]
+}
+
+struck_study() { # N OUT: SIGTERM to the last rank, in the run of LARS with seed 1
+  study_with "$1" "$2" >struck.log 2>&1 &
+  local study=$!
+  until compgen -G "$2/runs/lars_seed=1/checkpoint-*" >/dev/null || ! kill -0 $study 2>/dev/null; do sleep 0.01; done
+  pkill -TERM --newest -f "^$build/lamina study.* --out $2"
+  wait $study
+  [ $? = 143 ] && grep -q "stopped; everything is saved in $2" struck.log && [ ! -e "$2/runs/lars_seed=1/weights.safetensors" ] ||
+    { cat struck.log; return 1; }
+}
+
+other_study() { # of fewer runs, on rank 1
+  sed 's/seed = .*/seed = [1, 3]/' small.toml >other.toml
+  timeout 120 mpirun -n 1 "$build/lamina" study small.toml --out different : -n 1 "$build/lamina" study other.toml --out different
 }
 
 refuses() { # TEXT COMMAND...
@@ -63,7 +127,7 @@ refuses() { # TEXT COMMAND...
   shift
   "$@" >message 2>&1 && return 1
   cat message
-  grep -q "$text" message
+  grep -q "$text" message && ! grep -q "has died" message
 }
 
 differ() { # OPTION VALUE OPTION VALUE: those of rank 0 and of rank 1
@@ -94,7 +158,7 @@ if ! grep -q "^LAMINA_MPI.*=OFF" "$build/CMakeCache.txt" && command -v mpirun >/
   check "SIGTERM to one rank stops all, and saves" stops_with_all_saved
   check "which goes on" goes_on 3 stopped
   check "to the same bytes" same_weights three stopped
-  check "a rank that is killed ends the others" struck KILL 3 killed
+  check "a rank that is killed ends the others, one of which says so" kills 3 killed
   check "which goes on" goes_on 3 killed
   check "to the same bytes" same_weights three killed
   check "and with other ranks" struck TERM 2 other
@@ -107,11 +171,23 @@ if ! grep -q "^LAMINA_MPI.*=OFF" "$build/CMakeCache.txt" && command -v mpirun >/
   check "ranks with different tests" refuses "options/eval_every: 2, on rank 0 1" differ --eval-every 1 --eval-every 2
   ! "$build/lamina" info --json | grep -A3 '"instruction_sets"' | grep -q '"v3"' ||
     check "ranks with different kernels" refuses 'resolved/kernels: "generic", on rank 0 "v3"' other_kernels
+  check "a study on 3 ranks" study_with 3 study
+  check "all of it" is_whole_study study
+  check "a run of it is that of lamina train" same_as_a_run study
+  check "SIGTERM to one rank stops a study, and saves" struck_study 3 stopped-study
+  check "which goes on" study_with 3 stopped-study
+  check "to the same bytes" same_study study stopped-study
+  check "and on other ranks" struck_study 2 other-study
+  check "which goes on" study_with 4 other-study
+  check "to its end" is_whole_study other-study
+  check "ranks with different studies" refuses 'runs/2: "diverges_seed=3", on rank 0 "diverges_seed=2"' other_study
+  check "ranks with different commands" refuses "rank 1 was started as lamina pretrain, rank 0 as lamina study" timeout 120 mpirun \
+    -n 1 "$build/lamina" study small.toml --out different : -n 1 "$build/lamina" pretrain --data synthetic --method simclr
   [ ! -e different ] || check "nothing is left" false
   check "a command for one process" refuses "this command is for one" timeout 120 mpirun -n 2 "$build/lamina" bench train
   check "more ranks than images in a batch" refuses "for 3 ranks" lamina_with 3 small --batch 2
 else
-  echo "26 MPI cases skipped: no mpirun, or a build without MPI"
+  echo "37 MPI cases skipped: no mpirun, or a build without MPI"
 fi
 check "one process" "$build/tests/test_parallel"
 check "processes that do not see one another" tells_of_another_mpi

@@ -7,6 +7,7 @@
 
 #include "core/base/digest.h"
 #include "core/base/error.h"
+#include "core/base/rounding.h"
 #include "core/base/version.h"
 
 namespace lamina::train {
@@ -72,6 +73,14 @@ data::Loader RunRanks::share_of(data::Loader loader) const {
   return data::Loader(loader.split(), options);
 }
 
+data::Loader RunRanks::whole(data::Loader loader) const {
+  if (ranks_ == nullptr) return loader;
+  data::LoaderOptions options = loader.options();
+  options.share = {};
+  if (options.micro_batch == 0) options.micro_batch = ceil_div<std::int64_t>(options.batch, ranks_->size());
+  return data::Loader(loader.split(), options);
+}
+
 data::Split RunRanks::share_of(const data::Split& split) const {
   if (ranks_ == nullptr) return split;
   const data::Share share{.index = ranks_->rank(), .of = ranks_->size()};
@@ -102,15 +111,23 @@ int RunRanks::first_of(int number) const {
 
 TensorFile RunRanks::hand_out(const TensorFile& file) const {
   if (ranks_ == nullptr) return file;
-  const std::string text = ranks_->gather(leads() ? outline(file).dump() : "").front();
-  TensorFile received = leads() ? file : empty_file(nlohmann::json::parse(text));
+  const nlohmann::json outlined = hand_out(leads() ? outline(file) : nlohmann::json());
+  TensorFile received = leads() ? file : empty_file(outlined);
   for (const auto& [name, tensor] : received.tensors) ranks_->broadcast(bytes_of(tensor), 0);
   return received;
 }
 
+nlohmann::json RunRanks::hand_out(const nlohmann::json& json) const {
+  return ranks_ == nullptr ? json : nlohmann::json::parse(ranks_->gather(leads() ? json.dump() : "").front());
+}
+
 void RunRanks::check_same_run(const nlohmann::json& config) const {
+  if (ranks_ != nullptr) check_alike(what_must_agree(config));
+}
+
+void RunRanks::check_alike(const nlohmann::json& told) const {
   if (ranks_ == nullptr) return;
-  const std::vector<std::string> all = ranks_->gather(what_must_agree(config).dump());
+  const std::vector<std::string> all = ranks_->gather(told.dump());
   const nlohmann::json first = nlohmann::json::parse(all.front());
   for (std::size_t rank = 1; rank < all.size(); ++rank) {
     const std::string found = differences(nlohmann::json::parse(all[rank]), first);
