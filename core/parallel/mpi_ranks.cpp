@@ -1,14 +1,19 @@
 #include "core/parallel/mpi_ranks.h"
 
 #include <mpi.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <array>
+#include <atomic>
 #include <cstdint>
 #include <cstdlib>
-#include <cstring>
+#include <new>
+#include <sstream>
 
 #include "core/base/error.h"
 #include "core/base/rounding.h"
+#include "core/parallel/rank_watch.h"
 
 namespace lamina {
 namespace {
@@ -42,8 +47,14 @@ class Mpi final : public Collective {
     rank_ = asked(MPI_COMM_WORLD, MPI_Comm_rank), size_ = asked(MPI_COMM_WORLD, MPI_Comm_size);
     check_mpi(MPI_Comm_split_type(MPI_COMM_WORLD, MPI_COMM_TYPE_SHARED, rank_, MPI_INFO_NULL, &host_),
               "MPI_Comm_split_type");
+    watch_host();
   }
   ~Mpi() override {
+    watch_.reset();
+    if (watched_ != MPI_WIN_NULL) {
+      MPI_Barrier(host_);  // or one that ends first would be taken for dead
+      MPI_Win_free(&watched_);
+    }
     if (host_ != MPI_COMM_NULL) MPI_Comm_free(&host_);
     MPI_Finalize();
   }
@@ -68,11 +79,52 @@ class Mpi final : public Collective {
   void barrier() override { check_mpi(MPI_Barrier(MPI_COMM_WORLD), "MPI_Barrier"); }
 
   [[noreturn]] void abort(int status) override {
+    if (told_ != nullptr) *told_ = 1;
     MPI_Abort(MPI_COMM_WORLD, status);
     std::_Exit(status);
   }
 
  private:
+  // In containers of their own, processes have numbers that mean nothing to the others.
+  void watch_host() {
+    std::array<char, 64> processes{};
+    [[maybe_unused]] const auto length =
+        readlink("/proc/self/ns/pid", processes.data(), processes.size() - 1);
+    const std::string own = fmt::format("{} {} {}", rank_, getpid(), processes.data());
+    std::vector<RankWatch::Process> others;
+    bool comparable = true;
+    for (const std::string& text : gather_on_host(own)) {
+      std::istringstream words(text);
+      RankWatch::Process other{};
+      std::string space;
+      words >> other.rank >> other.id >> space;
+      comparable = comparable && space == processes.data();
+      if (other.rank != rank_) others.push_back(other);
+    }
+    if (others.empty() || !comparable) return;
+    told_ = shared_word();
+    if (told_ == nullptr) return;
+    watch_ = std::make_unique<RankWatch>(others, *told_, [] { MPI_Abort(MPI_COMM_WORLD, 1); });
+  }
+
+  // 0 at first; null where the ranks of this machine can share no memory.
+  std::atomic<int>* shared_word() {
+    static_assert(std::atomic<int>::is_always_lock_free);
+    void* place = nullptr;
+    const bool first = asked(host_, MPI_Comm_rank) == 0;
+    const MPI_Aint bytes = first ? sizeof(std::atomic<int>) : 0;
+    if (MPI_Win_allocate_shared(bytes, 1, MPI_INFO_NULL, host_, &place, &watched_) != MPI_SUCCESS) {
+      watched_ = MPI_WIN_NULL;
+      return nullptr;
+    }
+    MPI_Aint size = 0;
+    int unit = 0;
+    check_mpi(MPI_Win_shared_query(watched_, 0, &size, &unit, &place), "MPI_Win_shared_query");
+    if (first) new (place) std::atomic<int>(0);
+    check_mpi(MPI_Barrier(host_), "MPI_Barrier");
+    return static_cast<std::atomic<int>*>(place);
+  }
+
   static int asked(MPI_Comm ranks, int (*ask)(MPI_Comm, int*)) {
     int answer = 0;
     check_mpi(ask(ranks, &answer), "asking for ranks");
@@ -139,6 +191,9 @@ class Mpi final : public Collective {
 
   int rank_ = 0, size_ = 1;
   MPI_Comm host_ = MPI_COMM_NULL;  // the ranks of this machine
+  MPI_Win watched_ = MPI_WIN_NULL;
+  std::atomic<int>* told_ = nullptr;  // in it, where the ranks of this machine are watched
+  std::unique_ptr<RankWatch> watch_;
 };
 
 }  // namespace
