@@ -122,12 +122,25 @@ other_study() { # of fewer runs, on rank 1
   timeout 120 mpirun -n 1 "$build/lamina" study small.toml --out different : -n 1 "$build/lamina" study other.toml --out different
 }
 
+says() { # TEXT COMMAND...
+  local text=$1
+  shift
+  "$@" >message 2>&1
+  local status=$?
+  cat message
+  [ $status = 0 ] && grep -q "$text" message
+}
+
 refuses() { # TEXT COMMAND...
   local text=$1
   shift
   "$@" >message 2>&1 && return 1
   cat message
   grep -q "$text" message && ! grep -q "has died" message
+}
+
+whole_column() { # FILE NAME: no cell is empty
+  awk -F, -v name="$2" 'NR == 1 { for (i = 1; i <= NF; i++) if ($i == name) at = i } NR > 1 && $at == "" { bad = 1 } END { exit bad || !at || NR < 2 }' "$1"
 }
 
 differ() { # OPTION VALUE OPTION VALUE: those of rank 0 and of rank 1
@@ -162,7 +175,7 @@ if ! grep -q "^LAMINA_MPI.*=OFF" "$build/CMakeCache.txt" && command -v mpirun >/
   check "which goes on" goes_on 3 killed
   check "to the same bytes" same_weights three killed
   check "and with other ranks" struck TERM 2 other
-  check "which goes on" goes_on 4 other
+  check "which goes on, and says that they are others" says "was computed by 2 ranks: by 4 ranks the run goes on" goes_on 4 other
   check "statistics over all ranks" lamina_with 3 synchronised --sync-batch-norm
   check "a run of one process" "$build/lamina" "${options[@]}" --out whole
   check "nearly the losses of the whole batch" near_losses synchronised whole
@@ -185,10 +198,22 @@ if ! grep -q "^LAMINA_MPI.*=OFF" "$build/CMakeCache.txt" && command -v mpirun >/
     -n 1 "$build/lamina" study small.toml --out different : -n 1 "$build/lamina" pretrain --data synthetic --method simclr
   [ ! -e different ] || check "nothing is left" false
   check "a command for one process" refuses "this command is for one" timeout 120 mpirun -n 2 "$build/lamina" bench train
-  check "more ranks than images in a batch" refuses "for 3 ranks" lamina_with 3 small --batch 2
+  check "ranks with different data" refuses "data, there on that rank, here on rank 0: .*pattern4" differ --data synthetic:8x8x3x4 --data synthetic:8x8x3x5
+  check "perturbations and noise of ranks" lamina_with 3 perturbed --epochs 1 --sam 0.05 --noise-scale
+  check "all measured" whole_column perturbed/steps.csv noise_scale
+  check "parts that lie on two ranks" refuses "sam-m 7 on 3 ranks.*a multiple of 21" lamina_with 3 different --sam 0.05 --sam-m 7
+  check "more ranks than images" refuses "a batch of 2 samples for 3 ranks.*3 or more" lamina_with 3 different --limit-train 2 --batch 2
+  check "more ranks than images in a batch" refuses "for 3 ranks" lamina_with 3 different --batch 2
 else
   echo "37 MPI cases skipped: no mpirun, or a build without MPI"
 fi
+check "statistics over ranks do nothing in one process" says "sync-batch-norm does nothing in one process" \
+  "$build/lamina" "${options[@]}" --epochs 1 --out single --sync-batch-norm
+check "and are not of parts" refuses "each part has statistics of its own, with --micro-batch 10" \
+  "$build/lamina" "${options[@]}" --out different --sync-batch-norm --micro-batch 10
+check "nor has one part of a batch a noise" refuses "give a --micro-batch smaller than --batch 30" \
+  "$build/lamina" "${options[@]}" --out different --noise-scale
+[ ! -e different ] || check "nothing is left" false
 check "one process" "$build/tests/test_parallel"
 check "processes that do not see one another" tells_of_another_mpi
 report

@@ -21,7 +21,7 @@ TrainerOptions trainer_options(const Setup& setup, const std::string& command, C
           .ranks = ranks,
           .sync_batch_norm = recipe.sync_batch_norm,
           .weights = setup.info,
-          .config = make_config(setup, command).dump()};
+          .config = make_config(setup, command, ranks != nullptr ? ranks->size() : 1).dump()};
 }
 
 }  // namespace

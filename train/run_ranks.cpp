@@ -1,6 +1,6 @@
 #include "train/run_ranks.h"
 
-#include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <span>
@@ -9,6 +9,7 @@
 #include "core/base/error.h"
 #include "core/base/rounding.h"
 #include "core/base/version.h"
+#include "data/identity.h"
 
 namespace lamina::train {
 namespace {
@@ -38,25 +39,43 @@ TensorFile empty_file(const nlohmann::json& outline) {
   return file;
 }
 
-// Not where the data lie, which "resolved" says what they are, nor how a rank's own machine is used.
+// Not where the data lie, but what they are; nor how a rank's own machine is used.
 nlohmann::json what_must_agree(const nlohmann::json& config) {
   nlohmann::json options = config.at("options");
   for (const char* own : {"data", "threads", "workers", "memory_limit"}) options.erase(own);
+  nlohmann::json resolved = config.value("resolved", nlohmann::json::object());
+  const nlohmann::json data = resolved.value("data", nlohmann::json::object());
+  for (const char* of_data :
+       {"data", "classes", "mean", "std", "train_images", "test_images", "valid_images"})
+    resolved.erase(of_data);
   return {{"options", options},
-          {"resolved", config.value("resolved", nlohmann::json::object())},
+          {"resolved", resolved},
+          {"data", data},
           {"version", version()},
           {"build", build_description()}};
 }
 
+// In words; empty: they are the same.
+std::string differences_of_data(const nlohmann::json& there, const nlohmann::json& first) {
+  const std::vector<std::string> found = data::data_differences(
+      data::identity_from_json(there, "another rank"), data::identity_from_json(first, "rank 0"));
+  return found.empty()
+             ? ""
+             : fmt::format("\n  data, there on that rank, here on rank 0: {}", fmt::join(found, "; "));
+}
+
 // In lines of their own, by their paths: "options/lr: 0.2, on rank 0 0.1".
-std::string differences(const nlohmann::json& there, const nlohmann::json& first) {
+std::string differences(nlohmann::json there, nlohmann::json first) {
+  std::string text;
+  if (there.contains("data") && first.contains("data"))
+    text = differences_of_data(there["data"], first["data"]);
+  there.erase("data"), first.erase("data");
   const nlohmann::json values = there.flatten(), expected = first.flatten();
   nlohmann::json names = values;
   names.update(expected);
   const auto value = [](const nlohmann::json& of, const std::string& name) {
     return of.contains(name) ? of[name].dump() : "nothing";
   };
-  std::string text;
   for (const auto& [name, unused] : names.items())
     if (value(values, name) != value(expected, name))
       text +=

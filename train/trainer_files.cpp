@@ -28,9 +28,10 @@ void Trainer::open() {
   check_ranks();
   if (options_.ema != 0) average_ = std::make_unique<WeightAverage>(objective_.module(), options_.ema);
   if (directory_ == nullptr && ranks_.several() == nullptr) return;
-  const nlohmann::json config = options_.config.empty()
-                                    ? train::describe_run(*run_, options_, {.valid = valid_, .test = test_})
-                                    : nlohmann::json::parse(options_.config);
+  nlohmann::json config = options_.config.empty()
+                              ? train::describe_run(*run_, options_, {.valid = valid_, .test = test_})
+                              : nlohmann::json::parse(options_.config);
+  if (ranks_.several() != nullptr) config["resolved"]["ranks"] = ranks_.several()->size();
   options_.config = config.dump();
   ranks_.check_same_run(config);
   std::optional<train::Checkpoint> checkpoint;

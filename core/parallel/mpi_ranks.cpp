@@ -27,7 +27,8 @@ void check_mpi(int status, const char* operation) {
   char text[MPI_MAX_ERROR_STRING];
   int length = 0;
   if (MPI_Error_string(status, text, &length) != MPI_SUCCESS) length = 0;
-  fail("MPI: {} failed: {}", operation, std::string_view(text, static_cast<std::size_t>(length)));
+  fail("MPI: {} failed: {}; another rank, or its machine, may have ended before", operation,
+       std::string_view(text, static_cast<std::size_t>(length)));
 }
 
 int bytes_of(std::int64_t count) {
