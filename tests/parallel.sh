@@ -153,6 +153,22 @@ other_kernels() {
     -n 1 env LAMINA_CPU=generic "$build/lamina" "${options[@]}" --out different
 }
 
+# On the emulated GPU, with a stand-in for NCCL.
+emulated_with() { # N OUT OPTION...
+  local n=$1 out=$2
+  shift 2
+  timeout 240 mpirun -n "$n" "$build/tests/lamina_emulated" "${options[@]}" --epochs 2 --workers 0 --threads 1 --out "$out" "$@"
+}
+
+on_cpu() { # N OUT OPTION...
+  emulated_with "$@" --device cpu
+}
+
+near_first_losses() { # OUT OUT: later ones differ more, since training is chaotic
+  paste -d, <(cut -d, -f5 "$1/steps.csv") <(cut -d, -f5 "$2/steps.csv") |
+    awk -F, 'NR > 1 && NR < 8 { n++; d = $1 / $2 - 1; if (d * d > 1e-8) { print; bad = 1 } } END { exit bad || n != 6 }'
+}
+
 tells_of_another_mpi() {
   OMPI_COMM_WORLD_SIZE=3 "$build/tests/test_parallel" >message 2>&1 && return 1
   cat message
@@ -204,8 +220,26 @@ if ! grep -q "^LAMINA_MPI.*=OFF" "$build/CMakeCache.txt" && command -v mpirun >/
   check "parts that lie on two ranks" refuses "sam-m 7 on 3 ranks.*a multiple of 21" lamina_with 3 different --sam 0.05 --sam-m 7
   check "more ranks than images" refuses "a batch of 2 samples for 3 ranks.*3 or more" lamina_with 3 different --limit-train 2 --batch 2
   check "more ranks than images in a batch" refuses "for 3 ranks" lamina_with 3 different --batch 2
+  if [ -x "$build/tests/lamina_emulated" ]; then
+    for n in 1 2 3; do
+      check "sums of $n GPUs" with_ranks "$n" "$build/tests/test_emulation" "[ranks]"
+    done
+    check "2 ranks with a GPU each" emulated_with 2 gpus --device cuda
+    check "kernel by kernel" emulated_with 2 eager --device cuda --eager
+    check "the same bytes" same_weights gpus eager
+    check "2 ranks on the CPU" on_cpu 2 cpus
+    check "nearly their losses" near_first_losses gpus cpus
+    parts=(--micro-batch 4 --sam 0.05 --noise-scale)
+    check "perturbations and noise of parts on GPUs" emulated_with 2 gpu-parts --device cuda "${parts[@]}"
+    check "and on the CPU" on_cpu 2 cpu-parts "${parts[@]}"
+    check "nearly their losses" near_first_losses gpu-parts cpu-parts
+    check "a GPU for two ranks" refuses "is also that of another rank of this machine" emulated_with 2 different --device cuda:0
+    check "statistics over GPUs" refuses "statistics over ranks are for the CPU" emulated_with 2 different --device cuda --sync-batch-norm
+    [ ! -e different ] || check "nothing is left" false
+  fi
 else
-  echo "37 MPI cases skipped: no mpirun, or a build without MPI"
+  [ -x "$build/tests/lamina_emulated" ] && skipped=55 || skipped=42
+  echo "$skipped MPI cases skipped: no mpirun, or a build without MPI"
 fi
 check "statistics over ranks do nothing in one process" says "sync-batch-norm does nothing in one process" \
   "$build/lamina" "${options[@]}" --epochs 1 --out single --sync-batch-norm

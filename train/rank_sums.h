@@ -4,11 +4,13 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 #include "core/parallel/collective.h"
 #include "layers/batch_norm.h"
 #include "optim/arena.h"
+#include "train/gpu_statistics.h"
 #include "train/two_pass.h"
 
 namespace lamina::train {
@@ -16,8 +18,8 @@ namespace lamina::train {
 class RankSums {
  public:
   // All must outlive it. As long as it lives a TwoPassObjective compares the samples of all ranks, and with
-  // sync_batch_norm batch normalisations have the statistics of all ranks' parts. Throws UsageError for
-  // parameters that are not on the CPU.
+  // sync_batch_norm batch normalisations have the statistics of all ranks' parts: both on the CPU alone, else
+  // UsageError. Throws what connect_gpus() does for parameters on a GPU.
   RankSums(Collective& ranks, Objective& objective, const Arena& arena, bool sync_batch_norm = false);
   ~RankSums();
   RankSums(const RankSums&) = delete;
@@ -44,14 +46,18 @@ class RankSums {
     std::int32_t passes_before = 0;                // the batch
     std::vector<std::vector<double>> before = {};  // r₀ of each
   };
-  void find_layers(Module& module);
+  void connect_gpu(Objective& objective);
+  void share_statistics(const std::vector<BatchNormLayer*>& layers);
+  void add_over_ranks(const Tensor& values);
   void combine_statistics();
 
   Collective& ranks_;
   const Arena& arena_;
-  std::vector<Statistics> statistics_;         // of every batch normalisation that has its own
-  TwoPassObjective* two_pass_;                 // null: the loss is a sum over samples
-  std::vector<BatchNormLayer*> synchronised_;  // the others, whose statistics are the same on all ranks
+  std::unique_ptr<GpuSums> gpu_;                   // null: on the CPU
+  std::unique_ptr<GpuStatistics> gpu_statistics_;  // in place of statistics_
+  std::vector<Statistics> statistics_;             // of every batch normalisation that has its own
+  TwoPassObjective* two_pass_;                     // null: the loss is a sum over samples
+  std::vector<BatchNormLayer*> synchronised_;      // the others, whose statistics are the same on all ranks
   bool sync_batch_norm_;
 };
 

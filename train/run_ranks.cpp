@@ -45,6 +45,11 @@ nlohmann::json what_must_agree(const nlohmann::json& config) {
   for (const char* own : {"data", "threads", "workers", "memory_limit"}) options.erase(own);
   nlohmann::json resolved = config.value("resolved", nlohmann::json::object());
   const nlohmann::json data = resolved.value("data", nlohmann::json::object());
+  for (nlohmann::json* where : {&options, &resolved})  // each rank has a GPU of its own
+    for (const char* name : {"device", "kernels"})
+      if (where->contains(name) && (*where)[name].is_string() &&
+          where->at(name).get<std::string>().starts_with("cuda"))
+        (*where)[name] = "cuda";
   for (const char* of_data :
        {"data", "classes", "mean", "std", "train_images", "test_images", "valid_images"})
     resolved.erase(of_data);
@@ -157,7 +162,8 @@ void RunRanks::check_alike(const nlohmann::json& told) const {
 
 void RunRanks::check_same_weights(const Arena& arena, std::int64_t epoch) const {
   if (ranks_ == nullptr) return;
-  const std::span<std::byte> bytes = bytes_of(arena.values());
+  const Tensor values = arena.values().to(Device::cpu());
+  const std::span<std::byte> bytes = bytes_of(values);
   const std::vector<std::string> digests =
       ranks_->gather(std::to_string(digest_of_bytes(bytes.data(), bytes.size())));
   for (std::size_t rank = 1; rank < digests.size(); ++rank)

@@ -53,6 +53,8 @@ TrainingStep::TrainingStep(Objective& objective, Optimizer& optimizer, TrainingS
 
 void TrainingStep::run(const data::Part& part) {
   check(unread() < most_unread, "training step: {} steps whose results were not read; read them", unread());
+  if (ranks_ != nullptr && !within_batch_ && failure_.empty()) ranks_->begin();
+  within_batch_ = !part.completes_batch;
   if (part.completes_batch) optimizer_.prepare_step();
   if (options_.capture && part.passes == 1) {  // the two passes of a batch are different work
     std::vector<Tensor> inputs = part.views;
@@ -85,11 +87,9 @@ Captured& TrainingStep::work_for(const data::Part& part) {
 
 void TrainingStep::compute(const data::Part& part) {
   if (!failure_.empty()) return;
-  if (ranks_ != nullptr && !std::exchange(within_batch_, true)) ranks_->begin();
   accumulate_gradients(objective_, part, sums_, sharpness_aware_.get());
   if (options_.after_part && part.is_of_last_pass()) options_.after_part(part);
   if (!part.completes_batch) return;
-  within_batch_ = false;
   if (ranks_ != nullptr) ranks_->add_up(sums_);
   if (options_.after_batch) options_.after_batch();
   if (sums_.device().type == DeviceType::cpu) {

@@ -72,8 +72,10 @@ void Trainer::check_ranks() const {
 
 void Trainer::resume(const train::Checkpoint& checkpoint) {
   const nlohmann::json config = nlohmann::json::parse(options_.config);
-  train::check_same_run(checkpoint, train::with_epochs_of(checkpoint.config, config));
-  train::check_longer(checkpoint.config, config, checkpoint.path);
+  if (ranks_.leads()) {  // the others are to train the same
+    train::check_same_run(checkpoint, train::with_epochs_of(checkpoint.config, config));
+    train::check_longer(checkpoint.config, config, checkpoint.path);
+  }
   restore(checkpoint, objective_.module(), optimizer_, average_.get());
   position_ = checkpoint.position;
   run_->checkpoint = checkpoint.path;

@@ -62,6 +62,7 @@ class Mpi final : public Collective {
 
   int rank() const override { return rank_; }
   int size() const override { return size_; }
+  int rank_on_host() const override { return asked(host_, MPI_Comm_rank); }
   void sum(std::span<float> values) override { sum_in_order(values); }
   void sum(std::span<double> values) override { sum_in_order(values); }
 
