@@ -55,7 +55,7 @@ if(lamina_cuda)
   endif()
   find_library(nccl_library nccl HINTS ${CUDAToolkit_LIBRARY_DIR} NO_CACHE)  # opened where several ranks have GPUs
   if(nccl_library)
-    set_source_files_properties(core/cuda/nccl.cpp PROPERTIES COMPILE_DEFINITIONS "LAMINA_NCCL=\"${nccl_library}\"")
+    set_source_files_properties(core/cuda/nccl_library.cpp PROPERTIES COMPILE_DEFINITIONS "LAMINA_NCCL=\"${nccl_library}\"")
   endif()
   list(JOIN CMAKE_CUDA_ARCHITECTURES ", " architectures)
   message(STATUS "CUDA: ${CMAKE_CUDA_COMPILER_VERSION}, cuDNN ${cuDNN_VERSION} (${cuDNN_LIBRARY}), for ${architectures}")

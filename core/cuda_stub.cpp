@@ -2,7 +2,7 @@
 #include "core/backend.h"
 #include "core/base/error.h"
 #include "core/base/option_name.h"
-#include "core/parallel/gpu_sums.h"
+#include "core/gpu_sums.h"
 
 namespace lamina {
 

@@ -5,8 +5,8 @@
 
 #include "catch.h"
 #include "core/captured.h"
+#include "core/gpu_sums.h"
 #include "core/ops/elementwise.h"
-#include "core/parallel/gpu_sums.h"
 #include "core/random.h"
 #include "data/sets/synthetic.h"
 #include "emulated_cuda/machine.h"

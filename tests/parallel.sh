@@ -218,6 +218,7 @@ if ! grep -q "^LAMINA_MPI.*=OFF" "$build/CMakeCache.txt" && command -v mpirun >/
   check "perturbations and noise of ranks" lamina_with 3 perturbed --epochs 1 --sam 0.05 --noise-scale
   check "all measured" whole_column perturbed/steps.csv noise_scale
   check "parts that lie on two ranks" refuses "sam-m 7 on 3 ranks.*a multiple of 21" lamina_with 3 different --sam 0.05 --sam-m 7
+  check "curvature of statistics over ranks" refuses "sharpness-bn train with --sync-batch-norm" lamina_with 3 different --sync-batch-norm --sharpness-every 1 --sharpness-bn train
   check "more ranks than images" refuses "a batch of 2 samples for 3 ranks.*3 or more" lamina_with 3 different --limit-train 2 --batch 2
   check "more ranks than images in a batch" refuses "for 3 ranks" lamina_with 3 different --batch 2
   if [ -x "$build/tests/lamina_emulated" ]; then
@@ -238,12 +239,12 @@ if ! grep -q "^LAMINA_MPI.*=OFF" "$build/CMakeCache.txt" && command -v mpirun >/
     [ ! -e different ] || check "nothing is left" false
   fi
 else
-  [ -x "$build/tests/lamina_emulated" ] && skipped=55 || skipped=42
+  [ -x "$build/tests/lamina_emulated" ] && skipped=56 || skipped=43
   echo "$skipped MPI cases skipped: no mpirun, or a build without MPI"
 fi
 check "statistics over ranks do nothing in one process" says "sync-batch-norm does nothing in one process" \
   "$build/lamina" "${options[@]}" --epochs 1 --out single --sync-batch-norm
-check "and are not of parts" refuses "each part has statistics of its own, with --micro-batch 10" \
+check "and are not of parts" refuses "with --micro-batch 10 of --batch 30 each part has its own" \
   "$build/lamina" "${options[@]}" --out different --sync-batch-norm --micro-batch 10
 check "nor has one part of a batch a noise" refuses "give a --micro-batch smaller than --batch 30" \
   "$build/lamina" "${options[@]}" --out different --noise-scale

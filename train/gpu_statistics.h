@@ -4,7 +4,7 @@
 
 #include <vector>
 
-#include "core/parallel/gpu_sums.h"
+#include "core/gpu_sums.h"
 #include "layers/batch_norm.h"
 
 namespace lamina::train {

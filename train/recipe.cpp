@@ -270,6 +270,12 @@ void check_parts(const Recipe& recipe, const data::LoaderOptions& loader) {
   if (const std::optional<SamOptions> sam = sam_options(recipe))
     check_sharpness_aware(*sam, loader, recipe.method.has_value());
   if (recipe.noise_scale) check_noise_scale(loader);
+  if (loader.share.of > 1 && recipe.sync_batch_norm && recipe.sharpness_every > 0 &&
+      recipe.sharpness_bn == "train")
+    fail_usage(
+        "{} train with {}: one rank measures while the others wait, and has no statistics of theirs; measure "
+        "with {} eval",
+        option_name("sharpness_bn"), option_name("sync_batch_norm"), option_name("sharpness_bn"));
 }
 
 Recipe resumed_recipe(const Recipe& saved, const Recipe& given, const std::set<std::string>& given_names,

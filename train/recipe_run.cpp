@@ -30,6 +30,7 @@ RecipeRun::RecipeRun(Setup setup, std::optional<RunDirectory> directory, const s
                      Collective* ranks)
     : setup_(std::make_unique<Setup>(std::move(setup))) {
   const Recipe& recipe = setup_->recipe.recipe;
+  check_parts(recipe, RunRanks(ranks).share_of(setup_->loader).options());
   trainer_ = std::make_unique<Trainer>(*setup_->objective, *setup_->optimizer, setup_->loader,
                                        trainer_options(*setup_, command, ranks));
   if (directory) trainer_->in(std::move(*directory));

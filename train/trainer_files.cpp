@@ -64,10 +64,8 @@ void Trainer::check_ranks() const {
         sync, parts, part);
   if (part < loader.batch)
     fail_usage(
-        "trainer: {} is of whole batches, but of {} {} each part has statistics of its own, with {} {}; "
-        "leave "
-        "one of them out",
-        sync, option_name("batch"), loader.batch, parts, part);
+        "trainer: {} is of whole batches, but with {} {} of {} {} each part has its own; leave one out", sync,
+        parts, part, option_name("batch"), loader.batch);
 }
 
 void Trainer::resume(const train::Checkpoint& checkpoint) {

@@ -9,8 +9,8 @@
 #include "core/base/rounding.h"
 #include "core/cuda/check.h"
 #include "core/cuda/cuda_backend.h"
-#include "core/cuda/nccl.h"
-#include "core/parallel/gpu_sums.h"
+#include "core/cuda/nccl_library.h"
+#include "core/gpu_sums.h"
 
 namespace lamina {
 namespace {
@@ -34,11 +34,8 @@ void check_own_gpu(Collective& ranks, int index) {
   for (std::size_t other = 0; other < all.size(); ++other)
     if (other != own && all[other] == all[own])
       fail_usage(
-          "rank {}: its GPU cuda:{} ({}) is also that of another rank of this machine, which has {} ranks "
-          "and {} "
-          "GPUs that this one sees; each rank needs one of its own: {} cuda gives it the one of its place "
-          "among "
-          "them",
+          "rank {}: its GPU cuda:{} ({}) is also that of another rank of this machine, with {} ranks and "
+          "{} GPUs for this one; each needs its own: {} cuda takes the one of its place among them",
           ranks.rank(), index, all[own], all.size(), cuda_device_count(), option_name("device"));
 }
 

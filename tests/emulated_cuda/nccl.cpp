@@ -1,7 +1,7 @@
 // A stand-in for NCCL: messages between the processes that MPI connects, each exchange of a group when the
 // stream comes to it. A receive that nobody sends for, or of another length, would hang on GPUs; here it is
 // an error.
-#include "core/cuda/nccl.h"
+#include "core/cuda/nccl_library.h"
 
 #include <cstring>
 #include <deque>

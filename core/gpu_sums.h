@@ -1,4 +1,5 @@
-// Sums over ranks (collective.h) of what lies on a GPU, by NCCL, from memory to memory of the GPUs.
+// Sums over ranks (core/parallel/collective.h) of what lies on a GPU, by NCCL, from memory to memory of the
+// GPUs.
 #pragma once
 
 #include <memory>
