@@ -20,6 +20,7 @@
 #include "core/backend.h"
 #include "core/base/error.h"
 #include "core/base/nearest.h"
+#include "core/base/note.h"
 #include "core/base/option_name.h"
 #include "core/base/version.h"
 #include "core/instruction_set.h"
@@ -216,15 +217,21 @@ void join_ranks(const CLI::App& command) {
   if (launched_processes() == 0) return;
   Collective& ranks = collective();
   if (ranks.size() == 1) return;
-  constexpr std::array together{"lamina train", "lamina pretrain", "lamina bench parallel"};
+  constexpr std::array together{"lamina train", "lamina pretrain", "lamina study", "lamina bench parallel"};
   if (std::find(together.begin(), together.end(), full_name(command)) == together.end())
     fail_usage(
         "{}: {} processes were started together, but this command is for one; start it without mpirun or "
         "srun",
         full_name(command), ranks.size());
+  const std::vector<std::string> all = ranks.gather(full_name(command));
+  for (std::size_t rank = 1; rank < all.size(); ++rank)
+    if (all[rank] != all.front())
+      fail_usage("rank {} was started as {}, rank 0 as {}; start all ranks alike", rank, all[rank],
+                 all.front());
   set_threads(cores_of_rank(ranks));
-  if (ranks.rank() > 0 && std::freopen("/dev/null", "w", stdout) == nullptr)
-    fail("/dev/null cannot be opened");
+  if (ranks.rank() == 0) return;
+  silence_notes();
+  if (std::freopen("/dev/null", "w", stdout) == nullptr) fail("/dev/null cannot be opened");
 }
 
 }  // namespace

@@ -13,6 +13,9 @@
 #include "core/base/atomic_file.h"
 #include "core/base/error.h"
 #include "core/base/file_kind.h"
+#include "core/base/note.h"
+#include "core/parallel/collective.h"
+#include "train/without_effect.h"
 
 namespace lamina::app {
 namespace {
@@ -92,15 +95,26 @@ int run_study(const StudyCommand& command) {
     print_plan(cells);
     return 0;
   }
-  const StudyDirectory directory(command.out.empty() ? fs::path("runs") / study.file.stem()
-                                                     : fs::path(command.out));
+  const fs::path path = command.out.empty() ? fs::path("runs") / study.file.stem() : fs::path(command.out);
+  if (collective().rank() > 0) {
+    const int signal = run_cells_along(cells, path, collective());
+    return signal == 0 ? 0 : 128 + signal;
+  }
+  for (const Cell& cell : cells) {
+    const std::string text = train::note_on_ranks(cell.recipe, collective().size());
+    if (text.empty()) continue;
+    note("{}", text);
+    break;
+  }
+  const StudyDirectory directory(path);
   const int signal = [&] {
     StudyScreen screen(progress);
     return run_cells(study, cells, directory,
                      {.retry_failed = command.retry_failed,
                       .observer = &screen,
                       .command = command_line,
-                      .curvature = analysis::curvature_of});
+                      .curvature = analysis::curvature_of,
+                      .ranks = &collective()});
   }();
   if (signal != 0 && !is_there(directory.file("study.toml"))) {
     print_note(stderr, "stopped before the first run; nothing is left of the study\n");

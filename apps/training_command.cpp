@@ -143,8 +143,8 @@ int train_in(train::Setup setup, RunDirectory directory, const TrainingCommand& 
              std::optional<std::int64_t> more_epochs = {}) {
   const ProgressMode mode = progress_mode(command);
   const fs::path path = directory.path();
-  print_note(stdout, "{:<10} {}\n{}\n", "run", path.string(), describe(setup));
-  for (const std::string& text : notes_on(setup)) note("{}", text);
+  print_note(stdout, "{:<10} {}\n{}\n", "run", path.string(), describe(setup, collective().size()));
+  for (const std::string& text : notes_on(setup, collective().size())) note("{}", text);
   Progress progress(mode);
   if (mode == ProgressMode::watch && !progress.watching()) {
     progress.print("--watch: standard error is not a terminal; plain lines instead");

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <exception>
 
+#include "compare/study_tasks.h"
 #include "core/base/atomic_file.h"
 #include "core/base/error.h"
 #include "core/base/file_kind.h"
@@ -52,7 +53,7 @@ StudyEvaluation::StudyEvaluation(const Study& study, const std::vector<Cell>& ce
 
 std::optional<std::string> StudyEvaluation::measure_run(const Cell& cell) {
   const fs::path path = directory_.run(cell);
-  const bool is_whole = is_there(path / "weights.safetensors") && !is_there(path / "failure.txt");
+  const bool is_whole = is_there(path / "weights.safetensors") && !is_there(path / failure_file);
   if (study_.evaluations.empty() || !is_whole) return "";
   train::RunDirectory run = train::RunDirectory::open(path);
   const train::ResolvedRecipe recipe = train::resolve(cell.recipe, run);

@@ -10,6 +10,7 @@
 #include "compare/study_plan.h"
 #include "core/base/directory_lock.h"
 #include "core/base/made_folders.h"
+#include "core/parallel/collective.h"
 #include "train/observer.h"
 #include "train/setup.h"
 
@@ -29,7 +30,7 @@ class StudyDirectory {
 
   const std::filesystem::path& path() const { return path_; }
   std::filesystem::path file(const std::string& name) const { return path_ / name; }
-  std::filesystem::path run(const Cell& cell) const { return path_ / "runs" / cell.name; }
+  std::filesystem::path run(const Cell& cell) const;
   std::filesystem::path baseline(const std::string& name) const { return path_ / "baselines" / name; }
 
  private:
@@ -61,6 +62,8 @@ struct StudyRunOptions {
   std::function<std::string(const train::Recipe&)> command = {};  // what repeats a run, for its config.json
   // What else looks on where a recipe asks for it, from beyond train/; null: nothing.
   std::function<std::unique_ptr<Observer>(const train::Setup&)> curvature = {};
+  // That train every run together; null: this process alone. The others call run_cells_along().
+  Collective* ranks = nullptr;
 };
 
 // Runs what is not finished of a study, whose file is kept beside the runs, one after the other: a run that
@@ -71,5 +74,11 @@ struct StudyRunOptions {
 // knobs or data, as far as that is known; Error for what would hit every run (no data, a full disk).
 int run_cells(const Study& study, const std::vector<Cell>& cells, const StudyDirectory& directory,
               const StudyRunOptions& options);
+
+// Of every rank but the first: trains what run_cells() hands out there, and writes nothing. `directory`: the
+// study's, where runs that go on are read. Returns the same. Throws Error where the cells are others than
+// rank 0's.
+int run_cells_along(const std::vector<Cell>& cells, const std::filesystem::path& directory,
+                    Collective& ranks);
 
 }  // namespace lamina::compare

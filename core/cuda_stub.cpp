@@ -2,6 +2,7 @@
 #include "core/backend.h"
 #include "core/base/error.h"
 #include "core/base/option_name.h"
+#include "core/gpu_sums.h"
 
 namespace lamina {
 
@@ -25,5 +26,9 @@ std::vector<std::string> cuda_libraries() { return {}; }
 std::string cuda_device_description(int) { return ""; }
 
 std::string cuda_plan_report() { return ""; }
+
+std::unique_ptr<GpuSums> connect_gpus(Collective&, Device device) {
+  fail("{}: {}", device.str(), cuda_build_description());
+}
 
 }  // namespace lamina

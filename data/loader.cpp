@@ -24,13 +24,13 @@ void check_share(const LoaderOptions& options, std::int64_t size) {
   const Share& share = options.share;
   check(share.of >= 1 && share.index >= 0 && share.index < share.of,
         "loader: share {} of {}; expected 0 to {}", share.index, share.of, share.of - 1);
-  check(options.batch >= share.of, "loader: a batch of {} samples for {} ranks; each needs one at least",
+  check(options.batch >= share.of,
+        "loader: a batch of {0} samples for {1} ranks; each needs one: choose {1} or more, or fewer ranks",
         options.batch, share.of);
   const std::int64_t last = options.drop_last ? 0 : size % options.batch;
   check(last == 0 || last >= share.of,
         "loader: the last batch of {} images in batches of {} has {}, for {} ranks; each needs one at least: "
-        "leave "
-        "it out (drop_last), or choose another batch",
+        "leave it out (drop_last), or choose another batch",
         size, options.batch, last, share.of);
 }
 

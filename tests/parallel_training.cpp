@@ -5,7 +5,6 @@
 #include <cstring>
 #include <filesystem>
 #include <fstream>
-#include <functional>
 
 #include "catch.h"
 #include "core/ops/elementwise.h"
@@ -13,8 +12,8 @@
 #include "data/loader.h"
 #include "data/sets/synthetic.h"
 #include "layers/resnet.h"
+#include "net_on_ranks.h"
 #include "optim/optimizer.h"
-#include "steps_of_ranks.h"
 #include "train/objectives/classification.h"
 #include "train/step.h"
 #include "train/trainer.h"
@@ -24,55 +23,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::int64_t batch = 24, images = 72;  // of shares that are equal for 1, 2, 3 and 4 ranks
-
-// A net of another dtype that takes the loader's f32 images.
-class OnImages final : public Module {
- public:
-  OnImages(const char* model, DType dtype)
-      : dtype_(dtype),
-        net_(&add_child<ResNet>("net", model, ResNetOptions{.classes = 4, .dtype = dtype, .seed = 3})) {}
-  std::string kind() const override { return "images"; }
-
- private:
-  Tensor forward(const Tensor& x) override { return (*net_)(cast(x, dtype_)); }
-  DType dtype_;
-  ResNet* net_;
-};
-
-using tests::largest_difference, tests::Trained;
-
-using MakeOptimizer = std::function<std::unique_ptr<Optimizer>(const ParamList&)>;
-
-Trained train_net(const char* model, DType dtype, const MakeOptimizer& make_optimizer,
-                  const train::TrainingStepOptions& how, data::LoaderOptions options) {
-  OnImages net(model, dtype);
-  Classification objective(net);
-  const auto optimizer = make_optimizer(net.parameters());
-  options.batch = batch, options.augment = data::standard(), options.drop_last = true, options.seed = 5;
-  const data::Loader loader(data::synthetic({.classes = 4, .height = 8, .width = 8, .train = images}).train,
-                            options);
-  return tests::take_steps(objective, *optimizer, loader, how, 3);
-}
-
-Trained on_ranks(const char* model, DType dtype, const MakeOptimizer& optimizer,
-                 bool sync_batch_norm = false) {
-  return train_net(model, dtype, optimizer, {.ranks = &collective(), .sync_batch_norm = sync_batch_norm},
-                   {.share = {.index = collective().rank(), .of = collective().size()}});
-}
-
-Trained alone(const char* model, DType dtype, const MakeOptimizer& optimizer) {
-  return train_net(model, dtype, optimizer, {}, {.micro_batch = batch / collective().size()});
-}
-
-Trained whole(const char* model, DType dtype, const MakeOptimizer& optimizer) {
-  return train_net(model, dtype, optimizer, {}, {});
-}
-
-template <typename Kind, typename Options>
-MakeOptimizer made(const Options& options) {
-  return [options](const ParamList& params) { return std::make_unique<Kind>(params, options); };
-}
+using tests::alone, tests::largest_difference, tests::on_ranks, tests::whole;
+using tests::batch, tests::images, tests::OnImages, tests::made, tests::MakeOptimizer, tests::Trained;
 
 }  // namespace
 
@@ -126,14 +78,10 @@ namespace {
 struct Run {
   explicit Run(Collective* ranks, fs::path directory, std::int64_t epochs = 3)
       : net("resnet8", DType::f64), objective(net), optimizer(net.parameters(), {.lr = 0.5}) {
-    data::LoaderOptions options{.batch = batch, .augment = data::standard(), .drop_last = true, .seed = 5};
-    if (ranks == nullptr) options.micro_batch = batch / collective().size();
-    const data::Dataset data =
-        data::synthetic({.classes = 4, .height = 8, .width = 8, .train = images, .test = 50});
     trainer = std::make_unique<Trainer>(
-        objective, optimizer, data::Loader(data.train, options),
+        objective, optimizer, tests::loader_of_parts(ranks),
         TrainerOptions{.epochs = epochs, .directory = std::move(directory), .ranks = ranks});
-    trainer->test(data.test);
+    trainer->test(data::synthetic({.classes = 4, .height = 8, .width = 8, .train = images, .test = 50}).test);
   }
 
   OnImages net;

@@ -19,6 +19,15 @@ struct Trained {
   std::vector<double> losses;  // of the steps
 };
 
+inline std::vector<double> state_of(const Module& module) {
+  std::vector<double> state;
+  for (const auto& param : module.state()) {
+    const std::vector<double> values = cast(param->value.detach(), DType::f64).to_vector<double>();
+    state.insert(state.end(), values.begin(), values.end());
+  }
+  return state;
+}
+
 inline Trained take_steps(Objective& objective, Optimizer& optimizer, const data::Loader& loader,
                           const train::TrainingStepOptions& how, std::int64_t epochs) {
   train::TrainingStep step(objective, optimizer, how);
@@ -32,10 +41,7 @@ inline Trained take_steps(Objective& objective, Optimizer& optimizer, const data
       trained.losses.push_back(results.steps.at(0).metrics.loss());
     }
   }
-  for (const auto& param : objective.module().state()) {
-    const std::vector<double> values = cast(param->value.detach(), DType::f64).to_vector<double>();
-    trained.state.insert(trained.state.end(), values.begin(), values.end());
-  }
+  trained.state = state_of(objective.module());
   return trained;
 }
 

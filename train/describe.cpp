@@ -34,10 +34,11 @@ std::string describe_knobs(const Optimizer& optimizer, const std::string& indent
   return text;
 }
 
-std::string describe_batch(const Setup& setup) {
+std::string describe_batch(const Setup& setup, int ranks) {
   const Recipe& recipe = setup.recipe.recipe;
-  const std::int64_t together = normalised_together(recipe);
+  const std::int64_t together = normalised_together(recipe, ranks);
   std::string text = format_count(recipe.batch);
+  if (ranks > 1) text += fmt::format(" on {} ranks", ranks);
   if (part_size(recipe) > 0 && part_size(recipe) < recipe.batch)
     text += fmt::format(" in parts of {}", part_size(recipe));
   if (together < recipe.batch)
@@ -103,7 +104,7 @@ std::string describe_frozen(const Module& net) {
 
 }  // namespace
 
-std::string describe(Setup& setup) {
+std::string describe(Setup& setup, int ranks) {
   const Recipe& recipe = setup.recipe.recipe;
   const Preset& preset = *setup.recipe.optimizer.preset;
   const data::Split& train = setup.data.train;
@@ -122,7 +123,7 @@ std::string describe(Setup& setup) {
   if (const nlohmann::json& before = setup.recipe.initial_weights; before.is_object())
     line("weights", fmt::format("started from {}; now from a checkpoint",
                                 before.value("file", "a file that is not named")));
-  line("batch", describe_batch(setup));
+  line("batch", describe_batch(setup, ranks));
   line("optimizer", fmt::format("{} ({})", full_name(preset), preset.source));
   line("", describe_knobs(*setup.optimizer, std::string(11, ' ')));
   if (const auto sam = sam_options(recipe))

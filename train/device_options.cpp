@@ -7,6 +7,7 @@
 #include "core/base/error.h"
 #include "core/base/option_name.h"
 #include "core/memory/allocator.h"
+#include "core/parallel/collective.h"
 
 namespace lamina::train {
 namespace {
@@ -15,6 +16,14 @@ std::size_t bytes_of(double gibibytes) {
   constexpr double gibibyte = 1 << 30, most = 0x1p62;
   if (gibibytes == 0) return std::numeric_limits<std::size_t>::max();
   return static_cast<std::size_t>(std::min(gibibytes * gibibyte, most));
+}
+
+// Of several ranks on a machine each takes the GPU of its place among them, or the only one that it sees.
+Device device_of(const std::string& text) {
+  const Device device = Device::parse(text);
+  const Collective* ranks = connected_ranks();
+  if (text != "cuda" || ranks == nullptr || ranks->size() == 1) return device;
+  return Device::cuda(ranks->rank_on_host() % std::max(1, cuda_device_count()));
 }
 
 }  // namespace
@@ -36,7 +45,7 @@ void check_options(const DeviceOptions& options) {
 
 Device use_device(const DeviceOptions& options) {
   check_options(options);
-  const Device device = Device::parse(options.device);
+  const Device device = device_of(options.device);
   Backend& backend = backend_for(device);
   if (options.threads > 0) set_threads(options.threads);
   set_tf32(options.tf32);

@@ -1,5 +1,6 @@
 #include "train/noise_scale.h"
 
+#include <array>
 #include <utility>
 
 #include "core/base/error.h"
@@ -20,6 +21,13 @@ void NoiseEstimator::add_part(std::int64_t samples, std::int64_t batch) {
   batch_ = batch;
 }
 
+void NoiseEstimator::add_up(Collective& ranks) {
+  std::array sums{squares_, shares_, static_cast<double>(parts_)};
+  ranks.sum(sums);
+  squares_ = sums[0], shares_ = sums[1], parts_ = static_cast<std::int64_t>(sums[2]);
+  before_.copy_from(grads_);
+}
+
 // E|g|^2 = |G|^2 + S / b holds for the mean gradient g of b samples, so for each part and for the whole
 // batch. The mean over the parts and the batch are two equations for |G|^2 and S.
 std::optional<GradientNoise> NoiseEstimator::finish() {
@@ -35,10 +43,10 @@ std::optional<GradientNoise> NoiseEstimator::finish() {
   return measured ? std::optional(noise) : std::nullopt;
 }
 
-void check_noise_scale(std::int64_t batch, std::int64_t micro_batch) {
-  if (micro_batch > 0 && micro_batch < batch) return;
+void check_noise_scale(const data::LoaderOptions& loader) {
+  if (loader.share.of > 1 || (loader.micro_batch > 0 && loader.micro_batch < loader.batch)) return;
   fail_usage("{} compares the parts of a batch: give a {} smaller than {} {}", option_name("noise_scale"),
-             option_name("micro_batch"), option_name("batch"), batch);
+             option_name("micro_batch"), option_name("batch"), loader.batch);
 }
 
 void NoiseScale::start(const TrainingRun& run) {
@@ -47,8 +55,13 @@ void NoiseScale::start(const TrainingRun& run) {
         "{}: the loss of {} is of a whole batch, so that the gradients of its parts are no samples of one",
         option_name("noise_scale"), run.objective.name());
   }
-  check_noise_scale(run.loader.options().batch, run.loader.options().micro_batch);
+  check_noise_scale(run.loader.options());
   estimator_.emplace(run.optimizer.arena().grads());
+  ranks_ = run.ranks;
+}
+
+void NoiseScale::batch() {
+  if (ranks_ != nullptr) estimator_->add_up(*ranks_);
 }
 
 void NoiseScale::step(TrainedStep& step) {

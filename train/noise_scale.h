@@ -28,6 +28,10 @@ class NoiseEstimator {
   // batch.
   void add_part(std::int64_t samples, std::int64_t batch);
 
+  // After the last part, where `ranks` have computed others of the batch: the estimates become those of all
+  // parts, the same on all ranks. The gradients have been added up over the ranks before.
+  void add_up(Collective& ranks);
+
   // After the last part; the next batch begins, from gradients of zero. Nothing for a batch of a single part.
   std::optional<GradientNoise> finish();
 
@@ -38,11 +42,11 @@ class NoiseEstimator {
   std::int64_t parts_ = 0, batch_ = 0;
 };
 
-// Throws UsageError unless batches come in parts.
-void check_noise_scale(std::int64_t batch, std::int64_t micro_batch);
+// Throws UsageError unless batches come in parts, or several ranks share them.
+void check_noise_scale(const data::LoaderOptions& loader);
 
-// Measures it in every step of a run whose batches come in parts: columns grad_variance, grad_squared and
-// noise_scale of steps.csv, empty where a batch was a single part.
+// Measures it in every step of a run whose batches come in parts, which may be those of several ranks:
+// columns grad_variance, grad_squared and noise_scale of steps.csv, empty where a batch was a single part.
 class NoiseScale final : public Observer {
  public:
   std::string name() const override { return "noise scale"; }
@@ -52,9 +56,11 @@ class NoiseScale final : public Observer {
   }
   bool wants_parts() const override { return true; }
   void part(const data::Part& part) override { estimator_->add_part(part.size(), part.batch_samples); }
+  void batch() override;
   void step(TrainedStep& step) override;
 
  private:
+  Collective* ranks_ = nullptr;
   std::optional<NoiseEstimator> estimator_;
 };
 

@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "core/parallel/collective.h"
 #include "data/loader.h"
 #include "optim/optimizer.h"
 #include "train/metrics.h"
@@ -28,6 +29,7 @@ struct TrainingRun {
   std::filesystem::path checkpoint;  // from here; empty: from the start, there was no checkpoint yet
   const TrainingPosition& position;
   std::vector<std::string> epoch_columns = {};  // names of EpochResult::measured, of all observers
+  Collective* ranks = nullptr;  // that have the other shares of the loader's batches; null: they are whole
 };
 
 // One step that was taken.
@@ -55,9 +57,10 @@ class Observer {
   // Names of the numbers that it appends to TrainedStep::measured in each step: columns of steps.csv.
   virtual std::vector<std::string> columns() const { return {}; }
 
-  // Whether part() is wanted: on a GPU steps are then neither captured nor read late.
+  // Whether part() and batch() are wanted: on a GPU steps are then neither captured nor read late.
   virtual bool wants_parts() const { return false; }
   virtual void part(const data::Part&) {}  // its gradients have been added; the optimizer has not stepped yet
+  virtual void batch() {}                  // after its last part: those of several ranks have been added up
   // After every part: so many samples of a step's batch are computed (on a GPU: handed to it). Unlike part()
   // it costs nothing; the last call of a step comes before step().
   virtual void part_done(std::int64_t /*samples*/, std::int64_t /*of*/) {}

@@ -9,6 +9,7 @@
 #include "core/base/json_number.h"
 #include "core/base/nearest.h"
 #include "core/base/option_name.h"
+#include "core/base/rounding.h"
 #include "data/view_recipes.h"
 #include "train/knn.h"
 
@@ -197,9 +198,11 @@ std::vector<std::string> pretraining_differences(const nlohmann::json& resolved,
   return found;
 }
 
-std::int64_t normalised_together(const Recipe& recipe) {
-  if (recipe.bn_batch > 0) return recipe.bn_batch;
-  return part_size(recipe) > 0 ? part_size(recipe) : recipe.batch;
+std::int64_t normalised_together(const Recipe& recipe, int ranks) {
+  const std::int64_t share =
+      recipe.sync_batch_norm ? recipe.batch : ceil_div<std::int64_t>(recipe.batch, ranks);
+  if (recipe.bn_batch > 0) return std::min(recipe.bn_batch, share);
+  return part_size(recipe) > 0 ? std::min(part_size(recipe), share) : share;
 }
 
 nlohmann::json describe_online_knn(std::int64_t bank) {

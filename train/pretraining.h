@@ -59,8 +59,9 @@ Recipe with_resolved(Recipe recipe, const nlohmann::json& resolved);
 std::vector<std::string> pretraining_differences(const nlohmann::json& resolved, const Recipe& recipe,
                                                  std::int64_t height);
 
-// Over how many samples batch normalisation takes its statistics: bn_batch, or all that are computed at once.
-std::int64_t normalised_together(const Recipe& recipe);
+// Over how many samples batch normalisation takes its statistics: bn_batch, or all that are computed at once,
+// by one of so many ranks.
+std::int64_t normalised_together(const Recipe& recipe, int ranks = 1);
 
 // How OnlineKnn measures by default, with a bank of so many images, for config.json.
 nlohmann::json describe_online_knn(std::int64_t bank);

@@ -5,16 +5,10 @@
 #include <span>
 
 #include "core/base/error.h"
+#include "core/base/option_name.h"
 
 namespace lamina::train {
 namespace {
-
-void start_sum_over_ranks(Collective& ranks, Tensor values) {
-  visit_floating(values.dtype(), "sum over ranks", [&](auto zero) {
-    ranks.start_sum(std::span(values.data<decltype(zero)>(), static_cast<std::size_t>(values.elements())));
-  });
-  values.bump_version();
-}
 
 std::vector<double> read(const Tensor& values) {
   return visit_floating(values.dtype(), "running statistics", [&](auto zero) {
@@ -31,46 +25,67 @@ void write(std::span<const double> from, Tensor to) {
   to.bump_version();
 }
 
+void collect_batch_norms(Module& module, std::vector<BatchNormLayer*>& found) {
+  if (auto* layer = dynamic_cast<BatchNormLayer*>(&module)) found.push_back(layer);
+  for (const auto& child : module.children()) collect_batch_norms(*child, found);
+}
+
+std::vector<BatchNormLayer*> batch_norms_of(Module& module) {
+  std::vector<BatchNormLayer*> found;
+  collect_batch_norms(module, found);
+  return found;
+}
+
 }  // namespace
 
 RankSums::RankSums(Collective& ranks, Objective& objective, const Arena& arena, bool sync_batch_norm)
     : ranks_(ranks),
       arena_(arena),
+      buckets_(ranks, arena),
       two_pass_(dynamic_cast<TwoPassObjective*>(&objective)),
       sync_batch_norm_(sync_batch_norm) {
-  if (arena.device().type != DeviceType::cpu)
-    fail_usage("data parallel training: parameters are on {}; it is for the CPU", arena.device().str());
-  find_layers(objective.module());
-  make_buckets();
+  if (arena.device().type != DeviceType::cpu) connect_gpu(objective);
+  share_statistics(batch_norms_of(objective.module()));
   if (two_pass_ != nullptr) two_pass_->share_batches(&ranks_);
-  for (BatchNormLayer* layer : synchronised_)
-    layer->synchronise([this](std::span<double> values) { ranks_.sum(values); });
 }
 
 RankSums::~RankSums() {
-  try {
-    ranks_.wait_for_sums();  // whose memory may be gone after this
-  } catch (const Error&) {   // of a batch that another exception has ended
-  }
   if (two_pass_ != nullptr) two_pass_->share_batches(nullptr);
   for (BatchNormLayer* layer : synchronised_) layer->synchronise({});
 }
 
-void RankSums::find_layers(Module& module) {
-  if (auto* layer = dynamic_cast<BatchNormLayer*>(&module)) {
+void RankSums::connect_gpu(Objective& objective) {
+  const std::string device = arena_.device().str();
+  if (two_pass_ != nullptr)
+    fail_usage("{} ranks on {}: the loss {} compares the samples of all of them, which is for the CPU",
+               ranks_.size(), device, objective.name());
+  if (sync_batch_norm_)
+    fail_usage("{} on {}: statistics over ranks are for the CPU; leave it out",
+               option_name("sync_batch_norm"), device);
+  gpu_ = connect_gpus(ranks_, arena_.device());
+}
+
+void RankSums::share_statistics(const std::vector<BatchNormLayer*>& layers) {
+  if (gpu_ != nullptr) {
+    gpu_statistics_ = std::make_unique<GpuStatistics>(layers, ranks_, *gpu_, arena_.device());
+    return;
+  }
+  for (BatchNormLayer* layer : layers) {
     const BatchNormParams params = layer->params();
-    if (sync_batch_norm_)
+    if (sync_batch_norm_) {
+      layer->synchronise([this](std::span<double> values) { ranks_.sum(values); });
       synchronised_.push_back(layer);
-    else
+    } else {
       statistics_.push_back({.momentum = layer->momentum(),
                              .passes = params.batches_tracked,
                              .moving = {params.running_mean, params.running_var}});
+    }
   }
-  for (const auto& child : module.children()) find_layers(*child);
 }
 
 void RankSums::begin() {
-  for (Bucket& bucket : buckets_) bucket.missing = bucket.segments;
+  if (gpu_statistics_ != nullptr) return gpu_statistics_->begin();
+  buckets_.begin();
   for (Statistics& s : statistics_) {
     s.passes_before = s.passes.data<std::int32_t>()[0];
     s.before.clear();
@@ -78,41 +93,24 @@ void RankSums::begin() {
   }
 }
 
-// From the last parameter to the first, as a backward pass completes them.
-void RankSums::make_buckets() {
-  const auto enough = static_cast<std::int64_t>(static_cast<std::size_t>(ranks_.size()) *
-                                                Collective::bytes_at_a_time / size_of(arena_.dtype()));
-  std::int64_t end = arena_.elements();
-  for (std::size_t i = arena_.segments().size(); i-- > 0;) {
-    const std::int64_t begin = arena_.segments()[i].offset;
-    if (buckets_.empty() || buckets_.back().end - buckets_.back().begin >= enough)
-      buckets_.push_back({.begin = begin, .end = end, .segments = 0});
-    buckets_.back().begin = end = begin;
-    ++buckets_.back().segments;
-    bucket_of_[arena_.params()[i]->value.node().get()] = buckets_.size() - 1;
+void RankSums::add_over_ranks(const Tensor& values) {
+  if (gpu_ != nullptr) {
+    gpu_->sum(values);
+  } else {
+    visit_floating(values.dtype(), "sum over ranks", [&](auto zero) {
+      Tensor own = values;
+      ranks_.sum(std::span(own.data<decltype(zero)>(), static_cast<std::size_t>(own.elements())));
+    });
   }
+  Tensor(values).bump_version();
 }
 
-void RankSums::start_sum(Bucket& bucket) {
-  start_sum_over_ranks(ranks_, arena_.grads().flat(bucket.begin, {bucket.end - bucket.begin}));
-  bucket.missing = 0;
-}
-
-std::function<void(const Node&)> RankSums::sum_when_complete() {
-  return [this](const Node& leaf) {
-    const auto of = bucket_of_.find(&leaf);
-    if (of == bucket_of_.end()) return;
-    Bucket& bucket = buckets_[of->second];
-    if (--bucket.missing == 0) start_sum(bucket);
-  };
-}
+void RankSums::add_up_gradients() { add_over_ranks(arena_.grads()); }
 
 void RankSums::add_up(const Tensor& sums) {
-  for (Bucket& bucket : buckets_)
-    if (bucket.missing > 0) start_sum(bucket);
-  start_sum_over_ranks(ranks_, sums);
-  ranks_.wait_for_sums();
-  combine_statistics();
+  gpu_ != nullptr ? add_up_gradients() : buckets_.sum_rest();
+  add_over_ranks(sums);
+  gpu_statistics_ != nullptr ? gpu_statistics_->combine() : combine_statistics();
 }
 
 void RankSums::combine_statistics() {

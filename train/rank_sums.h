@@ -5,13 +5,14 @@
 
 #include <cstdint>
 #include <functional>
-#include <unordered_map>
+#include <memory>
 #include <vector>
 
-#include "core/autograd.h"
 #include "core/parallel/collective.h"
 #include "layers/batch_norm.h"
 #include "optim/arena.h"
+#include "train/gpu_statistics.h"
+#include "train/gradient_buckets.h"
 #include "train/two_pass.h"
 
 namespace lamina::train {
@@ -19,8 +20,8 @@ namespace lamina::train {
 class RankSums {
  public:
   // All must outlive it. As long as it lives a TwoPassObjective compares the samples of all ranks, and with
-  // sync_batch_norm batch normalisations have the statistics of all ranks' parts. Throws UsageError for
-  // parameters that are not on the CPU.
+  // sync_batch_norm batch normalisations have the statistics of all ranks' parts: both on the CPU alone, else
+  // UsageError. Throws what connect_gpus() does for parameters on a GPU.
   RankSums(Collective& ranks, Objective& objective, const Arena& arena, bool sync_batch_norm = false);
   ~RankSums();
   RankSums(const RankSums&) = delete;
@@ -31,10 +32,13 @@ class RankSums {
 
   // For a LeafWatch during the backward pass of its last part: sums gradients while the pass goes on with
   // others. Without it add_up() sums them all.
-  std::function<void(const Node&)> sum_when_complete();
+  std::function<void(const Node&)> sum_when_complete() { return buckets_.sum_when_complete(); }
 
-  // After the last part: gradients and `sums` become those of the whole batch, and running statistics what
-  // the parts of all ranks, one after another in their order, would have made of those at the beginning.
+  // Between: gradients alone become those of all ranks' parts so far.
+  void add_up_gradients();
+
+  // After its last one: gradients and `sums` become those of the whole batch, and running statistics what the
+  // parts of all ranks, one after another in their order, would have made of those at the beginning.
   void add_up(const Tensor& sums);
 
  private:
@@ -48,24 +52,19 @@ class RankSums {
     std::int32_t passes_before = 0;                // the batch
     std::vector<std::vector<double>> before = {};  // r₀ of each
   };
-  // Neighbouring gradients that are summed together, as soon as all of them are there.
-  struct Bucket {
-    std::int64_t begin, end;   // elements of the arena
-    std::int64_t segments;     // in it
-    std::int64_t missing = 0;  // of those in this batch
-  };
-  void find_layers(Module& module);
-  void make_buckets();
-  void start_sum(Bucket& bucket);
+  void connect_gpu(Objective& objective);
+  void share_statistics(const std::vector<BatchNormLayer*>& layers);
+  void add_over_ranks(const Tensor& values);
   void combine_statistics();
 
   Collective& ranks_;
   const Arena& arena_;
-  std::vector<Bucket> buckets_;
-  std::unordered_map<const Node*, std::size_t> bucket_of_;  // of each parameter
-  std::vector<Statistics> statistics_;                      // of every batch normalisation that has its own
-  TwoPassObjective* two_pass_;                              // null: the loss is a sum over samples
-  std::vector<BatchNormLayer*> synchronised_;  // the others, whose statistics are the same on all ranks
+  GradientBuckets buckets_;                        // on the CPU
+  std::unique_ptr<GpuSums> gpu_;                   // null: on the CPU
+  std::unique_ptr<GpuStatistics> gpu_statistics_;  // in place of statistics_
+  std::vector<Statistics> statistics_;             // of every batch normalisation that has its own
+  TwoPassObjective* two_pass_;                     // null: the loss is a sum over samples
+  std::vector<BatchNormLayer*> synchronised_;      // the others, whose statistics are the same on all ranks
   bool sync_batch_norm_;
 };
 

@@ -262,9 +262,20 @@ void check_recipe(const Recipe& o) {
     fail_usage("{} {}: expected eval or train", option_name("sharpness_bn"), o.sharpness_bn);
   if (const std::optional<SamOptions> sam = sam_options(o))
     check_sharpness_aware(*sam, {.batch = o.batch, .micro_batch = o.micro_batch}, o.method.has_value());
-  if (o.noise_scale) check_noise_scale(o.batch, part_size(o));
   if (!o.method) check_validation(o);
   check_options(device_options(o));
+}
+
+void check_parts(const Recipe& recipe, const data::LoaderOptions& loader) {
+  if (const std::optional<SamOptions> sam = sam_options(recipe))
+    check_sharpness_aware(*sam, loader, recipe.method.has_value());
+  if (recipe.noise_scale) check_noise_scale(loader);
+  if (loader.share.of > 1 && recipe.sync_batch_norm && recipe.sharpness_every > 0 &&
+      recipe.sharpness_bn == "train")
+    fail_usage(
+        "{} train with {}: one rank measures while the others wait, and has no statistics of theirs; measure "
+        "with {} eval",
+        option_name("sharpness_bn"), option_name("sync_batch_norm"), option_name("sharpness_bn"));
 }
 
 Recipe resumed_recipe(const Recipe& saved, const Recipe& given, const std::set<std::string>& given_names,

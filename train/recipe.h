@@ -110,6 +110,10 @@ void make_paths_absolute(Recipe& recipe);
 // and so could not be kept in config.json, options that contradict each other.
 void check_recipe(const Recipe& recipe);
 
+// Throws UsageError for what the recipe measures or perturbs, where batches do not come in the parts, or on
+// the ranks, for that.
+void check_parts(const Recipe& recipe, const data::LoaderOptions& loader);
+
 // The options of a run to be continued: the saved ones, with those of `given` that may change. Throws
 // UsageError listing every given option that differs and may not. Another number of epochs passes: the
 // trainer refuses it where it would change the past.

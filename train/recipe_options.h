@@ -172,7 +172,8 @@ void visit_supervised_options(Options& o, const Visit& visit) {
                    "end after so many epochs without a better result on the held-out images; 0: never"}
             .within(at_least(0)),
         o.patience);
-  visit(OptionInfo{"noise_scale", "record the gradient noise scale of every step; needs micro-batches"},
+  visit(OptionInfo{"noise_scale",
+                   "record the gradient noise scale of every step; needs micro-batches or several ranks"},
         o.noise_scale);
   visit(OptionInfo{"eval_every", "epochs between tests; 0: only after the last", true}.within(at_least(0)),
         o.eval_every);

@@ -21,7 +21,7 @@ TrainerOptions trainer_options(const Setup& setup, const std::string& command, C
           .ranks = ranks,
           .sync_batch_norm = recipe.sync_batch_norm,
           .weights = setup.info,
-          .config = make_config(setup, command).dump()};
+          .config = make_config(setup, command, ranks != nullptr ? ranks->size() : 1).dump()};
 }
 
 }  // namespace
@@ -30,6 +30,7 @@ RecipeRun::RecipeRun(Setup setup, std::optional<RunDirectory> directory, const s
                      Collective* ranks)
     : setup_(std::make_unique<Setup>(std::move(setup))) {
   const Recipe& recipe = setup_->recipe.recipe;
+  check_parts(recipe, RunRanks(ranks).share_of(setup_->loader).options());
   trainer_ = std::make_unique<Trainer>(*setup_->objective, *setup_->optimizer, setup_->loader,
                                        trainer_options(*setup_, command, ranks));
   if (directory) trainer_->in(std::move(*directory));

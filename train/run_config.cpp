@@ -119,6 +119,17 @@ void note_other_kernels(const Checkpoint& checkpoint, const nlohmann::json& conf
         checkpoint.path.string(), there.dump(), here.dump());
 }
 
+// Sums over other ranks are rounded in another order, and batch normalisation has other parts.
+void note_other_ranks(const Checkpoint& checkpoint, const nlohmann::json& config) {
+  const nlohmann::json::json_pointer ranks("/resolved/ranks");
+  const nlohmann::json there = checkpoint.config.value(ranks, nlohmann::json(1)),
+                       here = config.value(ranks, nlohmann::json(1));
+  const auto text = [](const nlohmann::json& n) { return n == 1 ? "one process" : n.dump() + " ranks"; };
+  if (there != here)
+    note("{} was computed by {}: by {} the run goes on, but not to the bits of one that was not stopped",
+         checkpoint.path.string(), text(there), text(here));
+}
+
 }  // namespace
 
 nlohmann::json describe_run(const TrainingRun& run, const TrainerOptions& options,
@@ -145,6 +156,7 @@ nlohmann::json describe_run(const TrainingRun& run, const TrainerOptions& option
             {"std", run.loader.split().std},
             {"batch", loader.batch},
             {"micro_batch", loader.micro_batch},
+            {"sync_batch_norm", options.sync_batch_norm},
             {"augment", augment_text(loader)},
             {"transform", static_cast<bool>(loader.transform)},  // whether; not which
             {"views", loader.views},
@@ -223,6 +235,7 @@ void check_same_run(const Checkpoint& checkpoint, const nlohmann::json& config) 
         checkpoint.path.string(), differences);
   check_same_data(checkpoint.config, config, checkpoint.path.string());
   note_other_kernels(checkpoint, config);
+  note_other_ranks(checkpoint, config);
 }
 
 }  // namespace lamina::train

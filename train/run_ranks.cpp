@@ -1,13 +1,15 @@
 #include "train/run_ranks.h"
 
-#include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <span>
 
 #include "core/base/digest.h"
 #include "core/base/error.h"
+#include "core/base/rounding.h"
 #include "core/base/version.h"
+#include "data/identity.h"
 
 namespace lamina::train {
 namespace {
@@ -37,25 +39,48 @@ TensorFile empty_file(const nlohmann::json& outline) {
   return file;
 }
 
-// Not where the data lie, which "resolved" says what they are, nor how a rank's own machine is used.
+// Not where the data lie, but what they are; nor how a rank's own machine is used.
 nlohmann::json what_must_agree(const nlohmann::json& config) {
   nlohmann::json options = config.at("options");
   for (const char* own : {"data", "threads", "workers", "memory_limit"}) options.erase(own);
+  nlohmann::json resolved = config.value("resolved", nlohmann::json::object());
+  const nlohmann::json data = resolved.value("data", nlohmann::json::object());
+  for (nlohmann::json* where : {&options, &resolved})  // each rank has a GPU of its own
+    for (const char* name : {"device", "kernels"})
+      if (where->contains(name) && (*where)[name].is_string() &&
+          where->at(name).get<std::string>().starts_with("cuda"))
+        (*where)[name] = "cuda";
+  for (const char* of_data :
+       {"data", "classes", "mean", "std", "train_images", "test_images", "valid_images"})
+    resolved.erase(of_data);
   return {{"options", options},
-          {"resolved", config.value("resolved", nlohmann::json::object())},
+          {"resolved", resolved},
+          {"data", data},
           {"version", version()},
           {"build", build_description()}};
 }
 
+// In words; empty: they are the same.
+std::string differences_of_data(const nlohmann::json& there, const nlohmann::json& first) {
+  const std::vector<std::string> found = data::data_differences(
+      data::identity_from_json(there, "another rank"), data::identity_from_json(first, "rank 0"));
+  return found.empty()
+             ? ""
+             : fmt::format("\n  data, there on that rank, here on rank 0: {}", fmt::join(found, "; "));
+}
+
 // In lines of their own, by their paths: "options/lr: 0.2, on rank 0 0.1".
-std::string differences(const nlohmann::json& there, const nlohmann::json& first) {
+std::string differences(nlohmann::json there, nlohmann::json first) {
+  std::string text;
+  if (there.contains("data") && first.contains("data"))
+    text = differences_of_data(there["data"], first["data"]);
+  there.erase("data"), first.erase("data");
   const nlohmann::json values = there.flatten(), expected = first.flatten();
   nlohmann::json names = values;
   names.update(expected);
   const auto value = [](const nlohmann::json& of, const std::string& name) {
     return of.contains(name) ? of[name].dump() : "nothing";
   };
-  std::string text;
   for (const auto& [name, unused] : names.items())
     if (value(values, name) != value(expected, name))
       text +=
@@ -69,6 +94,14 @@ data::Loader RunRanks::share_of(data::Loader loader) const {
   if (ranks_ == nullptr) return loader;
   data::LoaderOptions options = loader.options();
   options.share = {.index = ranks_->rank(), .of = ranks_->size()};
+  return data::Loader(loader.split(), options);
+}
+
+data::Loader RunRanks::whole(data::Loader loader) const {
+  if (ranks_ == nullptr) return loader;
+  data::LoaderOptions options = loader.options();
+  options.share = {};
+  if (options.micro_batch == 0) options.micro_batch = ceil_div<std::int64_t>(options.batch, ranks_->size());
   return data::Loader(loader.split(), options);
 }
 
@@ -102,15 +135,23 @@ int RunRanks::first_of(int number) const {
 
 TensorFile RunRanks::hand_out(const TensorFile& file) const {
   if (ranks_ == nullptr) return file;
-  const std::string text = ranks_->gather(leads() ? outline(file).dump() : "").front();
-  TensorFile received = leads() ? file : empty_file(nlohmann::json::parse(text));
+  const nlohmann::json outlined = hand_out(leads() ? outline(file) : nlohmann::json());
+  TensorFile received = leads() ? file : empty_file(outlined);
   for (const auto& [name, tensor] : received.tensors) ranks_->broadcast(bytes_of(tensor), 0);
   return received;
 }
 
+nlohmann::json RunRanks::hand_out(const nlohmann::json& json) const {
+  return ranks_ == nullptr ? json : nlohmann::json::parse(ranks_->gather(leads() ? json.dump() : "").front());
+}
+
 void RunRanks::check_same_run(const nlohmann::json& config) const {
+  if (ranks_ != nullptr) check_alike(what_must_agree(config));
+}
+
+void RunRanks::check_alike(const nlohmann::json& told) const {
   if (ranks_ == nullptr) return;
-  const std::vector<std::string> all = ranks_->gather(what_must_agree(config).dump());
+  const std::vector<std::string> all = ranks_->gather(told.dump());
   const nlohmann::json first = nlohmann::json::parse(all.front());
   for (std::size_t rank = 1; rank < all.size(); ++rank) {
     const std::string found = differences(nlohmann::json::parse(all[rank]), first);
@@ -121,7 +162,8 @@ void RunRanks::check_same_run(const nlohmann::json& config) const {
 
 void RunRanks::check_same_weights(const Arena& arena, std::int64_t epoch) const {
   if (ranks_ == nullptr) return;
-  const std::span<std::byte> bytes = bytes_of(arena.values());
+  const Tensor values = arena.values().to(Device::cpu());
+  const std::span<std::byte> bytes = bytes_of(values);
   const std::vector<std::string> digests =
       ranks_->gather(std::to_string(digest_of_bytes(bytes.data(), bytes.size())));
   for (std::size_t rank = 1; rank < digests.size(); ++rank)

@@ -21,16 +21,19 @@ class RunRanks {
   bool leads() const { return ranks_ == nullptr || ranks_->rank() == 0; }  // has the run's directory
 
   data::Loader share_of(data::Loader loader) const;      // of every batch
+  data::Loader whole(data::Loader loader) const;         // of a share: whole batches, in all ranks' parts
   data::Split share_of(const data::Split& split) const;  // consecutive images; may be empty
 
   void add_up(Metrics& metrics) const;
   // The first number, in the order of the ranks, that is not 0; 0: all are.
   int first_of(int number) const;
   TensorFile hand_out(const TensorFile& file) const;  // rank 0's, on all
+  nlohmann::json hand_out(const nlohmann::json& json) const;
 
   // Throw Error, naming a rank and how it differs from rank 0: in the run's options or data, in the version
-  // or the kernels that compute it; in the bits of the weights.
+  // or the kernels that compute it; in anything else that all ranks were told; in the bits of the weights.
   void check_same_run(const nlohmann::json& config) const;
+  void check_alike(const nlohmann::json& told) const;
   void check_same_weights(const Arena& arena, std::int64_t epoch) const;
 
  private:

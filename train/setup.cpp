@@ -313,7 +313,7 @@ bool measures_features(const Setup& setup) {
          setup.data.classes.size() > 1;
 }
 
-nlohmann::json make_config(const Setup& setup, const std::string& command) {
+nlohmann::json make_config(const Setup& setup, const std::string& command, int ranks) {
   nlohmann::json knobs = nlohmann::json::object();
   for (const auto& [name, value] : setup.optimizer->knobs()) knobs[name] = value;
   nlohmann::json config{{"lamina", version()},
@@ -336,7 +336,7 @@ nlohmann::json make_config(const Setup& setup, const std::string& command) {
   if (!command.empty()) config["command"] = command;
   if (setup.recipe.pretraining) {
     config["resolved"].update(to_json(*setup.recipe.pretraining));
-    config["resolved"]["bn_batch"] = normalised_together(setup.recipe.recipe);
+    config["resolved"]["bn_batch"] = normalised_together(setup.recipe.recipe, ranks);
     if (measures_features(setup)) config["resolved"]["knn"] = describe_online_knn(setup.data.train.size());
   }
   if (setup.valid.size() > 0) config["resolved"]["valid_images"] = setup.valid.size();

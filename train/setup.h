@@ -86,9 +86,9 @@ Tensor place_images(const Tensor& images, Device device);
 bool measures_features(const Setup& setup);
 
 // config.json: the options, the command that repeats the run, and what the defaults came to.
-nlohmann::json make_config(const Setup& setup, const std::string& command);
+nlohmann::json make_config(const Setup& setup, const std::string& command, int ranks = 1);
 
 // The lines at the start of a run.
-std::string describe(Setup& setup);
+std::string describe(Setup& setup, int ranks = 1);
 
 }  // namespace lamina::train

@@ -55,6 +55,17 @@ void check_sharpness_aware(const SamOptions& options, const data::LoaderOptions&
         "{} {} beside {} {}: a part has a perturbation of its own, so that parts are of that size; "
         "leave out {}",
         m, options.m, micro_batch, loader.micro_batch, micro_batch);
+  const std::int64_t ranks = loader.share.of;
+  if (options.m > 0 && ranks > 1 && loader.batch % (ranks * options.m) != 0)
+    fail_usage(
+        "{} {} on {} ranks, which share {} {}: a part with a perturbation of its own must not lie on two of "
+        "them; choose a {} that is a multiple of {}",
+        m, options.m, ranks, option_name("batch"), loader.batch, option_name("batch"), ranks * options.m);
+  if (needs_whole_batch && ranks > 1)
+    fail_usage(
+        "{} {} on {} ranks: the loss compares the samples of a batch of {}, and of shares it would take two "
+        "passes for each of the two gradients, which are not offered; leave out {}, or start one process",
+        option_name("sam"), options.rho, ranks, loader.batch, option_name("sam"));
   const std::int64_t part = options.m > 0 ? options.m : loader.micro_batch;
   if (needs_whole_batch && part > 0 && part < loader.batch)
     fail_usage(
@@ -107,6 +118,7 @@ Tensor SharpnessAware::perturbation() const {
 
 void SharpnessAware::perturb() {
   check(buffers_ && !is_perturbed(), "sharpness-aware: perturb() without a begin() before it");
+  if (add_up_) add_up_();
   const NoGrad no_grad;
   const Arena& arena = optimizer_.arena();
   const Tensor perturbed = arena.values() + perturbation();

@@ -21,6 +21,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 
 #include "optim/optimizer.h"
 #include "train/keep_buffers.h"
@@ -34,13 +35,15 @@ struct SamOptions {
   bool adaptive = false;
   double eta = 0.01;  // η
   // m-sharpness (SAM §4.1), of trainers: a batch is computed in parts of m samples, each with an ε of its own
-  // gradient. 0: one ε, of the whole batch's gradient, whether it comes in parts or not.
+  // gradient. 0: one ε, of the whole batch's gradient, whether it comes in parts, or is shared by ranks, or
+  // not.
   std::int64_t m = 0;
 };
 
 // Where a loader's batches and a loss meet them: throws UsageError for a ρ or η that is negative or not
-// finite; unless ρ is 0, for an m that is negative, larger than the batch or beside parts of another size,
-// and for a loss of whole batches (Objective::needs_whole_batch()) of which there are parts.
+// finite; unless ρ is 0, for an m that is negative, larger than the batch, beside parts of another size, or
+// that does not divide the ranks' shares, and for a loss of whole batches (Objective::needs_whole_batch()) of
+// which there are parts or shares.
 void check_sharpness_aware(const SamOptions& options, const data::LoaderOptions& loader,
                            bool needs_whole_batch);
 
@@ -59,6 +62,10 @@ class SharpnessAware {
   // throws. With a zero gradient ε is zero.
   void gradients(const std::function<void()>& backward);
 
+  // From now on `add_up` makes of one's own gradient that of all ranks that share the batch, before ε is made
+  // of it; {}: it is the batch's.
+  void add_up_with(std::function<void()> add_up) { add_up_ = std::move(add_up); }
+
   // The same in steps, for a batch whose parts come in two passes: begin(), the first pass, perturb(), the
   // second pass, restore(). Error if they are called in another order.
   void begin();
@@ -72,6 +79,7 @@ class SharpnessAware {
   Module& module_;
   Optimizer& optimizer_;
   SamOptions options_;
+  std::function<void()> add_up_;
   Tensor scaled_;                               // [arena]: 1 where T is |w| + η, else 0; undefined: T is 1
   Tensor weights_;                              // w, while they are perturbed
   Tensor gathered_;                             // gradients as begin() found them

@@ -5,7 +5,6 @@
 #include <utility>
 
 #include "core/base/error.h"
-#include "core/base/option_name.h"
 #include "core/base/unsigned_nan.h"
 #include "core/memory/allocator.h"
 
@@ -37,14 +36,13 @@ TrainingStep::TrainingStep(Objective& objective, Optimizer& optimizer, TrainingS
       optimizer_(optimizer),
       options_(std::move(options)),
       sharpness_aware_(make_sharpness_aware(objective.module(), optimizer, options_.sharpness_aware)) {
-  options_.capture =
-      options_.capture && !options_.after_part && optimizer.arena().device().type != DeviceType::cpu;
+  options_.capture = options_.capture && !options_.after_part && !options_.after_batch &&
+                     optimizer.arena().device().type != DeviceType::cpu;
   if (options_.ranks != nullptr) {
-    if (sharpness_aware_ != nullptr)
-      fail_usage("{}: not with several ranks, whose shares would each have a perturbation of their own",
-                 option_name("sam"));
     ranks_ =
         std::make_unique<RankSums>(*options_.ranks, objective, optimizer.arena(), options_.sync_batch_norm);
+    if (sharpness_aware_ != nullptr && options_.sharpness_aware->m == 0)
+      sharpness_aware_->add_up_with([this] { ranks_->add_up_gradients(); });
   }
   while (!optimizer.take_reports().empty()) {  // of steps that were not taken here
   }
@@ -55,6 +53,8 @@ TrainingStep::TrainingStep(Objective& objective, Optimizer& optimizer, TrainingS
 
 void TrainingStep::run(const data::Part& part) {
   check(unread() < most_unread, "training step: {} steps whose results were not read; read them", unread());
+  if (ranks_ != nullptr && !within_batch_ && failure_.empty()) ranks_->begin();
+  within_batch_ = !part.completes_batch;
   if (part.completes_batch) optimizer_.prepare_step();
   if (options_.capture && part.passes == 1) {  // the two passes of a batch are different work
     std::vector<Tensor> inputs = part.views;
@@ -87,7 +87,6 @@ Captured& TrainingStep::work_for(const data::Part& part) {
 
 void TrainingStep::compute(const data::Part& part) {
   if (!failure_.empty()) return;
-  if (ranks_ != nullptr && !std::exchange(within_batch_, true)) ranks_->begin();
   {
     std::optional<LeafWatch> watch;
     if (part.completes_batch && sums_beside_backward()) watch.emplace(ranks_->sum_when_complete());
@@ -95,8 +94,8 @@ void TrainingStep::compute(const data::Part& part) {
   }
   if (options_.after_part && part.is_of_last_pass()) options_.after_part(part);
   if (!part.completes_batch) return;
-  within_batch_ = false;
   if (ranks_ != nullptr) ranks_->add_up(sums_);
+  if (options_.after_batch) options_.after_batch();
   if (sums_.device().type == DeviceType::cpu) {
     apply_checked();
   } else {
@@ -108,7 +107,7 @@ void TrainingStep::compute(const data::Part& part) {
 // Not where others are to see the gradients of this rank's own samples.
 bool TrainingStep::sums_beside_backward() const {
   return ranks_ != nullptr && options_.ranks->sums_wait_for_network() && sharpness_aware_ == nullptr &&
-         !options_.after_part;
+         !options_.after_part && sums_.device().type == DeviceType::cpu;
 }
 
 // The CPU knows at once whether all is well.

@@ -33,12 +33,14 @@ struct TrainingStepOptions {
   // Its m is the loader's (loader_for()): here each part has an ε of its own, unless the loader has two
   // passes.
   std::optional<SamOptions> sharpness_aware = {};
-  // Those that have the other shares of the loader's batches; null: the batches are whole. Not with
-  // sharpness_aware, whose perturbation is that of a whole batch.
+  // Those that have the other shares of the loader's batches; null: the batches are whole. A perturbation is
+  // that of the batch, unless parts of m samples have their own.
   Collective* ranks = nullptr;
   bool sync_batch_norm = false;  // with ranks: statistics of all their shares, each of which is one part
   // Called when the gradients of a part have been handed to the device; steps are then not captured.
   std::function<void(const data::Part&)> after_part = {};
+  // Called when the gradients have become those of a whole batch, of all ranks; steps are then not captured.
+  std::function<void()> after_batch = {};
   // Called when a step has been handed to the device, unless it failed at once; not captured.
   std::function<void()> after_step = {};
 };

@@ -119,6 +119,7 @@ TrainingOutcome Trainer::run() {
   }
   const bool ended = finished() && finish();
   check_observers();
+  if (!ended) agree_to_stop();  // a signal came within what one rank measured
   const int signal = agreed_signal_ != 0 ? std::max(0, agreed_signal_) : InterruptHandler::signal();
   return {.finished = ended, .signal = ended ? 0 : signal, .position = position_};
 }
@@ -126,7 +127,7 @@ TrainingOutcome Trainer::run() {
 // The final weights come last: with them a run is finished.
 bool Trainer::finish() {
   take_final_weights();
-  if (!save_evaluation()) return false;
+  if (ranks_.first_of(save_evaluation() ? 0 : 1) != 0) return false;
   save_final_weights();
   observers_.tell([](Observer& observer) { observer.finish(); });
   return true;
@@ -146,6 +147,7 @@ void Trainer::start() {
   const auto part = [this](const data::Part& of) {
     observers_.tell([&](Observer& observer) { observer.part(of); });
   };
+  const auto batch = [this] { observers_.tell([](Observer& observer) { observer.batch(); }); };
   step_ = std::make_unique<train::TrainingStep>(
       objective_, optimizer_,
       train::TrainingStepOptions{
@@ -154,6 +156,7 @@ void Trainer::start() {
           .ranks = ranks_.several(),
           .sync_batch_norm = options_.sync_batch_norm,
           .after_part = observers_.wants_parts() ? part : std::function<void(const data::Part&)>(),
+          .after_batch = observers_.wants_parts() ? batch : std::function<void()>(),
           .after_step = average_ != nullptr ? [this] { average_->update(); } : std::function<void()>()});
 }
 

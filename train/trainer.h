@@ -74,7 +74,8 @@ struct TrainerOptions {
   // this process alone. The loader's batches stay what they are: each rank computes its share of every one,
   // in parts of at most micro_batch samples, with the loader's workers. Rank 0 alone has the directory; what
   // it has measured, saved and read is that of all ranks, which stop after the same step when a signal comes
-  // to any of them. On the CPU, without sharpness_aware and observers of parts.
+  // to any of them. Observers of parts see those of their rank. On a
+  // GPU each rank has one of its own.
   Collective* ranks = nullptr;
   // Of several ranks: batch normalisation with the statistics of the whole batch instead of each rank's
   // share, which is then not parted any further.

@@ -126,11 +126,14 @@ std::string Trainer::last_checkpoint() const {
                        : "the last checkpoint is " + directory_->checkpoint(steps.front()).string();
 }
 
+// Of several ranks each looks at the whole batch, and so comes to the same without another: they would wait
+// for one that has found it.
 void Trainer::fail_diverged(const std::string& symptom) {
+  step_.reset();
   const auto sharpness_aware =
       make_sharpness_aware(objective_.module(), optimizer_, options_.sharpness_aware);
-  const std::string cause = train::find_non_finite(objective_, loader_, position_.epoch, position_.batch,
-                                                   device(), sharpness_aware.get());
+  const std::string cause = train::find_non_finite(objective_, ranks_.whole(loader_), position_.epoch,
+                                                   position_.batch, device(), sharpness_aware.get());
   if (logs_ != nullptr) logs_->flush();
   throw Diverged(fmt::format(
       "training diverged in epoch {}, step {}: {}\n  first of all: {}\n  the step was not taken; {}\n"

@@ -22,14 +22,16 @@ void Trainer::open() {
                   .resumed = directory_ != nullptr && train::RunDirectory::holds_run(directory_->path()),
                   .checkpoint = {},
                   .position = position_,
-                  .epoch_columns = observers_.epoch_columns()});
+                  .epoch_columns = observers_.epoch_columns(),
+                  .ranks = ranks_.several()});
   check_optimizer();
   check_ranks();
   if (options_.ema != 0) average_ = std::make_unique<WeightAverage>(objective_.module(), options_.ema);
   if (directory_ == nullptr && ranks_.several() == nullptr) return;
-  const nlohmann::json config = options_.config.empty()
-                                    ? train::describe_run(*run_, options_, {.valid = valid_, .test = test_})
-                                    : nlohmann::json::parse(options_.config);
+  nlohmann::json config = options_.config.empty()
+                              ? train::describe_run(*run_, options_, {.valid = valid_, .test = test_})
+                              : nlohmann::json::parse(options_.config);
+  if (ranks_.several() != nullptr) config["resolved"]["ranks"] = ranks_.several()->size();
   options_.config = config.dump();
   ranks_.check_same_run(config);
   std::optional<train::Checkpoint> checkpoint;
@@ -51,22 +53,27 @@ void Trainer::open() {
 }
 
 void Trainer::check_ranks() const {
-  if (ranks_.several() == nullptr) return;
-  if (observers_.wants_parts())
-    fail_usage("trainer: several ranks have no gradients of parts to look at; leave out {}",
-               option_name("noise_scale"));
-  const std::int64_t part = loader_.options().micro_batch;
-  if (options_.sync_batch_norm && part > 0)
+  const data::LoaderOptions& loader = loader_.options();
+  const std::int64_t part = loader.micro_batch;
+  if (!options_.sync_batch_norm || part == 0) return;
+  const std::string sync = option_name("sync_batch_norm"), parts = option_name(part_option());
+  if (ranks_.several() != nullptr)
     fail_usage(
         "trainer: {} needs every rank to compute its share of a batch at once, else they would wait for one "
         "another's parts; leave out {} {}",
-        option_name("sync_batch_norm"), option_name("micro_batch"), part);
+        sync, parts, part);
+  if (part < loader.batch)
+    fail_usage(
+        "trainer: {} is of whole batches, but with {} {} of {} {} each part has its own; leave one out", sync,
+        parts, part, option_name("batch"), loader.batch);
 }
 
 void Trainer::resume(const train::Checkpoint& checkpoint) {
   const nlohmann::json config = nlohmann::json::parse(options_.config);
-  train::check_same_run(checkpoint, train::with_epochs_of(checkpoint.config, config));
-  train::check_longer(checkpoint.config, config, checkpoint.path);
+  if (ranks_.leads()) {  // the others are to train the same
+    train::check_same_run(checkpoint, train::with_epochs_of(checkpoint.config, config));
+    train::check_longer(checkpoint.config, config, checkpoint.path);
+  }
   restore(checkpoint, objective_.module(), optimizer_, average_.get());
   position_ = checkpoint.position;
   run_->checkpoint = checkpoint.path;

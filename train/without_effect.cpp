@@ -90,6 +90,14 @@ std::string note_on_gpu_modes(const Recipe& recipe, Device device) {
 
 }  // namespace
 
+std::string note_on_ranks(const Recipe& recipe, int ranks) {
+  if (!recipe.sync_batch_norm || ranks > 1) return "";
+  return fmt::format(
+      "{} does nothing in one process, whose batch normalisation has the whole batch; it is for several that "
+      "mpirun or srun starts",
+      option_name("sync_batch_norm"));
+}
+
 std::string without_effect(const ResolvedRecipe& recipe, const std::set<std::string>& given) {
   const nlohmann::json values = to_json(recipe.recipe), defaults = default_options();
   std::string text;
@@ -113,7 +121,7 @@ void check_effects(const ResolvedRecipe& recipe, const std::set<std::string>& gi
   if (!text.empty()) fail_usage("{}", text);
 }
 
-std::vector<std::string> notes_on(const Setup& setup) {
+std::vector<std::string> notes_on(const Setup& setup, int ranks) {
   const Recipe& recipe = setup.recipe.recipe;
   std::vector<std::string> notes{
       note_on_size(setup),
@@ -122,7 +130,8 @@ std::vector<std::string> notes_on(const Setup& setup) {
       note_on_epochs("sharpness_every", recipe.sharpness_every, recipe, "a measurement"),
       note_on_epochs("checkpoint_every", recipe.checkpoint_every, recipe, "a checkpoint"),
       note_on_features(setup),
-      note_on_gpu_modes(recipe, setup.device)};
+      note_on_gpu_modes(recipe, setup.device),
+      note_on_ranks(recipe, ranks)};
   std::erase(notes, "");
   return notes;
 }

@@ -17,7 +17,8 @@ void check_effects(const ResolvedRecipe& recipe, const std::set<std::string>& gi
 
 // What is allowed, but may not be what was meant, and what to do then; one sentence each. Images too small or
 // too large for the network's first layers, tests or checkpoints later than the last epoch, modes of a GPU on
-// the CPU.
-std::vector<std::string> notes_on(const Setup& setup);
+// the CPU, statistics over `ranks` processes where there is one.
+std::vector<std::string> notes_on(const Setup& setup, int ranks = 1);
+std::string note_on_ranks(const Recipe& recipe, int ranks);  // that one alone; empty: there is none
 
 }  // namespace lamina::train

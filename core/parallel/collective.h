@@ -22,6 +22,7 @@ class Collective {
 
   virtual int rank() const = 0;
   virtual int size() const = 0;
+  virtual int rank_on_host() const = 0;  // among the ranks of one's own machine, from 0
 
   // values[i] becomes the sum of all ranks' values[i]: (((x₀ + x₁) + x₂) + …), in the order of the ranks and
   // the precision of the values, and so the same bits on all of them and in every run. Each rank sends and

@@ -1,17 +1,23 @@
 #include "core/parallel/mpi_ranks.h"
 
 #include <mpi.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <array>
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
+#include <new>
+#include <sstream>
 #include <thread>
 
 #include "core/base/error.h"
 #include "core/base/rounding.h"
 #include "core/parallel/background.h"
+#include "core/parallel/rank_watch.h"
 
 namespace lamina {
 namespace {
@@ -21,7 +27,8 @@ void check_mpi(int status, const char* operation) {
   char text[MPI_MAX_ERROR_STRING];
   int length = 0;
   if (MPI_Error_string(status, text, &length) != MPI_SUCCESS) length = 0;
-  fail("MPI: {} failed: {}", operation, std::string_view(text, static_cast<std::size_t>(length)));
+  fail("MPI: {} failed: {}; another rank, or its machine, may have ended before", operation,
+       std::string_view(text, static_cast<std::size_t>(length)));
 }
 
 int bytes_of(std::int64_t count) {
@@ -41,20 +48,28 @@ class Mpi final : public Collective {
     rank_ = asked(MPI_COMM_WORLD, MPI_Comm_rank), size_ = asked(MPI_COMM_WORLD, MPI_Comm_size);
     check_mpi(MPI_Comm_split_type(MPI_COMM_WORLD, MPI_COMM_TYPE_SHARED, rank_, MPI_INFO_NULL, &host_),
               "MPI_Comm_split_type");
+    host_size_ = asked(host_, MPI_Comm_size);
+    watch_host();
   }
   ~Mpi() override {
+    watch_.reset();
+    if (watched_ != MPI_WIN_NULL) {
+      MPI_Barrier(host_);  // or one that ends first would be taken for dead
+      MPI_Win_free(&watched_);
+    }
     if (host_ != MPI_COMM_NULL) MPI_Comm_free(&host_);
     MPI_Finalize();
   }
 
   int rank() const override { return rank_; }
   int size() const override { return size_; }
+  int rank_on_host() const override { return asked(host_, MPI_Comm_rank); }
   void sum(std::span<float> values) override { sum_now(values); }
   void sum(std::span<double> values) override { sum_now(values); }
   void start_sum(std::span<float> values) override { sum_beside(values); }
   void start_sum(std::span<double> values) override { sum_beside(values); }
   void wait_for_sums() override { background_.wait(); }
-  bool sums_wait_for_network() const override { return asked(host_, MPI_Comm_size) < size_; }
+  bool sums_wait_for_network() const override { return host_size_ < size_; }
 
   void broadcast(std::span<std::byte> bytes, int root) override {
     wait_for_sums();
@@ -75,11 +90,52 @@ class Mpi final : public Collective {
   }
 
   [[noreturn]] void abort(int status) override {
+    if (told_ != nullptr) *told_ = 1;
     MPI_Abort(MPI_COMM_WORLD, status);
     std::_Exit(status);
   }
 
  private:
+  // In containers of their own, processes have numbers that mean nothing to the others.
+  void watch_host() {
+    std::array<char, 64> processes{};
+    [[maybe_unused]] const auto length =
+        readlink("/proc/self/ns/pid", processes.data(), processes.size() - 1);
+    const std::string own = fmt::format("{} {} {}", rank_, getpid(), processes.data());
+    std::vector<RankWatch::Process> others;
+    bool comparable = true;
+    for (const std::string& text : gather_on_host(own)) {
+      std::istringstream words(text);
+      RankWatch::Process other{};
+      std::string space;
+      words >> other.rank >> other.id >> space;
+      comparable = comparable && space == processes.data();
+      if (other.rank != rank_) others.push_back(other);
+    }
+    if (others.empty() || !comparable) return;
+    told_ = shared_word();
+    if (told_ == nullptr) return;
+    watch_ = std::make_unique<RankWatch>(others, *told_, [] { MPI_Abort(MPI_COMM_WORLD, 1); });
+  }
+
+  // 0 at first; null where the ranks of this machine can share no memory.
+  std::atomic<int>* shared_word() {
+    static_assert(std::atomic<int>::is_always_lock_free);
+    void* place = nullptr;
+    const bool first = asked(host_, MPI_Comm_rank) == 0;
+    const MPI_Aint bytes = first ? sizeof(std::atomic<int>) : 0;
+    if (MPI_Win_allocate_shared(bytes, 1, MPI_INFO_NULL, host_, &place, &watched_) != MPI_SUCCESS) {
+      watched_ = MPI_WIN_NULL;
+      return nullptr;
+    }
+    MPI_Aint size = 0;
+    int unit = 0;
+    check_mpi(MPI_Win_shared_query(watched_, 0, &size, &unit, &place), "MPI_Win_shared_query");
+    if (first) new (place) std::atomic<int>(0);
+    check_mpi(MPI_Barrier(host_), "MPI_Barrier");
+    return static_cast<std::atomic<int>*>(place);
+  }
+
   static int asked(MPI_Comm ranks, int (*ask)(MPI_Comm, int*)) {
     int answer = 0;
     check_mpi(ask(ranks, &answer), "asking for ranks");
@@ -172,8 +228,11 @@ class Mpi final : public Collective {
     check_mpi(MPI_Wait(&request, MPI_STATUS_IGNORE), "MPI_Wait");
   }
 
-  int rank_ = 0, size_ = 1;
+  int rank_ = 0, size_ = 1, host_size_ = 1;
   MPI_Comm host_ = MPI_COMM_NULL;  // the ranks of this machine
+  MPI_Win watched_ = MPI_WIN_NULL;
+  std::atomic<int>* told_ = nullptr;  // in it, where the ranks of this machine are watched
+  std::unique_ptr<RankWatch> watch_;
   Background background_;
 };
 
