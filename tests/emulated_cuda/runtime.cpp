@@ -1,6 +1,5 @@
 // CUDA's runtime on the host (cuda_runtime_api.h).
 #include <chrono>
-#include <cstdio>
 #include <cstring>
 #include <deque>
 #include <functional>
@@ -201,11 +200,6 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
                  .totalGlobalMem = machine.memory,
                  .major = machine.compute_capability / 10,
                  .minor = machine.compute_capability % 10};
-  return cudaSetDevice(device);
-}
-
-cudaError_t cudaDeviceGetPCIBusId(char* bus, int length, int device) {
-  std::snprintf(bus, static_cast<std::size_t>(length), "0000:%02x:00.0", device + 1);
   return cudaSetDevice(device);
 }
 
