@@ -75,7 +75,8 @@ Table supervised_results(const TrainingPosition& position, bool validated) {
 }
 
 // The loss and what it is made of, and how the nearest neighbours classify.
-Table pretraining_results(const EpochResult& last, const Objective& objective) {
+Table pretraining_results(const EpochResult& last, const Objective& objective,
+                          const std::vector<ShownNumber>& measured) {
   std::vector<std::string> header{"", "epoch", "loss"},
       row{"last", std::to_string(last.epoch), loss_of(last.train)};
   const std::vector<MetricInfo> metrics = objective.metrics();
@@ -83,18 +84,20 @@ Table pretraining_results(const EpochResult& last, const Objective& objective) {
     header.push_back(metrics[i].name);
     row.push_back(decimals(last.train.mean(i), 4));
   }
-  for (const double accuracy : last.measured) {
-    header.emplace_back("kNN acc");
-    row.push_back(std::isnan(accuracy) ? "-" : decimals(100 * accuracy, 2) + " %");
+  for (const ShownNumber& number : measured) {
+    header.push_back(number.name);
+    row.push_back(number.value);
   }
   Table table(header);
   table.add(row);
   return table;
 }
 
-std::string result_text(const TrainingPosition& position, const train::Setup& setup, const fs::path& run) {
-  const Table table = setup.recipe.pretraining ? pretraining_results(position.last, *setup.objective)
-                                               : supervised_results(position, setup.valid.size() > 0);
+std::string result_text(const TrainingPosition& position, const train::Setup& setup, const fs::path& run,
+                        const std::vector<ShownNumber>& measured) {
+  const Table table = setup.recipe.pretraining
+                          ? pretraining_results(position.last, *setup.objective, measured)
+                          : supervised_results(position, setup.valid.size() > 0);
   const double images = static_cast<double>(setup.loader.samples() * position.epoch);
   return fmt::format(
       "\n{}\ntrained for {}: {:.0f} images/s\nwrote {}/\n      weights.safetensors  config.json  steps.csv  "
@@ -159,7 +162,7 @@ int train_in(train::Setup setup, RunDirectory directory, const TrainingCommand& 
   const TrainingOutcome outcome = run.trainer().observe(screen).run();
   progress.clear();
   if (outcome.finished) {
-    print_note(stdout, "{}", result_text(outcome.position, run.setup(), path));
+    print_note(stdout, "{}", result_text(outcome.position, run.setup(), path, screen.measured()));
     if (command.verbose) print_note(stdout, "{}\n", describe_memory(device));
     return 0;
   }

@@ -18,10 +18,8 @@ std::string describe_measured(const TrainingRun& run, const std::vector<double>&
   std::string text;
   for (std::size_t i = 0; i < measured.size(); ++i) {
     if (std::isnan(measured[i])) continue;
-    std::string name = run.epoch_columns[i];
-    std::replace(name.begin(), name.end(), '_', ' ');
-    text += name.ends_with("accuracy") ? fmt::format("  {} {} %", name, decimals(100 * measured[i], 2))
-                                       : fmt::format("  {} {}", name, decimals(measured[i], 4));
+    const ShownNumber number = shown(run.epoch_columns[i], measured[i]);
+    text += fmt::format("  {} {}", number.name, number.value);
   }
   return text;
 }
@@ -29,6 +27,20 @@ std::string describe_measured(const TrainingRun& run, const std::vector<double>&
 std::int64_t steps_of(const TrainingRun& run) { return run.epochs * run.loader.batches(); }
 
 }  // namespace
+
+ShownNumber shown(const std::string& column, double value) {
+  std::string name = column;
+  std::replace(name.begin(), name.end(), '_', ' ');
+  if (std::isnan(value)) return {name, "-"};
+  return {name, column.ends_with("accuracy") ? decimals(100 * value, 2) + " %" : decimals(value, 4)};
+}
+
+std::vector<ShownNumber> TrainingScreen::measured() const {
+  std::vector<ShownNumber> numbers;
+  const std::vector<double>& values = run_->position.last.measured;
+  for (std::size_t i = 0; i < values.size(); ++i) numbers.push_back(shown(run_->epoch_columns[i], values[i]));
+  return numbers;
+}
 
 std::string describe_metrics(const Objective& objective, const Metrics& metrics, const std::string& what) {
   std::string text = fmt::format("{}loss {}", what.empty() ? "" : what + " ", decimals(metrics.loss(), 4));

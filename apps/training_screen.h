@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "apps/progress.h"
 #include "apps/watch.h"
@@ -14,6 +15,13 @@ namespace lamina::app {
 
 // "train loss 0.5123  acc 81.02 %": the loss and the objective's metrics, accuracies in percent.
 std::string describe_metrics(const Objective& objective, const Metrics& metrics, const std::string& what);
+
+// A number of EpochResult::measured as it is shown, and what of: {"knn accuracy", "44.50 %"} of knn_accuracy;
+// "-" where it was not measured.
+struct ShownNumber {
+  std::string name, value;
+};
+ShownNumber shown(const std::string& column, double value);
 
 class TrainingScreen final : public Observer {
  public:
@@ -28,6 +36,9 @@ class TrainingScreen final : public Observer {
   void part_done(std::int64_t samples, std::int64_t of) override;
   void testing(std::int64_t samples, std::int64_t of) override;
   void epoch(const EpochResult& result) override;
+
+  // The last epoch's numbers of EpochResult::measured.
+  std::vector<ShownNumber> measured() const;
 
  private:
   using Clock = std::chrono::steady_clock;

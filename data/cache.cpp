@@ -105,16 +105,6 @@ std::optional<DecodedFolder> read_cache(const CacheKey& key, const Notify& notif
   }
 }
 
-std::unique_ptr<LockedFile> lock_cache(const CacheKey& key, const Notify& notify) {
-  std::error_code ignored;  // where no folder can be made, write_cache() says so
-  fs::create_directories(key.file.parent_path(), ignored);
-  const fs::path lock = key.file.native() + ".lock";
-  return std::make_unique<LockedFile>(lock, std::nullopt, [&] {
-    if (notify)
-      notify(fmt::format("waiting for another program to decode the images ({})", printable(lock.native())));
-  });
-}
-
 void write_cache(const CacheKey& key, const DecodedFolder& decoded, const Notify& notify) {
   try {
     fs::create_directories(key.file.parent_path());

@@ -5,12 +5,10 @@
 
 #include <cstdint>
 #include <filesystem>
-#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
-#include "core/base/locked_file.h"
 #include "core/tensor.h"
 #include "data/dataset.h"
 
@@ -44,9 +42,6 @@ std::optional<CacheKey> cache_key(const std::filesystem::path& directory, const 
 
 // Nothing if there is no such file or it was made from other contents; nothing, and a note, if it is damaged.
 std::optional<DecodedFolder> read_cache(const CacheKey& key, const Notify& notify);
-
-// For whoever is about to make it: waits until no other program does, which is noted.
-std::unique_ptr<LockedFile> lock_cache(const CacheKey& key, const Notify& notify);
 
 // Replaces the file. A failure (read-only directory, full disk) is noted and otherwise harmless.
 void write_cache(const CacheKey& key, const DecodedFolder& decoded, const Notify& notify);

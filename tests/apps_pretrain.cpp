@@ -39,7 +39,7 @@ TEST_CASE("pretraining leaves what training does, with the quantities of its los
     const Outcome outcome = run(tiny_pretraining(out, method) + Arguments{"--trace"});
     INFO(outcome.err);
     REQUIRE(outcome.status == 0);
-    CHECK(outcome.out.find("kNN acc") != std::string::npos);
+    CHECK(outcome.out.find("knn accuracy") != std::string::npos);
     CHECK(outcome.err.find("epoch 2/3") != std::string::npos);
     CHECK(heading_of(out / "epochs.csv").starts_with("epoch,train_" + columns));
     const auto rows = read_csv(out / "epochs.csv", {"train_loss", "knn_accuracy"});

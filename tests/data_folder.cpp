@@ -61,7 +61,7 @@ struct CacheFixture {
     INFO(all_notes());
     std::vector<fs::path> files;
     for (const auto& entry : fs::directory_iterator(directory / "cache/lamina/decoded"))
-      if (entry.path().extension() == ".safetensors") files.push_back(entry.path());
+      files.push_back(entry.path());
     REQUIRE(files.size() == 1);
     return files.front();
   }

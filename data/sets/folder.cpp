@@ -4,13 +4,13 @@
 
 #include <algorithm>
 #include <cstring>
-#include <memory>
 #include <optional>
 #include <string>
 #include <unordered_map>
 #include <vector>
 
 #include "core/base/available_memory.h"
+#include "core/base/directory_lock.h"
 #include "core/base/error.h"
 #include "core/base/file_kind.h"
 #include "core/base/option_name.h"
@@ -151,7 +151,11 @@ DecodedFolder decode_or_read_cache(const fs::path& directory, const FolderListin
   if (!key) return decode(directory, listing, options);
   if (auto cached = read_cache(*key, options.notify)) return *cached;
   // Of programs that are started together, as the ranks of a machine, one decodes.
-  const std::unique_ptr<LockedFile> alone = lock_cache(*key, options.notify);
+  const DirectoryLock alone(directory, [&] {
+    if (options.notify)
+      options.notify(
+          fmt::format("waiting for another program, which decodes {}", printable(directory.native())));
+  });
   if (auto cached = read_cache(*key, {})) return *cached;
   const DecodedFolder decoded = decode(directory, listing, options);
   write_cache(*key, decoded, options.notify);
