@@ -212,6 +212,10 @@ int run_training(TrainingCommand command) {
   }
   const train::ResolvedRecipe recipe = train::resolve(command.recipe);
   check_effects(recipe, command.given);
+  const Recipe& options = recipe.recipe;  // refused before the data are read
+  train::check_parts(options, {.batch = options.batch,
+                               .micro_batch = options.micro_batch,
+                               .share = {.index = collective().rank(), .of = collective().size()}});
   if (leads) RunDirectory::check_free(out);
   train::Setup setup = make_setup(recipe);
   if (!leads) return train_along(std::move(setup));

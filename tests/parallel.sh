@@ -164,9 +164,9 @@ on_cpu() { # N OUT OPTION...
   emulated_with "$@" --device cpu
 }
 
-near_first_losses() { # OUT OUT: later ones differ more, since training is chaotic
+near_first_losses() { # OUT OUT: later ones differ more, since training is chaotic: one rounding in one weight, as much
   paste -d, <(cut -d, -f5 "$1/steps.csv") <(cut -d, -f5 "$2/steps.csv") |
-    awk -F, 'NR > 1 && NR < 8 { n++; d = $1 / $2 - 1; if (d * d > 1e-8) { print; bad = 1 } } END { exit bad || n != 6 }'
+    awk -F, 'NR > 1 && NR < 6 { n++; d = $1 / $2 - 1; if (d * d > 1e-8) { print; bad = 1 } } END { exit bad || n != 4 }'
 }
 
 tells_of_another_mpi() {

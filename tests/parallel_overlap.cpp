@@ -110,6 +110,12 @@ TEST_CASE("gradients are summed beside the backward pass, to the bits of sums af
   const bool alike = gradients[0] == gradients[1] && gradients[0] == gradients[2];
   CHECK(alike);
   CHECK(std::isfinite(gradients[0][0]));
+
+  sums.begin();
+  const LeafWatch watch(sums.sum_when_complete());
+  accumulate_gradients(objective, part, total);
+  CHECK_THROWS_WITH(accumulate_gradients(objective, part, total),
+                    Catch::Matchers::Contains("a second backward() within the last part"));
 }
 
 TEST_CASE("steps whose sums wait for a network end in the bits of those whose sums do not", "[parallel]") {

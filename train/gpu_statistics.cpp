@@ -1,5 +1,6 @@
 #include "train/gpu_statistics.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "core/autograd.h"
@@ -22,7 +23,8 @@ GpuStatistics::GpuStatistics(const std::vector<BatchNormLayer*>& layers, Collect
                     static_cast<std::int32_t>(counts_.size()));
     }
     counts_.push_back(params.batches_tracked);
-    log_kept.push_back(static_cast<float>(std::log(1 - layer->momentum())));
+    // With a momentum of 1 nothing is kept: e^-10⁴ is 0, and e^0 still 1, where -∞ · 0 would be NaN.
+    log_kept.push_back(static_cast<float>(std::max(std::log(1 - layer->momentum()), -1e4)));
   }
   if (layers.empty()) return;
   layers_ = Tensor::from(owners, {std::ssize(owners)}).to(device);

@@ -24,18 +24,22 @@ GradientBuckets::GradientBuckets(Collective& ranks, const Arena& arena) : ranks_
 GradientBuckets::~GradientBuckets() {
   try {
     ranks_.wait_for_sums();  // whose memory may be gone after this
-  } catch (const Error&) {   // of a batch that another exception has ended
+  } catch (...) {            // of a batch that another exception has ended
   }
 }
 
 void GradientBuckets::begin() {
   for (Bucket& bucket : buckets_) bucket.missing = bucket.segments;
+  complete_.clear();
 }
 
 std::function<void(const Node&)> GradientBuckets::sum_when_complete() {
   return [this](const Node& leaf) {
     const auto of = bucket_of_.find(&leaf);
     if (of == bucket_of_.end()) return;
+    check(complete_.insert(&leaf).second,
+          "sums over ranks: a second backward() within the last part of a batch, whose gradients are being "
+          "summed; an objective's loss() must leave backward() to the trainer");
     Bucket& bucket = buckets_[of->second];
     if (--bucket.missing == 0) start_sum(bucket);
   };

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <functional>
 #include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 #include "core/autograd.h"
@@ -38,6 +39,7 @@ class GradientBuckets {
   const Arena& arena_;
   std::vector<Bucket> buckets_;
   std::unordered_map<const Node*, std::size_t> bucket_of_;  // of each parameter
+  std::unordered_set<const Node*> complete_;                // of those, in this batch
 };
 
 }  // namespace lamina::train

@@ -97,11 +97,12 @@ data::Loader RunRanks::share_of(data::Loader loader) const {
   return data::Loader(loader.split(), options);
 }
 
-data::Loader RunRanks::whole(data::Loader loader) const {
+data::Loader RunRanks::whole(data::Loader loader, bool sync_batch_norm) const {
   if (ranks_ == nullptr) return loader;
   data::LoaderOptions options = loader.options();
   options.share = {};
-  if (options.micro_batch == 0) options.micro_batch = ceil_div<std::int64_t>(options.batch, ranks_->size());
+  if (options.micro_batch == 0 && !sync_batch_norm)
+    options.micro_batch = ceil_div<std::int64_t>(options.batch, ranks_->size());
   return data::Loader(loader.split(), options);
 }
 

@@ -20,8 +20,9 @@ class RunRanks {
   Collective* several() const { return ranks_; }                           // null: there is one
   bool leads() const { return ranks_ == nullptr || ranks_->rank() == 0; }  // has the run's directory
 
-  data::Loader share_of(data::Loader loader) const;      // of every batch
-  data::Loader whole(data::Loader loader) const;         // of a share: whole batches, in all ranks' parts
+  data::Loader share_of(data::Loader loader) const;  // of every batch
+  // Of a share: whole batches, in all ranks' parts or, with statistics of all of them, at once.
+  data::Loader whole(data::Loader loader, bool sync_batch_norm) const;
   data::Split share_of(const data::Split& split) const;  // consecutive images; may be empty
 
   void add_up(Metrics& metrics) const;

@@ -43,6 +43,7 @@ TrainingStep::TrainingStep(Objective& objective, Optimizer& optimizer, TrainingS
         std::make_unique<RankSums>(*options_.ranks, objective, optimizer.arena(), options_.sync_batch_norm);
     if (sharpness_aware_ != nullptr && options_.sharpness_aware->m == 0)
       sharpness_aware_->add_up_with([this] { ranks_->add_up_gradients(); });
+    sums_beside_backward_ = can_sum_beside_backward();
   }
   while (!optimizer.take_reports().empty()) {  // of steps that were not taken here
   }
@@ -89,7 +90,7 @@ void TrainingStep::compute(const data::Part& part) {
   if (!failure_.empty()) return;
   {
     std::optional<LeafWatch> watch;
-    if (part.completes_batch && sums_beside_backward()) watch.emplace(ranks_->sum_when_complete());
+    if (part.completes_batch && sums_beside_backward_) watch.emplace(ranks_->sum_when_complete());
     accumulate_gradients(objective_, part, sums_, sharpness_aware_.get());
   }
   if (options_.after_part && part.is_of_last_pass()) options_.after_part(part);
@@ -104,10 +105,12 @@ void TrainingStep::compute(const data::Part& part) {
   optimizer_.zero_grad();
 }
 
-// Not where others are to see the gradients of this rank's own samples.
-bool TrainingStep::sums_beside_backward() const {
-  return ranks_ != nullptr && options_.ranks->sums_wait_for_network() && sharpness_aware_ == nullptr &&
-         !options_.after_part && sums_.device().type == DeviceType::cpu;
+// Not where anybody, on any rank, is to see the gradients of one rank's samples: sums have one order.
+bool TrainingStep::can_sum_beside_backward() const {
+  if (ranks_ == nullptr || !options_.ranks->sums_wait_for_network()) return false;
+  double obstacles = sharpness_aware_ != nullptr || options_.after_part ? 1 : 0;
+  options_.ranks->sum(std::span(&obstacles, 1));
+  return obstacles == 0 && optimizer_.arena().device().type == DeviceType::cpu;
 }
 
 // The CPU knows at once whether all is well.

@@ -66,7 +66,7 @@ class TrainingStep {
   };
   Captured& work_for(const data::Part& part);
   void compute(const data::Part& part);
-  bool sums_beside_backward() const;
+  bool can_sum_beside_backward() const;
   void apply_checked();
   void finish_step(const data::Part& part);
 
@@ -75,6 +75,7 @@ class TrainingStep {
   TrainingStepOptions options_;
   std::unique_ptr<SharpnessAware> sharpness_aware_;  // null: gradients are those of the weights
   std::unique_ptr<RankSums> ranks_;                  // null: there are no others
+  bool sums_beside_backward_ = false;                // the same on all ranks
   bool within_batch_ = false;
   PartWork completing_, earlier_;
   Tensor sums_;         // [1 + metrics], of the batch so far

@@ -132,8 +132,10 @@ void Trainer::fail_diverged(const std::string& symptom) {
   step_.reset();
   const auto sharpness_aware =
       make_sharpness_aware(objective_.module(), optimizer_, options_.sharpness_aware);
-  const std::string cause = train::find_non_finite(objective_, ranks_.whole(loader_), position_.epoch,
-                                                   position_.batch, device(), sharpness_aware.get());
+  const data::Loader whole =
+      loader_for(objective_, ranks_.whole(loader_, options_.sync_batch_norm), options_.sharpness_aware);
+  const std::string cause = train::find_non_finite(objective_, whole, position_.epoch, position_.batch,
+                                                   device(), sharpness_aware.get());
   if (logs_ != nullptr) logs_->flush();
   throw Diverged(fmt::format(
       "training diverged in epoch {}, step {}: {}\n  first of all: {}\n  the step was not taken; {}\n"

@@ -5,8 +5,12 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <chrono>
+#include <thread>
 
 #include "core/base/error.h"
+#include "core/base/interrupt.h"
+#include "core/base/printable.h"
 
 namespace lamina {
 
@@ -26,7 +30,10 @@ DirectoryLock::DirectoryLock(const std::filesystem::path& directory, const std::
     : DirectoryLock(directory) {
   if (!is_taken()) return;
   on_wait();
-  while (::flock(descriptor_, LOCK_EX) != 0 && errno == EINTR) {
+  while (is_taken()) {
+    check(InterruptHandler::signal() == 0, "stopped while waiting for another program that has {} locked",
+          printable(directory.native()));
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
   }
 }
 

@@ -12,7 +12,8 @@ class DirectoryLock {
  public:
   // Throws Error(message) if another process holds it. File systems without locks are used unlocked.
   DirectoryLock(const std::filesystem::path& directory, const std::string& message);
-  // Waits as long as another process holds it; `on_wait` is called before, if one does.
+  // Waits as long as another process holds it; `on_wait` is called before, if one does. Throws Error when an
+  // InterruptHandler's signal comes meanwhile.
   DirectoryLock(const std::filesystem::path& directory, const std::function<void()>& on_wait);
   ~DirectoryLock();
   DirectoryLock(DirectoryLock&& other) noexcept : descriptor_(other.descriptor_) { other.descriptor_ = -1; }

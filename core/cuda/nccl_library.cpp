@@ -36,7 +36,6 @@ static_assert(is_called_as(decltype(Nccl::get_error_string)(), &ncclGetErrorStri
 static_assert(is_called_as(decltype(Nccl::get_unique_id)(), &ncclGetUniqueId));
 static_assert(is_called_as(decltype(Nccl::comm_init_rank)(), &ncclCommInitRank));
 static_assert(is_called_as(decltype(Nccl::comm_destroy)(), &ncclCommDestroy));
-static_assert(is_called_as(decltype(Nccl::comm_abort)(), &ncclCommAbort));
 static_assert(is_called_as(decltype(Nccl::group_start)(), &ncclGroupStart));
 static_assert(is_called_as(decltype(Nccl::group_end)(), &ncclGroupEnd));
 static_assert(is_called_as(decltype(Nccl::send)(), &ncclSend));
@@ -54,7 +53,6 @@ const Nccl& nccl() {
                      .get_unique_id = library.function("ncclGetUniqueId"),
                      .comm_init_rank = library.function("ncclCommInitRank"),
                      .comm_destroy = library.function("ncclCommDestroy"),
-                     .comm_abort = library.function("ncclCommAbort"),
                      .group_start = library.function("ncclGroupStart"),
                      .group_end = library.function("ncclGroupEnd"),
                      .send = library.function("ncclSend"),

@@ -22,7 +22,6 @@ struct Nccl {
   int (*get_unique_id)(UniqueId* id);
   int (*comm_init_rank)(Comm* comm, int ranks, UniqueId id, int rank);
   int (*comm_destroy)(Comm comm);  // waits for what was handed out
-  int (*comm_abort)(Comm comm);    // does not
   int (*group_start)();
   int (*group_end)();
   int (*send)(const void* from, std::size_t count, int type, int to_rank, Comm comm, cudaStream_t stream);

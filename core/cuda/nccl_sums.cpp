@@ -50,10 +50,11 @@ class NcclSums final : public GpuSums {
     cuda::check_cuda(cudaSetDevice(index), "choosing a GPU");
     check_nccl(nccl().comm_init_rank(&comm_, size_, id, rank_), "connecting the ranks");
   }
-  // While an error ends this rank, the others may wait for messages that never come.
+  // While an error ends this rank, the others may wait for its messages: NCCL would wait for them in turn,
+  // and nobody would hear of the error. The process is about to end.
   ~NcclSums() override {
-    const auto part = std::uncaught_exceptions() > 0 ? nccl().comm_abort : nccl().comm_destroy;
-    part(comm_);
+    const bool fails = std::uncaught_exceptions() > 0 || std::current_exception() != nullptr;
+    if (!fails) nccl().comm_destroy(comm_);
   }
 
   // Rank r adds up the r-th piece of all ranks' values, and sends it to all.

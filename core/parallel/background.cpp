@@ -15,12 +15,12 @@ Background::~Background() {
 }
 
 void Background::start(std::function<void()> job) {
+  if (!thread_.joinable()) thread_ = std::thread([this] { run_jobs(); });  // which may throw
   {
     const std::lock_guard lock(mutex_);
     jobs_.push_back(std::move(job));
   }
   changed_.notify_all();
-  if (!thread_.joinable()) thread_ = std::thread([this] { run_jobs(); });
 }
 
 void Background::wait() {

@@ -124,7 +124,10 @@ class Mpi final : public Collective {
     void* place = nullptr;
     const bool first = asked(host_, MPI_Comm_rank) == 0;
     const MPI_Aint bytes = first ? sizeof(std::atomic<int>) : 0;
-    if (MPI_Win_allocate_shared(bytes, 1, MPI_INFO_NULL, host_, &place, &watched_) != MPI_SUCCESS) {
+    int made =
+        MPI_Win_allocate_shared(bytes, 1, MPI_INFO_NULL, host_, &place, &watched_) == MPI_SUCCESS ? 1 : 0;
+    check_mpi(MPI_Allreduce(MPI_IN_PLACE, &made, 1, MPI_INT, MPI_MIN, host_), "MPI_Allreduce");
+    if (made == 0) {  // on one of them, at least
       watched_ = MPI_WIN_NULL;
       return nullptr;
     }

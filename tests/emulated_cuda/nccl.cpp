@@ -122,7 +122,6 @@ const Nccl& nccl() {
           },
       .comm_init_rank = connect,
       .comm_destroy = disconnect,
-      .comm_abort = disconnect,
       .group_start = [] { return ++groups_open, Nccl::success; },
       .group_end = end_group,
       .send =
