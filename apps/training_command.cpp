@@ -191,6 +191,14 @@ Recipe recipe_of_run(const RunDirectory& run, const Recipe& kind) {
   return recipe;
 }
 
+void check_parts(const Recipe& recipe) {
+  const std::optional<SamOptions> sam = train::sam_options(recipe);
+  const bool by_sam = perturbs(sam) && sam->m > 0;
+  train::check_parts(recipe, {.batch = recipe.batch,
+                              .micro_batch = by_sam ? sam->m : recipe.micro_batch,
+                              .share = {.index = collective().rank(), .of = collective().size()}});
+}
+
 }  // namespace
 
 int run_training(TrainingCommand command) {
@@ -212,10 +220,7 @@ int run_training(TrainingCommand command) {
   }
   const train::ResolvedRecipe recipe = train::resolve(command.recipe);
   check_effects(recipe, command.given);
-  const Recipe& options = recipe.recipe;  // refused before the data are read
-  train::check_parts(options, {.batch = options.batch,
-                               .micro_batch = options.micro_batch,
-                               .share = {.index = collective().rank(), .of = collective().size()}});
+  check_parts(recipe.recipe);  // before the data are read
   if (leads) RunDirectory::check_free(out);
   train::Setup setup = make_setup(recipe);
   if (!leads) return train_along(std::move(setup));
