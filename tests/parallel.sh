@@ -157,16 +157,16 @@ other_kernels() {
 emulated_with() { # N OUT OPTION...
   local n=$1 out=$2
   shift 2
-  timeout 240 mpirun -n "$n" "$build/tests/lamina_emulated" "${options[@]}" --epochs 2 --workers 0 --threads 1 --out "$out" "$@"
+  timeout 240 mpirun -n "$n" "$build/tests/lamina_emulated" "${options[@]}" --epochs 2 --lr 0.1 --workers 0 --threads 1 --out "$out" "$@"
 }
 
 on_cpu() { # N OUT OPTION...
   emulated_with "$@" --device cpu
 }
 
-near_first_losses() { # OUT OUT: later ones differ more, since training is chaotic: one rounding in one weight, as much
+near_first_losses() { # OUT OUT: of f32 sums in another order, at a rate that amplifies no rounding
   paste -d, <(cut -d, -f5 "$1/steps.csv") <(cut -d, -f5 "$2/steps.csv") |
-    awk -F, 'NR > 1 && NR < 6 { n++; d = $1 / $2 - 1; if (d * d > 1e-8) { print; bad = 1 } } END { exit bad || n != 4 }'
+    awk -F, 'NR > 1 && NR < 8 { n++; d = $1 / $2 - 1; if (d * d > 1e-10) { print; bad = 1 } } END { exit bad || n != 6 }'
 }
 
 tells_of_another_mpi() {
