@@ -168,6 +168,30 @@ TEST_CASE("Winograd gives the same bits for any number of threads: " LAMINA_SET)
   set_threads(before);
 }
 
+TEST_CASE("An image has the same bits whether its tiles or the weights are more: " LAMINA_SET) {
+  if (!runs_here()) return;
+  HostAllocator allocator;
+  constexpr std::int64_t channels = 144;
+  const Problem many(shape_of(channels + 1, 4, 4, channels, channels));
+  Problem few = many;
+  few.shape.images = 20;
+  const auto forward_and_backward = [&](const Problem& p) {
+    const Values<float> x(p.x.begin(), p.x.end()), weight(p.weight.begin(), p.weight.end()),
+        grad(p.grad.begin(), p.grad.end());
+    const auto size = static_cast<std::size_t>(p.shape.images) * 16 * channels;
+    Values<float> y(size), grad_x = x;  // added to what is there
+    cpu::conv_winograd(p.shape, x.data(), weight.data(), y.data(), allocator);
+    cpu::conv_winograd_grad_input(p.shape, grad.data(), weight.data(), grad_x.data(), true, allocator);
+    y.insert(y.end(), grad_x.begin(), grad_x.begin() + static_cast<std::ptrdiff_t>(size));
+    return y;
+  };
+  const Values<float> of_many = forward_and_backward(many), of_few = forward_and_backward(few);
+  const auto half = static_cast<std::ptrdiff_t>(of_few.size() / 2);
+  const auto all = static_cast<std::ptrdiff_t>(many.grad.size());
+  CHECK(std::equal(of_few.begin(), of_few.begin() + half, of_many.begin()));
+  CHECK(std::equal(of_few.begin() + half, of_few.end(), of_many.begin() + all));
+}
+
 TEST_CASE(
     "Winograd is chosen for 3x3 kernels at stride 1 in whole panels of channels, where it saves "
     "products: " LAMINA_SET) {

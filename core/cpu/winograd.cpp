@@ -1,9 +1,11 @@
-// Forward and grad-input: for blocks of tiles, in each thread's own working memory,
+// Forward and grad-input:
+//   U[ξ][panel][source channel][Tile::width] = G g Gᵀ of the weights,
 //   V[ξ][tile][source channel] = Bᵀ d B of the tiles' patches,
 //   M[ξ][tile][result channel] = V[ξ] · U[ξ] for each of the 36 points ξ: small matrix products,
 //   result = Aᵀ M A.
-// U[ξ][panel][source channel][Tile::width] = G g Gᵀ is made once per call. Grad-input is the convolution of
-// grad with the kernels turned by 180 degrees and the channels' roles swapped.
+// The smaller of U and V is made once per call, the other and M piece by piece in each thread's own working
+// memory. Grad-input is the convolution of grad with the kernels turned by 180 degrees and the channels'
+// roles swapped.
 #include "core/cpu/winograd.h"
 
 #include <algorithm>
@@ -57,8 +59,17 @@ void transform_weights(const Problem& problem, std::int64_t channels, const T* w
   }
 }
 
+// U of the source channels of one panel, of which `weight` is the first.
 template <typename Tile, typename T = typename Tile::Element>
-void transform_weights(const Problem& problem, const T* weight, T* u, std::int64_t plane) {
+void transform_panel(const Problem& problem, std::int64_t channels, const T* weight, T* u,
+                     std::int64_t plane) {
+  for (std::int64_t c = 0; c < channels; c += channels_at_once)
+    transform_weights<Tile>(problem, std::min(channels_at_once, channels - c),
+                            weight + c * problem.weight_source_stride, u + c * Tile::width, plane);
+}
+
+template <typename Tile, typename T = typename Tile::Element>
+void transform_all_weights(const Problem& problem, const T* weight, T* u, std::int64_t plane) {
   const std::int64_t channels = problem.source.channels;
   const std::int64_t panels = problem.result.channels / Tile::width;
   const std::int64_t pieces = ceil_div(channels, channels_at_once);
@@ -98,18 +109,22 @@ void multiply_block(const Problem& problem, std::int64_t tiles, const Planes& pl
   }
 }
 
-// The results of the tiles.
+struct Channels {
+  std::int64_t first = 0, count = 0;
+};
+
+// These channels of the tiles' results, from m[point][tile][channels.count].
 template <typename T>
-void transform_products(const Problem& problem, const TileGrid& grid, TileRange tiles, const T* m,
-                        std::int64_t plane, T* result, T* unused) {
+void transform_products(const Problem& problem, const TileGrid& grid, TileRange tiles, Channels channels,
+                        const T* m, std::int64_t plane, T* result, T* unused) {
   const bool add = problem.add;
   Pixels<T, tile> pixels(problem.result, result, unused, 0);
-  for (std::int64_t t = tiles.begin; t < tiles.end; ++t, m += problem.result.channels) {
+  for (std::int64_t t = tiles.begin; t < tiles.end; ++t, m += channels.count) {
     pixels.locate(grid.at(t));
-    for (std::int64_t k = 0; k < problem.result.channels; k += lanes<T>) {
+    for (std::int64_t k = 0; k < channels.count; k += lanes<T>) {
       transform<At, T>([m, plane, k](int r, int s) { return load(m + (r * patch + s) * plane + k); },
-                       [&pixels, k, add](int r, int s, Vector<T> value) {
-                         T* const to = pixels.at(r, s) + k;
+                       [&pixels, k, channels, add](int r, int s, Vector<T> value) {
+                         T* const to = pixels.at(r, s) + channels.first + k;
                          store<T>(add ? load(to) + value : value, to);
                        });
     }
@@ -124,15 +139,17 @@ std::int64_t block_tiles(std::int64_t tiles) {
   return round_up(ceil_div(tiles, even), Tile::rows);
 }
 
+// By blocks of tiles, in which all of U is multiplied by the V of few tiles at a time.
 template <typename Tile, typename T = typename Tile::Element>
-void convolve_by(const Problem& problem, const T* source, const T* weight, T* result, Allocator& allocator) {
+void convolve_by_blocks(const Problem& problem, const T* source, const T* weight, T* result,
+                        Allocator& allocator) {
   const std::int64_t from = problem.source.channels, to = problem.result.channels;
   const TileGrid grid(problem.images, problem.result);
   const std::int64_t block = block_tiles<Tile>(grid.tiles());
   const std::int64_t plane = plane_stride<T>(block * std::max(from, to));
   const Planes planes{.u = plane_stride<T>(from * to), .v = plane, .m = plane};
   const Scratch<T> u(allocator, points * planes.u);
-  transform_weights<Tile>(problem, weight, u.data(), planes.u);
+  transform_all_weights<Tile>(problem, weight, u.data(), planes.u);
   const Scratch<T> zeros(allocator, from);
   std::fill_n(zeros.data(), from, T(0));
 
@@ -143,22 +160,97 @@ void convolve_by(const Problem& problem, const T* source, const T* weight, T* re
   const auto workspace = [&] {
     return Workspace{.products = {allocator, (points + 1) * plane}, .unused = {allocator, to}};
   };
-  parallel_for(grid.tiles(), block, workspace,
+  parallel_for(
+      grid.tiles(), block, workspace, [&](std::int64_t begin, std::int64_t end, const Workspace& work) {
+        T *const m = work.products.data(), *const v = m + plane;
+        const std::int64_t count = end - begin, rounded = round_up(count, Tile::rows);
+        transform_tiles<Bt>(grid, {begin, end}, patches, 0, from, v, plane);
+        for (int point = 0; point < points; ++point)
+          std::fill_n(v + point * plane + count * from, (rounded - count) * from, T(0));
+        multiply_block<Tile>(problem, rounded, planes, v, u.data(), m);
+        transform_products(problem, grid, {begin, end}, {0, to}, m, plane, result, work.unused.data());
+      });
+}
+
+constexpr std::int64_t depth_at_once = 128;  // source channels of a panel of U: a piece that caches hold
+
+// m[ξ][tile][Tile::width] (+)= V · U for `depth` source channels from `first` on, of which u has the panel.
+template <typename Tile, typename T = typename Tile::Element>
+void multiply_piece(std::int64_t tiles, std::int64_t channels, std::int64_t first, std::int64_t depth,
+                    const Planes& planes, const T* v, const T* u, T* m) {
+  for (int point = 0; point < points; ++point) {
+    for (std::int64_t t = 0; t < tiles; t += Tile::rows) {
+      const Product<T> product{.rows = v + point * planes.v + t * channels + first,
+                               .row_stride = channels,
+                               .row_depth_stride = 1,
+                               .panel = u + point * planes.u,
+                               .panel_depth_stride = Tile::width,
+                               .depth = depth};
+      multiply_tile<Tile, Tile::rows>(product, first > 0, m + point * planes.m + t * Tile::width,
+                                      Tile::width);
+    }
+  }
+}
+
+// V of all tiles, and zeros up to a multiple of Tile::rows; in the planes of `v`.
+template <typename T>
+void transform_all_tiles(const Problem& problem, const TileGrid& grid, std::int64_t rounded, const T* source,
+                         const T* zeros, T* v, std::int64_t plane) {
+  const std::int64_t from = problem.source.channels;
+  const Pixels<const T, patch> patches(problem.source, source, zeros, problem.padding);
+  parallel_for(grid.tiles(), 4, [&](std::int64_t begin, std::int64_t end) {
+    transform_tiles<Bt>(grid, {begin, end}, patches, 0, from, v + begin * from, plane);
+  });
+  for (int point = 0; point < points; ++point)
+    std::fill_n(v + point * plane + grid.tiles() * from, (rounded - grid.tiles()) * from, T(0));
+}
+
+// By panels of result channels. The thread that multiplies by a panel of U makes it, piece by piece, so that
+// all of U, 36 numbers for 9 weights, is never written and read.
+template <typename Tile, typename T = typename Tile::Element>
+void convolve_by_panels(const Problem& problem, const T* source, const T* weight, T* result,
+                        Allocator& allocator) {
+  const std::int64_t from = problem.source.channels, to = problem.result.channels;
+  const TileGrid grid(problem.images, problem.result);
+  const std::int64_t rounded = round_up(grid.tiles(), Tile::rows);
+  const Planes planes{.u = plane_stride<T>(depth_at_once * Tile::width),
+                      .v = plane_stride<T>(rounded * from),
+                      .m = plane_stride<T>(rounded * Tile::width)};
+  const Scratch<T> zeros(allocator, from), v(allocator, points * planes.v);
+  std::fill_n(zeros.data(), from, T(0));
+  transform_all_tiles(problem, grid, rounded, source, zeros.data(), v.data(), planes.v);
+
+  struct Workspace {
+    Scratch<T> u, m, unused;
+  };
+  const auto workspace = [&] {
+    return Workspace{
+        .u = {allocator, points * planes.u}, .m = {allocator, points * planes.m}, .unused = {allocator, to}};
+  };
+  const auto compute_panel = [&](std::int64_t k, const Workspace& work) {
+    for (std::int64_t first = 0; first < from; first += depth_at_once) {
+      const std::int64_t depth = std::min(depth_at_once, from - first);
+      const T* const piece = weight + k * problem.weight_result_stride + first * problem.weight_source_stride;
+      transform_panel<Tile>(problem, depth, piece, work.u.data(), planes.u);
+      multiply_piece<Tile>(rounded, from, first, depth, planes, v.data(), work.u.data(), work.m.data());
+    }
+    transform_products(problem, grid, {0, grid.tiles()}, {k, Tile::width}, work.m.data(), planes.m, result,
+                       work.unused.data());
+  };
+  parallel_for(to / Tile::width, 1, workspace,
                [&](std::int64_t begin, std::int64_t end, const Workspace& work) {
-                 T *const m = work.products.data(), *const v = m + plane;
-                 const std::int64_t count = end - begin, rounded = round_up(count, Tile::rows);
-                 transform_tiles<Bt>(grid, {begin, end}, patches, 0, from, v, plane);
-                 for (int point = 0; point < points; ++point)
-                   std::fill_n(v + point * plane + count * from, (rounded - count) * from, T(0));
-                 multiply_block<Tile>(problem, rounded, planes, v, u.data(), m);
-                 transform_products(problem, grid, {begin, end}, m, plane, result, work.unused.data());
+                 for (std::int64_t panel = begin; panel < end; ++panel)
+                   compute_panel(panel * Tile::width, work);
                });
 }
 
 template <typename T>
 void convolve(const Problem& problem, const T* source, const T* weight, T* result, Allocator& allocator) {
   with_tile_for<T>(problem.result.channels, [&](auto tile) {
-    convolve_by<decltype(tile)>(problem, source, weight, result, allocator);
+    using Tile = decltype(tile);
+    const bool v_is_smaller = TileGrid(problem.images, problem.result).tiles() < problem.result.channels;
+    (v_is_smaller ? convolve_by_panels<Tile, T> : convolve_by_blocks<Tile, T>)(problem, source, weight,
+                                                                               result, allocator);
   });
 }
 
