@@ -1,5 +1,5 @@
-// The threads of the CPU's kernels. They wait for work asleep: spinning, as OpenMP's do, they would take the
-// time of other programs, and of each other when the machine is shared.
+// The threads of the CPU's kernels. They wait for work awake for a moment, then asleep: spinning on, as
+// OpenMP's do, they would take the time of other programs, and of each other when the machine is shared.
 #pragma once
 
 #include <functional>
