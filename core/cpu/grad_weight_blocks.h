@@ -12,12 +12,12 @@
 namespace lamina::cpu::grad_weight {
 
 inline constexpr std::int64_t block_pixels = 128;    // aimed at: 8 KiB of a panel of grad
-inline constexpr std::int64_t slice_channels = 256;  // at most
+inline constexpr std::int64_t slice_channels = 128;  // at most
 // Of a core's L2 cache, in CPUs with AVX-512 and in others.
 inline constexpr std::int64_t cache_bytes = (vector_registers == 32 ? 1024 : 512) * 1024;
 inline constexpr std::int64_t block_bytes = cache_bytes * 5 / 16;  // of the copy of x at most, and
 inline constexpr std::int64_t group_bytes = cache_bytes * 7 / 16;  // of a task's sums
-inline constexpr std::int64_t group_panels = 12;                   // at most
+inline constexpr std::int64_t group_panels = 8;                    // at most
 inline constexpr std::int64_t pixels_ahead = 8;   // of the one being packed: grad comes from memory
 inline constexpr std::int64_t target_tasks = 32;  // enough for load balance on many cores
 inline constexpr std::int64_t chunks_bytes = 32 * 1024 * 1024;  // of all chunks' sums at most
