@@ -42,10 +42,26 @@ std::vector<DepthBlock> depth_blocks(std::int64_t taps, std::int64_t channels) {
   return blocks;
 }
 
-// results[0 … rows)[0 … width) (+)= Σ source · weight over the depth block.
+// Memory that will be read next: lines of the cache to fetch while others are computed with.
+template <typename T>
+struct NextLines {
+  static constexpr std::int64_t size = 64 / static_cast<std::int64_t>(sizeof(T));
+  const T* first = nullptr;
+  std::int64_t count = 0;
+
+  NextLines take(std::int64_t most) {
+    const NextLines taken{.first = first, .count = std::min(most, count)};
+    first += taken.count * size;
+    count -= taken.count;
+    return taken;
+  }
+};
+
+// results[0 … rows)[0 … width) (+)= Σ source · weight over the depth block. Fetches a line with each of the
+// first products.
 template <typename Tile, typename T = typename Tile::Element>
 void multiply_tile(const T* const* sources, const DepthBlock& depth, bool add, const T* weight,
-                   T* const* results) {
+                   T* const* results, NextLines<T> next) {
   const auto result = [=](int i) { return results[i]; };
   typename Tile::template Sums<> sums(add, result);
   const std::int64_t channels = depth.channels.end - depth.channels.begin;
@@ -53,8 +69,17 @@ void multiply_tile(const T* const* sources, const DepthBlock& depth, bool add, c
     const T* x[Tile::rows];
 #pragma GCC unroll 16
     for (int i = 0; i < Tile::rows; ++i) x[i] = sources[t * block_pixels<Tile> + i] + depth.channels.begin;
-    for (std::int64_t c = 0; c < channels; ++c, weight += Tile::width)
-      sums.add_product([&](int i) { return x[i][c]; }, weight);
+    const auto add_product = [&](std::int64_t c) {
+      sums.add_product([&](int i) { return x[i][c]; }, weight + c * Tile::width);
+    };
+    const std::int64_t fetching = std::min(next.count, channels);
+    for (std::int64_t c = 0; c < fetching; ++c) {
+      __builtin_prefetch(next.first + c * next.size);
+      add_product(c);
+    }
+    for (std::int64_t c = fetching; c < channels; ++c) add_product(c);
+    weight += channels * Tile::width;
+    next.take(fetching);
   }
   sums.store_to(result);
 }
@@ -69,14 +94,17 @@ void multiply_ragged_tile(const T* const* sources, const DepthBlock& depth, bool
     tile_results[i] = tile[i];
     if (add) std::copy_n(results[i], width, tile[i]);
   }
-  multiply_tile<Tile>(sources, depth, add, weight, tile_results);
+  multiply_tile<Tile>(sources, depth, add, weight, tile_results, {});
   for (int i = 0; i < Tile::rows; ++i) std::copy_n(tile[i], width, results[i]);
 }
 
 template <typename Tile, typename T = typename Tile::Element>
 void multiply_block(const Gather& gather, const std::vector<DepthBlock>& depths, Range panels,
-                    const T* packed, const PixelBlock<Tile>& block) {
+                    const T* packed, const PixelBlock<Tile>& block, NextLines<T> next) {
   const auto taps = static_cast<std::int64_t>(gather.taps.size());
+  const std::int64_t tiles =
+      std::ssize(depths) * (panels.end - panels.begin) * ceil_div(block.pixels, Tile::rows);
+  const std::int64_t lines = ceil_div(next.count, tiles);
   for (std::size_t d = 0; d < depths.size(); ++d) {
     const DepthBlock& depth = depths[d];
     const bool add = gather.add || d > 0;
@@ -90,13 +118,24 @@ void multiply_block(const Gather& gather, const std::vector<DepthBlock>& depths,
         for (int i = 0; i < Tile::rows; ++i)
           results[i] = block.results[static_cast<std::size_t>(place + i)] + k;
         if (width >= Tile::width) {
-          multiply_tile<Tile>(block.sources + place, depth, add, weight, results);
+          multiply_tile<Tile>(block.sources + place, depth, add, weight, results, next.take(lines));
         } else {
           multiply_ragged_tile<Tile>(block.sources + place, depth, add, weight, results, width);
         }
       }
     }
   }
+}
+
+// The source of these pixels where it is one piece of memory, for 1×1 kernels. (Those of larger ones share
+// most of theirs with the pixels before.)
+template <typename T>
+NextLines<T> source_of(const Gather& gather, Range pixels, const T* source) {
+  const bool in_place = gather.taps.size() == 1 && gather.source_step == 1 &&
+                        gather.rows == gather.source.rows && gather.columns == gather.source.columns;
+  if (!in_place || pixels.begin >= pixels.end) return {};
+  return {.first = source + pixels.begin * gather.source.channels,
+          .count = (pixels.end - pixels.begin) * gather.source.channels / NextLines<T>::size};
 }
 
 template <typename Tile, typename T = typename Tile::Element>
@@ -129,7 +168,8 @@ void convolve_by(const Gather& gather, const T* source, const T* weight, T* resu
     for (std::int64_t p = task % shares * share; p < end; p += at_once) {
       locate_pixels<Tile>(gather, {p, std::min(end, p + at_once)}, source, zeros.data(), result,
                           work.unused.data(), block);
-      multiply_block<Tile>(gather, depths, some, packed.data(), block);
+      const Range next{p + at_once, std::min(pixels, p + 2 * at_once)};
+      multiply_block<Tile>(gather, depths, some, packed.data(), block, source_of(gather, next, source));
     }
   };
   parallel_for(ceil_div(panels, group) * shares, 1, workspace, run);
