@@ -148,6 +148,19 @@ differ() { # OPTION VALUE OPTION VALUE: those of rank 0 and of rank 1
     -n 1 "$build/lamina" "${options[@]}" --out different "${@:3}"
 }
 
+unlike_shares() { # rank 1 has two of three images
+  timeout 120 mpirun -n 2 "$build/lamina" train --data synthetic:32x32x3x4 --limit-train 96 --limit-test 8 --model resnet8 --batch 3 \
+    --epochs 2 --threads 1 --workers 0 --progress plain --out unlike 2>progress.log
+  cat progress.log
+  [ "$(grep -cE "^epoch [12]/2 .* images/s  ranks 2, slowest \+[1-9][0-9] % \(rank 1\)$" progress.log)" = 2 ]
+}
+
+tells_of_no_ranks() {
+  "$build/lamina" "${options[@]}" --epochs 2 --progress plain --out unlike-one 2>progress.log
+  cat progress.log
+  [ "$(grep -cE "^epoch [12]/2 .* images/s$" progress.log)" = 2 ]
+}
+
 other_kernels() {
   timeout 120 mpirun -n 1 env LAMINA_CPU=v3 "$build/lamina" "${options[@]}" --out different : \
     -n 1 env LAMINA_CPU=generic "$build/lamina" "${options[@]}" --out different
@@ -192,6 +205,7 @@ if ! grep -q "^LAMINA_MPI.*=OFF" "$build/CMakeCache.txt" && command -v mpirun >/
   check "to the same bytes" same_weights three killed
   check "and with other ranks" struck TERM 2 other
   check "which goes on, and says that they are others" says "was computed by 2 ranks: by 4 ranks the run goes on" goes_on 4 other
+  check "the progress says which rank is slowest" unlike_shares
   check "statistics over all ranks" lamina_with 3 synchronised --sync-batch-norm
   check "a run of one process" "$build/lamina" "${options[@]}" --out whole
   check "nearly the losses of the whole batch" near_losses synchronised whole
@@ -239,7 +253,7 @@ if ! grep -q "^LAMINA_MPI.*=OFF" "$build/CMakeCache.txt" && command -v mpirun >/
     [ ! -e different ] || check "nothing is left" false
   fi
 else
-  [ -x "$build/tests/lamina_emulated" ] && skipped=56 || skipped=43
+  [ -x "$build/tests/lamina_emulated" ] && skipped=57 || skipped=44
   echo "$skipped MPI cases skipped: no mpirun, or a build without MPI"
 fi
 check "statistics over ranks do nothing in one process" says "sync-batch-norm does nothing in one process" \
@@ -250,5 +264,6 @@ check "nor has one part of a batch a noise" refuses "give a --micro-batch smalle
   "$build/lamina" "${options[@]}" --out different --noise-scale
 [ ! -e different ] || check "nothing is left" false
 check "one process" "$build/tests/test_parallel"
+check "whose progress tells of no ranks" tells_of_no_ranks
 check "processes that do not see one another" tells_of_another_mpi
 report
