@@ -213,7 +213,7 @@ int run_training(TrainingCommand command) {
     const Recipe saved = recipe_of_run(run, command.recipe);
     const Recipe recipe =
         train::resumed_recipe(saved, command.recipe, command.given, "--resume " + out.string());
-    train::Setup setup = make_setup(train::resolve(recipe, run));
+    train::Setup setup = make_setup(train::resolve(recipe, run), &collective());
     if (!leads) return train_along(std::move(setup));
     return train_in(std::move(setup), std::move(run), command,
                     recipe.epochs > saved.epochs ? std::optional(recipe.epochs) : std::nullopt);
@@ -222,7 +222,7 @@ int run_training(TrainingCommand command) {
   check_effects(recipe, command.given);
   check_parts(recipe.recipe);  // before the data are read
   if (leads) RunDirectory::check_free(out);
-  train::Setup setup = make_setup(recipe);
+  train::Setup setup = make_setup(recipe, &collective());
   if (!leads) return train_along(std::move(setup));
   RunDirectory run = RunDirectory::create(out);
   run.lock();

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 
 #include "apps/output.h"
 #include "core/base/option_name.h"
@@ -22,6 +23,16 @@ std::string describe_measured(const TrainingRun& run, const std::vector<double>&
     text += fmt::format("  {} {}", number.name, number.value);
   }
   return text;
+}
+
+// "  ranks 4, slowest +12 % (rank 2)": by so much more than the mean of all, for which the others wait.
+std::string describe_ranks(const std::vector<double>& seconds) {
+  const double mean = std::accumulate(seconds.begin(), seconds.end(), 0.0) /
+                      std::max(1.0, static_cast<double>(seconds.size()));
+  if (seconds.size() < 2 || mean == 0) return "";
+  const auto slowest = std::max_element(seconds.begin(), seconds.end());
+  return fmt::format("  ranks {}, slowest {:+.0f} % (rank {})", seconds.size(), 100 * (*slowest / mean - 1),
+                     slowest - seconds.begin());
 }
 
 std::int64_t steps_of(const TrainingRun& run) { return run.epochs * run.loader.batches(); }
@@ -104,10 +115,11 @@ void TrainingScreen::epoch(const EpochResult& result) {
     return metrics.samples > 0 ? "  " + describe_metrics(run_->objective, metrics, what) : "";
   };
   progress_.print_epoch(fmt::format(
-      "epoch {:>{}}/{}{}{}{}{}  {}  {:.0f} images/s", result.epoch, std::to_string(run_->epochs).size(),
+      "epoch {:>{}}/{}{}{}{}{}  {}  {:.0f} images/s{}", result.epoch, std::to_string(run_->epochs).size(),
       run_->epochs, measured(result.train, "train"), measured(result.valid, "valid"),
       measured(result.test, "test"), describe_measured(*run_, result.measured),
-      format_duration(result.seconds), static_cast<double>(run_->loader.samples()) / result.seconds));
+      format_duration(result.seconds), static_cast<double>(run_->loader.samples()) / result.seconds,
+      describe_ranks(result.rank_seconds)));
   warn_of_collapse(result);
 }
 

@@ -13,13 +13,17 @@ namespace lamina::compare {
 class DataSets {
  public:
   const train::TrainingData& of(const train::ResolvedRecipe& resolved);
+  // The same, once on each machine (train/host_data.h). All ranks call it for the same run; null: one does.
+  const train::TrainingData& on_host(const train::ResolvedRecipe& resolved, Collective* ranks);
   // For runs that need no images any more: what is opened for this alone is not kept.
   const data::DataIdentity& identity_of(const train::ResolvedRecipe& resolved);
 
  private:
-  std::map<std::tuple<std::string, std::int64_t, std::int64_t, int, bool, double, std::string>,
-           train::TrainingData>
-      opened_;
+  struct Opened {
+    train::TrainingData data;
+    bool on_host = false;  // has been shared there
+  };
+  std::map<std::string, Opened> opened_;  // by train::data_key()
   std::map<std::tuple<std::string, int, bool>, data::DataIdentity> identities_;
 };
 

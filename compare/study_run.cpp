@@ -68,12 +68,12 @@ train::RecipeRun make_run(const Task& task, DataSets& data, const StudyRunOption
     const train::Recipe& own = task.cell->recipe;
     const train::ResolvedRecipe recipe =
         task.resume ? train::resolve(own, train::RunDirectory::open(task.path)) : train::resolve(own);
-    return {make_setup(recipe, data.of(recipe)), {}, "", options.ranks};
+    return {make_setup(recipe, data.on_host(recipe, options.ranks)), {}, "", options.ranks};
   }
   train::RunDirectory run = task.resume ? train::RunDirectory::open(task.path) : start_over(task.path);
   run.lock();
   const train::ResolvedRecipe recipe = train::resolve(task.cell->recipe, run);
-  return {make_setup(recipe, data.of(recipe)), std::move(run),
+  return {make_setup(recipe, data.on_host(recipe, options.ranks)), std::move(run),
           options.command ? options.command(task.cell->recipe) : "", options.ranks};
 }
 

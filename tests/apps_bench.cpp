@@ -179,6 +179,7 @@ TEST_CASE("bench parallel predicts from what it measured and from its formula") 
   const nlohmann::json result =
       run_json({"bench", "parallel", "--batch", "32", "--steps", "2", "--latency-us", "20", "--gbit", "10"});
   CHECK(result["ranks"] == 1);
+  CHECK(result["ways_to_sum"].empty());
   check_positive(result, {"step_ms", "compute_ms", "images_per_s", "parameters"});
   const double image_ms = number(result, "compute_ms") / 32, bytes = 4 * number(result, "parameters");
   REQUIRE(result["predictions"].size() == 6);  // up to an image a rank

@@ -11,6 +11,7 @@
 #include "catch.h"
 #include "core/base/error.h"
 #include "core/base/file_kind.h"
+#include "core/base/memory_file.h"
 #include "core/base/printable.h"
 #include "core/base/regular_file.h"
 #include "core/base/user_directories.h"
@@ -51,6 +52,30 @@ TEST_CASE("a whole file is read, whatever its size") {
     CHECK(std::string(bytes.begin(), bytes.end()) == text);
   }
   CHECK(read_text("/proc/self/stat").size() > 10);  // says that it is empty
+}
+
+TEST_CASE("a file in memory is read by its path, and sealed keeps its size and bytes") {
+  std::filesystem::path path;
+  std::shared_ptr<std::byte> mapped;
+  const auto text = [&] { return std::string_view(reinterpret_cast<const char*>(mapped.get()), 5); };
+  {
+    MemoryFile file;
+    file.write("cat", 3);
+    file.write("fish", 4);
+    file.seal();
+    path = file.path();
+    CHECK(read_text(path) == "catfish");
+    CHECK(unexplained([&] { file.write("!", 1); }, {"cannot be filled", "not permitted"}) == "nothing");
+    std::error_code error;
+    std::filesystem::resize_file(path, 1, error);
+    CHECK(error == std::errc::operation_not_permitted);
+    mapped = RegularFile(path).map();
+    *mapped.get() = std::byte{'r'};
+    CHECK(text() == "ratfi");
+    CHECK(read_text(path) == "catfish");
+  }
+  CHECK(text() == "ratfi");
+  CHECK_FALSE(is_there(path));
 }
 
 TEST_CASE("what is no regular file is refused at once, saying what it is") {

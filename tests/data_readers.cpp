@@ -73,6 +73,25 @@ TEST_CASE("CIFAR-10's planes become interleaved pixels", "[data][cifar]") {
       }
 }
 
+TEST_CASE("CIFAR files of many records are read in their order", "[data][cifar]") {
+  const TemporaryDirectory directory;
+  write_cifar10(directory.path());
+  std::vector<std::uint8_t> labels;
+  for (int i = 0; i < 401; ++i) labels.push_back(static_cast<std::uint8_t>(i * i % 10));
+  write_file(directory / "data_batch_2.bin", cifar_records(labels));
+  const data::Dataset set = data::cifar10(directory.path(), quiet());
+  std::vector<std::int32_t> expected{1, 9};
+  expected.insert(expected.end(), labels.begin(), labels.end());
+  expected.insert(expected.end(), {3, 9, 4, 9, 5, 9});
+  CHECK(labels_of(set.train) == expected);
+  for (std::int64_t i = 0; i < set.train.size(); ++i) {
+    const auto* pixels = set.train.get(i).image.data<std::uint8_t>();
+    const int label = expected[static_cast<std::size_t>(i)];
+    REQUIRE(pixels[0] == label);
+    REQUIRE(pixels[3071] == (label + 3071 / 7) % 256);
+  }
+}
+
 TEST_CASE("CIFAR-100 uses the fine label", "[data][cifar]") {
   const TemporaryDirectory directory;
   write_cifar100(directory.path());
@@ -139,6 +158,12 @@ TEST_CASE("broken CIFAR files are named", "[data][cifar]") {
   SECTION("label out of range") {
     write_file(directory / "data_batch_5.bin", cifar_records({1, 2, 10}));
     check_error(open, {"data_batch_5.bin", "record 2", "byte 6146", "label 10", "0 to 9"});
+  }
+  SECTION("label out of range, far behind") {
+    std::vector<std::uint8_t> labels(300, 4);
+    labels[201] = 10;
+    write_file(directory / "data_batch_2.bin", cifar_records(labels));
+    check_error(open, {"data_batch_2.bin", "record 201", "byte 617673", "label 10"});
   }
   SECTION("a directory of that name") {
     fs::remove(directory / "data_batch_1.bin");

@@ -148,6 +148,31 @@ differ() { # OPTION VALUE OPTION VALUE: those of rank 0 and of rank 1
     -n 1 "$build/lamina" "${options[@]}" --out different "${@:3}"
 }
 
+unlike_shares() { # rank 1 has two of three images
+  timeout 120 mpirun -n 2 "$build/lamina" train --data synthetic:32x32x3x4 --limit-train 96 --limit-test 8 --model resnet8 --batch 3 \
+    --epochs 2 --threads 1 --workers 0 --progress plain --out unlike 2>progress.log
+  cat progress.log
+  [ "$(grep -cE "^epoch [12]/2 .* images/s  ranks 2, slowest \+[1-9][0-9] % \(rank 1\)$" progress.log)" = 2 ]
+}
+
+# What is hidden follows from the other numbers of the same output; on one machine the sums come after the pass.
+tells_what_is_hidden() {
+  timeout 120 mpirun -n 2 "$build/lamina" bench parallel --model resnet8 --batch 32 --threads 1 --steps 3 --json >hidden.json
+  cat hidden.json
+  awk -F'[:,]' '/"sum_ms"/ { sum = $2 } /"added_ms"/ { added[n++] = $2 } /"hidden"/ { hidden[m++] = $2 }
+    /"step_ms"/ { steps++ } /"used": true/ { used++ } /"sums": "after the backward pass"/ { after++ } /"sums": "beside/ { beside++ }
+    END { for (i = 0; i < n; i++) { d = hidden[i] - (1 - added[i] / sum); if (d * d > 1e-6) exit 1 }
+      exit !(n == 2 && m == 2 && steps == 3 && used == 1 && after == 1 && beside == 1 && sum > 0) }' hidden.json &&
+    timeout 120 mpirun -n 2 "$build/lamina" bench parallel --model resnet8 --batch 32 --threads 1 --steps 3 >hidden.txt &&
+    cat hidden.txt && grep -q "^Hidden: 1 - added / .*sums after the backward pass\.$" hidden.txt
+}
+
+tells_of_no_ranks() {
+  "$build/lamina" "${options[@]}" --epochs 2 --progress plain --out unlike-one 2>progress.log
+  cat progress.log
+  [ "$(grep -cE "^epoch [12]/2 .* images/s$" progress.log)" = 2 ]
+}
+
 other_kernels() {
   timeout 120 mpirun -n 1 env LAMINA_CPU=v3 "$build/lamina" "${options[@]}" --out different : \
     -n 1 env LAMINA_CPU=generic "$build/lamina" "${options[@]}" --out different
@@ -192,6 +217,8 @@ if ! grep -q "^LAMINA_MPI.*=OFF" "$build/CMakeCache.txt" && command -v mpirun >/
   check "to the same bytes" same_weights three killed
   check "and with other ranks" struck TERM 2 other
   check "which goes on, and says that they are others" says "was computed by 2 ranks: by 4 ranks the run goes on" goes_on 4 other
+  check "the progress says which rank is slowest" unlike_shares
+  check "bench parallel says what the backward pass hides" tells_what_is_hidden
   check "statistics over all ranks" lamina_with 3 synchronised --sync-batch-norm
   check "a run of one process" "$build/lamina" "${options[@]}" --out whole
   check "nearly the losses of the whole batch" near_losses synchronised whole
@@ -239,7 +266,7 @@ if ! grep -q "^LAMINA_MPI.*=OFF" "$build/CMakeCache.txt" && command -v mpirun >/
     [ ! -e different ] || check "nothing is left" false
   fi
 else
-  [ -x "$build/tests/lamina_emulated" ] && skipped=56 || skipped=43
+  [ -x "$build/tests/lamina_emulated" ] && skipped=58 || skipped=45
   echo "$skipped MPI cases skipped: no mpirun, or a build without MPI"
 fi
 check "statistics over ranks do nothing in one process" says "sync-batch-norm does nothing in one process" \
@@ -250,5 +277,6 @@ check "nor has one part of a batch a noise" refuses "give a --micro-batch smalle
   "$build/lamina" "${options[@]}" --out different --noise-scale
 [ ! -e different ] || check "nothing is left" false
 check "one process" "$build/tests/test_parallel"
+check "whose progress tells of no ranks" tells_of_no_ranks
 check "processes that do not see one another" tells_of_another_mpi
 report

@@ -24,7 +24,7 @@ namespace {
 // The ranks, which notes what the gradient of the first layer was when each sum began.
 class Noting final : public Collective {
  public:
-  explicit Noting(Tensor first) : first_(std::move(first)) {}
+  explicit Noting(Tensor first, bool network = true) : network_(network), first_(std::move(first)) {}
   int rank() const override { return collective().rank(); }
   int size() const override { return collective().size(); }
   int rank_on_host() const override { return collective().rank_on_host(); }
@@ -33,7 +33,7 @@ class Noting final : public Collective {
   void start_sum(std::span<float> values) override { note(values); }
   void start_sum(std::span<double> values) override { note(values); }
   void wait_for_sums() override { collective().wait_for_sums(); }
-  bool sums_wait_for_network() const override { return true; }
+  bool sums_wait_for_network() const override { return network_; }
   void broadcast(std::span<std::byte> bytes, int root) override { collective().broadcast(bytes, root); }
   std::vector<std::string> gather(std::string_view text) override { return collective().gather(text); }
   std::vector<std::string> gather_on_host(std::string_view text) override { return gather(text); }
@@ -49,6 +49,7 @@ class Noting final : public Collective {
     ++(is_there ? after_first : before_first);
     collective().start_sum(values);
   }
+  bool network_;
   Tensor first_;
 };
 
@@ -135,6 +136,22 @@ TEST_CASE("steps whose sums wait for a network end in the bits of those whose su
   }
   const bool alike = weights[0] == weights[1];
   CHECK(alike);
+}
+
+TEST_CASE("a step sums where it is told to, and else where the ranks have it", "[parallel]") {
+  for (const std::optional<bool> told : {std::optional<bool>(), std::optional(true), std::optional(false)}) {
+    for (const bool network : {false, true}) {
+      Layers net(3);
+      initialise(net, {}, 1);
+      MeanOfSquares objective(net);
+      Sgd optimizer(net.parameters(), {.lr = 0.1});
+      const Arena& arena = optimizer.arena();
+      Noting ranks(arena.segment_of(arena.grads(), arena.segments().front()), network);
+      train::TrainingStep step(objective, optimizer, {.ranks = &ranks, .sums_beside_backward = told});
+      step.run(part_of_rank());
+      CHECK((ranks.before_first > 0) == told.value_or(network));
+    }
+  }
 }
 
 TEST_CASE("jobs in the background run in order, and the first failure ends them", "[parallel]") {

@@ -2,9 +2,11 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <thread>
 
 #include "catch.h"
 #include "core/ops/elementwise.h"
@@ -134,6 +136,33 @@ TEST_CASE("a run on several ranks measures what one process does, and rank 0 alo
   CHECK(std::distance(fs::directory_iterator(folder), {}) == 2);
   collective().barrier();
   if (collective().rank() == 0) fs::remove_all(folder);
+}
+
+TEST_CASE("a run tells how long each rank was busy, and not what it waited for a slower one", "[parallel]") {
+  struct Seconds : Observer {
+    std::string name() const override { return "seconds"; }
+    void epoch(const EpochResult& result) override { of_epochs.push_back(result.rank_seconds); }
+    std::vector<std::vector<double>> of_epochs;
+  } seconds;
+  struct Slow : Observer {
+    std::string name() const override { return "slow"; }
+    bool wants_parts() const override { return true; }
+    void part(const data::Part&) override { std::this_thread::sleep_for(std::chrono::milliseconds(100)); }
+  } slow;
+  const int last = collective().size() - 1;
+  Run run(&collective(), {}, 2);
+  if (collective().rank() == last) run.trainer->observe(slow);
+  run.trainer->observe(seconds).run();
+  REQUIRE(seconds.of_epochs.size() == 2);
+  for (const std::vector<double>& of_epoch : seconds.of_epochs) {
+    CHECK(std::ssize(of_epoch) == (last == 0 ? 0 : last + 1));
+    for (int rank = 0; rank < std::ssize(of_epoch); ++rank) {
+      const double busy = of_epoch[static_cast<std::size_t>(rank)];
+      CHECK(busy > 0);
+      // three steps of its 0.1 s; the others need a few milliseconds for theirs
+      CHECK((rank == last ? busy > 0.3 && busy < 0.6 : busy < 0.15));
+    }
+  }
 }
 
 TEST_CASE("a rank with other weights ends the run, and is named", "[parallel]") {

@@ -26,10 +26,13 @@ struct Metrics {
 };
 
 struct EpochResult {
-  std::int64_t epoch = 0;             // from 1; 0: none yet
-  Metrics train;                      // while the weights moved
-  Metrics valid = {}, test = {};      // without samples: not measured after this epoch
-  double seconds = 0;                 // of training
+  std::int64_t epoch = 0;         // from 1; 0: none yet
+  Metrics train;                  // while the weights moved
+  Metrics valid = {}, test = {};  // without samples: not measured after this epoch
+  double seconds = 0;             // of training
+  // Of several ranks on CPUs, each rank's seconds of training outside of waiting for others: those that this
+  // process has seen of the epoch. Not kept in a checkpoint.
+  std::vector<double> rank_seconds = {};
   std::vector<double> measured = {};  // what observers add to a row of epochs.csv; NaN: an empty cell
 };
 

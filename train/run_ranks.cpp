@@ -125,11 +125,16 @@ void RunRanks::add_up(Metrics& metrics) const {
   std::copy(sums.begin() + 2, sums.end(), metrics.sums.begin());
 }
 
-int RunRanks::first_of(int number) const {
-  if (ranks_ == nullptr) return number;
+std::vector<double> RunRanks::of_each(double own) const {
+  if (ranks_ == nullptr) return {own};
   std::vector<double> numbers(static_cast<std::size_t>(ranks_->size()));
-  numbers[static_cast<std::size_t>(ranks_->rank())] = number;
+  numbers[static_cast<std::size_t>(ranks_->rank())] = own;
   ranks_->sum(numbers);
+  return numbers;
+}
+
+int RunRanks::first_of(int number) const {
+  const std::vector<double> numbers = of_each(number);
   const auto found = std::find_if(numbers.begin(), numbers.end(), [](double n) { return n != 0; });
   return found == numbers.end() ? 0 : static_cast<int>(*found);
 }

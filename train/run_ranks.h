@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <nlohmann/json.hpp>
+#include <vector>
 
 #include "core/files/safetensors.h"
 #include "core/parallel/collective.h"
@@ -26,6 +27,9 @@ class RunRanks {
   data::Split share_of(const data::Split& split) const;  // consecutive images; may be empty
 
   void add_up(Metrics& metrics) const;
+  // What this rank has waited for the others so far (Collective::seconds_waited()).
+  double seconds_waited() const { return ranks_ == nullptr ? 0 : ranks_->seconds_waited(); }
+  std::vector<double> of_each(double own) const;  // each rank's number, in their order, on all
   // The first number, in the order of the ranks, that is not 0; 0: all are.
   int first_of(int number) const;
   TensorFile hand_out(const TensorFile& file) const;  // rank 0's, on all

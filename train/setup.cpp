@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <cmath>
 
-#include "core/backend.h"
 #include "core/base/error.h"
 #include "core/base/nearest.h"
 #include "core/base/option_name.h"
@@ -14,6 +13,7 @@
 #include "data/view_recipes.h"
 #include "layers/freeze.h"
 #include "optim/run_defaults.h"
+#include "train/host_data.h"
 #include "train/model_info.h"
 #include "train/objectives/classification.h"
 #include "train/run_config.h"
@@ -262,9 +262,9 @@ TrainingData open_data(const ResolvedRecipe& recipe) {
   return data;
 }
 
-Setup make_setup(const ResolvedRecipe& recipe) {
+Setup make_setup(const ResolvedRecipe& recipe, Collective* ranks) {
   use_device(recipe.device);  // before the data: they may take long to open
-  return make_setup(recipe, open_data(recipe));
+  return make_setup(recipe, open_on_host(recipe, ranks, [&] { return open_data(recipe); }));
 }
 
 Setup make_setup(ResolvedRecipe recipe, TrainingData data) {

@@ -8,6 +8,7 @@
 #include <string>
 
 #include "core/device.h"
+#include "core/parallel/collective.h"
 #include "data/dataset.h"
 #include "data/loader.h"
 #include "layers/resnet.h"
@@ -72,9 +73,10 @@ struct Setup {
 };
 
 // Throws UsageError if the weights to start from do not fit at all, Error for a device or data that are not
-// there. `data`: what open_data() gave for this recipe, or for one that differs in nothing that concerns the
-// data.
-Setup make_setup(const ResolvedRecipe& recipe);
+// there. `ranks`: those that all call this for one run, of which each machine holds the data once
+// (train/host_data.h). `data`: what open_data() gave for this recipe, or for one that differs in nothing that
+// concerns the data.
+Setup make_setup(const ResolvedRecipe& recipe, Collective* ranks = nullptr);
 Setup make_setup(ResolvedRecipe recipe, TrainingData data);
 
 // On the device, where batches are made of them, if as much of its memory is left for the training; else

@@ -107,7 +107,8 @@ void TrainingStep::compute(const data::Part& part) {
 
 // Not where anybody, on any rank, is to see the gradients of one rank's samples: sums have one order.
 bool TrainingStep::can_sum_beside_backward() const {
-  if (ranks_ == nullptr || !options_.ranks->sums_wait_for_network()) return false;
+  if (ranks_ == nullptr) return false;
+  if (!options_.sums_beside_backward.value_or(options_.ranks->sums_wait_for_network())) return false;
   double obstacles = sharpness_aware_ != nullptr || options_.after_part ? 1 : 0;
   options_.ranks->sum(std::span(&obstacles, 1));
   return obstacles == 0 && optimizer_.arena().device().type == DeviceType::cpu;

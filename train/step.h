@@ -36,6 +36,9 @@ struct TrainingStepOptions {
   // Those that have the other shares of the loader's batches; null: the batches are whole. A perturbation is
   // that of the batch, unless parts of m samples have their own.
   Collective* ranks = nullptr;
+  // With ranks, on the CPU: whether they sum gradients while the backward pass goes on with others. Unset:
+  // where that waits for a network (Collective::sums_wait_for_network()). The same on all of them.
+  std::optional<bool> sums_beside_backward = {};
   bool sync_batch_norm = false;  // with ranks: statistics of all their shares, each of which is one part
   // Called when the gradients of a part have been handed to the device; steps are then not captured.
   std::function<void(const data::Part&)> after_part = {};

@@ -172,6 +172,7 @@ void Trainer::train() {
 void Trainer::train_epoch() {
   if (position_.batch == loader_.batches()) return;  // resumed between the epoch's end and its test
   auto start = Clock::now();
+  double waited = ranks_.seconds_waited();
   std::int64_t samples = 0;  // of the batch
   for (const data::Part& part : loader_.epoch(position_.epoch, device(), position_.batch)) {
     within_step_ = true;
@@ -182,10 +183,12 @@ void Trainer::train_epoch() {
     observers_.tell([&](Observer& observer) { observer.part_done(done, part.batch_samples); });
     if (part.completes_batch) samples = 0;
     if (!part.completes_batch || !results_due()) continue;
-    record_results(seconds_since(start));
+    const double seconds = seconds_since(start);
+    busy_seconds_ += seconds - (ranks_.seconds_waited() - waited);
+    record_results(seconds);
     agree_to_stop();
     if (interrupted()) return;
-    start = Clock::now();
+    start = Clock::now(), waited = ranks_.seconds_waited();
   }
 }
 
@@ -230,6 +233,9 @@ bool Trainer::finish_epoch() {
   if (test_due(better) && !measure(test_, result.test)) return false;
   if (ranks_.first_of(observers_.measure(result) ? 0 : 1) != 0) return false;
   ranks_.check_same_weights(optimizer_.arena(), result.epoch);
+  // GPUs wait for one another by themselves, and their hosts do not see it.
+  if (ranks_.several() != nullptr && device().type == DeviceType::cpu)
+    result.rank_seconds = ranks_.of_each(busy_seconds_);
   record_epoch(result, is_better_epoch(result));
   return true;
 }
@@ -252,6 +258,7 @@ void Trainer::record_epoch(const EpochResult& result, bool better) {
   position_.batch = 0;
   position_.metrics = {};
   position_.epoch_seconds = 0;
+  busy_seconds_ = 0;
   saved_ = false;
   observers_.tell([&](Observer& observer) { observer.epoch(result); });
   check_observers();

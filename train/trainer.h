@@ -187,7 +187,8 @@ class Trainer {
   bool within_step_ = false;               // parts of a batch have been computed, but not all
   bool unsaved_ = false;                   // an observer could not save; no checkpoint may come after that
   bool stopped_ = false;
-  int agreed_signal_ = 0;  // of several ranks, after a step; -1: an observer stops the run
+  double busy_seconds_ = 0;  // of this epoch, training and not waiting for other ranks
+  int agreed_signal_ = 0;    // of several ranks, after a step; -1: an observer stops the run
 };
 
 }  // namespace lamina

@@ -1,9 +1,10 @@
 // `lamina bench parallel`: what several ranks cost, under mpirun or srun: sums over them beside a copy in
-// memory, and training steps of which each computes its share beside the same shares without a sum. From that
-// a model of more machines, docs/cluster.md:
+// memory, and training steps of which each computes its share beside the same shares without a sum; how much
+// of the sums the backward pass hides. From that a model of more machines, docs/cluster.md:
 //   step(n) = compute(batch / n) + sum(n),
 //   sum(n)  = 2 (n - 1) messages / bucket + 2 (1 - 1/n) bytes / bandwidth,
 // since core/parallel sums buckets of n MiB by sending a piece to each other rank, and the pieces' sums back.
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <cstring>
@@ -17,6 +18,7 @@
 #include "core/parallel/collective.h"
 #include "optim/presets.h"
 #include "train/objectives/classification.h"
+#include "train/run_ranks.h"
 #include "train/step.h"
 
 namespace lamina::app {
@@ -79,24 +81,71 @@ data::Part share_of_batch(const BenchParallel& command, Collective& ranks) {
           .offset = begin};
 }
 
-// Steps with the ranks' sums or, with `summed` null, of every rank for itself.
-double step_ms(const BenchParallel& command, Collective& ranks, Collective* summed) {
-  ResNet net = make_net(command.model);
-  Classification objective(net);
-  const auto optimizer = make_optimizer(command.optimizer, net.parameters(), {{"lr", "1e-4"}},
-                                        {.batch = command.batch, .steps_per_epoch = 100});
-  train::TrainingStep step(objective, *optimizer, {.ranks = summed});
+// When the ranks sum the gradients of a step.
+enum class Sums { never, after_backward, beside_backward };
+
+// Steps on this rank's share of the batch.
+class Steps {
+ public:
+  Steps(const BenchParallel& command, Collective& ranks, Sums sums)
+      : net_(make_net(command.model)),
+        objective_(net_),
+        optimizer_(make_optimizer(command.optimizer, net_.parameters(), {{"lr", "1e-4"}},
+                                  {.batch = command.batch, .steps_per_epoch = 100})),
+        step_(objective_, *optimizer_,
+              {.ranks = sums == Sums::never ? nullptr : &ranks,
+               .sums_beside_backward = sums == Sums::beside_backward}) {}
+
+  void take(const data::Part& part) {
+    step_.run(part);
+    const train::StepResults results = step_.results();
+    check(results.failure.empty(), "bench parallel: {}; try another --optimizer", results.failure);
+  }
+
+ private:
+  ResNet net_;
+  Classification objective_;
+  std::unique_ptr<Optimizer> optimizer_;
+  train::TrainingStep step_;
+};
+
+// Milliseconds of the slowest rank, for which the others wait, in every turn of one step of each kind.
+std::vector<std::vector<double>> times_of_steps(const BenchParallel& command, Collective& ranks,
+                                                const std::vector<Sums>& kinds) {
+  std::vector<std::unique_ptr<Steps>> steps;
+  for (const Sums sums : kinds) steps.push_back(std::make_unique<Steps>(command, ranks, sums));
   const data::Part part = share_of_batch(command, ranks);
-  for (int i = 1; i < command.warmup; ++i) step.run(part);
-  step.results();
-  return time_together(ranks, command.steps,
-                       [&] {
-                         step.run(part);
-                         const train::StepResults results = step.results();
-                         check(results.failure.empty(), "bench parallel: {}; try another --optimizer",
-                               results.failure);
-                       })
-      .median();
+  std::vector<std::vector<double>> times(kinds.size());
+  for (int turn = -command.warmup; turn < command.steps; ++turn) {
+    for (std::size_t kind = 0; kind < kinds.size(); ++kind) {
+      ranks.barrier();
+      const Stopwatch watch(Device::cpu());
+      steps[kind]->take(part);
+      const std::vector<double> of_ranks = train::RunRanks(&ranks).of_each(watch.ms());
+      if (turn >= 0) times[kind].push_back(*std::max_element(of_ranks.begin(), of_ranks.end()));
+    }
+  }
+  return times;
+}
+
+// What each way of summing adds to a step, and how much of what the sums take by themselves the backward pass
+// hides of it.
+nlohmann::json ways_to_sum(const std::vector<Sums>& kinds, const std::vector<std::vector<double>>& times,
+                           double sum_ms) {
+  nlohmann::json ways = nlohmann::json::array();
+  for (std::size_t kind = 1; kind < kinds.size(); ++kind) {
+    std::vector<double> added;
+    for (std::size_t turn = 0; turn < times[kind].size(); ++turn)
+      added.push_back(times[kind][turn] - times[0][turn]);
+    const double added_ms = Samples(added).median();
+    ways.push_back({{"sums", kinds[kind] == Sums::beside_backward ? "beside the backward pass"
+                                                                  : "after the backward pass"},
+                    {"used", kind == 1},
+                    {"step_ms", Samples(times[kind]).median()},
+                    {"added_ms", added_ms},
+                    {"hidden", 1 - added_ms / sum_ms}});
+  }
+  return ways;
 }
 
 double predicted_sum_ms(double bytes, int ranks, double latency_us, double bytes_per_s) {
@@ -143,7 +192,13 @@ nlohmann::json measure(const BenchParallel& command) {
     return count;
   }();
   const double share = static_cast<double>(ceil_div<std::int64_t>(command.batch, ranks.size()));
-  const double alone = step_ms(command, ranks, nullptr), together = step_ms(command, ranks, &ranks);
+  // The way that training sums comes first.
+  const bool beside = ranks.sums_wait_for_network();
+  std::vector<Sums> kinds{Sums::never, beside ? Sums::beside_backward : Sums::after_backward};
+  if (ranks.size() > 1) kinds.push_back(beside ? Sums::after_backward : Sums::beside_backward);
+  const std::vector<std::vector<double>> times = times_of_steps(command, ranks, kinds);
+  const double alone = Samples(times[0]).median(), together = Samples(times[1]).median();
+  const nlohmann::json sums = time_sums(ranks, parameters, command.repeat);
   return {
       {"model", command.model.model},
       {"optimizer", command.optimizer},
@@ -151,22 +206,40 @@ nlohmann::json measure(const BenchParallel& command) {
       {"ranks", ranks.size()},
       {"threads", threads()},
       {"parameters", parameters},
-      {"sums", time_sums(ranks, parameters, command.repeat)},
+      {"sums", sums},
       {"compute_ms", alone},
       {"step_ms", together},
       {"images_per_s", 1e3 * static_cast<double>(command.batch) / together},
       {"communication", (together - alone) / together},
+      {"ways_to_sum",
+       ranks.size() > 1 ? ways_to_sum(kinds, times, sums.back()["sum_ms"]) : nlohmann::json::array()},
       {"predict_batch", command.predict_batch > 0 ? command.predict_batch : command.batch},
       {"latency_us", command.latency_us},
       {"predictions", predictions(command, static_cast<double>(parameters) * sizeof(float), alone / share)}};
+}
+
+void print_ways(const nlohmann::json& result) {
+  Table table({"sums of gradients", "step ms", "added ms", "hidden"});
+  std::string used;
+  for (const nlohmann::json& way : result["ways_to_sum"]) {
+    const std::string name = way["sums"];
+    if (way["used"]) used = name;
+    const double hidden = way["hidden"];
+    table.add({name, fmt::format("{:.2f}", way["step_ms"].get<double>()),
+               fmt::format("{:.2f}", way["added_ms"].get<double>()),
+               hidden > 0 ? fmt::format("{:.0f} %", 100 * hidden) : "none"});
+  }
+  print_result(
+      "{}\nHidden: 1 - added / {:.2f}, what the sums take by themselves. Training with these ranks sums "
+      "{}.\n\n",
+      table.str(), result["sums"].back()["sum_ms"].get<double>(), used);
 }
 
 void print_parallel(const nlohmann::json& result) {
   const auto number = [](const nlohmann::json& of, const char* key) { return of[key].get<double>(); };
   print_result(
       "{}, batch {}, {} ranks of {} threads: a step {:.2f} ms, {:.1f} images/s; computing alone {:.2f} ms, "
-      "so that sums and "
-      "waiting take {:.1f} %\n\n",
+      "so that sums take {:.1f} %\n\n",
       result["model"].get<std::string>(), number(result, "batch"), number(result, "ranks"),
       number(result, "threads"), number(result, "step_ms"), number(result, "images_per_s"),
       number(result, "compute_ms"), 100 * number(result, "communication"));
@@ -176,7 +249,10 @@ void print_parallel(const nlohmann::json& result) {
               fmt::format("{:.2f}", number(row, "sum_gb_per_s")),
               fmt::format("{:.3f}", number(row, "copy_ms")),
               fmt::format("{:.2f}", number(row, "copy_gb_per_s"))});
-  if (number(result, "ranks") > 1) print_result("{}\n", sums.str());
+  if (number(result, "ranks") > 1) {
+    print_result("{}\n", sums.str());
+    print_ways(result);
+  }
   print_result("Predicted for batch {}, a machine a rank, {} us a message:\n\n",
                number(result, "predict_batch"), number(result, "latency_us"));
   std::vector<std::string> header{"ranks"};
@@ -203,8 +279,11 @@ int run_bench_parallel(const BenchParallel& command) {
 }  // namespace
 
 void add_bench_parallel(const Command& bench) {
-  const Command parallel =
-      bench.add("parallel", "Sums over ranks and their training steps, under mpirun or srun");
+  const Command parallel = bench.add(
+      "parallel",
+      "Sums over ranks and their training steps, under mpirun or srun. Of the time that sums of "
+      "gradients take by themselves, the share 1 - added / alone is hidden behind the backward pass, "
+      "if they add so much to a step; for the way in which these ranks train, and the other");
   auto command = std::make_shared<BenchParallel>();
   add_options(parallel, command->model);
   parallel.option("--batch", command->batch, "images per step, of all ranks", between(1, 1e9));

@@ -12,6 +12,7 @@
 #include <system_error>
 
 #include "core/base/atomic_file.h"
+#include "core/base/memory_file.h"
 #include "core/base/nearest.h"
 #include "core/base/regular_file.h"
 #include "core/base/rounding.h"
@@ -152,12 +153,50 @@ std::vector<std::size_t> data_order(const TensorHeader& header) {
   return order;
 }
 
-void write_data(AtomicFile& file, const Tensor& tensor, const std::string& dtype) {
-  const Tensor host = tensor.to(Device::cpu());
-  if (dtype != "I64") return file.write(host.raw(), host.bytes());
-  const std::vector<std::int32_t> narrow = host.to_vector<std::int32_t>();
-  const std::vector<std::int64_t> wide(narrow.begin(), narrow.end());
-  file.write(wide.data(), wide.size() * sizeof(std::int64_t));
+// A file's tensors in the order in which they follow the header.
+struct Layout {
+  std::string header;
+  struct Stored {
+    Tensor tensor;
+    std::string dtype;
+  };
+  std::vector<Stored> data;
+};
+
+Layout lay_out(const TensorFile& file, const std::string& name) {
+  TensorHeader header = header_for(file);
+  Layout layout;
+  std::uint64_t offset = 0;
+  for (const std::size_t i : data_order(header)) {
+    TensorEntry& entry = header.entries[i];
+    entry.begin = offset;
+    offset += stored_element_size(entry.dtype) * static_cast<std::uint64_t>(entry.shape.elements());
+    entry.end = offset;
+    layout.data.push_back({file.tensors[i].second, entry.dtype});
+  }
+  layout.header = format_header(header);
+  layout.header.resize(round_up(layout.header.size(), 8), ' ');  // the data begins at a multiple of 8
+  check(layout.header.size() <= max_header_bytes,
+        "writing {}: the header takes {} bytes, more than the format's {}", name, layout.header.size(),
+        max_header_bytes);
+  return layout;
+}
+
+template <typename File>
+void write_laid_out(File& file, const Layout& layout) {
+  const std::uint64_t length = layout.header.size();
+  file.write(&length, sizeof length);
+  file.write(layout.header.data(), layout.header.size());
+  for (const auto& [tensor, dtype] : layout.data) {
+    const Tensor host = tensor.to(Device::cpu());
+    if (dtype != "I64") {
+      file.write(host.raw(), host.bytes());
+      continue;
+    }
+    const std::vector<std::int32_t> narrow = host.to_vector<std::int32_t>();
+    const std::vector<std::int64_t> wide(narrow.begin(), narrow.end());
+    file.write(wide.data(), wide.size() * sizeof(std::int64_t));
+  }
 }
 
 }  // namespace
@@ -197,26 +236,14 @@ std::map<std::string, std::string> read_metadata(const std::filesystem::path& pa
 }
 
 void write_tensors(const std::filesystem::path& path, const TensorFile& file) {
-  TensorHeader header = header_for(file);
-  const std::vector<std::size_t> order = data_order(header);
-  std::uint64_t offset = 0;
-  for (const std::size_t i : order) {
-    TensorEntry& entry = header.entries[i];
-    entry.begin = offset;
-    offset += stored_element_size(entry.dtype) * static_cast<std::uint64_t>(entry.shape.elements());
-    entry.end = offset;
-  }
-  std::string json = format_header(header);
-  json.resize(round_up(json.size(), 8), ' ');  // the data begins at a multiple of 8
-  const std::uint64_t length = json.size();
-  check(length <= max_header_bytes, "writing {}: the header takes {} bytes, more than the format's {}",
-        path.string(), length, max_header_bytes);
-
+  const Layout layout = lay_out(file, path.string());
   AtomicFile output(path);
-  output.write(&length, sizeof length);
-  output.write(json.data(), json.size());
-  for (const std::size_t i : order) write_data(output, file.tensors[i].second, header.entries[i].dtype);
+  write_laid_out(output, layout);
   output.commit();
+}
+
+void write_tensors(MemoryFile& to, const TensorFile& file) {
+  write_laid_out(to, lay_out(file, "tensors into memory"));
 }
 
 }  // namespace lamina

@@ -14,6 +14,8 @@
 
 namespace lamina {
 
+class MemoryFile;  // core/base/memory_file.h
+
 struct TensorFile {
   std::vector<std::pair<std::string, Tensor>> tensors;  // in file order, on the CPU
   std::map<std::string, std::string> metadata;
@@ -42,5 +44,7 @@ std::map<std::string, std::string> read_metadata(const std::filesystem::path& pa
 // every moment `path` is the old file or the whole new one. Throws Error (with the system's reason) and
 // removes the temporary file if anything fails.
 void write_tensors(const std::filesystem::path& path, const TensorFile& file);
+// The same bytes, into memory.
+void write_tensors(MemoryFile& to, const TensorFile& file);
 
 }  // namespace lamina

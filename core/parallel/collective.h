@@ -49,6 +49,10 @@ class Collective {
   virtual std::vector<std::string> gather_on_host(std::string_view text) = 0;
   virtual void barrier() = 0;
 
+  // How long this rank has been within those calls, in all: what it waited for the others, and what they
+  // sent. A sum that goes on beside its own work counts from wait_for_sums() on.
+  virtual double seconds_waited() const { return 0; }
+
   // Ends the processes of all ranks, with this exit status.
   [[noreturn]] virtual void abort(int status) = 0;
 };

@@ -36,6 +36,20 @@ int bytes_of(std::int64_t count) {
   return static_cast<int>(count);
 }
 
+// Adds the time until its end to `seconds`.
+class CountedWait {
+ public:
+  explicit CountedWait(double& seconds) : seconds_(seconds), start_(Clock::now()) {}
+  ~CountedWait() { seconds_ += std::chrono::duration<double>(Clock::now() - start_).count(); }
+  CountedWait(const CountedWait&) = delete;
+  CountedWait& operator=(const CountedWait&) = delete;
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  double& seconds_;
+  Clock::time_point start_;
+};
+
 class Mpi final : public Collective {
  public:
   Mpi() {
@@ -68,11 +82,15 @@ class Mpi final : public Collective {
   void sum(std::span<double> values) override { sum_now(values); }
   void start_sum(std::span<float> values) override { sum_beside(values); }
   void start_sum(std::span<double> values) override { sum_beside(values); }
-  void wait_for_sums() override { background_.wait(); }
+  void wait_for_sums() override {
+    const CountedWait counted(seconds_waited_);
+    background_.wait();
+  }
   bool sums_wait_for_network() const override { return host_size_ < size_; }
 
   void broadcast(std::span<std::byte> bytes, int root) override {
-    wait_for_sums();
+    const CountedWait counted(seconds_waited_);
+    background_.wait();
     constexpr std::size_t most = std::size_t{1} << 30;
     for (std::size_t first = 0; first < bytes.size(); first += most) {
       const std::span<std::byte> part = bytes.subspan(first, std::min(most, bytes.size() - first));
@@ -85,9 +103,12 @@ class Mpi final : public Collective {
   std::vector<std::string> gather_on_host(std::string_view text) override { return gather_of(host_, text); }
 
   void barrier() override {
-    wait_for_sums();
+    const CountedWait counted(seconds_waited_);
+    background_.wait();
     check_mpi(MPI_Barrier(MPI_COMM_WORLD), "MPI_Barrier");
   }
+
+  double seconds_waited() const override { return seconds_waited_; }
 
   [[noreturn]] void abort(int status) override {
     if (told_ != nullptr) *told_ = 1;
@@ -146,7 +167,8 @@ class Mpi final : public Collective {
   }
 
   std::vector<std::string> gather_of(MPI_Comm among, std::string_view text) {
-    wait_for_sums();
+    const CountedWait counted(seconds_waited_);
+    background_.wait();
     const auto ranks = static_cast<std::size_t>(asked(among, MPI_Comm_size));
     const int length = bytes_of(std::ssize(text));
     std::vector<int> lengths(ranks), first(ranks);
@@ -170,7 +192,8 @@ class Mpi final : public Collective {
 
   template <typename Real>
   void sum_now(std::span<Real> values) {
-    wait_for_sums();
+    const CountedWait counted(seconds_waited_);
+    background_.wait();
     sum_in_order(values, /*beside_others=*/false);
   }
 
@@ -232,6 +255,7 @@ class Mpi final : public Collective {
   }
 
   int rank_ = 0, size_ = 1, host_size_ = 1;
+  double seconds_waited_ = 0;
   MPI_Comm host_ = MPI_COMM_NULL;  // the ranks of this machine
   MPI_Win watched_ = MPI_WIN_NULL;
   std::atomic<int>* told_ = nullptr;  // in it, where the ranks of this machine are watched

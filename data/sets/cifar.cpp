@@ -2,7 +2,10 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <iterator>
+#include <memory>
+#include <span>
 #include <sstream>
 #include <string>
 #include <vector>
@@ -10,7 +13,7 @@
 #include "core/base/error.h"
 #include "core/base/file_kind.h"
 #include "core/base/printable.h"
-#include "core/base/whole_file.h"
+#include "core/base/regular_file.h"
 #include "data/file.h"
 
 namespace lamina::data {
@@ -57,17 +60,17 @@ std::vector<std::string> read_classes(const Format& format, const fs::path& dire
   return classes;
 }
 
-// One file's records into `pixels`, planes interleaved, and `labels`.
-void unpack(const Format& format, const std::vector<std::uint8_t>& bytes, const std::string& file,
-            std::uint8_t* pixels, std::int32_t* labels) {
+// Records into `pixels`, planes interleaved, and `labels`. `first`: the number of the first one in its file.
+void unpack(const Format& format, std::span<const std::uint8_t> records, const std::string& file,
+            std::int64_t first, std::uint8_t* pixels, std::int32_t* labels) {
   const auto record_bytes = static_cast<std::size_t>(format.record_bytes());
   const auto label_bytes = static_cast<std::size_t>(format.label_bytes);
-  for (std::size_t start = 0; start < bytes.size(); start += record_bytes) {
-    const std::uint8_t* planes = &bytes[start + label_bytes];
+  for (std::size_t start = 0; start < records.size(); start += record_bytes, ++first) {
+    const std::uint8_t* planes = &records[start + label_bytes];
     const std::int32_t label = planes[-1];
     check(label < static_cast<std::int32_t>(format.classes.size()),
-          "{}: record {} (at byte {}) has label {}; expected 0 to {}", file, start / record_bytes, start,
-          label, format.classes.size() - 1);
+          "{}: record {} (at byte {}) has label {}; expected 0 to {}", file, first,
+          first * format.record_bytes(), label, format.classes.size() - 1);
     *labels++ = label;
     for (std::int64_t p = 0; p < plane; ++p) {
       for (std::int64_t c = 0; c < 3; ++c) *pixels++ = planes[c * plane + p];
@@ -90,25 +93,39 @@ std::int64_t count_images(const Format& format, const fs::path& path, std::int64
   return images;
 }
 
+// Consecutive records of one file, so few that they stay in a core's cache while they are unpacked.
+struct Piece {
+  const RegularFile* file;
+  std::int64_t first, count;  // in it
+  std::int64_t image;         // the first one's, of the split
+};
+
 Split read_split(const Format& format, const fs::path& directory, const std::vector<File>& files,
                  const OpenOptions& options) {
-  std::vector<std::vector<std::uint8_t>> contents;
-  std::vector<std::int64_t> first_image = {0};  // of each file
+  constexpr std::int64_t most = 128;
+  std::vector<std::unique_ptr<RegularFile>> opened;
+  std::vector<Piece> pieces;
+  std::int64_t images = 0;
   for (const File& file : files) {
     const fs::path path = directory / file.name;
-    contents.push_back(read_bytes(path));
-    const auto size = static_cast<std::int64_t>(contents.back().size());
-    first_image.push_back(first_image.back() +
-                          count_images(format, path, size, file.original_images, options.notify));
+    opened.push_back(std::make_unique<RegularFile>(path));
+    const std::int64_t count = count_images(format, path, static_cast<std::int64_t>(opened.back()->size()),
+                                            file.original_images, options.notify);
+    for (std::int64_t first = 0; first < count; first += most)
+      pieces.push_back({opened.back().get(), first, std::min(most, count - first), images + first});
+    images += count;
   }
   Split split;
-  split.images = Tensor::empty({first_image.back(), side, side, 3}, {.dtype = DType::u8});
-  split.labels = Tensor::empty({first_image.back()}, {.dtype = DType::i32});
-  for_each_index(static_cast<std::int64_t>(files.size()), options.threads, [&](std::int64_t i) {
-    const auto f = static_cast<std::size_t>(i);
-    unpack(format, contents[f], printable((directory / files[f].name).native()),
-           split.images.data<std::uint8_t>() + first_image[f] * image_bytes,
-           split.labels.data<std::int32_t>() + first_image[f]);
+  split.images = Tensor::empty({images, side, side, 3}, {.dtype = DType::u8});
+  split.labels = Tensor::empty({images}, {.dtype = DType::i32});
+  for_each_index(std::ssize(pieces), options.threads, [&](std::int64_t i) {
+    const Piece& piece = pieces[static_cast<std::size_t>(i)];
+    std::vector<std::uint8_t> records(static_cast<std::size_t>(piece.count * format.record_bytes()));
+    piece.file->read_at(static_cast<std::uint64_t>(piece.first * format.record_bytes()), records.data(),
+                        records.size());
+    unpack(format, records, piece.file->name(), piece.first,
+           split.images.data<std::uint8_t>() + piece.image * image_bytes,
+           split.labels.data<std::int32_t>() + piece.image);
   });
   return split;
 }
