@@ -106,11 +106,26 @@ void pack_grad(const ConvShape& shape, const Task& task, const T* grad, std::int
   }
 }
 
+// A panel of grad as it lies there or was packed: Tile::width values of each pixel.
+template <typename T>
+struct Panel {
+  const T* first = nullptr;
+  std::int64_t stride = 0;  // from pixel to pixel
+};
+
+// Where a panel is read only a few times, by 1×1 kernels, it is read in place; pixels that lie too far apart
+// would share few sets of the caches.
+template <typename Tile, typename T = typename Tile::Element>
+bool reads_in_place(const ConvShape& shape) {
+  return shape.taps() == 1 && shape.out_channels % Tile::width == 0 &&
+         shape.out_channels * static_cast<std::int64_t>(sizeof(T)) <= 2048;
+}
+
 // sums[channel_rows][Tile::width] += Σ_p x[pixel_p + depth_i] · grad[p][…]. `consecutive`: depth_i is
 // depth_0 + i, which takes one register for all of them. `fetches`: what comes next, too.
 template <typename Tile, bool consecutive, bool fetches, typename T = typename Tile::Element>
 void add_outer_products(const T* x, const std::vector<std::int64_t>& pixels, const std::int64_t* depths,
-                        const T* grad, typename Fetched<T>::Lines ahead, T* sums) {
+                        Panel<T> grad, typename Fetched<T>::Lines ahead, T* sums) {
   const auto row_of_sums = [=](int i) { return sums + i * Tile::width; };
   typename Tile::template Sums<Tile::channel_rows> tile(/*add=*/true, row_of_sums);
   const T* row[Tile::channel_rows];
@@ -118,8 +133,8 @@ void add_outer_products(const T* x, const std::vector<std::int64_t>& pixels, con
   for (int i = 0; i < Tile::channel_rows; ++i) row[i] = x + depths[i];
   for (const std::int64_t pixel : pixels) {
     const T* first = row[0] + pixel;
-    tile.add_product([&](int i) { return consecutive ? first[i] : row[i][pixel]; }, grad);
-    grad += Tile::width;
+    tile.add_product([&](int i) { return consecutive ? first[i] : row[i][pixel]; }, grad.first);
+    grad.first += grad.stride;
     if constexpr (fetches) {
       __builtin_prefetch(ahead.first);
       ahead.first += ahead.stride;
@@ -133,10 +148,9 @@ void add_block(const ConvShape& shape, const Plan& plan, const Task& task, const
                const std::vector<std::int64_t>& pixels, const std::vector<std::int64_t>& depths,
                Fetched<T> fetched, T* packed, T* sums) {
   const auto count = static_cast<std::int64_t>(pixels.size());
-  if (shape.out_channels != Tile::width) {
-    pack_grad<Tile>(shape, task, grad, count, packed);
-    grad = packed;
-  }
+  const bool in_place = reads_in_place<Tile>(shape);
+  if (!in_place) pack_grad<Tile>(shape, task, grad, count, packed);
+  Panel<T> panel_of_grad = in_place ? Panel<T>{grad, shape.out_channels} : Panel<T>{packed, Tile::width};
   const bool consecutive = task.channels % Tile::channel_rows == 0;
   for (std::int64_t panel = task.first_panel; panel < task.last_panel; ++panel) {
     T* to = sums + panel * plan.depth * Tile::width;
@@ -144,13 +158,13 @@ void add_block(const ConvShape& shape, const Plan& plan, const Task& task, const
          k += Tile::channel_rows, to += Tile::channel_rows * Tile::width) {
       const auto ahead = fetched.next();
       if (!consecutive)
-        add_outer_products<Tile, false, false>(copy, pixels, depths.data() + k, grad, ahead, to);
+        add_outer_products<Tile, false, false>(copy, pixels, depths.data() + k, panel_of_grad, ahead, to);
       else if (ahead.first != nullptr)
-        add_outer_products<Tile, true, true>(copy, pixels, depths.data() + k, grad, ahead, to);
+        add_outer_products<Tile, true, true>(copy, pixels, depths.data() + k, panel_of_grad, ahead, to);
       else
-        add_outer_products<Tile, true, false>(copy, pixels, depths.data() + k, grad, ahead, to);
+        add_outer_products<Tile, true, false>(copy, pixels, depths.data() + k, panel_of_grad, ahead, to);
     }
-    grad += count * Tile::width;
+    panel_of_grad.first += in_place ? Tile::width : count * Tile::width;
   }
 }
 
