@@ -113,10 +113,11 @@ struct Panel {
   std::int64_t stride = 0;  // from pixel to pixel
 };
 
-// Where a panel is read only a few times, by 1×1 kernels, it is read in place; pixels that lie too far apart
-// would share few sets of the caches.
+// A single panel lies as it would be packed. Where panels are read only a few times, by 1×1 kernels, several
+// are read in place, too; pixels that lie too far apart would share few sets of the caches.
 template <typename Tile, typename T = typename Tile::Element>
 bool reads_in_place(const ConvShape& shape) {
+  if (shape.out_channels == Tile::width) return true;
   return shape.taps() == 1 && shape.out_channels % Tile::width == 0 &&
          shape.out_channels * static_cast<std::int64_t>(sizeof(T)) <= 2048;
 }
