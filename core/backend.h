@@ -131,6 +131,10 @@ class Backend {
   virtual void warm_up(const std::function<void()>& work) = 0;
   virtual void fill(Tensor& out, double value) = 0;     // any dtype
   virtual void cast(const Tensor& x, Tensor& out) = 0;  // between any two dtypes; to u8/i32 truncates
+  struct Cast {
+    Tensor x, out;
+  };
+  virtual void cast_all(std::span<const Cast> casts);  // many; a GPU needs few kernels
 
   // Measured: the most 10^9 f32 operations a second, a multiply-add being two, that any kernel could reach on
   // threads() threads without saving operations. Takes a few hundredths of a second.

@@ -30,6 +30,7 @@ class CudaBackend final : public Backend {
   double peak_gflops() override;
   void fill(Tensor& out, double value) override;
   void cast(const Tensor& x, Tensor& out) override;
+  void cast_all(std::span<const Cast> casts) override;
   void unary(const math::Unary& function, const Tensor& x, Tensor& y) override;
   void unary_grad(const math::Unary& function, const Tensor& saved, const Tensor& grad, Tensor& out) override;
   void unary_grad_grad(const math::Unary& function, const Tensor& saved, const Tensor& grad,
