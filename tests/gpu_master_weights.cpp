@@ -56,6 +56,29 @@ void check_same(const Make& make) {
 
 }  // namespace
 
+TEST_CASE("many tensors are cast at once, with the bits of one by one", "[cuda][bf16]") {
+  const Tensor block = draw_exact({3000}, 1).to(Device::cuda());
+  const Tensor third = Tensor::full({3000}, 1.0 / 3, {.device = Device::cuda()});  // of which bf16 has half
+  std::vector<Tensor> xs;
+  for (std::int64_t i = 0; i < 200; ++i) {  // more than one kernel takes; sizes 0 to 12; some not aligned
+    const std::int64_t first = i % 10 == 7 ? i + 1 : 4 * i;
+    xs.push_back((i % 2 == 0 ? block : third).flat(first, {i % 13}));
+  }
+  xs.push_back(to_bf16(draw_exact({5}, 2)));
+  xs.push_back(Tensor::from({1, -2, 3}, {3}, Device::cuda()));
+  xs.push_back(Tensor::from({not_a_number, HUGE_VALF, -HUGE_VALF, 1.0f, -0.0f}, {5}, Device::cuda()));
+  const std::vector<Tensor> found = cast_all(xs, DType::bf16);
+  REQUIRE(found.size() == xs.size());
+  for (std::size_t i = 0; i < xs.size(); ++i) {
+    INFO(i << " " << xs[i].str());
+    const Tensor expected = cast(xs[i], DType::bf16);
+    CHECK(nan_mask(found[i]) == nan_mask(expected));
+    if (i + 1 < xs.size()) CHECK(same_bits(found[i], expected));
+  }
+  CHECK(found[200].shares_storage(xs[200]));
+  CHECK(cast_all({}, DType::bf16).empty());
+}
+
 TEST_CASE("parameters that are rounded together give the bits of those rounded one by one", "[cuda][bf16]") {
   check_same([](NarrowNet& net) { return std::vector{net.output()}; });
   check_same([](NarrowNet& net) {
