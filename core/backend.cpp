@@ -36,6 +36,11 @@ void Backend::accumulate_all(std::span<const Accumulation> sums) {
   }
 }
 
+void Backend::embed(const Tensor& x, const Slice& slice, Tensor& out) {
+  fill(out, 0);
+  write_slice(x, slice, out);
+}
+
 void set_threads(int threads) {
   check(threads >= 1 && threads <= 4096, "threads: {} is out of range; expected 1 to 4096", threads);
   thread_count = threads;

@@ -165,6 +165,7 @@ class Backend {
   virtual void read_slice(const Tensor& x, const Slice& slice, Tensor& out) = 0;  // out = x[slice]
   virtual void write_slice(const Tensor& x, const Slice& slice,
                            Tensor& out) = 0;  // out[slice] = x; the rest of out stays
+  virtual void embed(const Tensor& x, const Slice& slice, Tensor& out);  // out = 0 and out[slice] = x
   virtual void argmax(const Tensor& x,
                       Tensor& index) = 0;  // [rows, C] -> i32 [rows]; first of equals; a NaN wins
   // [rows, C], i32 [rows] -> [rows] of x's dtype: 1 where the argmax is the label, else 0

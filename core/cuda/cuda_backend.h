@@ -43,6 +43,7 @@ class CudaBackend final : public Backend {
   void broadcast_to(const Tensor& x, Tensor& out) override;
   void read_slice(const Tensor& x, const Slice& slice, Tensor& out) override;
   void write_slice(const Tensor& x, const Slice& slice, Tensor& out) override;
+  void embed(const Tensor& x, const Slice& slice, Tensor& out) override;
   void argmax(const Tensor& x, Tensor& index) override;
   void is_argmax(const Tensor& x, const Tensor& labels, Tensor& out) override;
   bool all_finite(const Tensor& x) override;
