@@ -22,11 +22,23 @@ Backend& backend_for(Device device) {
   return device.type == DeviceType::cpu ? cpu_backend() : cuda_backend(device.index);
 }
 
+void Backend::cast_all(std::span<const Cast> casts) {
+  for (const Cast& one : casts) {
+    Tensor out = one.out;
+    cast(one.x, out);
+  }
+}
+
 void Backend::accumulate_all(std::span<const Accumulation> sums) {
   for (const Accumulation& sum : sums) {
     Tensor total = sum.total;
     accumulate(sum.x, total);
   }
+}
+
+void Backend::embed(const Tensor& x, const Slice& slice, Tensor& out) {
+  fill(out, 0);
+  write_slice(x, slice, out);
 }
 
 void set_threads(int threads) {

@@ -131,6 +131,10 @@ class Backend {
   virtual void warm_up(const std::function<void()>& work) = 0;
   virtual void fill(Tensor& out, double value) = 0;     // any dtype
   virtual void cast(const Tensor& x, Tensor& out) = 0;  // between any two dtypes; to u8/i32 truncates
+  struct Cast {
+    Tensor x, out;
+  };
+  virtual void cast_all(std::span<const Cast> casts);  // many; a GPU needs few kernels
 
   // Measured: the most 10^9 f32 operations a second, a multiply-add being two, that any kernel could reach on
   // threads() threads without saving operations. Takes a few hundredths of a second.
@@ -161,6 +165,7 @@ class Backend {
   virtual void read_slice(const Tensor& x, const Slice& slice, Tensor& out) = 0;  // out = x[slice]
   virtual void write_slice(const Tensor& x, const Slice& slice,
                            Tensor& out) = 0;  // out[slice] = x; the rest of out stays
+  virtual void embed(const Tensor& x, const Slice& slice, Tensor& out);  // out = 0 and out[slice] = x
   virtual void argmax(const Tensor& x,
                       Tensor& index) = 0;  // [rows, C] -> i32 [rows]; first of equals; a NaN wins
   // [rows, C], i32 [rows] -> [rows] of x's dtype: 1 where the argmax is the label, else 0

@@ -6,6 +6,7 @@
 
 #include "core/ops/elementwise.h"
 #include "layers/copy_state.h"
+#include "layers/master_weights.h"
 #include "layers/resnet_table.h"
 
 namespace lamina {
@@ -169,8 +170,22 @@ void ResNet::reset_head(int classes, std::uint64_t seed) {
   }
 }
 
+// All but those of the head or projector, which compute in the dtype of the images.
+ParamList ResNet::feature_parameters() const {
+  ParamList list;
+  for (const auto& child : children()) {
+    if (child.get() == fc_ || child.get() == projector_) continue;
+    const ParamList below = child->parameters();
+    list.insert(list.end(), below.begin(), below.end());
+  }
+  return list;
+}
+
 Tensor ResNet::features(const Tensor& x) {
-  const Tensor images = options_.activations == DType::bf16 ? cast(x, DType::bf16) : x;
+  const bool narrow = options_.activations == DType::bf16;
+  std::optional<RoundedParameters> rounded;
+  if (narrow) rounded.emplace(feature_parameters());
+  const Tensor images = narrow ? cast(x, DType::bf16) : x;
   Tensor h = bn1_->normalise((*conv1_)(images), {.relu = true});
   if (maxpool_ != nullptr) h = (*maxpool_)(h);
   for (Sequential* stage : stages_) h = (*stage)(h);

@@ -75,6 +75,7 @@ class ResNet final : public Module {
   ResNet() = default;
   void build();
   void add_head();
+  ParamList feature_parameters() const;
   Tensor forward(const Tensor& x) override;
 
   std::string model_;

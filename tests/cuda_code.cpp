@@ -43,6 +43,7 @@ const std::vector<Expected> expectations{
     {"for_each", "map_kernel<4, math::Add, float>", 64, 8},
     {"for_each", "map_kernel<8, Same, float, Bf16>", 64, 8},
     {"for_each", "add_many", 64, 4},
+    {"for_each", "round_many", 64, 4},
     {"for_each", "scatter_kernel<Bf16, 8>", 64, 3},
     {"for_each_column", "normalise<false, true, Bf16, 8>", 64, 12},
     {"for_each_column", "normalise<true, true, Bf16, 8>", 80, 12},

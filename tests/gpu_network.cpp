@@ -124,6 +124,9 @@ TEST_CASE("slices of every dtype hold the same bytes on CUDA", "[cuda][bf16]") {
       cpu_backend().write_slice(part, slice, whole);
       gpu().write_slice(cuda_part, slice, cuda_whole);
       CHECK(same_bits(cuda_whole, whole));
+      cpu_backend().embed(part, slice, whole);
+      gpu().embed(cuda_part, slice, cuda_whole);
+      CHECK(same_bits(cuda_whole, whole));
     }
 }
 

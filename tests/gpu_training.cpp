@@ -49,8 +49,9 @@ struct Run {
   // At perturbed weights a higher rate amplifies roundings: the last bit of a weight opens a ReLU.
   explicit Run(Device device, bool capture = true, const std::optional<SamOptions>& sam = {})
       : Run(device, capture, sam, sam ? 0.1 : 0.5) {}
-  Run(Device device, bool capture, const std::optional<SamOptions>& sam, double lr)
-      : net("resnet8", {.classes = 4, .device = device, .seed = 3}),
+  Run(Device device, bool capture, const std::optional<SamOptions>& sam, double lr,
+      DType activations = DType::f32)
+      : net("resnet8", {.classes = 4, .device = device, .activations = activations, .seed = 3}),
         objective(net, {.label_smoothing = 0.1}),
         optimizer(net.parameters(), {.lr = lr, .weight_decay = 1e-3, .trust_coefficient = 0.01}),
         step(objective, optimizer, {.capture = capture, .sharpness_aware = sam}) {
@@ -135,6 +136,18 @@ TEST_CASE("replayed steps at perturbed weights are the steps, and the CPU's", "[
       for (std::size_t i = 0; i < 6; ++i)  // f32 in another order
         CHECK(std::abs(found.steps[i].metrics.loss() / expected.steps.at(i).metrics.loss() - 1) < 1e-4);
     }
+  }
+}
+
+TEST_CASE("in bf16, too, replayed steps are the steps", "[captured][bf16]") {
+  for (const std::optional<SamOptions>& sam : {std::optional<SamOptions>(), {{.rho = 0.1}}}) {
+    Run eager(Device::cuda(), false, sam, 0.1, DType::bf16),
+        graph(Device::cuda(), true, sam, 0.1, DType::bf16);
+    const std::vector<float> before = eager.weights();
+    eager.train(3), graph.train(3);
+    CHECK(eager.weights() != before);
+    CHECK(graph.weights() == eager.weights());
+    CHECK(graph.step.results().failure.empty());
   }
 }
 

@@ -30,6 +30,7 @@ class CudaBackend final : public Backend {
   double peak_gflops() override;
   void fill(Tensor& out, double value) override;
   void cast(const Tensor& x, Tensor& out) override;
+  void cast_all(std::span<const Cast> casts) override;
   void unary(const math::Unary& function, const Tensor& x, Tensor& y) override;
   void unary_grad(const math::Unary& function, const Tensor& saved, const Tensor& grad, Tensor& out) override;
   void unary_grad_grad(const math::Unary& function, const Tensor& saved, const Tensor& grad,
@@ -42,6 +43,7 @@ class CudaBackend final : public Backend {
   void broadcast_to(const Tensor& x, Tensor& out) override;
   void read_slice(const Tensor& x, const Slice& slice, Tensor& out) override;
   void write_slice(const Tensor& x, const Slice& slice, Tensor& out) override;
+  void embed(const Tensor& x, const Slice& slice, Tensor& out) override;
   void argmax(const Tensor& x, Tensor& index) override;
   void is_argmax(const Tensor& x, const Tensor& labels, Tensor& out) override;
   bool all_finite(const Tensor& x) override;

@@ -7,6 +7,7 @@
 #include "core/cuda/alignment.h"
 #include "core/cuda/cuda_backend.h"
 #include "core/cuda/dtypes.h"
+#include "core/cuda/many_tensors.h"
 #include "core/cuda/pack.h"
 #include "core/cuda/sums.h"
 #include "core/math/convert.h"
@@ -137,73 +138,35 @@ void where_kernel(Stream stream, const Tensor& condition, const Tensor& a, const
   });
 }
 
-// Many tensors to be added to as many f32 ones by one kernel, whose arguments hold them: 4 KB at most.
-struct ManySums {
-  static constexpr int most = 96, width = 4;  // elements of a thread
-  struct One {
-    const void* x;
-    float* total;
-    std::int64_t elements;
-  };
-  One one[most];
-  bool narrow[most];             // x is bf16
-  std::int64_t first[most + 1];  // in the order of all threads, the first that adds to it
-  int count = 0;
-
-  // Nothing may be added to a total that is there already: the order of threads is not known.
-  bool has_room(const Tensor& total) const {
-    return count < most &&
-           std::none_of(one, one + count, [&](const One& sum) { return sum.total == total.data<float>(); });
-  }
-  void add(const Tensor& x, const Tensor& total) {
-    one[count] = {x.raw(), total.data<float>(), total.elements()};
-    narrow[count] = x.dtype() == DType::bf16;
-    first[count + 1] = first[count] + ceil_div(total.elements(), width);
-    ++count;
-  }
-  LAMINA_HD int holding(std::int64_t thread) const {
-    int low = 0, high = count - 1;
-    while (low < high) {
-      const int middle = (low + high + 1) / 2;
-      thread < first[middle] ? high = middle - 1 : low = middle;
-    }
-    return low;
-  }
-};
-
-// The elements of a thread, fewer at the end of a tensor.
-template <typename T>
-LAMINA_DEVICE inline cuda::Pack<T, ManySums::width> load_some(const T* from, std::int64_t pack, int count) {
-  if (count == ManySums::width) return cuda::load<ManySums::width>(from, pack);
-  cuda::Pack<T, ManySums::width> some{};
-  for (int k = 0; k < ManySums::width; ++k)
-    if (k < count) some.value[k] = from[pack * ManySums::width + k];
-  return some;
-}
-
-void add_many(Stream stream, const ManySums& sums) {
-  constexpr int width = ManySums::width;
-  cuda::for_each<2>(stream, sums.first[sums.count], [=] LAMINA_DEVICE(std::int64_t thread) {
-    const int holding = sums.holding(thread);
-    const ManySums::One& one = sums.one[holding];
-    const std::int64_t pack = thread - sums.first[holding], left = one.elements - pack * width;
-    const int count = left < width ? static_cast<int>(left) : width;
-    const bool narrow = sums.narrow[holding];
+// Totals are f32, what is added to them f32 or bf16.
+void add_many(Stream stream, const cuda::ManyTensors& sums) {
+  constexpr int width = cuda::ManyTensors::width;
+  cuda::for_each<2>(stream, sums.threads(), [=] LAMINA_DEVICE(std::int64_t thread) {
+    const cuda::PartOfMany part(sums, thread);
     cuda::Pack<Bf16, width> halves{};
     cuda::Pack<float, width> floats{};
-    if (narrow) halves = load_some(static_cast<const Bf16*>(one.x), pack, count);
-    if (!narrow) floats = load_some(static_cast<const float*>(one.x), pack, count);
-    float* total = one.total;
-    const auto before = load_some(total, pack, count);
+    if (part.narrow) halves = part.load_from<Bf16>(part.from);
+    if (!part.narrow) floats = part.load_from<float>(part.from);
+    const auto before = part.load_from<float>(part.to);
     return [=] {
-      const cuda::Pack<float, width> more = narrow ? cuda::widened(halves) : floats;
+      const cuda::Pack<float, width> more = part.narrow ? cuda::widened(halves) : floats;
       cuda::Pack<float, width> sum = before;
       for (int k = 0; k < width; ++k) sum.value[k] += more.value[k];
-      if (count == width) return cuda::store(sum, total, pack);
-      for (int k = 0; k < width; ++k)
-        if (k < count) total[pack * width + k] = sum.value[k];
+      part.store(sum);
     };
   });
+}
+
+void round_many(Stream stream, const cuda::ManyTensors& casts) {  // f32 to bf16
+  cuda::for_each(stream, casts.threads(), [=] LAMINA_DEVICE(std::int64_t thread) {
+    const cuda::PartOfMany part(casts, thread);
+    const auto values = part.load_from<float>(part.from);
+    return [=] { part.store(cuda::rounded<Bf16>(values)); };
+  });
+}
+
+bool are_aligned(const Tensor& a, const Tensor& b) {
+  return cuda::common_alignment({a.raw(), b.raw()}, 16) == 16;
 }
 
 template <typename T>
@@ -304,21 +267,44 @@ void CudaBackend::accumulate(const Tensor& x, Tensor& total) {
 }
 
 void CudaBackend::accumulate_all(std::span<const Accumulation> sums) {
-  ManySums many{};
+  cuda::ManyTensors many{};
   const auto start = [&] {
     if (many.count > 0) add_many(stream(), many);
     many = {};
   };
+  // Nothing may be added to a total that is there already: the order of threads is not known.
+  const auto has_room = [&](const Tensor& total) {
+    return many.count < many.most && std::none_of(many.one, many.one + many.count,
+                                                  [&](const auto& sum) { return sum.to == total.raw(); });
+  };
   for (const auto& [x, total] : sums) {
     if (total.dtype() == DType::f32 && (x.dtype() == DType::f32 || x.dtype() == DType::bf16) &&
-        cuda::common_alignment({x.raw(), total.raw()}, 16) == 16) {
-      if (!many.has_room(total)) start();
+        are_aligned(x, total)) {
+      if (!has_room(total)) start();
       many.add(x, total);
     } else {
       start();
       Tensor own = total, same = x;
       if (x.dtype() != total.dtype()) cast(x, same = Tensor::empty(x.shape(), total.options()));
       accumulate(same, own);
+    }
+  }
+  start();
+}
+
+void CudaBackend::cast_all(std::span<const Cast> casts) {
+  cuda::ManyTensors many{};
+  const auto start = [&] {
+    if (many.count > 0) round_many(stream(), many);
+    many = {};
+  };
+  for (const auto& [x, out] : casts) {
+    if (x.dtype() == DType::f32 && out.dtype() == DType::bf16 && are_aligned(x, out)) {
+      if (many.count == many.most) start();
+      many.add(x, out);
+    } else {
+      Tensor own = out;
+      cast(x, own);
     }
   }
   start();

@@ -1,4 +1,5 @@
 // Crops and mirrors u8 images, normalises them to f32 or bf16 and cuts out rectangles.
+#include <cstddef>
 #include <type_traits>
 #include <vector>
 
@@ -12,15 +13,21 @@ namespace {
 
 using cuda::Stream;
 
-// statistics: mean [C], then std [C].
+// One after another, so that they go to the GPU at once.
+std::vector<std::byte> joined(std::span<const Crop> crops, std::span<const float> mean,
+                              std::span<const float> std) {
+  std::vector<std::byte> all;
+  for (const auto part : {std::as_bytes(crops), std::as_bytes(mean), std::as_bytes(std)})
+    all.insert(all.end(), part.begin(), part.end());
+  return all;
+}
+
 template <typename T>
-void crop_kernel(Stream stream, const Tensor& images, const Tensor& crops, const Tensor& statistics,
-                 Tensor& out) {
+void crop_kernel(Stream stream, const Tensor& images, const Crop* crop_of, const float* mean,
+                 const float* std, Tensor& out) {
   const std::int64_t height = images.size(1), width = images.size(2);
   const math::Divisor channels = images.size(3), out_height = out.size(1), out_width = out.size(2);
   const std::uint8_t* pixels = images.data<std::uint8_t>();
-  const Crop* crop_of = reinterpret_cast<const Crop*>(crops.raw());
-  const float *mean = statistics.data<float>(), *std = mean + channels;
   T* to = out.data<T>();
   cuda::for_each(stream, out.elements(), [=] LAMINA_DEVICE(std::int64_t i) {
     const std::int64_t c = i % channels, place = i / channels;
@@ -39,20 +46,19 @@ void crop_kernel(Stream stream, const Tensor& images, const Tensor& crops, const
 
 void CudaBackend::crop_images(const Tensor& images, std::span<const Crop> crops, std::span<const float> mean,
                               std::span<const float> std, Tensor& out) {
-  static_assert(std::is_trivially_copyable_v<Crop>);
+  static_assert(std::is_trivially_copyable_v<Crop> && sizeof(Crop) % alignof(float) == 0);
   for (std::size_t n = 0; n < crops.size(); ++n) {  // here, as a kernel cannot throw
     check(crops[n].source >= 0 && crops[n].source < images.size(0),
           "crop_images: crop {} asks for image {}; expected 0 to {}", n, crops[n].source, images.size(0) - 1);
   }
   if (out.elements() == 0) return;
-  std::vector<float> statistics(mean.begin(), mean.end());
-  statistics.insert(statistics.end(), std.begin(), std.end());
-  const Tensor on_gpu = Tensor::from(statistics, {2, images.size(3)}, images.device());
-  Tensor crops_on_gpu =
-      Tensor::empty({static_cast<std::int64_t>(crops.size_bytes())}, {DType::u8, images.device()});
-  copy_from_host(crops.data(), crops_on_gpu);
+  const std::vector<std::byte> bytes = joined(crops, mean, std);
+  Tensor on_gpu = Tensor::empty({std::ssize(bytes)}, {DType::u8, images.device()});
+  copy_from_host(bytes.data(), on_gpu);
+  const auto* crop_of = reinterpret_cast<const Crop*>(on_gpu.raw());
+  const auto* mean_of = reinterpret_cast<const float*>(crop_of + crops.size());
   cuda::visit_floating(out.dtype(), "crop_images", [&](auto zero) {
-    crop_kernel<decltype(zero)>(stream(), images, crops_on_gpu, on_gpu, out);
+    crop_kernel<decltype(zero)>(stream(), images, crop_of, mean_of, mean_of + mean.size(), out);
   });
 }
 

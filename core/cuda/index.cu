@@ -28,12 +28,13 @@ struct IndexTable {
 template <typename Word>
 void look_up_kernel(Stream stream, const Tensor& x, int axis, const Tensor& index, Tensor& out) {
   const AroundAxis from(x.shape(), axis), to(out.shape(), axis);
+  const math::Divisor extent = to.extent, inner = to.inner;
   const IndexTable table(index, to);
   const Word* source = reinterpret_cast<const Word*>(x.raw());
   Word* result = reinterpret_cast<Word*>(out.raw());
   cuda::for_each(stream, out.elements(), [=] LAMINA_DEVICE(std::int64_t e) {
-    const std::int64_t row = e / to.inner, i = e - row * to.inner, o = row / to.extent;
-    const std::int64_t k = table.at(o, row - o * to.extent, i);
+    const std::int64_t row = e / inner, i = e - row * inner, o = row / extent;
+    const std::int64_t k = table.at(o, row - o * extent, i);
     const bool inside = k >= 0 && k < from.extent;
     result[e] = inside ? source[(o * from.extent + k) * from.inner + i] : static_cast<Word>(~Word{});
   });
@@ -43,11 +44,12 @@ void look_up_kernel(Stream stream, const Tensor& x, int axis, const Tensor& inde
 template <typename T>
 void scatter_add_kernel(Stream stream, const Tensor& x, int axis, const Tensor& index, Tensor& out) {
   const AroundAxis from(x.shape(), axis), to(out.shape(), axis);
+  const math::Divisor inner = to.inner;
   const IndexTable table(index, from);
   const T* terms = x.data<T>();
   T* sums = out.data<T>();
   cuda::for_each(stream, to.outer * to.inner, [=] LAMINA_DEVICE(std::int64_t column) {
-    const std::int64_t o = column / to.inner, i = column - o * to.inner;
+    const std::int64_t o = column / inner, i = column - o * inner;
     T* sum = sums + o * to.extent * to.inner + i;
     for (std::int64_t row = 0; row < to.extent; ++row) sum[row * to.inner] = static_cast<T>(0.0f);
     for (std::int64_t k = 0; k < from.extent; ++k) {

@@ -130,20 +130,29 @@ void gather_kernel(Stream stream, const Tensor& x, const Tensor& index, Tensor& 
   });
 }
 
+// The sum of a rectangle's elements, each times `share`, in an image that begins at `image` with `row` places
+// a row; in packs.
+template <int width, typename T>
+LAMINA_DEVICE inline cuda::Pack<float, width> shares_of(const T* from, std::int64_t image,
+                                                        const Rectangle& places, std::int64_t row,
+                                                        std::int64_t channels, float share) {
+  cuda::Pack<float, width> sum{};
+  for (int h = places.top; h < places.bottom; ++h)
+    for (int w = places.left; w < places.right; ++w) {
+      const auto in = cuda::widened(cuda::load<width>(from, image + (h * row + w) * channels));
+      for (int k = 0; k < width; ++k) sum.value[k] += share * in.value[k];
+    }
+  return sum;
+}
+
 template <typename T, int width>
 void average_kernel(Stream stream, const Tensor& x, const PoolLayout& layout, float share, Tensor& y) {
   const T* from = x.data<T>();
   T* to = y.data<T>();
   cuda::for_each<1>(stream, y.elements() / width, [=] LAMINA_DEVICE(std::int64_t i) {
     const Window window(layout, i);
-    cuda::Pack<float, width> sum{};
-    const auto& [top, bottom, left, right] = window.pixels;
-    for (int h = top; h < bottom; ++h)
-      for (int w = left; w < right; ++w) {
-        const std::int64_t at = window.image + (h * layout.columns.pixels + w) * layout.channels;
-        const auto in = cuda::widened(cuda::load<width>(from, at));
-        for (int k = 0; k < width; ++k) sum.value[k] += share * in.value[k];
-      }
+    const auto sum =
+        shares_of<width>(from, window.image, window.pixels, layout.columns.pixels, layout.channels, share);
     cuda::store(cuda::rounded<T>(sum), to, i);
   });
 }
@@ -156,14 +165,8 @@ void average_grad_kernel(Stream stream, const Tensor& grad, const PoolLayout& la
   T* to = grad_x.data<T>();
   cuda::for_each<1>(stream, grad_x.elements() / width, [=] LAMINA_DEVICE(std::int64_t i) {
     const Pixel pixel(layout, i);
-    cuda::Pack<float, width> sum{};
-    const auto& [top, bottom, left, right] = pixel.windows;
-    for (int h = top; h < bottom; ++h)
-      for (int w = left; w < right; ++w) {
-        const std::int64_t at = pixel.results + (h * layout.columns.count + w) * layout.channels;
-        const auto in = cuda::widened(cuda::load<width>(from, at));
-        for (int k = 0; k < width; ++k) sum.value[k] += share * in.value[k];
-      }
+    const auto sum =
+        shares_of<width>(from, pixel.results, pixel.windows, layout.columns.count, layout.channels, share);
     cuda::store(cuda::rounded<T>(sum), to, i);
   });
 }

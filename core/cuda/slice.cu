@@ -1,5 +1,8 @@
 // Slices along one axis: the tensor is seen as [outer, axis, inner].
+#include <cstdlib>
+
 #include "core/cuda/cuda_backend.h"
+#include "core/walk.h"
 
 namespace lamina {
 namespace {
@@ -39,6 +42,23 @@ void write_kernel(Stream stream, const Tensor& x, const Place& place, Tensor& ou
   cuda::for_each(stream, x.elements(), [=] LAMINA_DEVICE(std::int64_t i) { to[place(i)] = from[i]; });
 }
 
+// The other way round: each element of the whole asks which of the part it is, if it is one.
+template <typename Word>
+void embed_kernel(Stream stream, const Tensor& x, const Slice& slice, Tensor& out) {
+  const AroundAxis around(out.shape(), slice.axis);
+  const math::Divisor whole = around.extent, inner = around.inner, step = std::abs(slice.step);
+  const std::int64_t start = slice.start, count = slice.count;
+  const bool falls = slice.step < 0;
+  const Word* from = reinterpret_cast<const Word*>(x.raw());
+  Word* to = reinterpret_cast<Word*>(out.raw());
+  cuda::for_each(stream, out.elements(), [=] LAMINA_DEVICE(std::int64_t i) {
+    const std::int64_t block = i / inner, outer = block / whole, place = block - outer * whole;
+    const std::int64_t distance = falls ? start - place : place - start, k = distance / step;
+    const bool is_part = distance >= 0 && k < count && k * step == distance;
+    to[i] = is_part ? from[(outer * count + k) * inner + (i - block * inner)] : Word{};
+  });
+}
+
 }  // namespace
 
 void CudaBackend::read_slice(const Tensor& x, const Slice& slice, Tensor& out) {
@@ -48,6 +68,10 @@ void CudaBackend::read_slice(const Tensor& x, const Slice& slice, Tensor& out) {
 void CudaBackend::write_slice(const Tensor& x, const Slice& slice, Tensor& out) {
   visit_word(x.dtype(),
              [&](auto word) { write_kernel<decltype(word)>(stream(), x, Place(out, slice), out); });
+}
+
+void CudaBackend::embed(const Tensor& x, const Slice& slice, Tensor& out) {
+  visit_word(x.dtype(), [&](auto word) { embed_kernel<decltype(word)>(stream(), x, slice, out); });
 }
 
 }  // namespace lamina

@@ -192,15 +192,38 @@ Tensor clamp(const Tensor& x, double low, double high) {
   return unary(math::Clamp{low, high}, x);
 }
 
+namespace {
+
+Tensor record_cast(const Tensor& x, const Tensor& out) {
+  if (!is_floating(out.dtype()) || !is_floating(x.dtype())) return no_gradient("cast", out, {x});
+  return record("cast", out, {x}, [from = x.dtype()](const Tensor& grad, Grads& grads) {
+    grads.set(0, grad.dtype() == DType::bf16 && grads.widens(0) ? grad : cast(grad, from));
+  });
+}
+
+}  // namespace
+
 Tensor cast(const Tensor& x, DType dtype) {
   check_defined("cast", "the operand", x);
   if (dtype == x.dtype()) return x;
   Tensor out = Tensor::empty(x.shape(), {dtype, x.device()});
   backend_for(x.device()).cast(x, out);
-  if (!is_floating(dtype) || !is_floating(x.dtype())) return no_gradient("cast", out, {x});
-  return record("cast", out, {x}, [from = x.dtype()](const Tensor& grad, Grads& grads) {
-    grads.set(0, grad.dtype() == DType::bf16 && grads.widens(0) ? grad : cast(grad, from));
-  });
+  return record_cast(x, out);
+}
+
+std::vector<Tensor> cast_all(std::span<const Tensor> xs, DType dtype) {
+  std::vector<Backend::Cast> casts;
+  std::vector<Tensor> results;
+  for (const Tensor& x : xs) {
+    check_defined("cast_all", "an operand", x);
+    check(x.device() == xs[0].device(), "cast_all: {} and {} are on two devices; move them to one", xs[0], x);
+    results.push_back(dtype == x.dtype() ? x : Tensor::empty(x.shape(), {dtype, x.device()}));
+    if (dtype != x.dtype()) casts.push_back({x, results.back()});
+  }
+  if (!casts.empty()) backend_for(xs[0].device()).cast_all(casts);
+  for (std::size_t i = 0; i < xs.size(); ++i)
+    if (dtype != xs[i].dtype()) results[i] = record_cast(xs[i], results[i]);
+  return results;
 }
 
 }  // namespace lamina

@@ -2,6 +2,9 @@
 // twice.
 #pragma once
 
+#include <span>
+#include <vector>
+
 #include "core/tensor.h"
 
 namespace lamina {
@@ -43,7 +46,8 @@ Tensor cos(const Tensor& x);
 Tensor pow(const Tensor& x, double exponent);            // NaN where x < 0 and the exponent is not an integer
 Tensor clamp(const Tensor& x, double low, double high);  // to [low, high], where its derivative is 1, else 0
 
-Tensor cast(const Tensor& x, DType dtype);  // its gradient is cast back
+Tensor cast(const Tensor& x, DType dtype);                              // its gradient is cast back
+std::vector<Tensor> cast_all(std::span<const Tensor> xs, DType dtype);  // each; a GPU does them at once
 
 inline Tensor operator+(const Tensor& a, const Tensor& b) { return add(a, b); }
 inline Tensor operator-(const Tensor& a, const Tensor& b) { return sub(a, b); }

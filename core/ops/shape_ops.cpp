@@ -60,8 +60,8 @@ Tensor embed(const Tensor& x, const Slice& s, std::int64_t extent) {
         s.axis, s.count);
   Shape shape = x.shape();
   shape[s.axis] = extent;
-  Tensor out = Tensor::zeros(shape, x.options());
-  backend_for(x.device()).write_slice(x, s, out);
+  Tensor out = Tensor::empty(shape, x.options());
+  backend_for(x.device()).embed(x, s, out);
   return record("embed", out, {x}, [s](const Tensor& grad, Grads& grads) { grads.set(0, slice(grad, s)); });
 }
 
