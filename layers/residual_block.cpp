@@ -1,6 +1,6 @@
 #include "layers/residual_block.h"
 
-#include "core/base/rounding.h"
+#include "core/ops/pool.h"
 #include "core/ops/shape_ops.h"
 #include "layers/sequential.h"
 
@@ -16,10 +16,8 @@ class PadShortcut final : public Module {
 
  private:
   Tensor forward(const Tensor& x) override {
-    const auto every = [&](int axis) {
-      return Slice{.axis = axis, .start = 0, .count = ceil_div(x.size(axis), stride_), .step = stride_};
-    };
-    const Tensor pixels = stride_ == 1 ? x : slice(slice(x, every(1)), every(2));
+    // Windows of one pixel: every stride-th.
+    const Tensor pixels = stride_ == 1 ? x : avg_pool2d(x, {.size = 1, .stride = stride_});
     const std::int64_t in = x.size(3);
     return embed(pixels, {.axis = 3, .start = (out_ - in) / 2, .count = in}, out_);
   }
