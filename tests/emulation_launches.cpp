@@ -35,8 +35,8 @@ std::size_t launches_of_step(const std::string& model, std::int64_t batch) {
 }  // namespace
 
 TEST_CASE("a training step is no more kernels than it was", "[cuda]") {
-  CHECK(launches_of_step("resnet18", 128) <= 213);
-  CHECK(launches_of_step("resnet20", 128) <= 231);
+  CHECK(launches_of_step("resnet18", 128) <= 143);
+  CHECK(launches_of_step("resnet20", 128) <= 155);
 }
 
 #endif
