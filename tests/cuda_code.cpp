@@ -35,6 +35,7 @@ struct Expected {
   const char *loop, *function;
   std::uint32_t registers;  // at most
   int wide_loads;           // of 16 bytes, before the first store; at least
+  int all_wide_loads = 0;   // at least
 };
 
 // Of a thread of 256: 64 registers let four blocks onto a multiprocessor, 80 three, 128 two.
@@ -45,14 +46,19 @@ const std::vector<Expected> expectations{
     {"for_each", "add_many", 64, 4},
     {"for_each", "round_many", 64, 4},
     {"for_each", "scatter_kernel<Bf16, 8>", 64, 3},
-    {"for_each_column", "normalise<false, true, Bf16, 8>", 64, 12},
-    {"for_each_column", "normalise<true, true, Bf16, 8>", 80, 12},
-    {"for_each_column", "normalise<false, true, float, 4>", 64, 8},
-    {"for_each_column", "write_grad_x<Bf16, 8, (Mask)0>", 80, 14},
-    {"for_each_column", "write_grad_x<Bf16, 8, (Mask)2>", 80, 16},
-    {"sum_parts", "batch_statistics<Bf16, 8>", 128, 6},
-    {"sum_parts", "reduce_gradients<false, Bf16, 8, (Mask)2>", 128, 14},
-    {"sum_parts", "reduce_gradients<true, Bf16, 8, (Mask)1>", 128, 14},
+    {"for_each_column", "Normalise<false, true, Bf16, 8>", 64, 12},
+    {"for_each_column", "Normalise<true, true, Bf16, 8>", 80, 12},
+    {"for_each_column", "Normalise<false, true, float, 4>", 64, 8},
+    {"for_each_column", "GradX<Bf16, 8, (Mask)0>", 80, 14},
+    {"for_each_column", "GradX<Bf16, 8, (Mask)2>", 80, 16},
+    {"sum_parts", "Deviations<Bf16, 8>", 128, 6},
+    {"sum_parts", "GradientTerms<false, Bf16, 8, (Mask)2>", 128, 14},
+    {"sum_parts", "GradientTerms<true, Bf16, 8, (Mask)1>", 128, 14},
+    {"cooperate", "Normalise<false, true, Bf16, 8>", 128, 6, 20},
+    {"cooperate", "Normalise<true, true, Bf16, 8>", 128, 6, 24},
+    {"cooperate", "GradientTerms<false, Bf16, 8, (Mask)2>", 128, 14, 34},
+    {"cooperate", "GradientTerms<true, Bf16, 8, (Mask)1>", 128, 14, 35},
+    {"cooperate", "SecondTerms<4, (Mask)2>", 128, 25, 37},
     {"for_each_row", "finish_parts<2, ", 64, 0},
     {"sum_parts", "CudaStep<rules::TvLars<float> >::apply()", 128, 12},
     {"sum_parts", "CudaStep<rules::TvLars<float> >::measure()", 128, 12},
@@ -71,6 +77,20 @@ TEST_CASE("no kernel has a stack or spills its registers", "[cuda]") {
   }
 }
 
+// Of those in phases, three each: without the addition nobody waits, and without the other a multiprocessor
+// may read what it has read before.
+TEST_CASE("blocks wait for one another before each later phase, and nowhere else", "[cuda]") {
+  int found = 0;
+  for (const KernelCode& kernel : all_kernels()) {
+    const bool in_phases = contains(kernel.name, "kernel::cooperate<");
+    found += in_phases;
+    INFO(kernel.name);
+    CHECK(kernel.arrivals == (in_phases ? 2 : 0));
+    CHECK(kernel.acquires == (in_phases ? 2 : 0));
+  }
+  CHECK((found > 0 || all_kernels().empty()));
+}
+
 TEST_CASE("the kernels of a training step load 16 bytes at a time, many at once", "[cuda]") {
   const std::vector<KernelCode> kernels = all_kernels();
   if (kernels.empty()) return;
@@ -84,6 +104,7 @@ TEST_CASE("the kernels of a training step load 16 bytes at a time, many at once"
       INFO(kernel.name);
       CHECK(kernel.registers <= expected.registers);
       CHECK(kernel.wide_loads_first >= expected.wide_loads);
+      CHECK(kernel.wide_loads >= expected.all_wide_loads);
     }
     INFO(expected.loop << " … " << expected.function);
     CHECK(found > 0);

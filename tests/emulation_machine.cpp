@@ -28,15 +28,6 @@ namespace {
 // shows.
 const int separate_blocks = setenv("LAMINA_GPU_MEMORY", "separate", 1);
 
-// The machine, changed until the end of a test.
-class Pretence {
- public:
-  explicit Pretence(const EmulatedMachine& machine) { emulated_machine() = machine; }
-  ~Pretence() { emulated_machine() = {}; }
-  Pretence(const Pretence&) = delete;
-  Pretence& operator=(const Pretence&) = delete;
-};
-
 constexpr int pooled_index = 1;  // of the GPU that keeps its memory for reuse, as those of users do
 
 // Backends stay, and know then how to get memory.

@@ -74,14 +74,17 @@ calls() {
 }
 
 check "the call for correctness" calls 0 correctness "^machine  *cuDNN  *passed" "^parity .*whole models.*passed" \
-  "^recorded .*bf16.*the same bytes" "^plans .*2 convolutions; 34 engines each, 0.5 compiled at run time; chosen in 0.4 s" \
-  "^sanitizers-short .*racecheck: batch normalisation.*passed" ", 0 failed; "
+  "^recorded .*eager, bf16.*the same bytes" "^recorded .*separate launches, f32.*the same bytes" \
+  "^plans .*2 convolutions; 34 engines each, 0.5 compiled at run time; chosen in 0.4 s" \
+  "^sanitizers-short .*racecheck: batch normalisation.*passed" "^sanitizers-short .*synccheck.*passed" ", 0 failed; "
 check "the call for figures" calls 0 figures "^bench .*resnet18, batch 1024.*51200, 2.500 ms" \
+  "^bench .*batch 512, separate launches.*51200" \
   "^kernels .*3 launches, 0.003 ms a step; NVIDIA's kernels 58 %; of ours most: add_many 1 (for_each) 38 %" \
   "^pytorch .*resnet18, batch 128, bf16" "^bandwidth " "^missed: kernels, GPU idle, resnet18, bf16, batch 128: .*target 3 %" \
   "0 failed; .* met, [1-9] missed"
 check "steps that are captured wrongly" env STUB_EAGER=other bash -c "$(declare -f calls); root=$root scratch=$scratch
-  calls 1 correctness '^recorded .*FAILED' '^failed: recorded, resnet8 captured and eager, f32'"
+  calls 1 correctness '^recorded .*FAILED' '^failed: recorded, resnet8 captured and eager, f32' \
+    'recorded, resnet8 captured and separate launches, bf16'"
 for program in "$scratch/bundle/build/release/tests"/test_*; do
   [ ! -x "$program" ] || check "$(basename "$program") starts" bundled "$program" --help
 done

@@ -23,9 +23,10 @@ struct KernelCode {
   std::string name;                        // demangled, with all template arguments
   std::uint32_t registers = 0, stack = 0;  // of a thread; the stack in bytes
   int instructions = 0;
-  int spills = 0;            // loads and stores of local memory
-  int wide_loads = 0;        // of 16 bytes
-  int wide_loads_first = 0;  // those that stand before the first store
+  int spills = 0;                  // loads and stores of local memory
+  int wide_loads = 0;              // of 16 bytes
+  int wide_loads_first = 0;        // those that stand before the first store
+  int arrivals = 0, acquires = 0;  // a barrier of a grid's blocks: an atomic addition; loads begin anew
 };
 
 // One file of machine code, for one compute capability.
@@ -100,7 +101,7 @@ class Cubin {
 
   void look_at(const Section& code, KernelCode& kernel) const {
     constexpr std::uint64_t load_global = 0x981, store_global = 0x986, load_local = 0x983,
-                            store_local = 0x387;
+                            store_local = 0x387, atomic = 0x98a, drop_cached = 0x98f;
     constexpr std::uint64_t sixteen_bytes = 6;
     bool stored = false;
     for (std::uint64_t i = code.offset; i < code.offset + code.size; i += 16) {
@@ -111,6 +112,8 @@ class Cubin {
       kernel.spills += operation == load_local || operation == store_local;
       kernel.wide_loads += is_wide;
       kernel.wide_loads_first += is_wide && !stored;
+      kernel.arrivals += operation == atomic;
+      kernel.acquires += operation == drop_cached;
     }
   }
 

@@ -1,11 +1,11 @@
 // Batch normalisation over rows × channels (Ioffe & Szegedy 2015, algorithm 1), fused with residual and ReLU.
-// Each direction is one pass that reduces over rows and one that writes. x, y, the residual and their
-// gradients are f32 or bf16; statistics and parameters, and their gradients, are always f32.
+// Each direction reduces over rows, and then writes. x, y, the residual and their gradients are f32 or bf16;
+// statistics and parameters, and their gradients, are always f32.
 #include "core/cuda/batch_norm.h"
 
 #include "core/cuda/cuda_backend.h"
 #include "core/cuda/dtypes.h"
-#include "core/cuda/sums.h"
+#include "core/cuda/sum_then_each.h"
 #include "core/memory/scratch.h"
 
 namespace lamina {
@@ -49,29 +49,30 @@ Statistics<T> statistics_of(const Tensor& x, const BatchNormParams& params, cons
       .batches = params.batches_tracked.defined() ? params.batches_tracked.data<std::int32_t>() : nullptr};
 }
 
+// The terms of those sums in `width` neighbouring channels.
 template <typename T, int width>
-void batch_statistics(Stream stream, Allocator& allocator, std::int64_t rows, std::int64_t columns,
-                      const Statistics<T>& to) {
-  const T* from = to.x;
-  cuda::sum_middle<2, width, packs_in_turn>(
-      stream, allocator, {1, rows, columns},
-      [=] LAMINA_DEVICE(std::int64_t, std::int64_t column) {
-        const auto shift = cuda::widened(cuda::load<width>(from, column));
-        return [=](std::int64_t row) {
-          const cuda::Pack<T, width> loaded = cuda::load<width>(from, row * columns + column);
-          return [=, &shift] {
-            const auto in = cuda::widened(loaded);
-            cuda::Sums<2 * width, float> terms;
-            for (int k = 0; k < width; ++k) {
-              const float d = in.value[k] - shift.value[k];
-              terms.value[k] = d, terms.value[width + k] = d * d;
-            }
-            return terms;
-          };
-        };
-      },
-      to);
-}
+struct Deviations {
+  static constexpr int in_turn = packs_in_turn;
+
+  LAMINA_DEVICE auto operator()(std::int64_t, std::int64_t column) const {
+    const auto shift = cuda::widened(cuda::load<width>(x, column));
+    return [*this, column, shift](std::int64_t row) {
+      const cuda::Pack<T, width> loaded = cuda::load<width>(x, row * columns + column);
+      return [loaded, &shift] {
+        const auto in = cuda::widened(loaded);
+        cuda::Sums<2 * width, float> terms;
+        for (int k = 0; k < width; ++k) {
+          const float d = in.value[k] - shift.value[k];
+          terms.value[k] = d, terms.value[width + k] = d * d;
+        }
+        return terms;
+      };
+    };
+  }
+
+  const T* x;
+  std::int64_t columns;
+};
 
 void inv_std_of(Stream stream, const Tensor& running_var, double eps, Tensor& inv_std) {
   const float* variance = running_var.data<float>();
@@ -83,15 +84,15 @@ void inv_std_of(Stream stream, const Tensor& running_var, double eps, Tensor& in
 
 // y = relu?((x - mean) * inv_std * weight + bias + residual?)
 template <bool adds, bool relu, typename T, int width>
-void normalise(Stream stream, const T* x, const T* residual, const Normalisation& normalisation,
-               std::int64_t rows, std::int64_t columns, T* y) {
-  constexpr int turn = adds ? packs_of_many_in_turn : packs_in_turn;
-  cuda::for_each_column<turn>(stream, rows, columns, [=] LAMINA_DEVICE(std::int64_t column) {
+struct Normalise {
+  static constexpr int in_turn = adds ? packs_of_many_in_turn : packs_in_turn;
+
+  LAMINA_DEVICE auto operator()(std::int64_t column) const {
     const Channels<width> channel(normalisation, column);
-    return [=](std::int64_t i) {
+    return [*this, channel](std::int64_t i) {
       const cuda::Pack<T, width> loaded = cuda::load<width>(x, i);
       const cuda::Pack<T, width> more = adds ? cuda::load<width>(residual, i) : loaded;
-      return [=, &channel] {
+      return [loaded, more, i, to = y, &channel] {
         const auto in = cuda::widened(loaded), added = cuda::widened(more);
         cuda::Pack<float, width> out;
         for (int k = 0; k < width; ++k) {
@@ -99,9 +100,26 @@ void normalise(Stream stream, const T* x, const T* residual, const Normalisation
           if (adds) value += added.value[k];
           out.value[k] = relu ? math::Relu{}.f(value) : value;
         }
-        cuda::store(cuda::rounded<T>(out), y, i);
+        cuda::store(cuda::rounded<T>(out), to, i);
       };
     };
+  }
+
+  const T *x, *residual;  // nullptr: none
+  T* y;
+  Normalisation normalisation;
+};
+
+// f(columns, normalise): the packs of a row, and the Normalise for them.
+template <typename T, typename F>
+void visit_normalise(const Tensor& x, const Normalisation& n, std::int64_t channels, const Tensor& residual,
+                     bool relu, Tensor& y, const F& f) {
+  const T *from = x.data<T>(), *added = residual.defined() ? residual.data<T>() : nullptr;
+  T* to = y.data<T>();
+  cuda::visit_width<T>(channels, {from, added, to, n.mean, n.inv_std, n.weight, n.bias}, [&](auto width) {
+    cuda::visit_flags(added != nullptr, relu, [&](auto adds, auto rectifies) {
+      f(channels / width(), width, Normalise<adds(), rectifies(), T, width()>{from, added, to, n});
+    });
   });
 }
 
@@ -109,15 +127,11 @@ template <typename T>
 void normalise(Stream stream, const Tensor& x, const Normalisation& n, std::int64_t channels,
                const Tensor& residual, bool relu, Tensor& y) {
   if (channels == 0) return;
-  const T *from = x.data<T>(), *added = residual.defined() ? residual.data<T>() : nullptr;
-  T* to = y.data<T>();
-  const auto compute = [&](auto width) {
-    const std::int64_t rows = x.elements() / channels, columns = channels / width();
-    cuda::visit_flags(added != nullptr, relu, [&](auto adds, auto rectifies) {
-      normalise<adds(), rectifies(), T, decltype(width)::value>(stream, from, added, n, rows, columns, to);
-    });
-  };
-  cuda::visit_width<T>(channels, {from, added, to, n.mean, n.inv_std, n.weight, n.bias}, compute);
+  visit_normalise<T>(x, n, channels, residual, relu, y,
+                     [&](std::int64_t columns, auto, const auto& normalise) {
+                       constexpr int turn = std::remove_cvref_t<decltype(normalise)>::in_turn;
+                       cuda::for_each_column<turn>(stream, x.elements() / channels, columns, normalise);
+                     });
 }
 
 // What the two passes over the gradient share: the first writes it, the second reads it. [C] each.
@@ -137,67 +151,76 @@ struct Coefficients {
   float *grad_weight, *grad_bias, *offset, *slope;
 };
 
-// All the coefficients; g goes to `kept` if that is wanted.
+// The terms of the sums over g and over g (x - mean); g goes to `kept` if that is wanted.
 template <bool keeps, typename T, int width, Mask mask>
-void reduce_gradients(Stream stream, Allocator& allocator, const MaskedGradient<T, width, mask>& g,
-                      std::int64_t rows, std::int64_t columns, T* kept, const Coefficients& to) {
-  constexpr int turn = keeps && mask == Mask::from_x ? packs_of_many_in_turn : packs_in_turn;
-  cuda::sum_middle<2, width, turn>(
-      stream, allocator, {1, rows, columns},
-      [=] LAMINA_DEVICE(std::int64_t, std::int64_t column) {
-        const Channels<width> channel(g.normalisation, column);
-        return [=](std::int64_t row) {
-          const std::int64_t i = row * columns + column;
-          const auto loaded = g.load(i);
-          return [=, &channel] {
-            const MaskedPack<width> masked = g.masked(loaded, channel);
-            cuda::Sums<2 * width, float> terms;
-            cuda::Pack<float, width> stored;
-            for (int k = 0; k < width; ++k) {
-              stored.value[k] = masked.grad[k];
-              terms.value[k] = masked.grad[k];
-              terms.value[width + k] = masked.grad[k] * masked.centred[k];
-            }
-            if (keeps) cuda::store(cuda::rounded<T>(stored), kept, i);
-            return terms;
-          };
-        };
-      },
-      to);
-}
+struct GradientTerms {
+  static constexpr int in_turn = keeps && mask == Mask::from_x ? packs_of_many_in_turn : packs_in_turn;
+
+  LAMINA_DEVICE auto operator()(std::int64_t, std::int64_t column) const {
+    const Channels<width> channel(g.normalisation, column);
+    return [*this, column, channel](std::int64_t row) {
+      const std::int64_t i = row * columns + column;
+      const auto loaded = g.load(i);
+      return [loaded, i, to = kept, &channel] {
+        const MaskedPack<width> masked = MaskedGradient<T, width, mask>::masked(loaded, channel);
+        cuda::Sums<2 * width, float> terms;
+        cuda::Pack<float, width> stored;
+        for (int k = 0; k < width; ++k) {
+          stored.value[k] = masked.grad[k];
+          terms.value[k] = masked.grad[k];
+          terms.value[width + k] = masked.grad[k] * masked.centred[k];
+        }
+        if (keeps) cuda::store(cuda::rounded<T>(stored), to, i);
+        return terms;
+      };
+    };
+  }
+
+  MaskedGradient<T, width, mask> g;
+  std::int64_t columns;
+  T* kept;
+};
 
 template <typename T, int width, Mask mask>
-void write_grad_x(Stream stream, const MaskedGradient<T, width, mask>& g, const Coefficients& coefficients,
-                  std::int64_t rows, std::int64_t columns, T* grad_x) {
-  const float *offsets = coefficients.offset, *slopes = coefficients.slope;
-  cuda::for_each_column<packs_of_many_in_turn>(stream, rows, columns, [=] LAMINA_DEVICE(std::int64_t column) {
+struct GradX {
+  static constexpr int in_turn = packs_of_many_in_turn;
+
+  LAMINA_DEVICE auto operator()(std::int64_t column) const {
     const Channels<width> channel(g.normalisation, column);
     const auto offset = cuda::load<width>(offsets, column), slope = cuda::load<width>(slopes, column);
-    return [=](std::int64_t i) {
+    return [*this, channel, offset, slope](std::int64_t i) {
       const auto loaded = g.load(i);
-      return [=, &channel, &offset, &slope] {
-        const MaskedPack<width> masked = g.masked(loaded, channel);
+      return [loaded, i, to = grad_x, &channel, &offset, &slope] {
+        const MaskedPack<width> masked = MaskedGradient<T, width, mask>::masked(loaded, channel);
         cuda::Pack<float, width> out;
         for (int k = 0; k < width; ++k)
           out.value[k] = math::batch_norm_grad_x(masked.grad[k], masked.centred[k], channel.scale[k],
                                                  offset.value[k], slope.value[k]);
-        cuda::store(cuda::rounded<T>(out), grad_x, i);
+        cuda::store(cuda::rounded<T>(out), to, i);
       };
     };
-  });
-}
+  }
+
+  MaskedGradient<T, width, mask> g;
+  const float *offsets, *slopes;
+  T* grad_x;
+};
 
 template <typename T, int width, Mask mask>
 void batch_norm_gradients(Stream stream, Allocator& allocator, const MaskedGradient<T, width, mask>& g,
                           std::int64_t rows, std::int64_t columns, T* kept, const Coefficients& coefficients,
                           T* grad_x) {
+  const cuda::Rows of{
+      .rows = rows, .columns = columns, .bytes_again = 2 * rows * columns * width * std::int64_t{sizeof(T)}};
+  const float *offsets = coefficients.offset, *slopes = coefficients.slope;
   if (kept == nullptr) {
-    reduce_gradients<false>(stream, allocator, g, rows, columns, kept, coefficients);
-    write_grad_x(stream, g, coefficients, rows, columns, grad_x);
+    const GradientTerms<false, T, width, mask> terms{g, columns, kept};
+    const GradX<T, width, mask> write{g, offsets, slopes, grad_x};
+    cuda::sum_then_each<2, width>(stream, allocator, of, terms, coefficients, write);
   } else {
-    reduce_gradients<true>(stream, allocator, g, rows, columns, kept, coefficients);
-    const MaskedGradient<T, width, Mask::none> masked{kept, g.x, nullptr, g.normalisation};
-    write_grad_x(stream, masked, coefficients, rows, columns, grad_x);
+    const GradientTerms<true, T, width, mask> terms{g, columns, kept};
+    const GradX<T, width, Mask::none> write{{kept, g.x, nullptr, g.normalisation}, offsets, slopes, grad_x};
+    cuda::sum_then_each<2, width>(stream, allocator, of, terms, coefficients, write);
   }
 }
 
@@ -210,11 +233,14 @@ void CudaBackend::batch_norm(const Tensor& x, const BatchNormParams& params, con
     using T = decltype(zero);
     if (channels == 0) return;
     const auto statistics = statistics_of<T>(x, params, options, mean, inv_std);
-    cuda::visit_width<T>(channels, {x.raw()}, [&](auto width) {
-      batch_statistics<T, width()>(stream(), allocator(), x.elements() / channels, channels / width(),
-                                   statistics);
-    });
-    normalise<T>(stream(), x, {mean, inv_std, params}, channels, residual, options.relu, y);
+    const auto compute = [&](std::int64_t columns, auto width, const auto& normalise) {
+      const Deviations<T, width()> deviations{statistics.x, columns};
+      const cuda::Rows of{.rows = x.elements() / channels,
+                          .columns = columns,
+                          .bytes_again = static_cast<std::int64_t>(x.bytes())};
+      cuda::sum_then_each<2, width()>(stream(), allocator(), of, deviations, statistics, normalise);
+    };
+    visit_normalise<T>(x, {mean, inv_std, params}, channels, residual, options.relu, y, compute);
   });
 }
 

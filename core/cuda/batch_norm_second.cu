@@ -2,7 +2,7 @@
 // over rows and one that writes.
 #include "core/cuda/batch_norm.h"
 #include "core/cuda/cuda_backend.h"
-#include "core/cuda/sums.h"
+#include "core/cuda/sum_then_each.h"
 #include "core/memory/scratch.h"
 
 namespace lamina {
@@ -35,57 +35,62 @@ struct SecondOf {
   float* grad_weight;
 };
 
+// The terms of those sums.
 template <int width, Mask mask>
-void reduce_second(cuda::Stream stream, Allocator& allocator, const MaskedGradient<float, width, mask>& g,
-                   const float* to_x, std::int64_t rows, std::int64_t columns, const SecondOf& to) {
-  cuda::sum_middle<3, width, packs_in_turn>(
-      stream, allocator, {1, rows, columns},
-      [=] LAMINA_DEVICE(std::int64_t, std::int64_t column) {
-        const Channels<width> channel(g.normalisation, column);
-        return [=](std::int64_t row) {
-          const std::int64_t i = row * columns + column;
-          const auto loaded = g.load(i);
-          const auto u = cuda::load<width>(to_x, i);
-          return [=, &channel] {
-            const MaskedPack<width> masked = g.masked(loaded, channel);
-            cuda::Sums<3 * width, float> terms;
-            for (int k = 0; k < width; ++k) {
-              terms.value[k] = u.value[k];
-              terms.value[width + k] = u.value[k] * masked.centred[k];
-              terms.value[2 * width + k] = u.value[k] * masked.grad[k];
-            }
-            return terms;
-          };
-        };
-      },
-      to);
-}
+struct SecondTerms {
+  static constexpr int in_turn = packs_in_turn;
+
+  LAMINA_DEVICE auto operator()(std::int64_t, std::int64_t column) const {
+    const Channels<width> channel(g.normalisation, column);
+    return [*this, column, channel](std::int64_t row) {
+      const std::int64_t i = row * columns + column;
+      const auto loaded = g.load(i);
+      const auto u = cuda::load<width>(to_x, i);
+      return [loaded, u, &channel] {
+        const MaskedPack<width> masked = MaskedGradient<float, width, mask>::masked(loaded, channel);
+        cuda::Sums<3 * width, float> terms;
+        for (int k = 0; k < width; ++k) {
+          terms.value[k] = u.value[k];
+          terms.value[width + k] = u.value[k] * masked.centred[k];
+          terms.value[2 * width + k] = u.value[k] * masked.grad[k];
+        }
+        return terms;
+      };
+    };
+  }
+
+  MaskedGradient<float, width, mask> g;
+  const float* to_x;
+  std::int64_t columns;
+};
 
 template <int width, Mask mask>
-void write_second(cuda::Stream stream, const MaskedGradient<float, width, mask>& g, const BatchNormSecond& in,
-                  const Second* channels, Tensor& grad_grad, Tensor& grad_x) {
-  const std::int64_t columns = in.mean.elements() / width, rows = in.x.elements() / in.mean.elements();
-  const float *to_x = in.to.x.data<float>(),
-              *more = in.to.residual.defined() ? in.to.residual.data<float>() : nullptr;
-  float *to_grad = grad_grad.data<float>(), *to = grad_x.data<float>();
-  cuda::for_each_column<packs_of_many_in_turn>(stream, rows, columns, [=] LAMINA_DEVICE(std::int64_t column) {
+struct SecondGradients {
+  static constexpr int in_turn = packs_of_many_in_turn;
+
+  LAMINA_DEVICE auto operator()(std::int64_t column) const {
     const Channels<width> channel(g.normalisation, column);
-    return [=](std::int64_t i) {
+    return [*this, column, channel](std::int64_t i) {
       const MaskedPack<width> masked = g.masked(g.load(i), channel);
       const auto u = cuda::load<width>(to_x, i);
-      const auto t = more != nullptr ? cuda::load<width>(more, i) : u;
+      const auto t = to_residual != nullptr ? cuda::load<width>(to_residual, i) : u;
       cuda::Pack<float, width> of_grad, of_x;
       for (int k = 0; k < width; ++k) {
         const Second& second = channels[column * width + k];
         const float of_g = second.of_g(u.value[k], masked.centred[k]);
-        of_grad.value[k] = masked.passes[k] * (more != nullptr ? of_g + t.value[k] : of_g);
+        of_grad.value[k] = masked.passes[k] * (to_residual != nullptr ? of_g + t.value[k] : of_g);
         of_x.value[k] = second.of_x(masked.grad[k], u.value[k], masked.centred[k]);
       }
-      cuda::store(of_grad, to_grad, i);
-      cuda::store(of_x, to, i);
+      cuda::store(of_grad, grad_grad, i);
+      cuda::store(of_x, grad_x, i);
     };
-  });
-}
+  }
+
+  MaskedGradient<float, width, mask> g;
+  const float *to_x, *to_residual;  // the latter nullptr: none
+  const Second* channels;
+  float *grad_grad, *grad_x;
+};
 
 }  // namespace
 
@@ -110,8 +115,13 @@ void CudaBackend::batch_norm_second_grad(const BatchNormSecond& in, const BatchN
     const float* out = mask() == Mask::from_y ? in.y.data<float>() : nullptr;
     const auto compute = [&](auto width) {
       const MaskedGradient<float, width(), decltype(mask)::value> g{from, x, out, n};
-      reduce_second(stream(), allocator(), g, to_x, rows, channels / width(), second_of);
-      write_second(stream(), g, in, second.data(), grad_grad, grad_x);
+      const std::int64_t columns = channels / width();
+      const SecondTerms<width(), decltype(mask)::value> terms{g, to_x, columns};
+      const SecondGradients<width(), decltype(mask)::value> write{
+          g, to_x, more, second.data(), grad_grad.data<float>(), grad_x.data<float>()};
+      const cuda::Rows of{
+          .rows = rows, .columns = columns, .bytes_again = 3 * static_cast<std::int64_t>(in.x.bytes())};
+      cuda::sum_then_each<3, width()>(stream(), allocator(), of, terms, second_of, write);
     };
     cuda::visit_width<float>(
         channels,

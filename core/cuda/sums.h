@@ -54,7 +54,7 @@ struct SumPlan {
 
   LAMINA_HD int columns() const { return 1 << column_bits; }
   LAMINA_HD int lanes() const { return 1 << lane_bits; }
-  std::int64_t blocks() const { return outer * parts * column_blocks; }
+  LAMINA_HD std::int64_t blocks() const { return outer * parts * column_blocks; }
 
   LAMINA_HD std::int64_t part(std::int64_t block) const { return block / column_blocks % parts; }
   LAMINA_HD std::int64_t outer_index(std::int64_t block) const { return block / column_blocks / parts; }
@@ -136,7 +136,57 @@ LAMINA_DEVICE inline Sums<K> add_parts(const Team& team, const double* partial, 
   return sums;
 }
 
+template <int K, typename Finish>
+LAMINA_DEVICE inline void finish_output(const Team& team, std::int64_t output, const double* partial,
+                                        std::int64_t parts, const Finish& finish) {
+  const Sums<K> sums = add_parts<K>(team, partial + output * K * parts, parts);
+  if (team.lane == 0) finish(output, sums);
+}
+
 }  // namespace thread
+
+// What the threads of a block do together.
+namespace block {
+
+#ifdef __CUDACC__
+
+template <int K, int width, int rows_in_turn, typename Value, typename Finish>
+__device__ inline void sum_part(const SumPlan& plan, std::int64_t block, const Value& value, double* partial,
+                                const Finish& finish) {
+  __shared__ thread::Shared<K * width> shared;
+  const int thread = static_cast<int>(threadIdx.x);
+  __syncthreads();  // or another thread may still read those of the part before
+  for (int k = 0; k < K * width; ++k) shared[k][thread] = 0;
+  thread::share<rows_in_turn>(plan, block, thread, value, [&](const auto& sums) {
+    for (int k = 0; k < K * width; ++k) shared[k][thread] += static_cast<double>(sums.value[k]);
+  });
+  for (int threads = block_threads / 2; threads >= plan.columns(); threads /= 2) {
+    __syncthreads();
+    thread::halve<K * width>(shared, thread, threads);
+  }
+  __syncthreads();
+  thread::hand_over<K, width>(plan, block, thread, shared, partial, finish);
+}
+
+#else
+
+template <int K, int width, int rows_in_turn, typename Value, typename Finish>
+void sum_part(const SumPlan& plan, std::int64_t block, const Value& value, double* partial,
+              const Finish& finish) {
+  thread::Shared<K * width> shared{};
+  for (int thread = 0; thread < block_threads; ++thread)
+    thread::share<rows_in_turn>(plan, block, thread, value, [&](const auto& sums) {
+      for (int k = 0; k < K * width; ++k) shared[k][thread] += static_cast<double>(sums.value[k]);
+    });
+  for (int threads = block_threads / 2; threads >= plan.columns(); threads /= 2)
+    for (int thread = 0; thread < threads; ++thread) thread::halve<K * width>(shared, thread, threads);
+  for (int thread = 0; thread < block_threads; ++thread)
+    thread::hand_over<K, width>(plan, block, thread, shared, partial, finish);
+}
+
+#endif
+
+}  // namespace block
 
 #ifdef __CUDACC__
 
@@ -146,18 +196,7 @@ namespace kernel {
 template <int K, int width, int rows_in_turn, typename Value, typename Finish>
 __global__ void __launch_bounds__(block_threads, 2)
     sum_parts(SumPlan plan, Value value, double* partial, Finish finish) {
-  __shared__ thread::Shared<K * width> shared;
-  const int thread = static_cast<int>(threadIdx.x);
-  for (int k = 0; k < K * width; ++k) shared[k][thread] = 0;
-  thread::share<rows_in_turn>(plan, blockIdx.x, thread, value, [&](const auto& sums) {
-    for (int k = 0; k < K * width; ++k) shared[k][thread] += static_cast<double>(sums.value[k]);
-  });
-  for (int threads = block_threads / 2; threads >= plan.columns(); threads /= 2) {
-    __syncthreads();
-    thread::halve<K * width>(shared, thread, threads);
-  }
-  __syncthreads();
-  thread::hand_over<K, width>(plan, blockIdx.x, thread, shared, partial, finish);
+  block::sum_part<K, width, rows_in_turn>(plan, blockIdx.x, value, partial, finish);
 }
 
 }  // namespace kernel
@@ -176,17 +215,8 @@ template <int K, int width, int rows_in_turn, typename Value, typename Finish>
 void sum_parts(Stream stream, const SumPlan& plan, const Value& value, double* partial,
                const Finish& finish) {
   hand_out(stream, [=] {
-    for (std::int64_t block = 0; block < plan.blocks(); ++block) {
-      thread::Shared<K * width> shared{};
-      for (int thread = 0; thread < block_threads; ++thread)
-        thread::share<rows_in_turn>(plan, block, thread, value, [&](const auto& sums) {
-          for (int k = 0; k < K * width; ++k) shared[k][thread] += static_cast<double>(sums.value[k]);
-        });
-      for (int threads = block_threads / 2; threads >= plan.columns(); threads /= 2)
-        for (int thread = 0; thread < threads; ++thread) thread::halve<K * width>(shared, thread, threads);
-      for (int thread = 0; thread < block_threads; ++thread)
-        thread::hand_over<K, width>(plan, block, thread, shared, partial, finish);
-    }
+    for (std::int64_t block = 0; block < plan.blocks(); ++block)
+      block::sum_part<K, width, rows_in_turn>(plan, block, value, partial, finish);
   });
 }
 
@@ -197,8 +227,7 @@ template <int K, typename Finish>
 void finish_parts(Stream stream, const double* partial, std::int64_t outputs, std::int64_t parts,
                   const Finish& finish) {
   for_each_row(stream, outputs, [=] LAMINA_DEVICE(const Team& team, std::int64_t output) {
-    const Sums<K> sums = thread::add_parts<K>(team, partial + output * K * parts, parts);
-    if (team.lane == 0) finish(output, sums);
+    thread::finish_output<K>(team, output, partial, parts, finish);
   });
 }
 

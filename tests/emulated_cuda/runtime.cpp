@@ -13,10 +13,13 @@
 
 #include "core/cuda/check.h"
 #include "core/cuda/launch.h"
+#include "errors.h"
 #include "machine.h"
 
 namespace {
 
+using lamina::tests::emulated_machine;
+using lamina::tests::report;
 using Work = std::function<void()>;
 using Graph = std::vector<Work>;
 using Clock = std::chrono::steady_clock;
@@ -46,20 +49,14 @@ struct CUevent_st {
 namespace {
 
 std::recursive_mutex mutex;  // of all that follows; work runs under it
-thread_local cudaError_t last_error = cudaSuccess;
 thread_local cudaStreamCaptureMode capture_mode = cudaStreamCaptureModeGlobal;
 thread_local cudaStream_t captured = nullptr;  // the stream this thread captures
 std::map<void*, std::size_t> device_memory, pinned_memory;
 std::size_t used = 0, backlog = 0, launches = 0;
 
-cudaError_t report(cudaError_t error) {
-  if (error != cudaSuccess) last_error = error;
-  return error;
-}
-
 // What was handed out and went wrong shows in whatever is called next.
 cudaError_t earlier_failure() {
-  return lamina::tests::emulated_machine().broken ? report(cudaErrorIllegalAddress) : cudaSuccess;
+  return emulated_machine().broken ? report(cudaErrorIllegalAddress) : cudaSuccess;
 }
 
 // What may not be done while this thread captures; it then ruins the capture.
@@ -118,11 +115,6 @@ std::size_t release(std::map<void*, std::size_t>& where, void* memory) {
 
 namespace lamina {
 
-tests::EmulatedMachine& tests::emulated_machine() {
-  static EmulatedMachine machine;
-  return machine;
-}
-
 std::size_t tests::emulated_backlog() {
   const std::lock_guard lock(mutex);
   return backlog;
@@ -139,69 +131,15 @@ void cuda::hand_out(Stream stream, std::function<void()> work) {
   push(stream, std::move(work));
 }
 
+int cuda::blocks_at_once() { return emulated_machine().blocks_at_once; }
+
+bool cuda::hand_out_cooperative(Stream stream, int blocks, std::function<void()> work) {
+  if (blocks < 1 || blocks > emulated_machine().fitting_blocks) return false;
+  hand_out(stream, std::move(work));
+  return true;
+}
+
 }  // namespace lamina
-
-using lamina::tests::emulated_machine;
-
-cudaError_t cudaGetLastError() { return std::exchange(last_error, cudaSuccess); }
-
-const char* cudaGetErrorName(cudaError_t error) {
-  switch (error) {
-    case cudaSuccess:
-      return "cudaSuccess";
-    case cudaErrorInvalidValue:
-      return "cudaErrorInvalidValue";
-    case cudaErrorMemoryAllocation:
-      return "cudaErrorMemoryAllocation";
-    case cudaErrorInsufficientDriver:
-      return "cudaErrorInsufficientDriver";
-    case cudaErrorNoDevice:
-      return "cudaErrorNoDevice";
-    case cudaErrorInvalidDevice:
-      return "cudaErrorInvalidDevice";
-    case cudaErrorIllegalState:
-      return "cudaErrorIllegalState";
-    case cudaErrorIllegalAddress:
-      return "cudaErrorIllegalAddress";
-    case cudaErrorStreamCaptureUnsupported:
-      return "cudaErrorStreamCaptureUnsupported";
-    case cudaErrorStreamCaptureInvalidated:
-      return "cudaErrorStreamCaptureInvalidated";
-    default:
-      break;
-  }
-  return "unknown";
-}
-const char* cudaGetErrorString(cudaError_t) { return "as the emulation says"; }
-
-cudaError_t cudaDriverGetVersion(int* version) {
-  *version = emulated_machine().driver;
-  return cudaSuccess;
-}
-cudaError_t cudaGetDeviceCount(int* count) {
-  const auto& machine = emulated_machine();
-  *count = 0;
-  if (machine.driver < CUDART_VERSION) return report(cudaErrorInsufficientDriver);
-  if (machine.gpus == 0) return report(cudaErrorNoDevice);
-  *count = machine.gpus;
-  return cudaSuccess;
-}
-cudaError_t cudaSetDevice(int device) {
-  return report(device >= 0 && device < emulated_machine().gpus ? cudaSuccess : cudaErrorInvalidDevice);
-}
-cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int device) {
-  const int capability = emulated_machine().compute_capability;
-  *value = attribute == cudaDevAttrComputeCapabilityMajor ? capability / 10 : capability % 10;
-  return cudaSetDevice(device);
-}
-cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
-  const auto& machine = emulated_machine();
-  *properties = {.name = "the host, emulating a GPU",
-                 .totalGlobalMem = machine.memory,
-                 .major = machine.compute_capability / 10,
-                 .minor = machine.compute_capability % 10};
-  return cudaSetDevice(device);
-}
 
 cudaError_t cudaMalloc(void** memory, std::size_t bytes) {
   const std::lock_guard lock(mutex);

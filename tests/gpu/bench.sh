@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Training images per second by Lamina alone: captured, kernel by kernel, and with engines that are not deterministic.
+# Training images per second by Lamina alone: captured, kernel by kernel, with engines that are not deterministic, and
+# without kernels whose blocks wait for one another.
 source "$(dirname "${BASH_SOURCE[0]}")/part.sh"
 
 # bench WHAT OPTION...
@@ -19,6 +20,8 @@ bench() {
 for batch in 128 512 1024; do
   bench "resnet18, batch $batch" --model resnet18 --batch $batch --steps 5
   [ "$quick" = false ] || break
+  [ $batch = 1024 ] ||
+    LAMINA_GPU_LAUNCHES=separate bench "resnet18, batch $batch, separate launches" --model resnet18 --batch $batch --steps 5
   [ $batch != 512 ] || continue
   bench "resnet18, batch $batch, eager" --model resnet18 --batch $batch --steps 10 --eager
   bench "resnet18, batch $batch, not deterministic" --model resnet18 --batch $batch --steps 5 --no-deterministic

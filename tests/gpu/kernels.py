@@ -9,7 +9,7 @@ import pathlib
 import re
 import sys
 
-ROOMS = ("lamina", "cuda", "kernel", "engine", "CudaBackend")  # what our names have before the function's
+ROOMS = ("lamina", "cuda", "kernel", "engine", "CudaBackend", "cooperate")  # before the name of the loop or function
 
 
 def identifiers(mangled: str) -> list[str]:

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # compute-sanitizer: memory errors, races, reads of memory that nothing wrote, and misused barriers in a small training
 # run with a trace; memory errors in every op and kernel too. As sanitizers-short memory errors in our kernels in bf16
-# and the optimizers' steps, and races in batch normalisation.
+# and the optimizers' steps, and races and misused barriers in batch normalisation.
 source "$(dirname "${BASH_SOURCE[0]}")/part.sh"
 work=$out/sanitizers
 mkdir -p "$work"
@@ -57,6 +57,7 @@ if [ "$part" = sanitizers-short ]; then
   patience=30
   sanitize memcheck "the optimizers' steps" "$tests" "[engine]"
   sanitize racecheck "batch normalisation" "$tests" "*batch norm*"
+  sanitize synccheck "batch normalisation" "$tests" "*batch norm*"
   exit 0
 fi
 precisions=(bf16 f32)
