@@ -23,6 +23,8 @@ class DataSets {
     train::TrainingData data;
     bool on_host = false;  // has been shared there
   };
+  const train::TrainingData& keep(const train::ResolvedRecipe& resolved, Opened opened);
+
   std::map<std::string, Opened> opened_;  // by train::data_key()
   std::map<std::tuple<std::string, int, bool>, data::DataIdentity> identities_;
 };

@@ -21,8 +21,8 @@ namespace {
 
 thread_local bool inside = false;  // work() is running on this thread
 
-// A thread that sleeps takes some 50 microseconds to wake up, as long as a small kernel runs. Longer than
-// that it would only take the time of others.
+// Waking up takes as long as a small kernel runs. After so long most pauses between kernels are over; waiting
+// longer gained nothing and would take the time of others.
 constexpr std::chrono::microseconds awake{30};
 
 class Worker {

@@ -227,7 +227,7 @@ void print_ways(const nlohmann::json& result) {
     const double hidden = way["hidden"];
     table.add({name, fmt::format("{:.2f}", way["step_ms"].get<double>()),
                fmt::format("{:.2f}", way["added_ms"].get<double>()),
-               hidden > 0 ? fmt::format("{:.0f} %", 100 * hidden) : "none"});
+               hidden > 0 ? fmt::format("{:.0f} %", 100 * std::min(hidden, 1.0)) : "none"});
   }
   print_result(
       "{}\nHidden: 1 - added / {:.2f}, what the sums take by themselves. Training with these ranks sums "

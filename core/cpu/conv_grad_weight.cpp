@@ -132,10 +132,11 @@ void add_outer_products(const T* x, const std::vector<std::int64_t>& pixels, con
   const T* row[Tile::channel_rows];
 #pragma GCC unroll 16
   for (int i = 0; i < Tile::channel_rows; ++i) row[i] = x + depths[i];
-  for (const std::int64_t pixel : pixels) {
+  for (std::size_t p = 0; p < pixels.size(); ++p) {
+    const std::int64_t pixel = pixels[p];
     const T* first = row[0] + pixel;
-    tile.add_product([&](int i) { return consecutive ? first[i] : row[i][pixel]; }, grad.first);
-    grad.first += grad.stride;
+    tile.add_product([&](int i) { return consecutive ? first[i] : row[i][pixel]; },
+                     grad.first + static_cast<std::int64_t>(p) * grad.stride);
     if constexpr (fetches) {
       __builtin_prefetch(ahead.first);
       ahead.first += ahead.stride;
@@ -176,7 +177,8 @@ void run(const ConvShape& shape, const Plan& plan, const Task& task, const T* gr
   const std::int64_t panel_size = plan.depth * Tile::width;
   std::fill(sums + task.first_panel * panel_size, sums + task.last_panel * panel_size, T(0));
   const std::int64_t most_pixels = plan.images_at_once * plan.rows_at_once * shape.out_width;
-  const Scratch<T> packed(allocator, plan.group * most_pixels * Tile::width);
+  const Scratch<T> packed(allocator,
+                          reads_in_place<Tile>(shape) ? 0 : plan.group * most_pixels * Tile::width);
   const Scratch<T> copy(allocator,
                         plan.images_at_once * plan.copy_height * plan.copy_width * plan.pixel_stride);
   const std::vector<std::int64_t> depths = locate_depths<Tile>(shape, plan, task.channels);

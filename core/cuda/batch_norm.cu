@@ -210,8 +210,11 @@ template <typename T, int width, Mask mask>
 void batch_norm_gradients(Stream stream, Allocator& allocator, const MaskedGradient<T, width, mask>& g,
                           std::int64_t rows, std::int64_t columns, T* kept, const Coefficients& coefficients,
                           T* grad_x) {
-  const cuda::Rows of{
-      .rows = rows, .columns = columns, .bytes_again = 2 * rows * columns * width * std::int64_t{sizeof(T)}};
+  // x and grad, or what was kept of it; y where its mask was not kept.
+  const int tensors = mask == Mask::from_y && kept == nullptr ? 3 : 2;
+  const cuda::Rows of{.rows = rows,
+                      .columns = columns,
+                      .bytes_again = tensors * rows * columns * width * std::int64_t{sizeof(T)}};
   const float *offsets = coefficients.offset, *slopes = coefficients.slope;
   if (kept == nullptr) {
     const GradientTerms<false, T, width, mask> terms{g, columns, kept};
