@@ -248,9 +248,12 @@ template <typename T>
 void convolve(const Problem& problem, const T* source, const T* weight, T* result, Allocator& allocator) {
   with_tile_for<T>(problem.result.channels, [&](auto tile) {
     using Tile = decltype(tile);
-    const bool v_is_smaller = TileGrid(problem.images, problem.result).tiles() < problem.result.channels;
-    (v_is_smaller ? convolve_by_panels<Tile, T> : convolve_by_blocks<Tile, T>)(problem, source, weight,
-                                                                               result, allocator);
+    const std::int64_t tiles = TileGrid(problem.images, problem.result).tiles(),
+                       channels = problem.result.channels;
+    // Fewer panels than threads would leave some without work. The bits are the same either way.
+    const bool by_panels = tiles < channels && channels / Tile::width >= threads();
+    (by_panels ? convolve_by_panels<Tile, T> : convolve_by_blocks<Tile, T>)(problem, source, weight, result,
+                                                                            allocator);
   });
 }
 
