@@ -1,4 +1,7 @@
 // Of every rank, as parallel_collective.cpp: the data of a run lie once in the memory of a machine.
+#include <sys/resource.h>
+#include <unistd.h>
+
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -79,6 +82,28 @@ TEST_CASE("shared data are those that each would have opened, and what one write
   *first = static_cast<std::uint8_t>(was + 1 + collective().rank());
   collective().barrier();
   CHECK(*first == static_cast<std::uint8_t>(was + 1 + collective().rank()));
+}
+
+TEST_CASE("where no memory can be shared each rank opens its own data, and the first says why",
+          "[parallel]") {
+  if (collective().size() == 1) return;
+  const train::ResolvedRecipe recipe = recipe_of("synthetic:8x8x3x4", 0);
+  rlimit before{};
+  REQUIRE(::getrlimit(RLIMIT_NOFILE, &before) == 0);
+  const train::TrainingData data = train::open_on_host(recipe, &collective(), [&] {
+    train::TrainingData opened = train::open_data(recipe);
+    const int next = ::dup(STDIN_FILENO);
+    REQUIRE(next >= 0);
+    ::close(next);
+    const rlimit no_more{.rlim_cur = static_cast<rlim_t>(next), .rlim_max = before.rlim_max};
+    REQUIRE(::setrlimit(RLIMIT_NOFILE, &no_more) == 0);
+    return opened;
+  });
+  REQUIRE(::setrlimit(RLIMIT_NOFILE, &before) == 0);
+  check_same(data.set.train, train::open_data(recipe).set.train);
+  if (collective().rank_on_host() == 0)
+    CHECK_THAT(data.set.notes.back(), Catch::Matchers::Contains("each rank holds a copy: memory that "
+                                                                "processes share cannot be made"));
 }
 
 TEST_CASE("ranks with other data have their own, and so has one that is alone with them", "[parallel]") {

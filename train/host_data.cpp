@@ -71,14 +71,15 @@ TrainingData from_file(const TensorFile& file) {
   return data;
 }
 
-// Null: the system has no memory that can be shared.
-std::unique_ptr<MemoryFile> in_memory(const TrainingData& data, const std::string& key) {
+// Null, which the data's notes then tell: they cannot be shared.
+std::unique_ptr<MemoryFile> in_memory(TrainingData& data, const std::string& key) {
   try {
     auto file = std::make_unique<MemoryFile>();
     write_tensors(*file, to_file(data, key));
     file->seal();
     return file;
-  } catch (const std::exception&) {
+  } catch (const std::exception& error) {
+    data.set.notes.push_back(fmt::format("each rank holds a copy: {}", error.what()));
     return nullptr;
   }
 }
