@@ -220,6 +220,30 @@ TEST_CASE("convolution kernels give the same bits for 1, 2 and 4 threads", "[con
   set_threads(before);
 }
 
+TEST_CASE("results that go past the caches have the bits of those that stay in them", "[conv]") {
+  const auto p = GENERATE(Problem{160, 30, 29, 16, 16, 3, 3, {.stride = 1, .padding = 1}},  // ragged tiles
+                          Problem{40, 32, 32, 16, 80, 1, 1, {}},
+                          Problem{40, 32, 32, 16, 56, 1, 1, {}},  // a ragged last panel
+                          Problem{40, 32, 32, 64, 16, 1, 1, {.stride = 2}},
+                          Problem{40, 32, 32, 64, 24, 3, 3, {.stride = 2, .padding = 1}});
+  constexpr std::int64_t parts = 10, most = 8 * 1024 * 1024;
+  REQUIRE(std::max(p.x().elements(), p.y().elements()) * 4 > most);
+  REQUIRE(std::max(p.x().elements(), p.y().elements()) * 4 / parts < most);
+  std::mt19937 random(5);
+  const Operands<float> all(random, p);
+  const std::vector<Tensor> whole = run_kernels(p, all);
+  Problem part = p;
+  part.images /= parts;
+  for (std::int64_t i = 0; i < parts; ++i) {
+    Operands<float> some = all;
+    some.x = all.x.rows(i * part.images, part.images);
+    some.grad = all.grad.rows(i * part.images, part.images);
+    const std::vector<Tensor> piece = run_kernels(part, some);
+    CHECK(same_bits(piece[0], whole[0].rows(i * part.images, part.images)));
+    CHECK(same_bits(piece[1], whole[1].rows(i * part.images, part.images)));
+  }
+}
+
 TEST_CASE("a NaN in one image stays in that image", "[conv]") {
   std::mt19937 random(4);
   const Problem p{7, 5, 5, 3, 10, 3, 3, {.stride = 1, .padding = 1}};

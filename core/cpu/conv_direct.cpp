@@ -57,13 +57,16 @@ struct NextLines {
   }
 };
 
+// What becomes of a tile's sums: added to what lies there, stored, or stored past the caches.
+enum class Results { added, stored, streamed };
+
 // results[0 … rows)[0 … width) (+)= Σ source · weight over the depth block. Fetches a line with each of the
 // first products.
 template <typename Tile, typename T = typename Tile::Element>
-void multiply_tile(const T* const* sources, const DepthBlock& depth, bool add, const T* weight,
+void multiply_tile(const T* const* sources, const DepthBlock& depth, Results how, const T* weight,
                    T* const* results, NextLines<T> next) {
   const auto result = [=](int i) { return results[i]; };
-  typename Tile::template Sums<> sums(add, result);
+  typename Tile::template Sums<> sums(how == Results::added, result);
   const std::int64_t channels = depth.channels.end - depth.channels.begin;
   for (std::int64_t t = depth.taps.begin; t < depth.taps.end; ++t) {
     const T* x[Tile::rows];
@@ -81,33 +84,37 @@ void multiply_tile(const T* const* sources, const DepthBlock& depth, bool add, c
     weight += channels * Tile::width;
     next.take(fetching);
   }
-  sums.store_to(result);
+  if (how == Results::streamed)
+    sums.stream_to(result);
+  else
+    sums.store_to(result);
 }
 
 // The same where the last panel has fewer channels: through a tile of full width.
 template <typename Tile, typename T = typename Tile::Element>
-void multiply_ragged_tile(const T* const* sources, const DepthBlock& depth, bool add, const T* weight,
+void multiply_ragged_tile(const T* const* sources, const DepthBlock& depth, Results how, const T* weight,
                           T* const* results, std::int64_t width) {
   T tile[Tile::rows][Tile::width] = {};
   T* tile_results[Tile::rows];
   for (int i = 0; i < Tile::rows; ++i) {
     tile_results[i] = tile[i];
-    if (add) std::copy_n(results[i], width, tile[i]);
+    if (how == Results::added) std::copy_n(results[i], width, tile[i]);
   }
-  multiply_tile<Tile>(sources, depth, add, weight, tile_results, {});
+  multiply_tile<Tile>(sources, depth, how == Results::streamed ? Results::stored : how, weight, tile_results,
+                      {});
   for (int i = 0; i < Tile::rows; ++i) std::copy_n(tile[i], width, results[i]);
 }
 
 template <typename Tile, typename T = typename Tile::Element>
 void multiply_block(const Gather& gather, const std::vector<DepthBlock>& depths, Range panels,
-                    const T* packed, const PixelBlock<Tile>& block, NextLines<T> next) {
+                    const T* packed, const PixelBlock<Tile>& block, bool streamed, NextLines<T> next) {
   const auto taps = static_cast<std::int64_t>(gather.taps.size());
   const std::int64_t tiles =
       std::ssize(depths) * (panels.end - panels.begin) * ceil_div(block.pixels, Tile::rows);
   const std::int64_t lines = ceil_div(next.count, tiles);
   for (std::size_t d = 0; d < depths.size(); ++d) {
     const DepthBlock& depth = depths[d];
-    const bool add = gather.add || d > 0;
+    const Results how = gather.add || d > 0 ? Results::added : streamed ? Results::streamed : Results::stored;
     const std::int64_t first = depth.taps.begin * gather.source.channels + depth.channels.begin;
     for (std::int64_t panel = panels.begin; panel < panels.end; ++panel) {
       const std::int64_t k = panel * Tile::width;
@@ -118,9 +125,9 @@ void multiply_block(const Gather& gather, const std::vector<DepthBlock>& depths,
         for (int i = 0; i < Tile::rows; ++i)
           results[i] = block.results[static_cast<std::size_t>(place + i)] + k;
         if (width >= Tile::width) {
-          multiply_tile<Tile>(block.sources + place, depth, add, weight, results, next.take(lines));
+          multiply_tile<Tile>(block.sources + place, depth, how, weight, results, next.take(lines));
         } else {
-          multiply_ragged_tile<Tile>(block.sources + place, depth, add, weight, results, width);
+          multiply_ragged_tile<Tile>(block.sources + place, depth, how, weight, results, width);
         }
       }
     }
@@ -138,6 +145,12 @@ NextLines<T> source_of(const Gather& gather, Range pixels, const T* source) {
           .count = (pixels.end - pixels.begin) * gather.source.channels / NextLines<T>::size};
 }
 
+template <typename T>
+bool streams_results(const Gather& gather, const T* result) {
+  const Extent& to = gather.result;
+  return is_streamed(result, gather.images * to.rows * to.columns * to.channels, to.channels);
+}
+
 template <typename Tile, typename T = typename Tile::Element>
 void convolve_by(const Gather& gather, const T* source, const T* weight, T* result, Allocator& allocator) {
   const auto taps = static_cast<std::int64_t>(gather.taps.size());
@@ -147,6 +160,8 @@ void convolve_by(const Gather& gather, const T* source, const T* weight, T* resu
   const Scratch<T> zeros(allocator, gather.source.channels);
   std::fill_n(zeros.data(), gather.source.channels, T(0));
   const std::vector<DepthBlock> depths = depth_blocks(taps, gather.source.channels);
+
+  const bool streamed = !gather.add && depths.size() == 1 && streams_results(gather, result);
 
   // Where pixels are few, tasks are parts of the panels, too.
   const std::int64_t pixels = gather.images * gather.rows * gather.columns;
@@ -169,8 +184,10 @@ void convolve_by(const Gather& gather, const T* source, const T* weight, T* resu
       locate_pixels<Tile>(gather, {p, std::min(end, p + at_once)}, source, zeros.data(), result,
                           work.unused.data(), block);
       const Range next{p + at_once, std::min(pixels, p + 2 * at_once)};
-      multiply_block<Tile>(gather, depths, some, packed.data(), block, source_of(gather, next, source));
+      multiply_block<Tile>(gather, depths, some, packed.data(), block, streamed,
+                           source_of(gather, next, source));
     }
+    if (streamed) finish_streaming();
   };
   parallel_for(ceil_div(panels, group) * shares, 1, workspace, run);
 }
@@ -178,14 +195,20 @@ void convolve_by(const Gather& gather, const T* source, const T* weight, T* resu
 // Where nothing is gathered: a strided 1×1 kernel leaves out pixels.
 template <typename T>
 void clear(const Gather& gather, T* result) {
+  const std::int64_t channels = gather.result.channels;
+  const bool streamed = streams_results(gather, result);
   parallel_for(gather.images * gather.rows, 1, [&](std::int64_t line, std::int64_t) {
     const std::int64_t row =
         line / gather.rows * gather.result.rows + line % gather.rows * gather.result_step + gather.result_row;
     for (std::int64_t j = 0; j < gather.columns; ++j) {
       const std::int64_t column = j * gather.result_step + gather.result_column;
-      const std::int64_t pixel = row * gather.result.columns + column;
-      std::fill_n(result + pixel * gather.result.channels, gather.result.channels, T(0));
+      T* const pixel = result + (row * gather.result.columns + column) * channels;
+      if (streamed)
+        for (std::int64_t c = 0; c < channels; c += lanes<T>) stream<T>(Vector<T>{}, pixel + c);
+      else
+        std::fill_n(pixel, channels, T(0));
     }
+    finish_streaming();
   });
 }
 

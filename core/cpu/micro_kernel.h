@@ -6,6 +6,7 @@
 #include <cstdint>
 
 #include "core/base/rounding.h"
+#include "core/cpu/stream.h"
 #include "core/cpu/vector.h"
 
 namespace lamina::cpu {
@@ -57,6 +58,16 @@ class RegisterTile {
       for (int i = 0; i < used; ++i) {
 #pragma GCC unroll 2
         for (int v = 0; v < vectors; ++v) store<T>(sum_[i][v], out(i) + v * lanes<T>);
+      }
+    }
+
+    // The same past the caches (stream.h).
+    template <typename Out>
+    void stream_to(const Out& out) const {
+#pragma GCC unroll 16
+      for (int i = 0; i < used; ++i) {
+#pragma GCC unroll 2
+        for (int v = 0; v < vectors; ++v) stream<T>(sum_[i][v], out(i) + v * lanes<T>);
       }
     }
 

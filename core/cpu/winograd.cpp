@@ -10,6 +10,7 @@
 
 #include <algorithm>
 
+#include "core/cpu/stream.h"
 #include "core/cpu/transpose.h"
 #include "core/cpu/winograd_tiles.h"
 #include "core/memory/scratch.h"
@@ -21,7 +22,7 @@ namespace {
 using namespace winograd;
 
 // Enough for a panel of U to be worth loading, and V and M stay in the caches.
-constexpr std::int64_t most_block_tiles = 72;
+constexpr std::int64_t least_block_tiles = 24, most_block_tiles = 72;
 
 struct Problem {
   std::int64_t images = 0;
@@ -131,12 +132,40 @@ void transform_products(const Problem& problem, const TileGrid& grid, TileRange 
   }
 }
 
-// May depend on the threads: every tile is computed for itself.
+// All channels of the tiles' results, past the caches: a row of a tile lies together.
+template <typename T>
+void stream_products(const Problem& problem, const TileGrid& grid, TileRange tiles, const T* m,
+                     std::int64_t plane, T* result, T* pixels) {
+  const Image& image = problem.result;
+  const std::int64_t channels = image.channels;
+  for (std::int64_t t = tiles.begin; t < tiles.end; ++t, m += channels) {
+    for (std::int64_t k = 0; k < channels; k += lanes<T>) {
+      transform<At, T>([m, plane, k](int r, int s) { return load(m + (r * patch + s) * plane + k); },
+                       [pixels, k, channels](int r, int s, Vector<T> value) {
+                         store<T>(value, pixels + (r * tile + s) * channels + k);
+                       });
+    }
+    const TileGrid::Place place = grid.at(t);
+    const std::int64_t rows = std::min<std::int64_t>(tile, image.rows - place.row),
+                       columns = std::min<std::int64_t>(tile, image.columns - place.column);
+    T* to = result + ((place.image * image.rows + place.row) * image.columns + place.column) * channels;
+    for (std::int64_t r = 0; r < rows; ++r, to += image.columns * channels)
+      stream_copy(pixels + r * tile * channels, columns * channels, to);
+  }
+  finish_streaming();
+}
+
+// The largest blocks with which the busiest thread multiplies the fewest tiles. May depend on the threads:
+// every tile is computed for itself.
 template <typename Tile>
 std::int64_t block_tiles(std::int64_t tiles) {
-  const std::int64_t blocks = ceil_div(tiles, most_block_tiles);
-  const std::int64_t even = round_up(blocks, threads());  // as many for every thread
-  return round_up(ceil_div(tiles, even), Tile::rows);
+  std::int64_t best = most_block_tiles, fewest = tiles + most_block_tiles;
+  for (std::int64_t block = most_block_tiles; block >= least_block_tiles; block -= Tile::rows) {
+    const std::int64_t whole = tiles / block, rest = round_up(tiles % block, Tile::rows);
+    const std::int64_t busiest = whole / threads() * block + (whole % threads() > 0 ? block : rest);
+    if (busiest < fewest) best = block, fewest = busiest;
+  }
+  return best;
 }
 
 // By blocks of tiles, in which all of U is multiplied by the V of few tiles at a time.
@@ -154,11 +183,14 @@ void convolve_by_blocks(const Problem& problem, const T* source, const T* weight
   std::fill_n(zeros.data(), from, T(0));
 
   const Pixels<const T, patch> patches(problem.source, source, zeros.data(), problem.padding);
+  const bool streamed =
+      !problem.add &&
+      is_streamed(result, problem.images * problem.result.rows * problem.result.columns * to, to);
   struct Workspace {
-    Scratch<T> products, unused;
+    Scratch<T> products, pixels;
   };
   const auto workspace = [&] {
-    return Workspace{.products = {allocator, (points + 1) * plane}, .unused = {allocator, to}};
+    return Workspace{.products = {allocator, (points + 1) * plane}, .pixels = {allocator, tile * tile * to}};
   };
   parallel_for(
       grid.tiles(), block, workspace, [&](std::int64_t begin, std::int64_t end, const Workspace& work) {
@@ -168,7 +200,10 @@ void convolve_by_blocks(const Problem& problem, const T* source, const T* weight
         for (int point = 0; point < points; ++point)
           std::fill_n(v + point * plane + count * from, (rounded - count) * from, T(0));
         multiply_block<Tile>(problem, rounded, planes, v, u.data(), m);
-        transform_products(problem, grid, {begin, end}, {0, to}, m, plane, result, work.unused.data());
+        if (streamed)
+          stream_products(problem, grid, {begin, end}, m, plane, result, work.pixels.data());
+        else
+          transform_products(problem, grid, {begin, end}, {0, to}, m, plane, result, work.pixels.data());
       });
 }
 

@@ -44,15 +44,18 @@ class Pixels {
       : image_(image), images_(images), outside_(outside), padding_(padding) {}
 
   void locate(const TileGrid::Place& place) {
-    for (int r = 0; r < side; ++r) {
-      const std::int64_t row = place.row - padding_ + r;
-      const bool row_inside = row >= 0 && row < image_.rows;
-      for (int s = 0; s < side; ++s) {
-        const std::int64_t column = place.column - padding_ + s;
-        const bool inside = row_inside && column >= 0 && column < image_.columns;
-        const std::int64_t pixel = (place.image * image_.rows + row) * image_.columns + column;
-        at_[r][s] = inside ? images_ + pixel * image_.channels : outside_;
-      }
+    const std::int64_t first_row = place.row - padding_, first_column = place.column - padding_;
+    bool column_inside[side];
+    for (int s = 0; s < side; ++s)
+      column_inside[s] = first_column + s >= 0 && first_column + s < image_.columns;
+    std::int64_t line =
+        ((place.image * image_.rows + first_row) * image_.columns + first_column) * image_.channels;
+#pragma GCC unroll 6
+    for (int r = 0; r < side; ++r, line += image_.columns * image_.channels) {
+      const bool row_inside = first_row + r >= 0 && first_row + r < image_.rows;
+#pragma GCC unroll 6
+      for (int s = 0; s < side; ++s)
+        at_[r][s] = row_inside && column_inside[s] ? images_ + line + s * image_.channels : outside_;
     }
   }
   T* at(int r, int s) const { return at_[r][s]; }
