@@ -70,7 +70,7 @@ std::vector<std::int64_t> locate_pixels(const ConvShape& shape, const Plan& plan
   return offsets;
 }
 
-// Where k = (tap, input channel) lies relative to that, in whole tiles; the surplus repeats k = 0.
+// Where k = (tap, input channel) lies relative to that; the surplus repeats k = 0.
 template <typename Tile>
 std::vector<std::int64_t> locate_depths(const ConvShape& shape, const Plan& plan, std::int64_t channels) {
   std::vector<std::int64_t> offsets;
@@ -82,7 +82,7 @@ std::vector<std::int64_t> locate_depths(const ConvShape& shape, const Plan& plan
       }
     }
   }
-  while (offsets.size() % Tile::channel_rows != 0) offsets.push_back(0);
+  offsets.resize(static_cast<std::size_t>(plan.depth), 0);
   return offsets;
 }
 
@@ -122,27 +122,42 @@ bool reads_in_place(const ConvShape& shape) {
          shape.out_channels * static_cast<std::int64_t>(sizeof(T)) <= 2048;
 }
 
-// sums[channel_rows][Tile::width] += Σ_p x[pixel_p + depth_i] · grad[p][…]. `consecutive`: depth_i is
-// depth_0 + i, which takes one register for all of them. `fetches`: what comes next, too.
-template <typename Tile, bool consecutive, bool fetches, typename T = typename Tile::Element>
+// What a tile reads of x beside a pixel: row i at depths[i]. `consecutive`: at depths[0] + i, which takes one
+// register for all of them. `fetches`: the next block, too.
+enum class Reading { anywhere, consecutive, consecutive_and_fetches };
+
+// sums[rows][Tile::width] += Σ_p x[pixel_p + depth_i] · grad[p][…].
+template <typename Tile, int rows, Reading reading, typename T = typename Tile::Element>
 void add_outer_products(const T* x, const std::vector<std::int64_t>& pixels, const std::int64_t* depths,
                         Panel<T> grad, typename Fetched<T>::Lines ahead, T* sums) {
   const auto row_of_sums = [=](int i) { return sums + i * Tile::width; };
-  typename Tile::template Sums<Tile::channel_rows> tile(/*add=*/true, row_of_sums);
-  const T* row[Tile::channel_rows];
+  typename Tile::template Sums<rows> tile(/*add=*/true, row_of_sums);
+  const T* row[rows];
 #pragma GCC unroll 16
-  for (int i = 0; i < Tile::channel_rows; ++i) row[i] = x + depths[i];
+  for (int i = 0; i < rows; ++i) row[i] = x + depths[i];
   for (std::size_t p = 0; p < pixels.size(); ++p) {
     const std::int64_t pixel = pixels[p];
     const T* first = row[0] + pixel;
-    tile.add_product([&](int i) { return consecutive ? first[i] : row[i][pixel]; },
+    tile.add_product([&](int i) { return reading == Reading::anywhere ? row[i][pixel] : first[i]; },
                      grad.first + static_cast<std::int64_t>(p) * grad.stride);
-    if constexpr (fetches) {
+    if constexpr (reading == Reading::consecutive_and_fetches) {
       __builtin_prefetch(ahead.first);
       ahead.first += ahead.stride;
     }
   }
   tile.store_to(row_of_sums);
+}
+
+template <typename Tile, int rows, typename T = typename Tile::Element>
+void add_tile(const T* x, const std::vector<std::int64_t>& pixels, const std::int64_t* depths, Panel<T> grad,
+              Fetched<T>& fetched, T* sums) {
+  if (depths[rows - 1] - depths[0] != rows - 1)
+    return add_outer_products<Tile, rows, Reading::anywhere>(x, pixels, depths, grad, {}, sums);
+  const auto ahead = fetched.next();
+  if (ahead.first != nullptr)
+    add_outer_products<Tile, rows, Reading::consecutive_and_fetches>(x, pixels, depths, grad, ahead, sums);
+  else
+    add_outer_products<Tile, rows, Reading::consecutive>(x, pixels, depths, grad, ahead, sums);
 }
 
 template <typename Tile, typename T = typename Tile::Element>
@@ -153,18 +168,15 @@ void add_block(const ConvShape& shape, const Plan& plan, const Task& task, const
   const bool in_place = reads_in_place<Tile>(shape);
   if (!in_place) pack_grad<Tile>(shape, task, grad, count, packed);
   Panel<T> panel_of_grad = in_place ? Panel<T>{grad, shape.out_channels} : Panel<T>{packed, Tile::width};
-  const bool consecutive = task.channels % Tile::channel_rows == 0;
+  constexpr int rows = Tile::channel_rows;
   for (std::int64_t panel = task.first_panel; panel < task.last_panel; ++panel) {
     T* to = sums + panel * plan.depth * Tile::width;
-    for (std::size_t k = 0; k < depths.size();
-         k += Tile::channel_rows, to += Tile::channel_rows * Tile::width) {
-      const auto ahead = fetched.next();
-      if (!consecutive)
-        add_outer_products<Tile, false, false>(copy, pixels, depths.data() + k, panel_of_grad, ahead, to);
-      else if (ahead.first != nullptr)
-        add_outer_products<Tile, true, true>(copy, pixels, depths.data() + k, panel_of_grad, ahead, to);
-      else
-        add_outer_products<Tile, true, false>(copy, pixels, depths.data() + k, panel_of_grad, ahead, to);
+    for (std::int64_t k = 0; k < plan.depth;) {
+      const bool whole = (plan.depth - k) % rows == 0;
+      (whole ? add_tile<Tile, rows, T> : add_tile<Tile, row_unit, T>)(copy, pixels, depths.data() + k,
+                                                                      panel_of_grad, fetched, to);
+      k += whole ? rows : row_unit;
+      to += (whole ? rows : row_unit) * Tile::width;
     }
     panel_of_grad.first += in_place ? Tile::width : count * Tile::width;
   }

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <numeric>
 
 #include "core/base/rounding.h"
 #include "core/cpu/conv_direct.h"
@@ -13,6 +14,7 @@ namespace lamina::cpu::grad_weight {
 
 inline constexpr std::int64_t block_pixels = 128;    // aimed at: 8 KiB of a panel of grad
 inline constexpr std::int64_t slice_channels = 128;  // at most
+inline constexpr int row_unit = 4;                   // of a tile where Tile::channel_rows leave a rest
 // Of a core's L2 cache, in CPUs with AVX-512 and in others.
 inline constexpr std::int64_t cache_bytes = (vector_registers == 32 ? 1024 : 512) * 1024;
 inline constexpr std::int64_t block_bytes = cache_bytes * 5 / 16;  // of the copy of x at most, and
@@ -61,13 +63,19 @@ void plan_blocks(const ConvShape& shape, Plan& plan) {
   plan.copy_height = copied_rows(shape, plan, plan.rows_at_once);
 }
 
+// The least number ≥ `depth` that tiles of Tile::channel_rows and of row_unit rows make up.
+template <typename Tile>
+constexpr std::int64_t whole_tiles(std::int64_t depth) {
+  return std::max<std::int64_t>(row_unit, round_up(depth, std::gcd(Tile::channel_rows, row_unit)));
+}
+
 template <typename Tile, typename T = typename Tile::Element>
 Plan make_plan(const ConvShape& shape) {
   const auto size = static_cast<std::int64_t>(sizeof(T));
   Plan plan;
   plan.slice = ceil_div(shape.in_channels, ceil_div(shape.in_channels, slice_channels));
   plan.slices = ceil_div(shape.in_channels, plan.slice);
-  plan.depth = round_up(shape.taps() * plan.slice, Tile::channel_rows);
+  plan.depth = whole_tiles<Tile>(shape.taps() * plan.slice);
   plan.panels = ceil_div(shape.out_channels, Tile::width);
   const std::int64_t panel_bytes = plan.depth * Tile::width * size;
   plan.group = std::clamp<std::int64_t>(group_bytes / panel_bytes, 1, group_panels);

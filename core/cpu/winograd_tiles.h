@@ -36,35 +36,47 @@ class TileGrid {
 };
 
 // Where the pixels of a tile's square of side × side lie, `outside` standing for those beyond the image's
-// edges.
+// edges. With few channels finding them takes as long as reading them: a register of addresses at a time.
 template <typename T, int side>
 class Pixels {
  public:
   Pixels(const Image& image, T* images, T* outside, std::int64_t padding)
-      : image_(image), images_(images), outside_(outside), padding_(padding) {}
+      : image_(image), images_(address(images)), outside_(address(outside)), padding_(padding) {}
 
   void locate(const TileGrid::Place& place) {
-    const std::int64_t first_row = place.row - padding_, first_column = place.column - padding_;
-    bool column_inside[side];
-    for (int s = 0; s < side; ++s)
-      column_inside[s] = first_column + s >= 0 && first_column + s < image_.columns;
-    std::int64_t line =
-        ((place.image * image_.rows + first_row) * image_.columns + first_column) * image_.channels;
+    const std::int64_t row = place.row - padding_, column = place.column - padding_;
+    const auto pixel = image_.channels * static_cast<std::int64_t>(sizeof(T));
+    Addresses inside[registers], offset[registers];  // masks; from the first pixel of a row
+    for (int v = 0; v < registers; ++v) {
+      const Addresses s = load(numbers + v * lanes<Address>);
+      inside[v] = (column + s >= 0) & (column + s < image_.columns);
+      offset[v] = s * pixel;
+    }
+    Address first = images_ + ((place.image * image_.rows + row) * image_.columns + column) * pixel;
 #pragma GCC unroll 6
-    for (int r = 0; r < side; ++r, line += image_.columns * image_.channels) {
-      const bool row_inside = first_row + r >= 0 && first_row + r < image_.rows;
-#pragma GCC unroll 6
-      for (int s = 0; s < side; ++s)
-        at_[r][s] = row_inside && column_inside[s] ? images_ + line + s * image_.channels : outside_;
+    for (int r = 0; r < side; ++r, first += image_.columns * pixel) {
+      const Address row_inside = row + r >= 0 && row + r < image_.rows ? -1 : 0;
+      for (int v = 0; v < registers; ++v) {
+        const Addresses at = ((first + offset[v] - outside_) & inside[v] & row_inside) + outside_;
+        store<Address>(at, reinterpret_cast<Address*>(at_[r] + v * lanes<Address>));
+      }
     }
   }
   T* at(int r, int s) const { return at_[r][s]; }
 
  private:
+  using Address = std::int64_t;
+  using Addresses = Vector<Address>;
+  static_assert(sizeof(T*) == sizeof(Address));
+  static Address address(T* pointer) { return reinterpret_cast<Address>(pointer); }
+
+  static constexpr int registers = static_cast<int>(ceil_div(side, lanes<Address>));
+  static constexpr Address numbers[8] = {0, 1, 2, 3, 4, 5, 6, 7};
+
   Image image_;
-  T *images_, *outside_;
+  Address images_, outside_;
   std::int64_t padding_;
-  T* at_[side][side];
+  T* at_[side][registers * lanes<Address>];
 };
 
 struct TileRange {
