@@ -17,7 +17,7 @@ namespace {
 using namespace winograd;
 
 constexpr std::int64_t most_slice = 128;   // input channels
-constexpr std::int64_t most_group = 128;   // output channels
+constexpr std::int64_t most_group = 64;    // output channels
 constexpr std::int64_t block_tiles = 64;   // that pass by at a time
 constexpr std::int64_t chunk_tiles = 64;   // at least: for fewer, Gᵀ S G would count
 constexpr std::int64_t target_tasks = 32;  // enough for load balance on many cores
