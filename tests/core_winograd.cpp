@@ -45,6 +45,16 @@ ConvShape shape_of(std::int64_t images, std::int64_t height, std::int64_t width,
           .padding = padding};
 }
 
+// Of stride 2 and padding 1.
+ConvShape strided(std::int64_t images, std::int64_t height, std::int64_t width, std::int64_t in,
+                  std::int64_t out) {
+  ConvShape shape = shape_of(images, height, width, in, out);
+  shape.stride = 2;
+  shape.out_height = (height + 1) / 2;
+  shape.out_width = (width + 1) / 2;
+  return shape;
+}
+
 template <typename T>
 using Values = std::vector<T>;
 
@@ -134,6 +144,11 @@ TEST_CASE("Winograd equals direct convolution in f64, with ragged edges and ever
         require_close<double>(shape_of(3, height, width, 16, 24, padding), 1e-13);
     }
   }
+  for (const std::int64_t height : {1, 2, 7, 8, 9, 16}) {
+    for (const std::int64_t width : {3, 8, 10, 17})
+      require_close<double>(strided(3, height, width, 16, 24), 1e-13);
+  }
+  require_close<double>(strided(70, 12, 12, 8, 8), 1e-13);
   require_close<double>(shape_of(1, 8, 8, 8, 136), 1e-13);   // groups of unequal tiles
   require_close<double>(shape_of(70, 12, 12, 8, 8), 1e-13);  // many chunks
 }
@@ -148,6 +163,10 @@ TEST_CASE("Winograd in f32 stays within 1e-5 of direct f64 convolution on ResNet
   require_close<float>(shape_of(2, 16, 16, 128, 128), 1e-5);
   require_close<float>(shape_of(4, 8, 8, 256, 256), 1e-5);
   require_close<float>(shape_of(8, 4, 4, 512, 512), 1e-5);
+  require_close<float>(strided(8, 32, 32, 16, 32), 1e-5);
+  require_close<float>(strided(2, 32, 32, 64, 128), 1e-5);
+  require_close<float>(strided(8, 8, 8, 256, 512), 1e-5);
+  require_close<float>(strided(2, 14, 14, 512, 512), 1e-5);
   require_close<float>(shape_of(1, 14, 14, 256, 256), 1e-5);  // ImageNet's sizes
   require_close<float>(shape_of(2, 7, 7, 512, 512), 1e-5);
 }
@@ -155,15 +174,17 @@ TEST_CASE("Winograd in f32 stays within 1e-5 of direct f64 convolution on ResNet
 TEST_CASE("Winograd gives the same bits for any number of threads: " LAMINA_SET) {
   if (!runs_here()) return;
   const int before = threads();
-  const Problem problem(shape_of(9, 13, 10, 48, 80));
-  set_threads(1);
-  const Results<float> one = winograd<float>(problem);
-  for (const int count : {2, 3, 8}) {
-    set_threads(count);
-    const Results<float> many = winograd<float>(problem);
-    CHECK(many.y == one.y);
-    CHECK(many.grad_x == one.grad_x);
-    CHECK(many.grad_weight == one.grad_weight);
+  for (const ConvShape& shape : {shape_of(9, 13, 10, 48, 80), strided(9, 13, 10, 48, 80)}) {
+    const Problem problem(shape);
+    set_threads(1);
+    const Results<float> one = winograd<float>(problem);
+    for (const int count : {2, 3, 8}) {
+      set_threads(count);
+      const Results<float> many = winograd<float>(problem);
+      CHECK(many.y == one.y);
+      CHECK(many.grad_x == one.grad_x);
+      CHECK(many.grad_weight == one.grad_weight);
+    }
   }
   set_threads(before);
 }
@@ -196,7 +217,7 @@ TEST_CASE("An image has the same bits whether its tiles or the weights are more:
 }
 
 TEST_CASE(
-    "Winograd is chosen for 3x3 kernels at stride 1 in whole panels of channels, where it saves "
+    "Winograd is chosen for 3x3 kernels at strides 1 and 2 in whole panels of channels, where it saves "
     "products: " LAMINA_SET) {
   if (!runs_here()) return;
   CHECK(cpu::winograd_suits<float>(shape_of(128, 32, 32, 16, 16)));
@@ -204,9 +225,16 @@ TEST_CASE(
   CHECK_FALSE(cpu::winograd_suits<float>(shape_of(128, 32, 32, 3, 64)));   // the stem
   CHECK_FALSE(cpu::winograd_suits<float>(shape_of(128, 32, 32, 12, 16)));  // parts of panels
   CHECK_FALSE(cpu::winograd_suits<float>(shape_of(128, 2, 2, 512, 512)));  // one tile is mostly padding
-  ConvShape strided = shape_of(128, 32, 32, 64, 64);
-  strided.stride = 2;
-  CHECK_FALSE(cpu::winograd_suits<float>(strided));
+  CHECK(cpu::winograd_suits<float>(strided(128, 32, 32, 64, 128)));
+  CHECK(cpu::winograd_suits<float>(strided(128, 8, 8, 256, 512)));
+  CHECK_FALSE(cpu::winograd_suits<float>(strided(128, 4, 4, 512, 512)));  // one tile is mostly padding
+  ConvShape unpadded = strided(128, 32, 32, 64, 64);
+  unpadded.padding = 0;
+  unpadded.out_height = unpadded.out_width = 15;
+  CHECK_FALSE(cpu::winograd_suits<float>(unpadded));
+  ConvShape long_strides = strided(128, 32, 32, 64, 64);
+  long_strides.stride = 3;
+  CHECK_FALSE(cpu::winograd_suits<float>(long_strides));
   ConvShape wide = shape_of(128, 32, 32, 64, 64);
   wide.kernel_width = 5;
   CHECK_FALSE(cpu::winograd_suits<float>(wide));

@@ -78,15 +78,15 @@ void multiply_point(const Plan& plan, std::int64_t tiles, bool add, const T* gra
 }
 
 // kernels[o][…][c] = Gᵀ S G for a task's share of the channels, which begins at `kernels`.
-template <typename T>
+template <typename Algorithm, typename T>
 void transform_sums(const ConvShape& shape, const Plan& plan, const T* sums, std::int64_t sum_plane,
                     T* kernels) {
   for (std::int64_t o = 0; o < plan.group; ++o) {
     for (std::int64_t c = 0; c < plan.slice; c += lanes<T>) {
       const T* s = sums + o * plan.slice + c;
       T* to = kernels + o * shape.taps() * shape.in_channels + c;
-      transform<Gt, T>(
-          [&](int r, int q) { return load(s + (r * patch + q) * sum_plane); },
+      transform<Algorithm::template Gt, T>(
+          [&](int r, int q) { return load(s + (r * Algorithm::kernels + q) * sum_plane); },
           [&](int r, int q, Vector<T> value) { store<T>(value, to + (r * kernel + q) * shape.in_channels); });
     }
   }
@@ -104,11 +104,11 @@ void add_chunks(const T* chunks, std::int64_t count, std::int64_t size, T* total
   });
 }
 
-template <typename Tile, typename T = typename Tile::Element>
+template <typename Algorithm, typename Tile, typename T = typename Tile::Element>
 void grad_weight_by(const ConvShape& shape, const T* grad, const T* x, T* grad_weight, Allocator& allocator) {
   const Image from{shape.in_height, shape.in_width, shape.in_channels};
   const Image to{shape.out_height, shape.out_width, shape.out_channels};
-  const TileGrid grid(shape.images, to);
+  const TileGrid grid(shape.images, to, Algorithm::tile);
   const Plan plan = make_plan<Tile>(shape, grid.tiles());
   const std::int64_t weights = shape.out_channels * shape.taps() * shape.in_channels;
   const Scratch<T> chunks(allocator, plan.chunks > 1 ? plan.chunks * weights : 0);
@@ -122,12 +122,12 @@ void grad_weight_by(const ConvShape& shape, const T* grad, const T* x, T* grad_w
     Scratch<T> patches, grads, sums;
   };
   const auto workspace = [&] {
-    return Workspace{.patches = {allocator, points * patch_plane},
-                     .grads = {allocator, points * grad_plane},
-                     .sums = {allocator, points * sum_plane}};
+    return Workspace{.patches = {allocator, all_points<Algorithm> * patch_plane},
+                     .grads = {allocator, all_points<Algorithm> * grad_plane},
+                     .sums = {allocator, all_kernels<Algorithm> * sum_plane}};
   };
-  const Pixels<const T, patch> x_patches(from, x, zeros.data(), shape.padding);
-  const Pixels<const T, tile> grad_tiles(to, grad, zeros.data(), 0);
+  const Pixels<const T, Algorithm::patch> x_patches(from, x, zeros.data(), shape.padding);
+  const Pixels<const T, Algorithm::tile> grad_tiles(to, grad, zeros.data(), 0);
   const auto add_share = [&](std::int64_t task, std::int64_t, const Workspace& work) {
     const auto& [patches, grads, sums] = work;
     const std::int64_t chunk = task / (plan.slices * plan.groups);
@@ -137,17 +137,21 @@ void grad_weight_by(const ConvShape& shape, const T* grad, const T* x, T* grad_w
     for (std::int64_t first = begin; first < end; first += block_tiles) {
       const std::int64_t tiles = std::min(block_tiles, end - first);
       const TileRange range{first, first + tiles};
-      transform_tiles<Bt>(grid, range, x_patches, first_in, plan.slice, patches.data(), patch_plane);
-      transform_tiles<A>(grid, range, grad_tiles, first_out, plan.group, grads.data(), grad_plane);
-      for (int point = 0; point < points; ++point) {
-        multiply_point<Tile>(plan, tiles, first > begin, grads.data() + point * grad_plane,
-                             patches.data() + point * patch_plane, sums.data() + point * sum_plane);
+      transform_tiles<Algorithm::template Bt>(grid, Algorithm::source_step, range, x_patches, first_in,
+                                              plan.slice, patches.data(), patch_plane);
+      transform_tiles<Algorithm::template A>(grid, Algorithm::tile, range, grad_tiles, first_out, plan.group,
+                                             grads.data(), grad_plane);
+      for (int point = 0; point < all_points<Algorithm>; ++point) {
+        const bool add = first > begin || !is_first_of_kernel<Algorithm>(point);
+        multiply_point<Tile>(plan, tiles, add, grads.data() + point * grad_plane,
+                             patches.data() + point * patch_plane,
+                             sums.data() + kernel_of<Algorithm>(point) * sum_plane);
       }
     }
 
     T* out = plan.chunks > 1 ? chunks.data() + chunk * weights : grad_weight;
-    transform_sums(shape, plan, sums.data(), sum_plane,
-                   out + first_out * shape.taps() * shape.in_channels + first_in);
+    transform_sums<Algorithm>(shape, plan, sums.data(), sum_plane,
+                              out + first_out * shape.taps() * shape.in_channels + first_in);
   };
   parallel_for(plan.chunks * plan.slices * plan.groups, 1, workspace, add_share);
 
@@ -160,7 +164,9 @@ template <typename T>
 void conv_winograd_grad_weight(const ConvShape& shape, const T* grad, const T* x, T* grad_weight,
                                Allocator& allocator) {
   with_tile_for<T>(shape.in_channels, [&](auto tile) {
-    grad_weight_by<decltype(tile)>(shape, grad, x, grad_weight, allocator);
+    using Tile = decltype(tile);
+    const auto kernel = shape.stride == 1 ? grad_weight_by<Unit, Tile> : grad_weight_by<Strided, Tile>;
+    kernel(shape, grad, x, grad_weight, allocator);
   });
 }
 

@@ -7,9 +7,28 @@
 
 #include "core/base/rounding.h"
 #include "core/cpu/micro_kernel.h"
+#include "core/cpu/winograd_strided.h"
 #include "core/cpu/winograd_transforms.h"
 
 namespace lamina::cpu::winograd {
+
+// Of both sides together.
+template <typename Algorithm>
+inline constexpr int all_points = Algorithm::points* Algorithm::points;
+template <typename Algorithm>
+inline constexpr int all_kernels = Algorithm::kernels* Algorithm::kernels;
+
+template <typename Algorithm>
+constexpr int kernel_of(int point) {
+  return Algorithm::kernel_of(point / Algorithm::points) * Algorithm::kernels +
+         Algorithm::kernel_of(point % Algorithm::points);
+}
+
+// Whether no point before it has the same transformed weights.
+template <typename Algorithm>
+constexpr bool is_first_of_kernel(int point) {
+  return point / Algorithm::points < Algorithm::kernels && point % Algorithm::points < Algorithm::kernels;
+}
 
 struct Image {
   std::int64_t rows = 0, columns = 0, channels = 0;
@@ -18,7 +37,7 @@ struct Image {
 // Images cut into tiles, the last row and column of which may reach over the edge.
 class TileGrid {
  public:
-  TileGrid(std::int64_t images, const Image& image)
+  TileGrid(std::int64_t images, const Image& image, int tile)
       : rows_(ceil_div(image.rows, tile)),
         columns_(ceil_div(image.columns, tile)),
         tiles_(images * rows_ * columns_) {}
@@ -26,8 +45,9 @@ class TileGrid {
   struct Place {
     std::int64_t image, row, column;  // of its first pixel
   };
-  Place at(std::int64_t index) const {
-    return {index / columns_ / rows_, index / columns_ % rows_ * tile, index % columns_ * tile};
+  // `step`: pixels from a tile to the next, of these images or of those that they are computed from.
+  Place at(std::int64_t index, int step) const {
+    return {index / columns_ / rows_, index / columns_ % rows_ * step, index % columns_ * step};
   }
   std::int64_t tiles() const { return tiles_; }
 
@@ -53,7 +73,7 @@ class Pixels {
       offset[v] = s * pixel;
     }
     Address first = images_ + ((place.image * image_.rows + row) * image_.columns + column) * pixel;
-#pragma GCC unroll 6
+#pragma GCC unroll 9
     for (int r = 0; r < side; ++r, first += image_.columns * pixel) {
       const Address row_inside = row + r >= 0 && row + r < image_.rows ? -1 : 0;
       for (int v = 0; v < registers; ++v) {
@@ -71,7 +91,7 @@ class Pixels {
   static Address address(T* pointer) { return reinterpret_cast<Address>(pointer); }
 
   static constexpr int registers = static_cast<int>(ceil_div(side, lanes<Address>));
-  static constexpr Address numbers[8] = {0, 1, 2, 3, 4, 5, 6, 7};
+  static constexpr Address numbers[] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
 
   Image image_;
   Address images_, outside_;
@@ -87,14 +107,14 @@ struct TileRange {
 // the first. While one is transformed the next is fetched: its rows lie too far apart for the hardware to
 // foresee.
 template <template <typename> typename M, typename T, int side>
-void transform_tiles(const TileGrid& grid, TileRange tiles, const Pixels<const T, side>& pixels,
+void transform_tiles(const TileGrid& grid, int step, TileRange tiles, const Pixels<const T, side>& pixels,
                      std::int64_t first, std::int64_t channels, T* to, std::int64_t plane) {
   Pixels<const T, side> both[] = {pixels, pixels};
-  both[tiles.begin % 2].locate(grid.at(tiles.begin));
+  both[tiles.begin % 2].locate(grid.at(tiles.begin, step));
   for (std::int64_t t = tiles.begin; t < tiles.end; ++t, to += channels) {
     const Pixels<const T, side>& here = both[t % 2];
     Pixels<const T, side>& next = both[(t + 1) % 2];
-    next.locate(grid.at(std::min(t + 1, grid.tiles() - 1)));
+    next.locate(grid.at(std::min(t + 1, grid.tiles() - 1), step));
     for (std::int64_t c = 0; c < channels; c += lanes<T>) {
       T* column = to + c;
       transform<M, T>(
@@ -103,7 +123,7 @@ void transform_tiles(const TileGrid& grid, TileRange tiles, const Pixels<const T
             return load(here.at(r, s) + first + c);
           },
           [column, plane](int r, int s, Vector<T> value) {
-            store<T>(value, column + (r * patch + s) * plane);
+            store<T>(value, column + (r * M<T>::to + s) * plane);
           });
     }
   }

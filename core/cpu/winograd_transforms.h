@@ -21,12 +21,9 @@
 
 namespace lamina::cpu::winograd {
 
-inline constexpr int tile = 4;     // results along a side
-inline constexpr int kernel = 3;   // weights along a side
-inline constexpr int patch = 6;    // source pixels along a side: tile + kernel − 1
-inline constexpr int points = 36;  // products a channel pair: patch²
+inline constexpr int kernel = 3;  // weights along a side
 
-// The points and the entries of the matrices.
+// Stride 1. The points and the entries of the matrices.
 template <typename T>
 struct Points {
   static constexpr T a = T(0.75), a2 = a * a, a3 = a2 * a;
@@ -39,7 +36,7 @@ struct Points {
 template <typename T>
 struct Bt {
   using P = Points<T>;
-  static constexpr int from = patch, to = patch;
+  static constexpr int from = 6, to = 6;
   static void apply(const Vector<T>* d, Vector<T>* out) {
     const Vector<T> even_a = d[4] - P::b2 * d[2], odd_a = d[3] - P::b2 * d[1];
     const Vector<T> even_b = d[4] - P::a2 * d[2], odd_b = d[3] - P::a2 * d[1];
@@ -55,7 +52,7 @@ struct Bt {
 template <typename T>
 struct G {
   using P = Points<T>;
-  static constexpr int from = kernel, to = patch;
+  static constexpr int from = kernel, to = 6;
   static void apply(const Vector<T>* g, Vector<T>* out) {
     const Vector<T> even_a = (1 / P::n_a) * (g[0] + P::a2 * g[2]), odd_a = (1 / P::n_a) * P::a * g[1];
     const Vector<T> even_b = (1 / P::n_b) * (g[0] + P::b2 * g[2]), odd_b = (1 / P::n_b) * P::b * g[1];
@@ -71,7 +68,7 @@ struct G {
 template <typename T>
 struct Gt {
   using P = Points<T>;
-  static constexpr int from = patch, to = kernel;
+  static constexpr int from = 6, to = kernel;
   static void apply(const Vector<T>* s, Vector<T>* out) {
     const Vector<T> sum_a = (1 / P::n_a) * (s[1] + s[2]), difference_a = (1 / P::n_a) * (s[1] - s[2]);
     const Vector<T> sum_b = (1 / P::n_b) * (s[3] + s[4]), difference_b = (1 / P::n_b) * (s[3] - s[4]);
@@ -84,7 +81,7 @@ struct Gt {
 template <typename T>
 struct A {
   using P = Points<T>;
-  static constexpr int from = tile, to = patch;
+  static constexpr int from = 4, to = 6;
   static void apply(const Vector<T>* g, Vector<T>* out) {
     const Vector<T> even_a = g[0] + P::a2 * g[2], odd_a = g[1] + P::a2 * g[3];
     const Vector<T> even_b = g[0] + P::b2 * g[2], odd_b = g[1] + P::b2 * g[3];
@@ -100,7 +97,7 @@ struct A {
 template <typename T>
 struct At {
   using P = Points<T>;
-  static constexpr int from = patch, to = tile;
+  static constexpr int from = 6, to = 4;
   static void apply(const Vector<T>* m, Vector<T>* out) {
     const Vector<T> sum_a = m[1] + m[2], difference_a = m[1] - m[2];
     const Vector<T> sum_b = m[3] + m[4], difference_b = m[3] - m[4];
@@ -117,22 +114,42 @@ template <template <typename> typename M, typename T, typename Read, typename Wr
 [[gnu::always_inline]] inline void transform(const Read read, const Write write) {
   constexpr int from = M<T>::from, to = M<T>::to;
   Vector<T> half[to][from];
-#pragma GCC unroll 6
+#pragma GCC unroll 9
   for (int column = 0; column < from; ++column) {
     Vector<T> in[from], out[to];
-#pragma GCC unroll 6
+#pragma GCC unroll 9
     for (int row = 0; row < from; ++row) in[row] = read(row, column);
     M<T>::apply(in, out);
-#pragma GCC unroll 6
+#pragma GCC unroll 9
     for (int row = 0; row < to; ++row) half[row][column] = out[row];
   }
-#pragma GCC unroll 6
+#pragma GCC unroll 9
   for (int row = 0; row < to; ++row) {
     Vector<T> out[to];
     M<T>::apply(half[row], out);
-#pragma GCC unroll 6
+#pragma GCC unroll 9
     for (int column = 0; column < to; ++column) write(row, column, out[column]);
   }
 }
+
+// How one direction of a convolution is computed: its matrices, and along a side
+struct Unit {
+  static constexpr int tile = 4;         // results
+  static constexpr int patch = 6;        // source pixels that they depend on
+  static constexpr int source_step = 4;  // source pixels from a tile's patch to the next one's
+  static constexpr int points = 6;       // products a channel pair
+  static constexpr int kernels = 6;      // transformed weights, of which
+  static constexpr int kernel_of(int point) { return point; }  // is the point's
+  template <typename T>
+  using Bt = winograd::Bt<T>;
+  template <typename T>
+  using G = winograd::G<T>;
+  template <typename T>
+  using Gt = winograd::Gt<T>;
+  template <typename T>
+  using A = winograd::A<T>;
+  template <typename T>
+  using At = winograd::At<T>;
+};
 
 }  // namespace lamina::cpu::winograd
