@@ -33,8 +33,7 @@ class Worker {
 
   void offer(const std::function<void()>& work) {
     work_ = &work;
-    state_.store(State::offered, std::memory_order_release);
-    state_.notify_all();
+    become(State::offered);
   }
 
   // Takes the work back, or waits until it is done.
@@ -46,6 +45,13 @@ class Worker {
 
  private:
   enum class State { idle, offered, running };
+
+  // Sequentially consistent: notify_all() of libstdc++ first looks whether anybody waits, and a weaker store
+  // may become visible only after that look, to a thread that fell asleep in between and is never woken.
+  void become(State state) {
+    state_.store(state, std::memory_order_seq_cst);
+    state_.notify_all();
+  }
 
   // Until the state is no longer `old`: awake for a moment, letting others go first, then asleep.
   void wait_while(State old) {
@@ -64,8 +70,7 @@ class Worker {
       State expected = State::offered;
       if (!state_.compare_exchange_strong(expected, State::running, std::memory_order_acq_rel)) continue;
       (*work_)();
-      state_.store(State::idle, std::memory_order_release);
-      state_.notify_all();
+      become(State::idle);
     }
   }
 

@@ -222,6 +222,7 @@ TEST_CASE("convolution kernels give the same bits for 1, 2 and 4 threads", "[con
 
 TEST_CASE("results that go past the caches have the bits of those that stay in them", "[conv]") {
   const auto p = GENERATE(Problem{160, 30, 29, 16, 16, 3, 3, {.stride = 1, .padding = 1}},  // ragged tiles
+                          Problem{200, 30, 29, 16, 64, 3, 3, {.stride = 2, .padding = 1}},  // the same
                           Problem{40, 32, 32, 16, 80, 1, 1, {}},
                           Problem{40, 32, 32, 16, 56, 1, 1, {}},  // a ragged last panel
                           Problem{40, 32, 32, 64, 16, 1, 1, {.stride = 2}},
@@ -241,6 +242,7 @@ TEST_CASE("results that go past the caches have the bits of those that stay in t
     const std::vector<Tensor> piece = run_kernels(part, some);
     CHECK(same_bits(piece[0], whole[0].rows(i * part.images, part.images)));
     CHECK(same_bits(piece[1], whole[1].rows(i * part.images, part.images)));
+    CHECK(same_bits(piece[3], whole[3].rows(i * part.images, part.images)));
   }
 }
 

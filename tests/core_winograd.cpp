@@ -79,10 +79,10 @@ struct Problem {
 
 template <typename T>
 struct Results {
-  Values<T> y, grad_x, grad_weight;
+  Values<T> y, grad_x, grad_weight, sum;  // sum: grad_x added to x
 
   explicit Results(const Problem& p)
-      : y(poison(p.grad)), grad_x(poison(p.x)), grad_weight(poison(p.weight)) {}
+      : y(poison(p.grad)), grad_x(poison(p.x)), grad_weight(poison(p.weight)), sum(p.x.begin(), p.x.end()) {}
   static Values<T> poison(const Values<double>& like) {
     return Values<T>(like.size(), std::numeric_limits<T>::quiet_NaN());
   }
@@ -96,6 +96,7 @@ Results<T> winograd(const Problem& p) {
   Results<T> results(p);
   cpu::conv_winograd(p.shape, x.data(), weight.data(), results.y.data(), allocator);
   cpu::conv_winograd_grad_input(p.shape, grad.data(), weight.data(), results.grad_x.data(), false, allocator);
+  cpu::conv_winograd_grad_input(p.shape, grad.data(), weight.data(), results.sum.data(), true, allocator);
   cpu::conv_winograd_grad_weight(p.shape, grad.data(), x.data(), results.grad_weight.data(), allocator);
   return results;
 }
@@ -106,6 +107,7 @@ Results<double> direct(const Problem& p) {
   cpu::conv_direct(p.shape, p.x.data(), p.weight.data(), results.y.data(), allocator);
   cpu::conv_direct_grad_input(p.shape, p.grad.data(), p.weight.data(), results.grad_x.data(), false,
                               allocator);
+  cpu::conv_direct_grad_input(p.shape, p.grad.data(), p.weight.data(), results.sum.data(), true, allocator);
   cpu::conv_direct_grad_weight(p.shape, p.grad.data(), p.x.data(), results.grad_weight.data(), allocator);
   return results;
 }
@@ -130,6 +132,7 @@ void require_close(const ConvShape& shape, double bound) {
   const Results<T> computed = winograd<T>(problem);
   CHECK(relative_error(computed.y, exact.y) <= bound);
   CHECK(relative_error(computed.grad_x, exact.grad_x) <= bound);
+  CHECK(relative_error(computed.sum, exact.sum) <= bound);
   CHECK(relative_error(computed.grad_weight, exact.grad_weight) <= bound);
 }
 

@@ -161,7 +161,8 @@ void convolve_by(const Gather& gather, const T* source, const T* weight, T* resu
   std::fill_n(zeros.data(), gather.source.channels, T(0));
   const std::vector<DepthBlock> depths = depth_blocks(taps, gather.source.channels);
 
-  const bool streamed = !gather.add && depths.size() == 1 && streams_results(gather, result);
+  const bool streamed = !gather.add && depths.size() == 1 && Tile::width * sizeof(T) % 64 == 0 &&
+                        streams_results(gather, result);
 
   // Where pixels are few, tasks are parts of the panels, too.
   const std::int64_t pixels = gather.images * gather.rows * gather.columns;
@@ -208,7 +209,7 @@ void clear(const Gather& gather, T* result) {
       else
         std::fill_n(pixel, channels, T(0));
     }
-    finish_streaming();
+    if (streamed) finish_streaming();
   });
 }
 

@@ -37,11 +37,18 @@ inline void finish_streaming() {
 #endif
 }
 
-// Whether results of this size, written in whole runs of so many elements, are to be streamed.
+// Whether results of this size, written in whole runs of so many elements, are to be streamed: in whole lines
+// of the cache, or each would go to memory twice.
 template <typename T>
-inline bool is_streamed(const T* results, std::int64_t elements, std::int64_t run) {
-  return elements * static_cast<std::int64_t>(sizeof(T)) >= least_streamed_bytes && run % lanes<T> == 0 &&
-         reinterpret_cast<std::uintptr_t>(results) % vector_bytes == 0;
+inline bool is_streamed([[maybe_unused]] const T* results, [[maybe_unused]] std::int64_t elements,
+                        [[maybe_unused]] std::int64_t run) {
+#if defined(__SSE2__)
+  constexpr std::int64_t size = sizeof(T), line = 64;
+  return elements * size >= least_streamed_bytes && run * size % line == 0 &&
+         reinterpret_cast<std::uintptr_t>(results) % line == 0;
+#else
+  return false;
+#endif
 }
 
 // `count` is a multiple of the lanes.

@@ -3,9 +3,9 @@
 //   V[ξ][tile][source channel] = Bᵀ d B of the tiles' patches,
 //   M[ξ][tile][result channel] = V[ξ] · U[ξ] for each of the points ξ: small matrix products,
 //   result = Aᵀ M A.
-// The smaller of U and V is made once per call, the other and M piece by piece in each thread's own working
-// memory. Grad-input is the convolution of grad with the kernels turned by 180 degrees and the channels'
-// roles swapped; at stride 2 it has matrices of its own.
+// U, or V where there are fewer tiles than result channels, is made once per call, the other and M piece by
+// piece in each thread's own working memory. Grad-input is the convolution of grad with the kernels turned by
+// 180 degrees and the channels' roles swapped; at stride 2 it has matrices of its own.
 #include "core/cpu/winograd.h"
 
 #include <algorithm>
@@ -108,7 +108,7 @@ std::int64_t block_tiles(std::int64_t tiles) {
   for (std::int64_t block = most; block >= least_block_tiles; block -= Tile::rows) {
     const std::int64_t whole = tiles / block, rest = round_up(tiles % block, Tile::rows);
     const std::int64_t busiest = whole / threads() * block + (whole % threads() > 0 ? block : rest);
-    if (busiest < fewest) best = block, fewest = busiest;
+    if (busiest + busiest / 32 < fewest) best = block, fewest = busiest;  // or U would be read more often
   }
   return best;
 }
@@ -259,10 +259,10 @@ bool winograd_suits(const ConvShape& shape) {
   if (!strided && (shape.stride != 1 || shape.padding >= kernel)) return false;
   const std::int64_t in = shape.in_channels, out = shape.out_channels;
   if (!fills_panels<T>(in) || !fills_panels<T>(out)) return false;
-  constexpr int tile = Unit::tile;
+  constexpr int tile = UnitStride::tile;
   static_assert(Strided::tile == tile);
   const std::int64_t tiles = ceil_div(shape.out_height, tile) * ceil_div(shape.out_width, tile);
-  const std::int64_t points = strided ? all_points<Strided> : all_points<Unit>;
+  const std::int64_t points = strided ? all_points<Strided> : all_points<UnitStride>;
   return tiles * points * (in * out + 5 * (in + out)) <
          shape.out_height * shape.out_width * shape.taps() * in * out;
 }
@@ -276,7 +276,7 @@ void conv_winograd(const ConvShape& shape, const T* x, const T* weight, T* y, Al
                         .weight_tap_stride = shape.in_channels,
                         .weight_source_stride = 1,
                         .weight_result_stride = shape.taps() * shape.in_channels};
-  const auto convolution = shape.stride == 1 ? convolve<Unit, T> : convolve<Strided, T>;
+  const auto convolution = shape.stride == 1 ? convolve<UnitStride, T> : convolve<Strided, T>;
   convolution(problem, x, weight, y, allocator);
 }
 
@@ -293,7 +293,7 @@ void conv_winograd_grad_input(const ConvShape& shape, const T* grad, const T* we
                         .weight_result_stride = 1,
                         .turned = true,
                         .add = add};
-  const auto convolution = strided ? convolve<StridedGradInput, T> : convolve<Unit, T>;
+  const auto convolution = strided ? convolve<StridedGradInput, T> : convolve<UnitStride, T>;
   convolution(problem, grad, weight, grad_x, allocator);
 }
 

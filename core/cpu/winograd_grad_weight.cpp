@@ -165,8 +165,9 @@ void conv_winograd_grad_weight(const ConvShape& shape, const T* grad, const T* x
                                Allocator& allocator) {
   with_tile_for<T>(shape.in_channels, [&](auto tile) {
     using Tile = decltype(tile);
-    const auto kernel = shape.stride == 1 ? grad_weight_by<Unit, Tile> : grad_weight_by<Strided, Tile>;
-    kernel(shape, grad, x, grad_weight, allocator);
+    const auto grad_weight_of =
+        shape.stride == 1 ? grad_weight_by<UnitStride, Tile> : grad_weight_by<Strided, Tile>;
+    grad_weight_of(shape, grad, x, grad_weight, allocator);
   });
 }
 

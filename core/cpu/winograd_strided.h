@@ -3,9 +3,9 @@
 //   y_i = (g_0 x_{2i−1} + g_2 x_{2i+1}) + g_1 x_{2i}.
 // The bracket is a convolution of two weights, of which four results take five products by F(4, 2) of Lavin &
 // Gray (2016) instead of eight; the rest is four products as they are. So 9² = 81 products a channel pair
-// give 4×4 results instead of 144. Grad-input is alike: of its pixels every other one is a sum of two
-// products,
-//   x_{2j} = g_1 y_j,   x_{2j+1} = g_2 y_j + g_0 y_{j+1}.
+// give 4×4 results instead of 144. Grad-input is alike: every other
+// pixel of it is a sum of two products,
+//   grad_x_{2j} = g_1 grad_y_j,   grad_x_{2j+1} = g_2 grad_y_j + g_0 grad_y_{j+1}.
 //
 // F(4, 2) interpolates at 0, 1, −1, b and ∞ (Toom and Cook, as in winograd_transforms.h):
 //
@@ -67,7 +67,7 @@ struct TwoWeights {
   }
 };
 
-// The points 0 to 4 are those of F(4, 2), 5 to 8 the products with the middle weight.
+// Products 0 to 4 are those of F(4, 2), 5 to 8 those with the middle weight, which share its U.
 struct Strided {
   static constexpr int tile = 4, patch = 9, source_step = 8, points = 9, kernels = 6;
   static constexpr int kernel_of(int point) { return point < 5 ? point : 5; }

@@ -133,7 +133,7 @@ template <template <typename> typename M, typename T, typename Read, typename Wr
 }
 
 // How one direction of a convolution is computed: its matrices, and along a side
-struct Unit {
+struct UnitStride {
   static constexpr int tile = 4;         // results
   static constexpr int patch = 6;        // source pixels that they depend on
   static constexpr int source_step = 4;  // source pixels from a tile's patch to the next one's
