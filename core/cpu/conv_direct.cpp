@@ -161,7 +161,7 @@ void convolve_by(const Gather& gather, const T* source, const T* weight, T* resu
   std::fill_n(zeros.data(), gather.source.channels, T(0));
   const std::vector<DepthBlock> depths = depth_blocks(taps, gather.source.channels);
 
-  const bool streamed = !gather.add && depths.size() == 1 && Tile::width * sizeof(T) % 64 == 0 &&
+  const bool streamed = !gather.add && depths.size() == 1 && Tile::width * sizeof(T) % streamed_line == 0 &&
                         streams_results(gather, result);
 
   // Where pixels are few, tasks are parts of the panels, too.

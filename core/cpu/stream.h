@@ -15,6 +15,8 @@ namespace lamina::cpu {
 // Below it the next kernel would miss what it finds in the caches today. A quarter of a common L3 cache.
 inline constexpr std::int64_t least_streamed_bytes = 8 * 1024 * 1024;
 
+inline constexpr std::int64_t streamed_line = 64;  // bytes: of the cache, which go to memory together
+
 inline namespace LAMINA_VECTORS {
 
 // `to` is a multiple of vector_bytes. Others may read it after finish_streaming().
@@ -43,7 +45,7 @@ template <typename T>
 inline bool is_streamed([[maybe_unused]] const T* results, [[maybe_unused]] std::int64_t elements,
                         [[maybe_unused]] std::int64_t run) {
 #if defined(__SSE2__)
-  constexpr std::int64_t size = sizeof(T), line = 64;
+  constexpr std::int64_t size = sizeof(T), line = streamed_line;
   return elements * size >= least_streamed_bytes && run * size % line == 0 &&
          reinterpret_cast<std::uintptr_t>(results) % line == 0;
 #else

@@ -21,7 +21,8 @@ namespace {
 
 using namespace winograd;
 
-// Enough for a panel of U to be worth loading, and V and M stay in the caches.
+// Tiles of a block: enough for a panel of U to be worth loading, few enough for V and M to stay in the
+// caches.
 constexpr std::int64_t least_block_tiles = 24;
 template <typename Algorithm>
 constexpr std::int64_t most_block_tiles = all_points<Algorithm> == 36 ? 72 : 36;

@@ -1,5 +1,6 @@
 // Grad-weight, as the transposed formula of winograd_transforms.h:
 //   grad_weight[o, c] = Gᵀ S G,   S[ξ][o][c] = Σ_tiles (A grad Aᵀ)[ξ][tile][o] · (Bᵀ x B)[ξ][tile][c].
+// (At stride 2 some points ξ share their weights, and thus their S.)
 //
 // Tasks are (chunk of tiles) × (slice of input channels) × (group of output channels): wide enough that few
 // tiles are transformed more than once, yet S stays in the caches. The chunks, whose number depends only on
