@@ -195,6 +195,7 @@ TEST_CASE("convolution kernels: shapes at the edges of their blocking", "[conv]"
       Problem{2, 5, 5, 3, 5, 2, 2, {.stride = 5, .padding = 4}},       // taps that read only padding
       Problem{1, 2, 2, 3, 16, 7, 7, {.stride = 2, .padding = 3}},      // a kernel larger than the image
       Problem{3, 6, 6, 600, 17, 1, 1, {}},                             // channels cut into depth blocks
+      Problem{2, 6, 6, 600, 140, 1, 1, {}},                            // weights packed by groups of panels
       Problem{1, 7, 7, 512, 61, 3, 3, {.stride = 2, .padding = 1}},    // several depth blocks per tap
       Problem{2, 33, 40, 16, 16, 3, 3, {.stride = 1, .padding = 1}},   // many pixel blocks, a ragged last
       Problem{70, 4, 4, 16, 160, 3, 3, {.stride = 2, .padding = 1}});  // many images, several panel groups
@@ -203,15 +204,16 @@ TEST_CASE("convolution kernels: shapes at the edges of their blocking", "[conv]"
   check_against_sums<double>(random, p);
 }
 
-TEST_CASE("convolution kernels give the same bits for 1, 2 and 4 threads", "[conv]") {
+TEST_CASE("convolution kernels give the same bits for 1, 2, 4 and 8 threads", "[conv]") {
   std::mt19937 random(3);
   const int before = threads();
   for (const Problem& p : {Problem{21, 17, 15, 16, 40, 3, 3, {.stride = 1, .padding = 1}},
-                           Problem{13, 16, 16, 32, 64, 3, 3, {.stride = 2, .padding = 1}}}) {
+                           Problem{13, 16, 16, 32, 64, 3, 3, {.stride = 2, .padding = 1}},
+                           Problem{9, 5, 5, 200, 200, 1, 1, {}}}) {  // 13 panels, too few for 8 threads
     const Operands<float> in(random, p);
     set_threads(1);
     const std::vector<Tensor> alone = run_kernels(p, in);
-    for (const int count : {2, 4}) {
+    for (const int count : {2, 4, 8}) {
       set_threads(count);
       const std::vector<Tensor> together = run_kernels(p, in);
       for (std::size_t k = 0; k < alone.size(); ++k) CHECK(same_bits(alone[k], together[k]));

@@ -1,8 +1,9 @@
 // Forward and grad-input. Both are the sum of gather.h; a stride makes grad-input fall apart into stride² of
 // them, one per residue of the input's pixels.
 //
-// Blocking: weights are packed once per call into panels of a tile's width of result channels; a slice of a
-// panel (depth_block source values × width) stays in the L1 cache while a block of pixels passes by.
+// Blocking: weights are packed into panels of a tile's width of result channels, all of them first or, where
+// pixels are few, some by the thread that needs them; a slice of a panel (depth_block source values × width)
+// stays in the L1 cache while a block of pixels passes by.
 #include "core/cpu/conv_direct.h"
 
 #include <algorithm>
@@ -21,6 +22,8 @@ using namespace direct;
 
 constexpr std::int64_t target_tasks = 32;  // enough for load balance on many cores
 constexpr std::int64_t depth_block = 288;  // × a panel's width, 64 or 128 bytes: 18 or 36 KiB
+constexpr std::int64_t few_pixels = 2048;
+constexpr std::int64_t group_bytes = 256 * 1024;  // of weights that stay in a core's L2 cache
 
 // What one pass over a block of pixels covers of the sum over taps and source channels.
 struct DepthBlock {
@@ -108,7 +111,7 @@ void multiply_ragged_tile(const T* const* sources, const DepthBlock& depth, Resu
 template <typename Tile, typename T = typename Tile::Element>
 void multiply_block(const Gather& gather, const std::vector<DepthBlock>& depths, Range panels,
                     const T* packed, const PixelBlock<Tile>& block, bool streamed, NextLines<T> next) {
-  const auto taps = static_cast<std::int64_t>(gather.taps.size());
+  const std::int64_t taps = std::ssize(gather.taps);
   const std::int64_t tiles =
       std::ssize(depths) * (panels.end - panels.begin) * ceil_div(block.pixels, Tile::rows);
   const std::int64_t lines = ceil_div(next.count, tiles);
@@ -118,7 +121,8 @@ void multiply_block(const Gather& gather, const std::vector<DepthBlock>& depths,
     const std::int64_t first = depth.taps.begin * gather.source.channels + depth.channels.begin;
     for (std::int64_t panel = panels.begin; panel < panels.end; ++panel) {
       const std::int64_t k = panel * Tile::width;
-      const T* weight = packed + (k * taps * gather.source.channels) + first * Tile::width;
+      const T* weight =
+          packed + ((panel - panels.begin) * taps * gather.source.channels + first) * Tile::width;
       const std::int64_t width = gather.result.channels - k;
       for (std::int64_t place = 0; place < block.pixels; place += Tile::rows) {
         T* results[Tile::rows];
@@ -151,46 +155,70 @@ bool streams_results(const Gather& gather, const T* result) {
   return is_streamed(result, gather.images * to.rows * to.columns * to.channels, to.channels);
 }
 
+// How the work is cut into tasks: pixels and panels of weights of one. It may depend on the threads: every
+// result is summed for itself.
+struct Tasks {
+  std::int64_t share = 0, group = 0;
+  bool packing = false;  // Each packs its panels, which need not pass through memory.
+};
+
+template <typename Tile, typename T = typename Tile::Element>
+Tasks make_tasks(std::int64_t pixels, std::int64_t panels, std::int64_t panel_size) {
+  const std::int64_t panel_bytes = panel_size * static_cast<std::int64_t>(sizeof(T));
+  if (const std::int64_t most = panels / (2 * threads()); pixels <= few_pixels && most > 0) {
+    return {.share = pixels,
+            .group = std::clamp<std::int64_t>(group_bytes / panel_bytes, 1, most),
+            .packing = true};
+  }
+  constexpr std::int64_t at_once = block_pixels<Tile>;
+  const std::int64_t share = std::clamp<std::int64_t>(pixels / at_once / 64, 1, 16) * at_once;
+  // Where there are few shares, tasks are parts of the panels, too.
+  const std::int64_t groups = std::clamp<std::int64_t>(target_tasks / ceil_div(pixels, share), 1, panels);
+  return {.share = share, .group = ceil_div(panels, groups)};
+}
+
 template <typename Tile, typename T = typename Tile::Element>
 void convolve_by(const Gather& gather, const T* source, const T* weight, T* result, Allocator& allocator) {
   const auto taps = static_cast<std::int64_t>(gather.taps.size());
+  const std::int64_t pixels = gather.images * gather.rows * gather.columns;
   const std::int64_t panels = ceil_div(gather.result.channels, Tile::width);
-  const Scratch<T> packed(allocator, panels * taps * gather.source.channels * Tile::width);
-  pack_weights<Tile>(gather, weight, packed.data());
+  const std::int64_t panel_size = taps * gather.source.channels * Tile::width;
+  const Tasks tasks = make_tasks<Tile>(pixels, panels, panel_size);
+  const Scratch<T> all_weights(allocator, tasks.packing ? 0 : panels * panel_size);
+  if (!tasks.packing) pack_weights<Tile>(gather, {0, panels}, weight, all_weights.data());
   const Scratch<T> zeros(allocator, gather.source.channels);
   std::fill_n(zeros.data(), gather.source.channels, T(0));
   const std::vector<DepthBlock> depths = depth_blocks(taps, gather.source.channels);
 
   const bool streamed = !gather.add && depths.size() == 1 && Tile::width * sizeof(T) % streamed_line == 0 &&
                         streams_results(gather, result);
-
-  // Where pixels are few, tasks are parts of the panels, too.
-  const std::int64_t pixels = gather.images * gather.rows * gather.columns;
   constexpr std::int64_t at_once = block_pixels<Tile>;
-  const std::int64_t share = std::clamp<std::int64_t>(pixels / at_once / 64, 1, 16) * at_once;
-  const std::int64_t shares = ceil_div(pixels, share);
-  const std::int64_t group = ceil_div(panels, std::clamp<std::int64_t>(target_tasks / shares, 1, panels));
+  const std::int64_t shares = ceil_div(pixels, tasks.share);
   struct Workspace {
     Scratch<const T*> sources;
-    Scratch<T> unused;
+    Scratch<T> unused, weights;
   };
   const auto workspace = [&] {
-    return Workspace{.sources = {allocator, taps * at_once}, .unused = {allocator, gather.result.channels}};
+    return Workspace{.sources = {allocator, taps * at_once},
+                     .unused = {allocator, gather.result.channels},
+                     .weights = {allocator, tasks.packing ? tasks.group * panel_size : 0}};
   };
   const auto run = [&](std::int64_t task, std::int64_t, const Workspace& work) {
-    const Range some{task / shares * group, std::min((task / shares + 1) * group, panels)};
-    const std::int64_t end = std::min((task % shares + 1) * share, pixels);
+    const Range some{task / shares * tasks.group, std::min((task / shares + 1) * tasks.group, panels)};
+    const std::int64_t end = std::min((task % shares + 1) * tasks.share, pixels);
+    if (tasks.packing) pack_weights<Tile>(gather, some, weight, work.weights.data());
+    const T* const packed =
+        tasks.packing ? work.weights.data() : all_weights.data() + some.begin * panel_size;
     PixelBlock<Tile> block{.sources = work.sources.data(), .results = {}};
-    for (std::int64_t p = task % shares * share; p < end; p += at_once) {
+    for (std::int64_t p = task % shares * tasks.share; p < end; p += at_once) {
       locate_pixels<Tile>(gather, {p, std::min(end, p + at_once)}, source, zeros.data(), result,
                           work.unused.data(), block);
       const Range next{p + at_once, std::min(pixels, p + 2 * at_once)};
-      multiply_block<Tile>(gather, depths, some, packed.data(), block, streamed,
-                           source_of(gather, next, source));
+      multiply_block<Tile>(gather, depths, some, packed, block, streamed, source_of(gather, next, source));
     }
     if (streamed) finish_streaming();
   };
-  parallel_for(ceil_div(panels, group) * shares, 1, workspace, run);
+  parallel_for(ceil_div(panels, tasks.group) * shares, 1, workspace, run);
 }
 
 // Where nothing is gathered: a strided 1×1 kernel leaves out pixels.

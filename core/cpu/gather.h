@@ -40,38 +40,49 @@ struct Gather {
   std::vector<Tap> taps;
 };
 
-// packed[panel][tap][source channel][Tile::width]; result channels beyond the last have zero weights. Weights
-// are read as they lie: result channel by result channel, or all of some source channels.
+// A piece of a panel of weights: `count` source channels of a tap, from `channel` on.
+struct Piece {
+  std::int64_t panel = 0, tap = 0, channel = 0, count = 0;
+};
+
+// to[source channel][Tile::width]; result channels beyond the last have zero weights.
 template <typename Tile, typename T = typename Tile::Element>
-void pack_weights(const Gather& gather, const T* weight, T* packed) {
-  const std::int64_t channels = gather.source.channels,
-                     panels = ceil_div(gather.result.channels, Tile::width);
+void pack_piece(const Gather& gather, const Piece& piece, const T* weight, T* to) {
+  const std::int64_t k = piece.panel * Tile::width;
+  const std::int64_t width = std::min(Tile::width, gather.result.channels - k);
+  const T* from = weight + gather.taps[static_cast<std::size_t>(piece.tap)].weight +
+                  k * gather.weight_result_stride + piece.channel * gather.weight_source_stride;
+  if (width < Tile::width) std::fill_n(to, piece.count * Tile::width, T(0));
+  if (gather.weight_result_stride != 1)
+    return transpose(from, gather.weight_result_stride, width, piece.count, to, Tile::width);
+  for (std::int64_t i = 0; i < piece.count; ++i)
+    std::copy_n(from + i * gather.weight_source_stride, width, to + i * Tile::width);
+}
+
+// packed[panel][tap][source channel][Tile::width] of these panels. Weights are read as they lie: result
+// channel by result channel, or all of some source channels.
+template <typename Tile, typename T = typename Tile::Element>
+void pack_weights(const Gather& gather, Range panels, const T* weight, T* packed) {
+  const std::int64_t channels = gather.source.channels;
   const auto taps = static_cast<std::int64_t>(gather.taps.size());
   const bool results_lie_together = gather.weight_result_stride == 1;
-  const std::int64_t group = results_lie_together ? panels : 1;
+  const std::int64_t group = results_lie_together ? panels.end - panels.begin : 1;
   const std::int64_t chunk = results_lie_together ? std::min<std::int64_t>(channels, 16) : channels;
   const std::int64_t chunks = ceil_div(channels, chunk);
   const std::int64_t size = group * chunk * Tile::width;
   const std::int64_t at_once = std::max<std::int64_t>(1, 32768 / size);  // less is not worth waking a thread
-  const auto pack = [&](std::int64_t panel, std::int64_t t, std::int64_t c) {
-    const std::int64_t k = panel * Tile::width, count = std::min(chunk, channels - c);
-    const std::int64_t width = std::min(Tile::width, gather.result.channels - k);
-    const T* from = weight + gather.taps[static_cast<std::size_t>(t)].weight +
-                    k * gather.weight_result_stride + c * gather.weight_source_stride;
-    T* to = packed + ((panel * taps + t) * channels + c) * Tile::width;
-    if (width < Tile::width) std::fill_n(to, count * Tile::width, T(0));
-    if (!results_lie_together)
-      return transpose(from, gather.weight_result_stride, width, count, to, Tile::width);
-    for (std::int64_t i = 0; i < count; ++i)
-      std::copy_n(from + i * gather.weight_source_stride, width, to + i * Tile::width);
-  };
-  parallel_for(panels / group * taps * chunks, at_once, [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t i = begin; i < end; ++i) {
-      const std::int64_t first = i / chunks / taps * group;
-      for (std::int64_t panel = first; panel < first + group; ++panel)
-        pack(panel, i / chunks % taps, i % chunks * chunk);
+  const auto pack = [&](std::int64_t first, std::int64_t tap, std::int64_t channel) {
+    const std::int64_t count = std::min(chunk, channels - channel);
+    for (std::int64_t panel = first; panel < first + group; ++panel) {
+      T* const to = packed + (((panel - panels.begin) * taps + tap) * channels + channel) * Tile::width;
+      pack_piece<Tile>(gather, {panel, tap, channel, count}, weight, to);
     }
-  });
+  };
+  parallel_for((panels.end - panels.begin) / group * taps * chunks, at_once,
+               [&](std::int64_t begin, std::int64_t end) {
+                 for (std::int64_t i = begin; i < end; ++i)
+                   pack(panels.begin + i / chunks / taps * group, i / chunks % taps, i % chunks * chunk);
+               });
 }
 
 template <typename Tile>
