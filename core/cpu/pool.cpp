@@ -1,5 +1,6 @@
 // Max and average pooling over NHWC images, channels innermost.
 #include <algorithm>
+#include <vector>
 
 #include "core/cpu/cpu_backend.h"
 #include "core/math/pool.h"
@@ -109,17 +110,19 @@ void add_scaled(const T* x, T scale, std::int64_t channels, T* sum) {
 template <typename T, typename RowsOf, typename ColumnsOf>
 void sum_ranges(const Tensor& x, T share, const RowsOf& rows_of, const ColumnsOf& columns_of, Tensor& y) {
   const std::int64_t height = y.size(1), width = y.size(2), channels = y.size(3), line = x.size(2);
+  std::vector<math::Range> columns;
+  for (std::int64_t column = 0; column < width; ++column) columns.push_back(columns_of(column));
   parallel_for(y.size(0) * height, 1, [&](std::int64_t row, std::int64_t end) {
     for (; row < end; ++row) {
       const T* image = x.data<T>() + row / height * x.size(1) * line * channels;
       const math::Range rows = rows_of(row % height);
-      for (std::int64_t column = 0; column < width; ++column) {
-        const math::Range columns = columns_of(column);
-        T* to = y.data<T>() + (row * width + column) * channels;
-        std::fill_n(to, channels, T(0));
+      T* to = y.data<T>() + row * width * channels;
+      std::fill_n(to, width * channels, T(0));
+      for (const math::Range& some : columns) {
         for (std::int64_t h = rows.begin; h < rows.end; ++h)
-          for (std::int64_t w = columns.begin; w < columns.end; ++w)
+          for (std::int64_t w = some.begin; w < some.end; ++w)
             add_scaled(image + (h * line + w) * channels, share, channels, to);
+        to += channels;
       }
     }
   });
