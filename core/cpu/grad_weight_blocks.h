@@ -19,7 +19,7 @@ inline constexpr int row_unit = 4;                   // of a tile where Tile::ch
 inline constexpr std::int64_t cache_bytes = (vector_registers == 32 ? 1024 : 512) * 1024;
 inline constexpr std::int64_t block_bytes = cache_bytes * 5 / 16;  // of the copy of x at most, and
 inline constexpr std::int64_t group_bytes = cache_bytes * 7 / 16;  // of a task's sums
-inline constexpr std::int64_t group_panels = 8;                    // at most
+inline constexpr std::int64_t group_channels = 256;                // at most: x is copied once for each group
 inline constexpr std::int64_t pixels_ahead = 8;   // of the one being packed: grad comes from memory
 inline constexpr std::int64_t target_tasks = 32;  // enough for load balance on many cores
 inline constexpr std::int64_t chunks_bytes = 32 * 1024 * 1024;  // of all chunks' sums at most
@@ -78,7 +78,8 @@ Plan make_plan(const ConvShape& shape) {
   plan.depth = whole_tiles<Tile>(shape.taps() * plan.slice);
   plan.panels = ceil_div(shape.out_channels, Tile::width);
   const std::int64_t panel_bytes = plan.depth * Tile::width * size;
-  plan.group = std::clamp<std::int64_t>(group_bytes / panel_bytes, 1, group_panels);
+  constexpr std::int64_t most_panels = group_channels / Tile::width;
+  plan.group = std::clamp<std::int64_t>(group_bytes / panel_bytes, 1, most_panels);
   plan.groups = ceil_div(plan.panels, plan.group);
   plan.chunk_size = plan.slices * plan.panels * plan.depth * Tile::width;
   const std::int64_t wanted = target_tasks / (plan.slices * plan.groups);
