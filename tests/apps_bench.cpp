@@ -106,7 +106,10 @@ TEST_CASE("bench ops lists the kernels of the model, each shape once") {
   CHECK(conv["stride"] == 1);
   CHECK(conv["padding"] == 1);
   CHECK(close(number(conv, "gflops"), 2e-6 * 4 * 8 * 8 * 16 * 9 * 16 / number(conv, "median_ms")));
-  CHECK(find_op(ops, "conv2d_grad_input", "4x8x8x16 -> 32, 3x3 / 2")["stride"] == 2);
+  // Blocks begin with a convolution that adds the gradient of its input to the shortcut's.
+  CHECK(find_op(ops, "conv2d_grad_input", "4x8x8x16 -> 16, 3x3")["count"] == 1);
+  CHECK(find_op(ops, "conv2d_add_grad_input", "4x8x8x16 -> 16, 3x3")["count"] == 1);
+  CHECK(find_op(ops, "conv2d_add_grad_input", "4x8x8x16 -> 32, 3x3 / 2")["stride"] == 2);
   CHECK(find_op(ops, "conv2d_grad_weight", "4x8x8x3 -> 16, 3x3")["count"] == 1);
   CHECK(find_op(ops, "crop_images", "4x8x8x3")["count"] == 1);
   CHECK(find_op(ops, "batch_norm", "4x8x8x16, relu")["count"] == 2);

@@ -43,7 +43,7 @@ KernelCall matmul_kernel(const Shape& a, const Shape& b, const MatmulOptions& o,
 
 }  // namespace
 
-KernelCalls conv_kernels(const ConvShapes& shapes, bool grad_input, Device device) {
+KernelCalls conv_kernels(const ConvShapes& shapes, GradInput grad_input, Device device) {
   const Shape x = shapes.x, weight = shapes.weight, y = shapes.y;
   const Conv2dOptions o = shapes.options;
   const Workbench on(device);
@@ -64,11 +64,13 @@ KernelCalls conv_kernels(const ConvShapes& shapes, bool grad_input, Device devic
       on.backend->conv2d_grad_weight(grad, in, o, out);
     };
   };
-  if (!grad_input) return {forward, of_weight};
-  of_input.name = "conv2d_grad_input";
-  of_input.prepare = [x, weight, y, o, on] {
-    return [=, grad = on.random(y), w = on.random(weight), out = on.empty(x)]() mutable {
-      on.backend->conv2d_grad_input(grad, w, o, out);
+  if (grad_input == GradInput::none) return {forward, of_weight};
+  const bool added = grad_input == GradInput::added;
+  const auto kernel = added ? &Backend::conv2d_add_grad_input : &Backend::conv2d_grad_input;
+  of_input.name = added ? "conv2d_add_grad_input" : "conv2d_grad_input";
+  of_input.prepare = [x, weight, y, o, on, kernel] {
+    return [=, grad = on.random(y), w = on.random(weight), out = on.random(x)]() mutable {
+      (on.backend->*kernel)(grad, w, o, out);
     };
   };
   return {forward, of_input, of_weight};
@@ -207,19 +209,6 @@ KernelCall crop_kernel(const Shape& batch, Device device) {
             on.backend->fill(images, 127);
             return [=, out = on.empty(batch)]() mutable {
               on.backend->crop_images(images, crops, mean, std, out);
-            };
-          }};
-}
-
-KernelCall add_kernel(const Shape& shape, Device device) {
-  const Workbench on(device);
-  return {.name = "binary",
-          .shape = text_of(shape) + ", a + b",
-          .details = {{"x", shape}},
-          .bytes = bytes_of(shape, 3),
-          .prepare = [=] {
-            return [=, a = on.random(shape), b = on.random(shape), out = on.empty(shape)]() mutable {
-              on.backend->binary(math::Add{}, a, b, out);
             };
           }};
 }

@@ -31,14 +31,15 @@ struct ConvShapes {
   Shape x, weight, y;
   Conv2dOptions options;
 };
-KernelCalls conv_kernels(const ConvShapes& shapes, bool grad_input, Device device);
+// Of images no gradient is needed; that of a block's input is added to the shortcut's.
+enum class GradInput { none, stored, added };
+KernelCalls conv_kernels(const ConvShapes& shapes, GradInput grad_input, Device device);
 KernelCalls batch_norm_kernels(const Shape& x, Fused fused, Device device);
 KernelCalls max_pool_kernels(const Shape& x, const Shape& y, const Pool2dOptions& options, Device device);
 KernelCalls average_pool_kernels(const Shape& x, Device device);
 KernelCalls linear_kernels(const Shape& x, const Shape& weight, Device device);
 KernelCalls cross_entropy_kernels(std::int64_t batch, int classes, Device device);
 KernelCall crop_kernel(const Shape& batch, Device device);        // standard augmentation of a batch
-KernelCall add_kernel(const Shape& shape, Device device);         // a + b
 KernelCall accumulate_kernel(const Shape& shape, Device device);  // b += a
 
 }  // namespace lamina::app

@@ -3,6 +3,7 @@
 #include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "apps/bench/bench.h"
 #include "apps/bench/kernels.h"
@@ -26,20 +27,26 @@ bool is_a(const Module& module) {
   return dynamic_cast<const Layer*>(&module) != nullptr;
 }
 
-using FusedNorms = std::map<const Module*, Fused>;
+// What layers are fused with.
+struct Fusion {
+  std::map<const Module*, Fused> norms;
+  std::set<const Module*> adding;  // convolutions that add the gradient of their input to another
+};
 
 // Blocks and the stem end each norm in a ReLU, and a block adds its shortcut in the last; a norm within a
-// shortcut is plain.
-void find_norms(const Module& module, FusedNorms& norms) {
+// shortcut is plain. A block's input went two ways: the gradient of its first convolution comes last.
+void find_fusion(const Module& module, Fusion& fusion) {
   const bool is_block = is_a<ResidualBlock>(module);
   Fused* last = nullptr;
   for (const auto& child : module.children()) {
-    find_norms(*child, norms);
+    find_fusion(*child, fusion);
     if (!is_a<BatchNorm2d>(*child)) continue;
-    last = &norms[child.get()];
+    last = &fusion.norms[child.get()];
     last->relu = is_block || is_a<ResNet>(module);
   }
-  if (is_block && last != nullptr) last->residual = true;
+  if (!is_block) return;
+  if (last != nullptr) last->residual = true;
+  fusion.adding.insert(module.children().front().get());
 }
 
 // ResNets pad by half the kernel, so the stride is what turns the input's height into the output's.
@@ -56,7 +63,7 @@ struct Counted {
 class Kernels {
  public:
   Kernels(ResNet& net, const Shape& images) : device_(net.options().device), batch_(images[0]) {
-    find_norms(net, norms_);
+    find_fusion(net, fusion_);
     Shape one = images;
     one[0] = 1;
     const Tensor image = Tensor::zeros(one, {.device = device_});
@@ -83,17 +90,18 @@ class Kernels {
   void add_layer(const Module& layer, const Shape& x, const Shape& y, bool is_first) {
     const auto weight = [&] { return layer.parameters().front()->value.shape(); };
     if (is_a<Conv2d>(layer)) {
-      add(conv_kernels({x, weight(), y, conv_options(x, weight(), y)}, !is_first, device_));
+      const GradInput grad_input = is_first                          ? GradInput::none
+                                   : fusion_.adding.contains(&layer) ? GradInput::added
+                                                                     : GradInput::stored;
+      add(conv_kernels({x, weight(), y, conv_options(x, weight(), y)}, grad_input, device_));
     } else if (is_a<BatchNorm2d>(layer)) {
-      add(batch_norm_kernels(x, norms_.at(&layer), device_));
+      add(batch_norm_kernels(x, fusion_.norms.at(&layer), device_));
     } else if (is_a<MaxPool2d>(layer)) {  // the stem's, the only one in a ResNet
       add(max_pool_kernels(x, y, {.size = 3, .stride = 2, .padding = 1}, device_));
     } else if (is_a<GlobalAvgPool>(layer)) {
       add(average_pool_kernels(x, device_));
     } else if (is_a<Linear>(layer)) {
       add(linear_kernels(x, weight(), device_));
-    } else if (is_a<ResidualBlock>(layer)) {
-      add({add_kernel(x, device_)});  // a block's input went two ways, and both gradients come back
     }
   }
 
@@ -109,7 +117,7 @@ class Kernels {
 
   Device device_;
   std::int64_t batch_;
-  FusedNorms norms_;
+  Fusion fusion_;
   std::vector<Counted> kernels_;
 };
 

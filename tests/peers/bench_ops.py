@@ -12,7 +12,8 @@ import statistics
 
 import bench_common as bench
 
-KERNELS = ("conv2d", "conv2d_grad_input", "conv2d_grad_weight", "batch_norm", "batch_norm_grad")
+KERNELS = ("conv2d", "conv2d_grad_input", "conv2d_add_grad_input", "conv2d_grad_weight", "batch_norm",
+           "batch_norm_grad")
 
 
 def conv_body(op: dict, layout):
@@ -27,9 +28,15 @@ def conv_body(op: dict, layout):
     if op["name"] == "conv2d":
         return lambda: torch.ops.aten.convolution(x, weight, None, stride, padding, [1, 1], False, [0, 0], 1)
     grad = torch.randn_like(torch.ops.aten.convolution(x, weight, None, stride, padding, [1, 1], False, [0, 0], 1))
-    mask = [op["name"] == "conv2d_grad_input", op["name"] == "conv2d_grad_weight", False]
-    return lambda: torch.ops.aten.convolution_backward(grad, x, weight, None, stride, padding, [1, 1], False, [0, 0], 1,
-                                                       mask)
+    mask = [op["name"] != "conv2d_grad_weight", op["name"] == "conv2d_grad_weight", False]
+
+    def backward():
+        return torch.ops.aten.convolution_backward(grad, x, weight, None, stride, padding, [1, 1], False, [0, 0], 1, mask)
+
+    if op["name"] != "conv2d_add_grad_input":
+        return backward
+    joined = torch.randn_like(x)
+    return lambda: joined.add_(backward()[0])
 
 
 def norm_body(op: dict, layout):
