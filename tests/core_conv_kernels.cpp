@@ -226,7 +226,8 @@ TEST_CASE("results that go past the caches have the bits of those that stay in t
   const auto p = GENERATE(Problem{160, 30, 29, 16, 16, 3, 3, {.stride = 1, .padding = 1}},  // ragged tiles
                           Problem{200, 30, 29, 16, 64, 3, 3, {.stride = 2, .padding = 1}},  // the same
                           Problem{40, 32, 32, 16, 80, 1, 1, {}},
-                          Problem{40, 32, 32, 16, 56, 1, 1, {}},  // a ragged last panel
+                          Problem{40, 32, 32, 16, 56, 1, 1, {}},    // a ragged last panel
+                          Problem{20, 10, 10, 16, 1056, 1, 1, {}},  // few pixels, weights packed by groups
                           Problem{40, 32, 32, 64, 16, 1, 1, {.stride = 2}},
                           Problem{40, 32, 32, 64, 24, 3, 3, {.stride = 2, .padding = 1}});
   constexpr std::int64_t parts = 10, most = 8 * 1024 * 1024;
