@@ -195,7 +195,7 @@ TEST_CASE("convolution kernels: shapes at the edges of their blocking", "[conv]"
       Problem{2, 5, 5, 3, 5, 2, 2, {.stride = 5, .padding = 4}},       // taps that read only padding
       Problem{1, 2, 2, 3, 16, 7, 7, {.stride = 2, .padding = 3}},      // a kernel larger than the image
       Problem{3, 6, 6, 600, 17, 1, 1, {}},                             // channels cut into depth blocks
-      Problem{2, 6, 6, 600, 140, 1, 1, {}},                            // weights packed by groups of panels
+      Problem{2, 6, 6, 600, 140, 1, 1, {}},                            // each thread packs weights of its own
       Problem{1, 7, 7, 512, 61, 3, 3, {.stride = 2, .padding = 1}},    // several depth blocks per tap
       Problem{2, 33, 40, 16, 16, 3, 3, {.stride = 1, .padding = 1}},   // many pixel blocks, a ragged last
       Problem{70, 4, 4, 16, 160, 3, 3, {.stride = 2, .padding = 1}});  // many images, several panel groups

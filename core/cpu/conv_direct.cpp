@@ -20,9 +20,9 @@ namespace {
 
 using namespace direct;
 
-constexpr std::int64_t target_tasks = 32;  // enough for load balance on many cores
-constexpr std::int64_t depth_block = 288;  // × a panel's width, 64 or 128 bytes: 18 or 36 KiB
-constexpr std::int64_t few_pixels = 2048;
+constexpr std::int64_t target_tasks = 32;         // enough for load balance on many cores
+constexpr std::int64_t depth_block = 288;         // × a panel's width, 64 or 128 bytes: 18 or 36 KiB
+constexpr std::int64_t few_pixels = 2048;         // with more, packing by tasks gains nothing
 constexpr std::int64_t group_bytes = 256 * 1024;  // of weights that stay in a core's L2 cache
 
 // What one pass over a block of pixels covers of the sum over taps and source channels.
@@ -155,8 +155,8 @@ bool streams_results(const Gather& gather, const T* result) {
   return is_streamed(result, gather.images * to.rows * to.columns * to.channels, to.channels);
 }
 
-// How the work is cut into tasks: pixels and panels of weights of one. It may depend on the threads: every
-// result is summed for itself.
+// How the work is cut: a task takes `share` pixels and `group` panels of weights. It may depend on the
+// threads: each result is summed by one task, in the same order.
 struct Tasks {
   std::int64_t share = 0, group = 0;
   bool packing = false;  // Each packs its panels, which need not pass through memory.

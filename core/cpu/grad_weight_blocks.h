@@ -79,6 +79,7 @@ Plan make_plan(const ConvShape& shape) {
   plan.panels = ceil_div(shape.out_channels, Tile::width);
   const std::int64_t panel_bytes = plan.depth * Tile::width * size;
   constexpr std::int64_t most_panels = group_channels / Tile::width;
+  static_assert(most_panels >= 1);
   plan.group = std::clamp<std::int64_t>(group_bytes / panel_bytes, 1, most_panels);
   plan.groups = ceil_div(plan.panels, plan.group);
   plan.chunk_size = plan.slices * plan.panels * plan.depth * Tile::width;

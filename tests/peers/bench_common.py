@@ -119,6 +119,17 @@ def run_worker(specification: dict, environment: dict = {}) -> dict:
     return run_json([sys.executable, sys.argv[0], "--worker", json.dumps(specification)], environment)
 
 
+def allocators() -> dict[str, dict]:
+    """Environments by the name of the allocator that PyTorch then has."""
+    found = {"": {}}
+    for name, pattern in (("jemalloc", "libjemalloc.so.2"), ("tcmalloc", "libtcmalloc_minimal.so.4")):
+        listed = subprocess.run(["ldconfig", "-p"], capture_output=True, text=True, check=False).stdout
+        path = re.search(rf"^\s*{re.escape(pattern)} .*=> (.*)$", listed, re.MULTILINE)
+        if path:
+            found[name] = {"LD_PRELOAD": path.group(1)}
+    return found
+
+
 def serve(worker) -> None:
     """Call first in main(): ends the process if it was started by run_worker()."""
     if len(sys.argv) == 3 and sys.argv[1] == "--worker":

@@ -17,9 +17,7 @@ is then still counted whole.
 """
 import argparse
 import json
-import re
 import statistics
-import subprocess
 
 import bench_common as bench
 
@@ -73,21 +71,10 @@ def worker(spec: dict) -> dict:
     return {"median_step_ms": statistics.median(times), "peak_rss_mb": bench.peak_rss_mb(), "imports_mb": imports_mb}
 
 
-def allocators() -> dict[str, dict]:
-    """Environments by the name of the allocator that PyTorch then has."""
-    found = {"": {}}
-    for name, pattern in (("jemalloc", "libjemalloc.so.2"), ("tcmalloc", "libtcmalloc_minimal.so.4")):
-        listed = subprocess.run(["ldconfig", "-p"], capture_output=True, text=True, check=False).stdout
-        path = re.search(rf"^\s*{re.escape(pattern)} .*=> (.*)$", listed, re.MULTILINE)
-        if path:
-            found[name] = {"LD_PRELOAD": path.group(1)}
-    return found
-
-
 def contenders(options) -> dict[str, tuple[dict, dict]]:
     """PyTorch's variants by name: what the worker does, and its environment."""
     found = {}
-    for allocator, environment in allocators().items():
+    for allocator, environment in bench.allocators().items():
         for compile in (False, True) if options.compile else (False,):
             for channels_last in (False, True):
                 words = ["channels_last" if channels_last else "NCHW", "compiled" if compile else "", allocator]
