@@ -60,7 +60,7 @@ void pack_piece(const Gather& gather, const Piece& piece, const T* weight, T* to
 }
 
 // packed[panel][tap][source channel][Tile::width] of these panels. Weights are read as they lie: result
-// channel by result channel, or all of some source channels.
+// channel by result channel, or all of some source channels. Within a task by its thread alone, else by all.
 template <typename Tile, typename T = typename Tile::Element>
 void pack_weights(const Gather& gather, Range panels, const T* weight, T* packed) {
   const std::int64_t channels = gather.source.channels;
