@@ -108,6 +108,15 @@ void multiply_ragged_tile(const T* const* sources, const DepthBlock& depth, Resu
   for (int i = 0; i < Tile::rows; ++i) std::copy_n(tile[i], width, results[i]);
 }
 
+// Results that will be added to lie in memory, each pixel's far from the next one's.
+template <typename Tile, typename T = typename Tile::Element>
+void fetch_results(const PixelBlock<Tile>& block, std::int64_t place, std::int64_t channel) {
+  for (int i = 0; i < Tile::rows; ++i) {
+    const T* const result = block.results[static_cast<std::size_t>(place + i)] + channel;
+    for (std::int64_t k = 0; k < Tile::width; k += NextLines<T>::size) __builtin_prefetch(result + k, 1);
+  }
+}
+
 template <typename Tile, typename T = typename Tile::Element>
 void multiply_block(const Gather& gather, const std::vector<DepthBlock>& depths, Range panels,
                     const T* packed, const PixelBlock<Tile>& block, bool streamed, NextLines<T> next) {
@@ -128,6 +137,12 @@ void multiply_block(const Gather& gather, const std::vector<DepthBlock>& depths,
         T* results[Tile::rows];
         for (int i = 0; i < Tile::rows; ++i)
           results[i] = block.results[static_cast<std::size_t>(place + i)] + k;
+        if (gather.add && d == 0) {
+          if (place + Tile::rows < block.pixels)
+            fetch_results<Tile>(block, place + Tile::rows, k);
+          else if (panel + 1 < panels.end)
+            fetch_results<Tile>(block, 0, k + Tile::width);
+        }
         if (width >= Tile::width) {
           multiply_tile<Tile>(block.sources + place, depth, how, weight, results, next.take(lines));
         } else {

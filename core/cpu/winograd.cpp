@@ -61,14 +61,16 @@ template <typename Algorithm, typename T>
 void transform_products(const Problem& problem, const TileGrid& grid, TileRange tiles, Channels channels,
                         const T* m, std::int64_t plane, T* result, T* unused) {
   const bool add = problem.add;
-  Pixels<T, Algorithm::tile> pixels(problem.result, result, unused, 0);
+  constexpr int tile = Algorithm::tile;
+  TileWalk<T, tile> walk(grid, tile, tiles.begin, {problem.result, result, unused, 0});
   for (std::int64_t t = tiles.begin; t < tiles.end; ++t, m += channels.count) {
-    pixels.locate(grid.at(t, Algorithm::tile));
+    const auto [here, next] = walk.at(t);
     for (std::int64_t k = 0; k < channels.count; k += lanes<T>) {
       transform<Algorithm::template At, T>(
           [m, plane, k](int r, int s) { return load(m + (r * Algorithm::points + s) * plane + k); },
-          [&pixels, k, channels, add](int r, int s, Vector<T> value) {
-            T* const to = pixels.at(r, s) + channels.first + k;
+          [&here = here, &next = next, k, channels, add](int r, int s, Vector<T> value) {
+            T* const to = here.at(r, s) + channels.first + k;
+            if (add) __builtin_prefetch(next.at(r, s) + channels.first + k, 1);
             store<T>(add ? load(to) + value : value, to);
           });
     }

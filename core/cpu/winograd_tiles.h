@@ -103,22 +103,44 @@ struct TileRange {
   std::int64_t begin = 0, end = 0;
 };
 
+// The pixels of one tile after another, and of the next one, to be fetched meanwhile: its rows lie too far
+// apart for the hardware to foresee.
+template <typename T, int side>
+class TileWalk {
+ public:
+  TileWalk(const TileGrid& grid, int step, std::int64_t first, const Pixels<T, side>& pixels)
+      : grid_(grid), step_(step), pixels_{pixels, pixels} {
+    pixels_[first % 2].locate(grid.at(first, step));
+  }
+
+  struct Tiles {
+    const Pixels<T, side>&here, &next;
+  };
+  // Of the first tile, then of each one after it. (The last one's next is itself.)
+  Tiles at(std::int64_t index) {
+    Pixels<T, side>& next = pixels_[(index + 1) % 2];
+    next.locate(grid_.at(std::min(index + 1, grid_.tiles() - 1), step_));
+    return {pixels_[index % 2], next};
+  }
+
+ private:
+  const TileGrid& grid_;
+  int step_;
+  Pixels<T, side> pixels_[2];
+};
+
 // to[t · channels + point · plane + c] = (M d Mᵀ)[point] for the given channels of the tiles, t counted from
-// the first. While one is transformed the next is fetched: its rows lie too far apart for the hardware to
-// foresee.
+// the first.
 template <template <typename> typename M, typename T, int side>
 void transform_tiles(const TileGrid& grid, int step, TileRange tiles, const Pixels<const T, side>& pixels,
                      std::int64_t first, std::int64_t channels, T* to, std::int64_t plane) {
-  Pixels<const T, side> both[] = {pixels, pixels};
-  both[tiles.begin % 2].locate(grid.at(tiles.begin, step));
+  TileWalk<const T, side> walk(grid, step, tiles.begin, pixels);
   for (std::int64_t t = tiles.begin; t < tiles.end; ++t, to += channels) {
-    const Pixels<const T, side>& here = both[t % 2];
-    Pixels<const T, side>& next = both[(t + 1) % 2];
-    next.locate(grid.at(std::min(t + 1, grid.tiles() - 1), step));
+    const auto [here, next] = walk.at(t);
     for (std::int64_t c = 0; c < channels; c += lanes<T>) {
       T* column = to + c;
       transform<M, T>(
-          [&here, &next, c, first](int r, int s) {
+          [&here = here, &next = next, c, first](int r, int s) {
             __builtin_prefetch(next.at(r, s) + first + c);
             return load(here.at(r, s) + first + c);
           },
