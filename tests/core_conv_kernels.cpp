@@ -194,6 +194,8 @@ TEST_CASE("convolution kernels: shapes at the edges of their blocking", "[conv]"
       Problem{2, 4, 4, 0, 16, 1, 1, {.stride = 2}},                    // no input channels: y is 0
       Problem{2, 5, 5, 3, 5, 2, 2, {.stride = 5, .padding = 4}},       // taps that read only padding
       Problem{1, 2, 2, 3, 16, 7, 7, {.stride = 2, .padding = 3}},      // a kernel larger than the image
+      Problem{3, 9, 8, 3, 16, 3, 3, {.stride = 1, .padding = 1}},      // 27 weights a channel: of images
+      Problem{2, 9, 9, 3, 70, 3, 3, {.stride = 2, .padding = 1}},      // and a ragged last panel
       Problem{3, 6, 6, 600, 17, 1, 1, {}},                             // channels cut into depth blocks
       Problem{2, 6, 6, 600, 140, 1, 1, {}},                            // each thread packs weights of its own
       Problem{1, 7, 7, 512, 61, 3, 3, {.stride = 2, .padding = 1}},    // several depth blocks per tap

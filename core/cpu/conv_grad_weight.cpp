@@ -168,15 +168,18 @@ void add_block(const ConvShape& shape, const Plan& plan, const Task& task, const
   const bool in_place = reads_in_place<Tile>(shape);
   if (!in_place) pack_grad<Tile>(shape, task, grad, count, packed);
   Panel<T> panel_of_grad = in_place ? Panel<T>{grad, shape.out_channels} : Panel<T>{packed, Tile::width};
-  constexpr int rows = Tile::channel_rows;
+  const bool of_images = plan.tile_rows == image_rows<Tile>;
+  const auto add_large_tile =
+      of_images ? add_tile<Tile, image_rows<Tile>, T> : add_tile<Tile, Tile::channel_rows, T>;
   for (std::int64_t panel = task.first_panel; panel < task.last_panel; ++panel) {
     T* to = sums + panel * plan.depth * Tile::width;
     for (std::int64_t k = 0; k < plan.depth;) {
-      const bool whole = (plan.depth - k) % rows == 0;
-      (whole ? add_tile<Tile, rows, T> : add_tile<Tile, row_unit, T>)(copy, pixels, depths.data() + k,
-                                                                      panel_of_grad, fetched, to);
-      k += whole ? rows : row_unit;
-      to += (whole ? rows : row_unit) * Tile::width;
+      const bool large = (plan.depth - k) % plan.tile_rows == 0;
+      (large ? add_large_tile : add_tile<Tile, row_unit, T>)(copy, pixels, depths.data() + k, panel_of_grad,
+                                                             fetched, to);
+      const std::int64_t rows = large ? plan.tile_rows : row_unit;
+      k += rows;
+      to += rows * Tile::width;
     }
     panel_of_grad.first += in_place ? Tile::width : count * Tile::width;
   }

@@ -14,7 +14,7 @@ namespace lamina::cpu::grad_weight {
 
 inline constexpr std::int64_t block_pixels = 128;    // aimed at: 8 KiB of a panel of grad
 inline constexpr std::int64_t slice_channels = 128;  // at most
-inline constexpr int row_unit = 4;                   // of a tile where Tile::channel_rows leave a rest
+inline constexpr int row_unit = 4;                   // of a tile where larger ones leave a rest
 // Of a core's L2 cache, in CPUs with AVX-512 and in others.
 inline constexpr std::int64_t cache_bytes = (vector_registers == 32 ? 1024 : 512) * 1024;
 inline constexpr std::int64_t block_bytes = cache_bytes * 5 / 16;  // of the copy of x at most, and
@@ -24,10 +24,15 @@ inline constexpr std::int64_t pixels_ahead = 8;   // of the one being packed: gr
 inline constexpr std::int64_t target_tasks = 32;  // enough for load balance on many cores
 inline constexpr std::int64_t chunks_bytes = 32 * 1024 * 1024;  // of all chunks' sums at most
 
+// Rows of a tile for images: three taps of three channels lie together. Too many for 16 registers.
+template <typename Tile>
+inline constexpr int image_rows = vector_registers == 32 ? 9 : Tile::channel_rows;
+
 // How the sum is cut; a function of the shape only.
 struct Plan {
   std::int64_t slice = 0, slices = 0;                 // input channels of a slice (the last may have fewer)
   std::int64_t depth = 0;                             // values of k in a slice, in whole tiles
+  int tile_rows = 0;                                  // of most tiles
   std::int64_t panels = 0, group = 0, groups = 0;     // of output channels; panels of a group
   std::int64_t chunks = 0;                            // of images
   std::int64_t chunk_size = 0;                        // elements: sums[slice][panel][depth][Tile::width]
@@ -63,10 +68,9 @@ void plan_blocks(const ConvShape& shape, Plan& plan) {
   plan.copy_height = copied_rows(shape, plan, plan.rows_at_once);
 }
 
-// The least number ≥ `depth` that tiles of Tile::channel_rows and of row_unit rows make up.
-template <typename Tile>
-constexpr std::int64_t whole_tiles(std::int64_t depth) {
-  return std::max<std::int64_t>(row_unit, round_up(depth, std::gcd(Tile::channel_rows, row_unit)));
+// The least number ≥ `depth` that tiles of `rows` and of row_unit rows make up.
+constexpr std::int64_t whole_tiles(std::int64_t depth, int rows) {
+  return std::max<std::int64_t>(row_unit, round_up(depth, std::gcd(rows, row_unit)));
 }
 
 template <typename Tile, typename T = typename Tile::Element>
@@ -75,7 +79,9 @@ Plan make_plan(const ConvShape& shape) {
   Plan plan;
   plan.slice = ceil_div(shape.in_channels, ceil_div(shape.in_channels, slice_channels));
   plan.slices = ceil_div(shape.in_channels, plan.slice);
-  plan.depth = whole_tiles<Tile>(shape.taps() * plan.slice);
+  const bool of_images = shape.kernel_width * plan.slice == image_rows<Tile>;
+  plan.tile_rows = of_images ? image_rows<Tile> : Tile::channel_rows;
+  plan.depth = whole_tiles(shape.taps() * plan.slice, plan.tile_rows);
   plan.panels = ceil_div(shape.out_channels, Tile::width);
   const std::int64_t panel_bytes = plan.depth * Tile::width * size;
   constexpr std::int64_t most_panels = group_channels / Tile::width;
