@@ -2,7 +2,7 @@
 // them, one per residue of the input's pixels.
 //
 // Blocking: weights are packed into panels of a tile's width of result channels, all of them first or, where
-// pixels are few, some by the thread that needs them; a slice of a panel (depth_block source values × width)
+// pixels are few, some by the thread that needs them; a slice of a panel (depth_block values × width)
 // stays in the L1 cache while a block of pixels passes by.
 #include "core/cpu/conv_direct.h"
 
@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "core/base/rounding.h"
+#include "core/cpu/direct_products.h"
 #include "core/cpu/gather.h"
 #include "core/cpu/micro_kernel.h"
 #include "core/memory/scratch.h"
@@ -21,137 +22,8 @@ namespace {
 using namespace direct;
 
 constexpr std::int64_t target_tasks = 32;         // enough for load balance on many cores
-constexpr std::int64_t depth_block = 288;         // × a panel's width, 64 or 128 bytes: 18 or 36 KiB
 constexpr std::int64_t few_pixels = 2048;         // with more, packing by tasks gains nothing
 constexpr std::int64_t group_bytes = 256 * 1024;  // of weights that stay in a core's L2 cache
-
-// What one pass over a block of pixels covers of the sum over taps and source channels.
-struct DepthBlock {
-  Range taps, channels;
-};
-
-std::vector<DepthBlock> depth_blocks(std::int64_t taps, std::int64_t channels) {
-  const std::int64_t taps_at_once =
-      std::max<std::int64_t>(1, depth_block / std::max<std::int64_t>(1, channels));
-  const std::int64_t tap_blocks = ceil_div(taps, taps_at_once);
-  const std::int64_t channel_blocks = std::max<std::int64_t>(1, ceil_div(channels, depth_block));
-  std::vector<DepthBlock> blocks;
-  for (std::int64_t t = 0; t < tap_blocks; ++t) {
-    for (std::int64_t c = 0; c < channel_blocks; ++c) {
-      blocks.push_back({.taps = {t * taps / tap_blocks, (t + 1) * taps / tap_blocks},
-                        .channels = {c * channels / channel_blocks, (c + 1) * channels / channel_blocks}});
-    }
-  }
-  return blocks;
-}
-
-// Memory that will be read next: lines of the cache to fetch while others are computed with.
-template <typename T>
-struct NextLines {
-  static constexpr std::int64_t size = 64 / static_cast<std::int64_t>(sizeof(T));
-  const T* first = nullptr;
-  std::int64_t count = 0;
-
-  NextLines take(std::int64_t most) {
-    const NextLines taken{.first = first, .count = std::min(most, count)};
-    first += taken.count * size;
-    count -= taken.count;
-    return taken;
-  }
-};
-
-// What becomes of a tile's sums: added to what lies there, stored, or stored past the caches.
-enum class Results { added, stored, streamed };
-
-// results[0 … rows)[0 … width) (+)= Σ source · weight over the depth block. Fetches a line with each of the
-// first products.
-template <typename Tile, typename T = typename Tile::Element>
-void multiply_tile(const T* const* sources, const DepthBlock& depth, Results how, const T* weight,
-                   T* const* results, NextLines<T> next) {
-  const auto result = [=](int i) { return results[i]; };
-  typename Tile::template Sums<> sums(how == Results::added, result);
-  const std::int64_t channels = depth.channels.end - depth.channels.begin;
-  for (std::int64_t t = depth.taps.begin; t < depth.taps.end; ++t) {
-    const T* x[Tile::rows];
-#pragma GCC unroll 16
-    for (int i = 0; i < Tile::rows; ++i) x[i] = sources[t * block_pixels<Tile> + i] + depth.channels.begin;
-    const auto add_product = [&](std::int64_t c) {
-      sums.add_product([&](int i) { return x[i][c]; }, weight + c * Tile::width);
-    };
-    const std::int64_t fetching = std::min(next.count, channels);
-    for (std::int64_t c = 0; c < fetching; ++c) {
-      __builtin_prefetch(next.first + c * next.size);
-      add_product(c);
-    }
-    for (std::int64_t c = fetching; c < channels; ++c) add_product(c);
-    weight += channels * Tile::width;
-    next.take(fetching);
-  }
-  if (how == Results::streamed)
-    sums.stream_to(result);
-  else
-    sums.store_to(result);
-}
-
-// The same where the last panel has fewer channels: through a tile of full width.
-template <typename Tile, typename T = typename Tile::Element>
-void multiply_ragged_tile(const T* const* sources, const DepthBlock& depth, Results how, const T* weight,
-                          T* const* results, std::int64_t width) {
-  T tile[Tile::rows][Tile::width] = {};
-  T* tile_results[Tile::rows];
-  for (int i = 0; i < Tile::rows; ++i) {
-    tile_results[i] = tile[i];
-    if (how == Results::added) std::copy_n(results[i], width, tile[i]);
-  }
-  multiply_tile<Tile>(sources, depth, how == Results::streamed ? Results::stored : how, weight, tile_results,
-                      {});
-  for (int i = 0; i < Tile::rows; ++i) std::copy_n(tile[i], width, results[i]);
-}
-
-// Results that will be added to lie in memory, each pixel's far from the next one's.
-template <typename Tile, typename T = typename Tile::Element>
-void fetch_results(const PixelBlock<Tile>& block, std::int64_t place, std::int64_t channel) {
-  for (int i = 0; i < Tile::rows; ++i) {
-    const T* const result = block.results[static_cast<std::size_t>(place + i)] + channel;
-    for (std::int64_t k = 0; k < Tile::width; k += NextLines<T>::size) __builtin_prefetch(result + k, 1);
-  }
-}
-
-template <typename Tile, typename T = typename Tile::Element>
-void multiply_block(const Gather& gather, const std::vector<DepthBlock>& depths, Range panels,
-                    const T* packed, const PixelBlock<Tile>& block, bool streamed, NextLines<T> next) {
-  const std::int64_t taps = std::ssize(gather.taps);
-  const std::int64_t tiles =
-      std::ssize(depths) * (panels.end - panels.begin) * ceil_div(block.pixels, Tile::rows);
-  const std::int64_t lines = ceil_div(next.count, tiles);
-  for (std::size_t d = 0; d < depths.size(); ++d) {
-    const DepthBlock& depth = depths[d];
-    const Results how = gather.add || d > 0 ? Results::added : streamed ? Results::streamed : Results::stored;
-    const std::int64_t first = depth.taps.begin * gather.source.channels + depth.channels.begin;
-    for (std::int64_t panel = panels.begin; panel < panels.end; ++panel) {
-      const std::int64_t k = panel * Tile::width;
-      const T* weight =
-          packed + ((panel - panels.begin) * taps * gather.source.channels + first) * Tile::width;
-      const std::int64_t width = gather.result.channels - k;
-      for (std::int64_t place = 0; place < block.pixels; place += Tile::rows) {
-        T* results[Tile::rows];
-        for (int i = 0; i < Tile::rows; ++i)
-          results[i] = block.results[static_cast<std::size_t>(place + i)] + k;
-        if (gather.add && d == 0) {
-          if (place + Tile::rows < block.pixels)
-            fetch_results<Tile>(block, place + Tile::rows, k);
-          else if (panel + 1 < panels.end)
-            fetch_results<Tile>(block, 0, k + Tile::width);
-        }
-        if (width >= Tile::width) {
-          multiply_tile<Tile>(block.sources + place, depth, how, weight, results, next.take(lines));
-        } else {
-          multiply_ragged_tile<Tile>(block.sources + place, depth, how, weight, results, width);
-        }
-      }
-    }
-  }
-}
 
 // The source of these pixels where it is one piece of memory, for 1×1 kernels. (Those of larger ones share
 // most of theirs with the pixels before.)
@@ -197,13 +69,13 @@ void convolve_by(const Gather& gather, const T* source, const T* weight, T* resu
   const auto taps = static_cast<std::int64_t>(gather.taps.size());
   const std::int64_t pixels = gather.images * gather.rows * gather.columns;
   const std::int64_t panels = ceil_div(gather.result.channels, Tile::width);
-  const std::int64_t panel_size = taps * gather.source.channels * Tile::width;
+  const std::int64_t panel_size = taps * gather.depth * Tile::width;
   const Tasks tasks = make_tasks<Tile>(pixels, panels, panel_size);
   const Scratch<T> all_weights(allocator, tasks.packing ? 0 : panels * panel_size);
   if (!tasks.packing) pack_weights<Tile>(gather, {0, panels}, weight, all_weights.data());
-  const Scratch<T> zeros(allocator, gather.source.channels);
-  std::fill_n(zeros.data(), gather.source.channels, T(0));
-  const std::vector<DepthBlock> depths = depth_blocks(taps, gather.source.channels);
+  const Scratch<T> zeros(allocator, gather.depth);
+  std::fill_n(zeros.data(), gather.depth, T(0));
+  const std::vector<DepthBlock> depths = depth_blocks(taps, gather.depth);
 
   const bool streamed = !gather.add && depths.size() == 1 && Tile::width * sizeof(T) % streamed_line == 0 &&
                         streams_results(gather, result);
@@ -259,12 +131,31 @@ void clear(const Gather& gather, T* result) {
 template <typename T>
 void convolve(const Gather& gather, const T* source, const T* weight, T* result, Allocator& allocator) {
   if (gather.images * gather.rows * gather.columns * gather.result.channels == 0) return;
-  if (gather.taps.empty() || gather.source.channels == 0) {
+  if (gather.taps.empty() || gather.depth == 0) {
     if (!gather.add) clear(gather, result);
     return;
   }
   with_tile_for<T>(gather.result.channels, [&](auto tile) {
     convolve_by<decltype(tile)>(gather, source, weight, result, allocator);
+  });
+}
+
+// Of an image with so few channels, finding each tap's pixels takes as long as multiplying by them.
+bool has_few_channels(const ConvShape& shape) { return shape.in_channels <= 4 && shape.kernel_width > 1; }
+
+// The images with their padding: [image][row + padding][column + padding][channel].
+template <typename T>
+void copy_padded(const ConvShape& shape, const Extent& padded, const T* x, T* to) {
+  const std::int64_t line = shape.in_width * shape.in_channels, edge = shape.padding * shape.in_channels;
+  const std::int64_t padded_line = padded.columns * padded.channels;
+  parallel_for(shape.images * padded.rows, 16, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t h = begin; h < end; ++h) {
+      T* const first = to + h * padded_line;
+      const std::int64_t image = h / padded.rows, row = h % padded.rows - shape.padding;
+      std::fill_n(first, padded_line, T(0));
+      if (row >= 0 && row < shape.in_height)
+        std::copy_n(x + (image * shape.in_height + row) * line, line, first + edge);
+    }
   });
 }
 
@@ -278,9 +169,22 @@ void conv_direct(const ConvShape& shape, const T* x, const T* weight, T* y, Allo
                 .rows = shape.out_height,
                 .columns = shape.out_width,
                 .source_step = shape.stride,
-                .weight_source_stride = 1,
+                .weight_depth_stride = 1,
                 .weight_result_stride = shape.taps() * shape.in_channels,
+                .depth = shape.in_channels,
                 .taps = {}};
+  if (has_few_channels(shape)) {
+    // In a copy that has no edges a row of taps is one piece of memory.
+    gather.source.rows += 2 * shape.padding;
+    gather.source.columns += 2 * shape.padding;
+    gather.depth = shape.kernel_width * shape.in_channels;
+    for (std::int64_t r = 0; r < shape.kernel_height; ++r)
+      gather.taps.push_back({.row = r, .column = 0, .weight = r * gather.depth});
+    const Extent& padded = gather.source;
+    const Scratch<T> copy(allocator, shape.images * padded.rows * padded.columns * padded.channels);
+    copy_padded(shape, padded, x, copy.data());
+    return convolve(gather, copy.data(), weight, y, allocator);
+  }
   for (std::int64_t r = 0; r < shape.kernel_height; ++r) {
     for (std::int64_t s = 0; s < shape.kernel_width; ++s) {
       gather.taps.push_back({.row = r - shape.padding,
@@ -328,8 +232,9 @@ void conv_direct_grad_input(const ConvShape& shape, const T* grad, const T* weig
                           .result_row = row,
                           .result_column = column,
                           .add = add,
-                          .weight_source_stride = shape.taps() * shape.in_channels,
+                          .weight_depth_stride = shape.taps() * shape.in_channels,
                           .weight_result_stride = 1,
+                          .depth = shape.out_channels,
                           .taps = taps_of_residue(shape, row, column)};
       convolve(gather, grad, weight, grad_x, allocator);
     }

@@ -23,6 +23,8 @@ struct Extent {
   std::int64_t rows = 0, columns = 0, channels = 0;
 };
 
+// Multiplies the first `Gather::depth` values from its source pixel on: that pixel's channels, or those of
+// some pixels beside it, too.
 struct Tap {
   std::int64_t row = 0, column = 0;  // of its source pixel, relative to (i, j) · source_step
   std::int64_t weight = 0;           // index of its first weight
@@ -35,47 +37,48 @@ struct Gather {
   std::int64_t source_step = 1;
   std::int64_t result_step = 1;  // I(i) = i · result_step + result_row
   std::int64_t result_row = 0, result_column = 0;
-  bool add = false;                                                 // to what the results hold
-  std::int64_t weight_source_stride = 0, weight_result_stride = 0;  // between channels, in the weight array
+  bool add = false;                                                // to what the results hold
+  std::int64_t weight_depth_stride = 0, weight_result_stride = 0;  // between a tap's values, and channels
+  std::int64_t depth = 0;                                          // values that a tap multiplies
   std::vector<Tap> taps;
 };
 
-// A piece of a panel of weights: `count` source channels of a tap, from `channel` on.
+// A piece of a panel of weights: `count` values of a tap, from `first` on.
 struct Piece {
-  std::int64_t panel = 0, tap = 0, channel = 0, count = 0;
+  std::int64_t panel = 0, tap = 0, first = 0, count = 0;
 };
 
-// to[source channel][Tile::width]; result channels beyond the last have zero weights.
+// to[count][Tile::width]; result channels beyond the last have zero weights.
 template <typename Tile, typename T = typename Tile::Element>
 void pack_piece(const Gather& gather, const Piece& piece, const T* weight, T* to) {
   const std::int64_t k = piece.panel * Tile::width;
   const std::int64_t width = std::min(Tile::width, gather.result.channels - k);
   const T* from = weight + gather.taps[static_cast<std::size_t>(piece.tap)].weight +
-                  k * gather.weight_result_stride + piece.channel * gather.weight_source_stride;
+                  k * gather.weight_result_stride + piece.first * gather.weight_depth_stride;
   if (width < Tile::width) std::fill_n(to, piece.count * Tile::width, T(0));
   if (gather.weight_result_stride != 1)
     return transpose(from, gather.weight_result_stride, width, piece.count, to, Tile::width);
   for (std::int64_t i = 0; i < piece.count; ++i)
-    std::copy_n(from + i * gather.weight_source_stride, width, to + i * Tile::width);
+    std::copy_n(from + i * gather.weight_depth_stride, width, to + i * Tile::width);
 }
 
-// packed[panel][tap][source channel][Tile::width] of these panels. Weights are read as they lie: result
-// channel by result channel, or all of some source channels. Within a task by its thread alone, else by all.
+// packed[panel][tap][depth][Tile::width] of these panels. Weights are read as they lie: result channel by
+// result channel, or those of all result channels for some values of a tap. Within a task by its thread
+// alone, else by all.
 template <typename Tile, typename T = typename Tile::Element>
 void pack_weights(const Gather& gather, Range panels, const T* weight, T* packed) {
-  const std::int64_t channels = gather.source.channels;
   const auto taps = static_cast<std::int64_t>(gather.taps.size());
   const bool results_lie_together = gather.weight_result_stride == 1;
   const std::int64_t group = results_lie_together ? panels.end - panels.begin : 1;
-  const std::int64_t chunk = results_lie_together ? std::min<std::int64_t>(channels, 16) : channels;
-  const std::int64_t chunks = ceil_div(channels, chunk);
+  const std::int64_t chunk = results_lie_together ? std::min<std::int64_t>(gather.depth, 16) : gather.depth;
+  const std::int64_t chunks = ceil_div(gather.depth, chunk);
   const std::int64_t size = group * chunk * Tile::width;
   const std::int64_t at_once = std::max<std::int64_t>(1, 32768 / size);  // less is not worth waking a thread
-  const auto pack = [&](std::int64_t first, std::int64_t tap, std::int64_t channel) {
-    const std::int64_t count = std::min(chunk, channels - channel);
+  const auto pack = [&](std::int64_t first, std::int64_t tap, std::int64_t from) {
+    const std::int64_t count = std::min(chunk, gather.depth - from);
     for (std::int64_t panel = first; panel < first + group; ++panel) {
-      T* const to = packed + (((panel - panels.begin) * taps + tap) * channels + channel) * Tile::width;
-      pack_piece<Tile>(gather, {panel, tap, channel, count}, weight, to);
+      T* const to = packed + (((panel - panels.begin) * taps + tap) * gather.depth + from) * Tile::width;
+      pack_piece<Tile>(gather, {panel, tap, from, count}, weight, to);
     }
   };
   parallel_for((panels.end - panels.begin) / group * taps * chunks, at_once,
