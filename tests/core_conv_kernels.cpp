@@ -196,6 +196,8 @@ TEST_CASE("convolution kernels: shapes at the edges of their blocking", "[conv]"
       Problem{1, 2, 2, 3, 16, 7, 7, {.stride = 2, .padding = 3}},      // a kernel larger than the image
       Problem{3, 9, 8, 3, 16, 3, 3, {.stride = 1, .padding = 1}},      // 27 weights a channel: of images
       Problem{2, 9, 9, 3, 70, 3, 3, {.stride = 2, .padding = 1}},      // and a ragged last panel
+      Problem{9, 5, 4, 160, 608, 1, 1, {}},                            // grad-weight turned
+      Problem{9, 5, 4, 300, 10, 1, 1, {}},                             // and a ragged last panel
       Problem{3, 6, 6, 600, 17, 1, 1, {}},                             // channels cut into depth blocks
       Problem{2, 6, 6, 600, 140, 1, 1, {}},                            // each thread packs weights of its own
       Problem{1, 7, 7, 512, 61, 3, 3, {.stride = 2, .padding = 1}},    // several depth blocks per tap
@@ -209,9 +211,10 @@ TEST_CASE("convolution kernels: shapes at the edges of their blocking", "[conv]"
 TEST_CASE("convolution kernels give the same bits for 1, 2, 4 and 8 threads", "[conv]") {
   std::mt19937 random(3);
   const int before = threads();
-  for (const Problem& p : {Problem{21, 17, 15, 16, 40, 3, 3, {.stride = 1, .padding = 1}},
-                           Problem{13, 16, 16, 32, 64, 3, 3, {.stride = 2, .padding = 1}},
-                           Problem{9, 5, 5, 200, 200, 1, 1, {}}}) {  // 13 panels, too few for 8 threads
+  for (const Problem& p :
+       {Problem{21, 17, 15, 16, 40, 3, 3, {.stride = 1, .padding = 1}},
+        Problem{13, 16, 16, 32, 64, 3, 3, {.stride = 2, .padding = 1}}, Problem{9, 5, 4, 160, 608, 1, 1, {}},
+        Problem{9, 5, 5, 200, 200, 1, 1, {}}}) {  // 13 panels, too few for 8 threads
     const Operands<float> in(random, p);
     set_threads(1);
     const std::vector<Tensor> alone = run_kernels(p, in);

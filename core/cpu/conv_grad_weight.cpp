@@ -8,6 +8,7 @@
 // own sums; these are added in the order of the chunks, whose number depends only on the shape: the result
 // does not depend on the threads.
 #include <algorithm>
+#include <utility>
 #include <vector>
 
 #include "core/base/rounding.h"
@@ -141,7 +142,7 @@ void add_outer_products(const T* x, const std::vector<std::int64_t>& pixels, con
     tile.add_product([&](int i) { return reading == Reading::anywhere ? row[i][pixel] : first[i]; },
                      grad.first + static_cast<std::int64_t>(p) * grad.stride);
     if constexpr (reading == Reading::consecutive_and_fetches) {
-      __builtin_prefetch(ahead.first);
+      __builtin_prefetch(ahead.first, 0, 2);  // into the L2 cache: the L1 cache has this block's panel
       ahead.first += ahead.stride;
     }
   }
@@ -215,9 +216,9 @@ void run(const ConvShape& shape, const Plan& plan, const Task& task, const T* gr
 }
 
 // grad_weight[o][tap][c] = Σ over chunks of sums[chunk][slice][panel][tap, c within it][o within it]; a line
-// of the cache for each o at a time.
+// of the cache for each o at a time. `turned`: grad_weight[c][o].
 template <typename Tile, typename T = typename Tile::Element>
-void add_chunks(const ConvShape& shape, const Plan& plan, const T* sums, T* grad_weight) {
+void add_chunks(const ConvShape& shape, const Plan& plan, const T* sums, bool turned, T* grad_weight) {
   constexpr std::int64_t line = 64 / static_cast<std::int64_t>(sizeof(T));
   parallel_for(plan.slices * plan.panels, 1, [&](std::int64_t index, std::int64_t) {
     const std::int64_t channel = index / plan.panels * plan.slice;
@@ -234,15 +235,22 @@ void add_chunks(const ConvShape& shape, const Plan& plan, const T* sums, T* grad
           const T* part = from + chunk * plan.chunk_size;
           for (std::int64_t i = 0; i < count * Tile::width; ++i) total[i] += part[i];
         }
-        T* to = grad_weight + (first * shape.taps() + tap) * shape.in_channels + channel + c;
-        transpose(total, Tile::width, count, width, to, shape.taps() * shape.in_channels);
+        if (turned) {
+          T* const to = grad_weight + (channel + c) * shape.out_channels + first;
+          for (std::int64_t i = 0; i < count; ++i)
+            std::copy_n(total + i * Tile::width, width, to + i * shape.out_channels);
+        } else {
+          T* const to = grad_weight + (first * shape.taps() + tap) * shape.in_channels + channel + c;
+          transpose(total, Tile::width, count, width, to, shape.taps() * shape.in_channels);
+        }
       }
     }
   });
 }
 
 template <typename Tile, typename T = typename Tile::Element>
-void grad_weight_by(const ConvShape& shape, const T* grad, const T* x, T* grad_weight, Allocator& allocator) {
+void grad_weight_by(const ConvShape& shape, const T* grad, const T* x, bool turned, T* grad_weight,
+                    Allocator& allocator) {
   const Plan plan = make_plan<Tile>(shape);
   const Scratch<T> sums(allocator, plan.chunks * plan.chunk_size);
   parallel_for(plan.chunks * plan.slices * plan.groups, 1, [&](std::int64_t index, std::int64_t) {
@@ -258,7 +266,18 @@ void grad_weight_by(const ConvShape& shape, const T* grad, const T* x, T* grad_w
     T* slice_sums = sums.data() + chunk * plan.chunk_size + slice * plan.panels * plan.depth * Tile::width;
     run<Tile>(shape, plan, task, grad, x, slice_sums, allocator);
   });
-  add_chunks<Tile>(shape, plan, sums.data(), grad_weight);
+  add_chunks<Tile>(shape, plan, sums.data(), turned, grad_weight);
+}
+
+// Values of x and grad that all tasks together copy for a pixel.
+template <typename T>
+std::int64_t copied_values(const ConvShape& shape) {
+  return with_tile_for<T>(shape.out_channels, [&](auto tile) {
+    using Tile = decltype(tile);
+    const Plan plan = make_plan<Tile>(shape);
+    return plan.groups * shape.in_channels +
+           (reads_in_place<Tile>(shape) ? 0 : plan.slices * shape.out_channels);
+  });
 }
 
 }  // namespace
@@ -267,8 +286,15 @@ template <typename T>
 void conv_direct_grad_weight(const ConvShape& shape, const T* grad, const T* x, T* grad_weight,
                              Allocator& allocator) {
   if (shape.out_channels * shape.in_channels == 0) return;
-  with_tile_for<T>(shape.out_channels, [&](auto tile) {
-    grad_weight_by<decltype(tile)>(shape, grad, x, grad_weight, allocator);
+  // gradᵀ · x = (xᵀ · grad)ᵀ: of 1×1 kernels either may be the one that is read in place.
+  ConvShape turned = shape;
+  std::swap(turned.in_channels, turned.out_channels);
+  const bool is_product = shape.taps() == 1 && shape.stride == 1 && shape.padding == 0;
+  const bool turns = is_product && copied_values<T>(turned) < copied_values<T>(shape);
+  if (turns) std::swap(grad, x);
+  const ConvShape& by = turns ? turned : shape;
+  with_tile_for<T>(by.out_channels, [&](auto tile) {
+    grad_weight_by<decltype(tile)>(by, grad, x, turns, grad_weight, allocator);
   });
 }
 
