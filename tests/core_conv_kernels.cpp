@@ -194,9 +194,15 @@ TEST_CASE("convolution kernels: shapes at the edges of their blocking", "[conv]"
       Problem{2, 4, 4, 0, 16, 1, 1, {.stride = 2}},                    // no input channels: y is 0
       Problem{2, 5, 5, 3, 5, 2, 2, {.stride = 5, .padding = 4}},       // taps that read only padding
       Problem{1, 2, 2, 3, 16, 7, 7, {.stride = 2, .padding = 3}},      // a kernel larger than the image
-      Problem{3, 9, 8, 3, 16, 3, 3, {.stride = 1, .padding = 1}},      // 27 weights a channel: of images
+      Problem{3, 9, 8, 3, 16, 3, 3, {.stride = 1, .padding = 1}},      // three channels: tiles of nine rows
       Problem{2, 9, 9, 3, 70, 3, 3, {.stride = 2, .padding = 1}},      // and a ragged last panel
-      Problem{9, 5, 4, 160, 608, 1, 1, {}},                            // grad-weight turned
+      Problem{2, 6, 6, 9, 17, 1, 1, {}},                               // nine rows of one pixel
+      Problem{2, 4, 12, 1, 16, 1, 9, {}},                              // and of nine pixels
+      Problem{2, 8, 8, 4, 16, 5, 5, {.stride = 1, .padding = 2}},      // a row of taps is one
+      Problem{2, 8, 9, 3, 16, 2, 3, {.stride = 2}},                    // in the images themselves
+      Problem{1, 3, 3, 3, 5, 2, 2, {.stride = 40, .padding = 50}},     // far more padding than image
+      Problem{1, 6, 0, 64, 64, 3, 3, {.stride = 1, .padding = 2}},     // images without columns
+      Problem{9, 5, 4, 160, 608, 1, 1, {}},                            // grad-weight transposed
       Problem{9, 5, 4, 300, 10, 1, 1, {}},                             // and a ragged last panel
       Problem{3, 6, 6, 600, 17, 1, 1, {}},                             // channels cut into depth blocks
       Problem{2, 6, 6, 600, 140, 1, 1, {}},                            // each thread packs weights of its own
@@ -214,6 +220,7 @@ TEST_CASE("convolution kernels give the same bits for 1, 2, 4 and 8 threads", "[
   for (const Problem& p :
        {Problem{21, 17, 15, 16, 40, 3, 3, {.stride = 1, .padding = 1}},
         Problem{13, 16, 16, 32, 64, 3, 3, {.stride = 2, .padding = 1}}, Problem{9, 5, 4, 160, 608, 1, 1, {}},
+        Problem{21, 17, 15, 3, 40, 3, 3, {.stride = 1, .padding = 1}},
         Problem{9, 5, 5, 200, 200, 1, 1, {}}}) {  // 13 panels, too few for 8 threads
     const Operands<float> in(random, p);
     set_threads(1);
@@ -230,6 +237,7 @@ TEST_CASE("convolution kernels give the same bits for 1, 2, 4 and 8 threads", "[
 TEST_CASE("results that go past the caches have the bits of those that stay in them", "[conv]") {
   const auto p = GENERATE(Problem{160, 30, 29, 16, 16, 3, 3, {.stride = 1, .padding = 1}},  // ragged tiles
                           Problem{200, 30, 29, 16, 64, 3, 3, {.stride = 2, .padding = 1}},  // the same
+                          Problem{40, 32, 32, 3, 64, 3, 3, {.stride = 1, .padding = 1}},
                           Problem{40, 32, 32, 16, 80, 1, 1, {}},
                           Problem{40, 32, 32, 16, 56, 1, 1, {}},    // a ragged last panel
                           Problem{20, 10, 10, 16, 1056, 1, 1, {}},  // few pixels, weights packed by groups

@@ -2,8 +2,9 @@
 // them, one per residue of the input's pixels.
 //
 // Blocking: weights are packed into panels of a tile's width of result channels, all of them first or, where
-// pixels are few, some by the thread that needs them; a slice of a panel (depth_block values × width)
-// stays in the L1 cache while a block of pixels passes by.
+// pixels are few, some by the thread that needs them; a slice of a panel stays in the L1 cache while a block
+// of pixels passes by. Source pixels are read where they lie; of images with few channels, in a copy with
+// their padding.
 #include "core/cpu/conv_direct.h"
 
 #include <algorithm>
@@ -75,7 +76,7 @@ void convolve_by(const Gather& gather, const T* source, const T* weight, T* resu
   if (!tasks.packing) pack_weights<Tile>(gather, {0, panels}, weight, all_weights.data());
   const Scratch<T> zeros(allocator, gather.depth);
   std::fill_n(zeros.data(), gather.depth, T(0));
-  const std::vector<DepthBlock> depths = depth_blocks(taps, gather.depth);
+  const std::vector<DepthBlock> depths = depth_blocks<Tile>(taps, gather.depth);
 
   const bool streamed = !gather.add && depths.size() == 1 && Tile::width * sizeof(T) % streamed_line == 0 &&
                         streams_results(gather, result);
@@ -140,8 +141,12 @@ void convolve(const Gather& gather, const T* source, const T* weight, T* result,
   });
 }
 
-// Of an image with so few channels, finding each tap's pixels takes as long as multiplying by them.
-bool has_few_channels(const ConvShape& shape) { return shape.in_channels <= 4 && shape.kernel_width > 1; }
+// Of images with few channels, finding each tap's pixels takes as long as multiplying by them. With more
+// padding than kernel the copy could be any number of times larger than they are.
+bool joins_taps(const ConvShape& shape) {
+  return shape.in_channels <= 4 && shape.kernel_width > 1 && shape.padding < shape.kernel_width &&
+         shape.padding < shape.kernel_height;
+}
 
 // The images with their padding: [image][row + padding][column + padding][channel].
 template <typename T>
@@ -173,14 +178,15 @@ void conv_direct(const ConvShape& shape, const T* x, const T* weight, T* y, Allo
                 .weight_result_stride = shape.taps() * shape.in_channels,
                 .depth = shape.in_channels,
                 .taps = {}};
-  if (has_few_channels(shape)) {
-    // In a copy that has no edges a row of taps is one piece of memory.
-    gather.source.rows += 2 * shape.padding;
-    gather.source.columns += 2 * shape.padding;
+  if (joins_taps(shape)) {
+    // Where there are no edges a row of taps is one piece of memory.
     gather.depth = shape.kernel_width * shape.in_channels;
     for (std::int64_t r = 0; r < shape.kernel_height; ++r)
       gather.taps.push_back({.row = r, .column = 0, .weight = r * gather.depth});
-    const Extent& padded = gather.source;
+    if (shape.padding == 0) return convolve(gather, x, weight, y, allocator);
+    Extent& padded = gather.source;
+    padded.rows += 2 * shape.padding;
+    padded.columns += 2 * shape.padding;
     const Scratch<T> copy(allocator, shape.images * padded.rows * padded.columns * padded.channels);
     copy_padded(shape, padded, x, copy.data());
     return convolve(gather, copy.data(), weight, y, allocator);

@@ -1,5 +1,5 @@
-// Direct convolution of NHWC images on raw memory, in its three directions: no patch matrix is built; the
-// inner loops read the images where they lie. T is float or double. For any kernel size, stride and padding.
+// Direct convolution of NHWC images on raw memory, in its three directions: no patch matrix is built, at
+// most a padded copy of the images. T is float or double. For any kernel size, stride and padding.
 #pragma once
 
 #include <cstdint>

@@ -2,7 +2,7 @@
 //   grad_weight[o, k] = Σ_p grad[p, o] · x[p + tap, k],
 // is summed in tiles of so many values of k × output channels. Pixels pass by in blocks that
 // fit the caches: the block's part of x, with its zero padding, is copied so that the inner loop has no
-// edges.
+// edges. For some 1×1 kernels x and grad change places below.
 //
 // Tasks are (chunk of images) × (slice of input channels) × (group of output channels). Each chunk has its
 // own sums; these are added in the order of the chunks, whose number depends only on the shape: the result
@@ -169,9 +169,9 @@ void add_block(const ConvShape& shape, const Plan& plan, const Task& task, const
   const bool in_place = reads_in_place<Tile>(shape);
   if (!in_place) pack_grad<Tile>(shape, task, grad, count, packed);
   Panel<T> panel_of_grad = in_place ? Panel<T>{grad, shape.out_channels} : Panel<T>{packed, Tile::width};
-  const bool of_images = plan.tile_rows == image_rows<Tile>;
+  const bool is_rgb = plan.tile_rows == rgb_rows<Tile>;
   const auto add_large_tile =
-      of_images ? add_tile<Tile, image_rows<Tile>, T> : add_tile<Tile, Tile::channel_rows, T>;
+      is_rgb ? add_tile<Tile, rgb_rows<Tile>, T> : add_tile<Tile, Tile::channel_rows, T>;
   for (std::int64_t panel = task.first_panel; panel < task.last_panel; ++panel) {
     T* to = sums + panel * plan.depth * Tile::width;
     for (std::int64_t k = 0; k < plan.depth;) {
@@ -216,9 +216,9 @@ void run(const ConvShape& shape, const Plan& plan, const Task& task, const T* gr
 }
 
 // grad_weight[o][tap][c] = Σ over chunks of sums[chunk][slice][panel][tap, c within it][o within it]; a line
-// of the cache for each o at a time. `turned`: grad_weight[c][o].
+// of the cache for each o at a time. `transposed`: grad_weight[c][o].
 template <typename Tile, typename T = typename Tile::Element>
-void add_chunks(const ConvShape& shape, const Plan& plan, const T* sums, bool turned, T* grad_weight) {
+void add_chunks(const ConvShape& shape, const Plan& plan, const T* sums, bool transposed, T* grad_weight) {
   constexpr std::int64_t line = 64 / static_cast<std::int64_t>(sizeof(T));
   parallel_for(plan.slices * plan.panels, 1, [&](std::int64_t index, std::int64_t) {
     const std::int64_t channel = index / plan.panels * plan.slice;
@@ -235,7 +235,7 @@ void add_chunks(const ConvShape& shape, const Plan& plan, const T* sums, bool tu
           const T* part = from + chunk * plan.chunk_size;
           for (std::int64_t i = 0; i < count * Tile::width; ++i) total[i] += part[i];
         }
-        if (turned) {
+        if (transposed) {
           T* const to = grad_weight + (channel + c) * shape.out_channels + first;
           for (std::int64_t i = 0; i < count; ++i)
             std::copy_n(total + i * Tile::width, width, to + i * shape.out_channels);
@@ -249,7 +249,7 @@ void add_chunks(const ConvShape& shape, const Plan& plan, const T* sums, bool tu
 }
 
 template <typename Tile, typename T = typename Tile::Element>
-void grad_weight_by(const ConvShape& shape, const T* grad, const T* x, bool turned, T* grad_weight,
+void grad_weight_by(const ConvShape& shape, const T* grad, const T* x, bool transposed, T* grad_weight,
                     Allocator& allocator) {
   const Plan plan = make_plan<Tile>(shape);
   const Scratch<T> sums(allocator, plan.chunks * plan.chunk_size);
@@ -266,7 +266,7 @@ void grad_weight_by(const ConvShape& shape, const T* grad, const T* x, bool turn
     T* slice_sums = sums.data() + chunk * plan.chunk_size + slice * plan.panels * plan.depth * Tile::width;
     run<Tile>(shape, plan, task, grad, x, slice_sums, allocator);
   });
-  add_chunks<Tile>(shape, plan, sums.data(), turned, grad_weight);
+  add_chunks<Tile>(shape, plan, sums.data(), transposed, grad_weight);
 }
 
 // Values of x and grad that all tasks together copy for a pixel.
@@ -287,14 +287,14 @@ void conv_direct_grad_weight(const ConvShape& shape, const T* grad, const T* x, 
                              Allocator& allocator) {
   if (shape.out_channels * shape.in_channels == 0) return;
   // gradᵀ · x = (xᵀ · grad)ᵀ: of 1×1 kernels either may be the one that is read in place.
-  ConvShape turned = shape;
-  std::swap(turned.in_channels, turned.out_channels);
+  ConvShape swapped = shape;
+  std::swap(swapped.in_channels, swapped.out_channels);
   const bool is_product = shape.taps() == 1 && shape.stride == 1 && shape.padding == 0;
-  const bool turns = is_product && copied_values<T>(turned) < copied_values<T>(shape);
-  if (turns) std::swap(grad, x);
-  const ConvShape& by = turns ? turned : shape;
+  const bool transposed = is_product && copied_values<T>(swapped) < copied_values<T>(shape);
+  if (transposed) std::swap(grad, x);
+  const ConvShape& by = transposed ? swapped : shape;
   with_tile_for<T>(by.out_channels, [&](auto tile) {
-    grad_weight_by<decltype(tile)>(by, grad, x, turns, grad_weight, allocator);
+    grad_weight_by<decltype(tile)>(by, grad, x, transposed, grad_weight, allocator);
   });
 }
 

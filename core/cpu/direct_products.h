@@ -6,23 +6,26 @@
 #include <cstdint>
 #include <vector>
 
+#include "core/base/cache_size.h"
 #include "core/base/rounding.h"
 #include "core/cpu/gather.h"
 #include "core/cpu/micro_kernel.h"
 
 namespace lamina::cpu::direct {
 
-inline constexpr std::int64_t depth_block = 288;  // × a panel's width, 64 or 128 bytes: 18 or 36 KiB
-
 // What one pass over a block of pixels covers of the sum over taps and their values.
 struct DepthBlock {
   Range taps, values;
 };
 
-inline std::vector<DepthBlock> depth_blocks(std::int64_t taps, std::int64_t depth) {
-  const std::int64_t taps_at_once = std::max<std::int64_t>(1, depth_block / depth);
+// Cut so that a panel's slice of them takes up to three quarters of the L1 cache.
+template <typename Tile, typename T = typename Tile::Element>
+std::vector<DepthBlock> depth_blocks(std::int64_t taps, std::int64_t depth) {
+  constexpr auto row = Tile::width * static_cast<std::int64_t>(sizeof(T));
+  const std::int64_t at_once = std::max<std::int64_t>(1, l1_cache_bytes() * 3 / 4 / row);
+  const std::int64_t taps_at_once = std::max<std::int64_t>(1, at_once / depth);
   const std::int64_t tap_blocks = ceil_div(taps, taps_at_once);
-  const std::int64_t value_blocks = ceil_div(depth, depth_block);
+  const std::int64_t value_blocks = ceil_div(depth, at_once);
   std::vector<DepthBlock> blocks;
   for (std::int64_t t = 0; t < tap_blocks; ++t) {
     for (std::int64_t v = 0; v < value_blocks; ++v) {
@@ -125,7 +128,7 @@ void multiply_block(const Gather& gather, const std::vector<DepthBlock>& depths,
         T* results[Tile::rows];
         for (int i = 0; i < Tile::rows; ++i)
           results[i] = block.results[static_cast<std::size_t>(place + i)] + k;
-        if (gather.add && d == 0) {
+        if (gather.add && d == 0) {  // later slices find them in the caches
           if (place + Tile::rows < block.pixels)
             fetch_results<Tile>(block, place + Tile::rows, k);
           else if (panel + 1 < panels.end)

@@ -1,6 +1,6 @@
 // What direct convolutions, forward and grad-input, come down to: a grid of result pixels, each of which
-// gathers one source pixel per tap and multiplies it by the tap's matrix of weights,
-//   result[n, I(i), J(j), :] = Σ_t source[n, i·step + row_t, j·step + column_t, :] · W_t;
+// gathers `depth` values per tap and multiplies them by the tap's matrix of weights,
+//   result[n, I(i), J(j), :] = Σ_t (source from [n, i·step + row_t, j·step + column_t, 0] on) · W_t;
 // its weights in panels, and where its pixels lie.
 #pragma once
 
@@ -23,8 +23,7 @@ struct Extent {
   std::int64_t rows = 0, columns = 0, channels = 0;
 };
 
-// Multiplies the first `Gather::depth` values from its source pixel on: that pixel's channels, or those of
-// some pixels beside it, too.
+// Its values are its source pixel's channels, or those of some pixels beside it, too.
 struct Tap {
   std::int64_t row = 0, column = 0;  // of its source pixel, relative to (i, j) · source_step
   std::int64_t weight = 0;           // index of its first weight
@@ -37,9 +36,10 @@ struct Gather {
   std::int64_t source_step = 1;
   std::int64_t result_step = 1;  // I(i) = i · result_step + result_row
   std::int64_t result_row = 0, result_column = 0;
-  bool add = false;                                                // to what the results hold
-  std::int64_t weight_depth_stride = 0, weight_result_stride = 0;  // between a tap's values, and channels
-  std::int64_t depth = 0;                                          // values that a tap multiplies
+  bool add = false;  // to what the results hold
+  std::int64_t weight_depth_stride = 0,
+               weight_result_stride = 0;  // between a tap's values, and result channels
+  std::int64_t depth = 0;                 // values that a tap multiplies
   std::vector<Tap> taps;
 };
 

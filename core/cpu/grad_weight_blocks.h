@@ -24,15 +24,15 @@ inline constexpr std::int64_t pixels_ahead = 8;   // of the one being packed: gr
 inline constexpr std::int64_t target_tasks = 32;  // enough for load balance on many cores
 inline constexpr std::int64_t chunks_bytes = 32 * 1024 * 1024;  // of all chunks' sums at most
 
-// Rows of a tile for images: three taps of three channels lie together. Too many for 16 registers.
+// Rows of a tile for RGB images: three taps of three channels lie together. Too many for 16 registers.
 template <typename Tile>
-inline constexpr int image_rows = vector_registers == 32 ? 9 : Tile::channel_rows;
+inline constexpr int rgb_rows = vector_registers == 32 ? 9 : Tile::channel_rows;
 
 // How the sum is cut; a function of the shape only.
 struct Plan {
   std::int64_t slice = 0, slices = 0;                 // input channels of a slice (the last may have fewer)
   std::int64_t depth = 0;                             // values of k in a slice, in whole tiles
-  int tile_rows = 0;                                  // of most tiles
+  int tile_rows = 0;                                  // rows of most tiles
   std::int64_t panels = 0, group = 0, groups = 0;     // of output channels; panels of a group
   std::int64_t chunks = 0;                            // of images
   std::int64_t chunk_size = 0;                        // elements: sums[slice][panel][depth][Tile::width]
@@ -68,9 +68,10 @@ void plan_blocks(const ConvShape& shape, Plan& plan) {
   plan.copy_height = copied_rows(shape, plan, plan.rows_at_once);
 }
 
-// The least number ≥ `depth` that tiles of `rows` and of row_unit rows make up.
-constexpr std::int64_t whole_tiles(std::int64_t depth, int rows) {
-  return std::max<std::int64_t>(row_unit, round_up(depth, std::gcd(rows, row_unit)));
+// The least number ≥ `depth` that tiles of Tile::channel_rows and of row_unit rows make up.
+template <typename Tile>
+constexpr std::int64_t whole_tiles(std::int64_t depth) {
+  return std::max<std::int64_t>(row_unit, round_up(depth, std::gcd(Tile::channel_rows, row_unit)));
 }
 
 template <typename Tile, typename T = typename Tile::Element>
@@ -79,9 +80,10 @@ Plan make_plan(const ConvShape& shape) {
   Plan plan;
   plan.slice = ceil_div(shape.in_channels, ceil_div(shape.in_channels, slice_channels));
   plan.slices = ceil_div(shape.in_channels, plan.slice);
-  const bool of_images = shape.kernel_width * plan.slice == image_rows<Tile>;
-  plan.tile_rows = of_images ? image_rows<Tile> : Tile::channel_rows;
-  plan.depth = whole_tiles(shape.taps() * plan.slice, plan.tile_rows);
+  const std::int64_t depth = shape.taps() * plan.slice;
+  const bool is_rgb = shape.kernel_width * plan.slice == rgb_rows<Tile>;  // depth is then a multiple of it
+  plan.tile_rows = is_rgb ? rgb_rows<Tile> : Tile::channel_rows;
+  plan.depth = is_rgb ? depth : whole_tiles<Tile>(depth);
   plan.panels = ceil_div(shape.out_channels, Tile::width);
   const std::int64_t panel_bytes = plan.depth * Tile::width * size;
   constexpr std::int64_t most_panels = group_channels / Tile::width;

@@ -239,6 +239,7 @@ void convolve(const Problem& problem, const T* source, const T* weight, T* resul
     using Tile = decltype(tile);
     const std::int64_t tiles = TileGrid(problem.images, problem.result, Algorithm::tile).tiles(),
                        channels = problem.result.channels;
+    if (tiles == 0) return;
     // Fewer panels than threads would leave some without work. The bits are the same either way.
     const bool by_panels = tiles < channels && channels / Tile::width >= threads();
     (by_panels ? convolve_by_panels<Algorithm, Tile>

@@ -103,8 +103,8 @@ struct TileRange {
   std::int64_t begin = 0, end = 0;
 };
 
-// The pixels of one tile after another, and of the next one, to be fetched meanwhile: its rows lie too far
-// apart for the hardware to foresee.
+// The pixels of one tile after another, and of the next one, for the caller to fetch meanwhile: its rows lie
+// too far apart for the hardware to foresee.
 template <typename T, int side>
 class TileWalk {
  public:
@@ -116,7 +116,7 @@ class TileWalk {
   struct Tiles {
     const Pixels<T, side>&here, &next;
   };
-  // Of the first tile, then of each one after it. (The last one's next is itself.)
+  // Of the first tile, then of the one after it, and so on. The grid's last one is its own next.
   Tiles at(std::int64_t index) {
     Pixels<T, side>& next = pixels_[(index + 1) % 2];
     next.locate(grid_.at(std::min(index + 1, grid_.tiles() - 1), step_));
