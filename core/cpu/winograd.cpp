@@ -70,7 +70,7 @@ void transform_products(const Problem& problem, const TileGrid& grid, TileRange 
           [m, plane, k](int r, int s) { return load(m + (r * Algorithm::points + s) * plane + k); },
           [&here = here, &next = next, k, channels, add](int r, int s, Vector<T> value) {
             T* const to = here.at(r, s) + channels.first + k;
-            if (add) __builtin_prefetch(next.at(r, s) + channels.first + k, 1);
+            if (add) __builtin_prefetch(next.at(r, s) + channels.first + k);
             store<T>(add ? load(to) + value : value, to);
           });
     }
