@@ -200,18 +200,22 @@ TEST_CASE("convolution kernels: shapes at the edges of their blocking", "[conv]"
       Problem{2, 4, 12, 1, 16, 1, 9, {}},                              // and of nine pixels
       Problem{2, 8, 8, 4, 16, 5, 5, {.stride = 1, .padding = 2}},      // a row of taps is one
       Problem{2, 8, 9, 3, 16, 2, 3, {.stride = 2}},                    // in the images themselves
-      Problem{1, 3, 3, 3, 5, 2, 2, {.stride = 40, .padding = 50}},     // far more padding than image
       Problem{1, 6, 0, 64, 64, 3, 3, {.stride = 1, .padding = 2}},     // images without columns
       Problem{9, 5, 4, 160, 608, 1, 1, {}},                            // grad-weight transposed
       Problem{9, 5, 4, 300, 10, 1, 1, {}},                             // and a ragged last panel
-      Problem{3, 6, 6, 600, 17, 1, 1, {}},                             // channels cut into depth blocks
+      Problem{3, 6, 6, 1600, 17, 1, 1, {}},                            // channels cut into depth blocks
       Problem{2, 6, 6, 600, 140, 1, 1, {}},                            // each thread packs weights of its own
-      Problem{1, 7, 7, 512, 61, 3, 3, {.stride = 2, .padding = 1}},    // several depth blocks per tap
+      Problem{1, 5, 5, 1600, 21, 3, 3, {.stride = 2, .padding = 1}},   // several depth blocks per tap
       Problem{2, 33, 40, 16, 16, 3, 3, {.stride = 1, .padding = 1}},   // many pixel blocks, a ragged last
       Problem{70, 4, 4, 16, 160, 3, 3, {.stride = 2, .padding = 1}});  // many images, several panel groups
   std::mt19937 random(2);
   check_against_sums<float>(random, p);
   check_against_sums<double>(random, p);
+}
+
+TEST_CASE("padding far larger than the images is not copied with them", "[conv]") {
+  std::mt19937 random(7);
+  check_against_sums<float>(random, {1, 3, 3, 3, 5, 2, 2, {.stride = 10'000'000, .padding = 1'000'000}});
 }
 
 TEST_CASE("convolution kernels give the same bits for 1, 2, 4 and 8 threads", "[conv]") {

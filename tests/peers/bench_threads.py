@@ -6,10 +6,10 @@ What the processes reach together is what the machine's cores reach without wait
 memory above all, slows them down just as it does threads. Each is bound to a core of its own.
 """
 import argparse
+import concurrent.futures
 import json
 import os
 import statistics
-import subprocess
 
 import bench_common as bench
 
@@ -20,9 +20,9 @@ def images_per_s(options, threads: int, cores: list) -> float:
     """Of one process for each of the sets of cores, together."""
     command = [options.lamina, "bench", "train", "--model", options.model, "--batch", options.batch, "--steps",
                options.steps, "--threads", threads, "--json"]
-    started = [subprocess.Popen([str(word) for word in command], stdout=subprocess.PIPE, text=True,
-                                preexec_fn=lambda own=own: os.sched_setaffinity(0, own)) for own in cores]
-    results = [json.loads(process.communicate()[0]) for process in started]
+    bound = [["taskset", "-c", ",".join(str(core) for core in own), *command] for own in cores]
+    with concurrent.futures.ThreadPoolExecutor(len(cores)) as pool:
+        results = list(pool.map(bench.run_json, bound))
     return sum(1e3 * options.batch / result["median_step_ms"] for result in results)
 
 
